@@ -105,7 +105,18 @@ from buntime_keyval._results import (
 from buntime_keyval._retries import Retries
 from buntime_keyval._runs import TaskContext
 from buntime_keyval._where import Condition, Field, Where
-from buntime_keyval.wire import BigInt, Duration, InvalidInput, Key, KeyLike, KeyOrKeys, KeyPart
+from buntime_keyval.wire import (
+    ANY,
+    AnyPart,
+    BigInt,
+    Duration,
+    InvalidInput,
+    Key,
+    KeyLike,
+    KeyOrKeys,
+    KeyPart,
+    PatternLike,
+)
 from buntime_keyval.wire.python_options import Consistency
 
 if TYPE_CHECKING:
@@ -139,7 +150,9 @@ if TYPE_CHECKING:
     from buntime_keyval._sync.watch import Watch
 
 __all__ = [
+    "ANY",
     "AccessDenied",
+    "AnyPart",
     "AsyncAtomic",
     "AsyncConsumer",
     "AsyncDelivery",
@@ -212,6 +225,7 @@ __all__ = [
     "NotFound",
     "Now",
     "OutcomeUnknown",
+    "PatternLike",
     "PoolExhausted",
     "PositionAhead",
     "PreconditionFailed",

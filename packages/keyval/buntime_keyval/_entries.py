@@ -13,10 +13,12 @@ from buntime_keyval.wire import (
     Key,
     KeyLike,
     KeyPart,
+    Pattern,
     Placeholder,
     check_key,
     encode_value,
     key_to_json,
+    pattern_to_json,
     untag,
 )
 from buntime_keyval.wire.commits import NO_OPTIONS, EntryOptions, MessageOptions
@@ -73,6 +75,11 @@ def raw_key(key: Sequence[KeyPart | Placeholder]) -> msgspec.Raw:
 def raw_keys(keys: Sequence[Key]) -> msgspec.Raw:
     """Checked keys as part of a body."""
     return msgspec.Raw(encoded(f"[{','.join([key_to_json(key) for key in keys])}]"))
+
+
+def raw_pattern(pattern: Pattern) -> msgspec.Raw:
+    """A checked pattern as part of a body."""
+    return msgspec.Raw(encoded(pattern_to_json(pattern)))
 
 
 def raw_value(value: Any) -> msgspec.Raw:

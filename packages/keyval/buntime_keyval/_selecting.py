@@ -7,8 +7,16 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
-from buntime_keyval._entries import is_many, raw_key, raw_keys
-from buntime_keyval.wire import InvalidInput, Key, KeyLike, KeyOrKeys
+from buntime_keyval._entries import is_many, raw_key, raw_keys, raw_pattern
+from buntime_keyval.wire import (
+    InvalidInput,
+    Key,
+    KeyLike,
+    KeyOrKeys,
+    Pattern,
+    PatternLike,
+    checked_pattern,
+)
 from buntime_keyval.wire.entry_types import checked_type
 from buntime_keyval.wire.python_keys import checked_beginning, checked_keys, checked_prefix
 
@@ -16,7 +24,8 @@ EVERY_TEXT = "Every text begins with an empty one: say what to delete"
 
 
 class Selector(NamedTuple):
-    """The keys below a prefix, or below several, or with a text that begins as `starts_with`.
+    """The keys below a prefix, or below several, or with a text that begins as `starts_with`, or
+    that fit a pattern.
 
     Of these the ones from `start`, inclusive, to `end`, exclusive, and of their entries those of
     the type behind the first `offset`.
@@ -29,6 +38,7 @@ class Selector(NamedTuple):
     end: Key | None = None
     offset: int = 0
     type: str | None = None
+    pattern: Pattern | None = None
 
     @property
     def is_prefix(self) -> bool:
@@ -41,6 +51,7 @@ class Selector(NamedTuple):
             "prefix": raw_key(self.prefix) if self.prefix else None,
             "prefixes": None if self.prefixes is None else raw_keys(self.prefixes),
             "startsWith": None if self.starts_with is None else raw_key(self.starts_with),
+            "pattern": None if self.pattern is None else raw_pattern(self.pattern),
             "start": None if self.start is None else raw_key(self.start),
             "end": None if self.end is None else raw_key(self.end),
         }
@@ -58,10 +69,12 @@ def selected(
     end: KeyLike | None = None,
     offset: int = 0,
     type: str | None = None,
+    pattern: PatternLike | None = None,
 ) -> Selector:
     """The checked selectors of a call. Raises `InvalidInput`."""
-    if bool(prefix) + (prefixes is not None) + (starts_with is not None) > 1:
-        raise InvalidInput("Say one of prefix, prefixes and starts_with")
+    others = (prefixes, starts_with, pattern)
+    if bool(prefix) + sum(it is not None for it in others) > 1:
+        raise InvalidInput("Say one of prefix, prefixes, starts_with and pattern")
     return Selector(
         checked_prefix(prefix),
         None if prefixes is None else checked_keys(prefixes),
@@ -70,6 +83,7 @@ def selected(
         _bound(end),
         checked_offset(offset),
         checked_type(type),
+        None if pattern is None else checked_pattern(pattern),
     )
 
 
@@ -84,21 +98,23 @@ def selecting(
     *,
     exact: bool,
     type: str | None = None,
+    pattern: PatternLike | None = None,
 ) -> Selector | None:
     """What a deletion selects that is more than a key, or several. Raises `InvalidInput`."""
-    if all(it is None for it in (prefixes, starts_with, start, end, limit, type)) and offset == 0:
+    others = (prefixes, starts_with, start, end, limit, type, pattern)
+    if all(it is None for it in others) and offset == 0:
         return None
     if exact:
         raise InvalidInput("exact is for keys, and not for ranges of them: leave it out")
-    if not (key or prefixes or starts_with or type) and (start is None or end is None):
+    selects = key or prefixes or starts_with or type or pattern
+    if not selects and (start is None or end is None):
         raise InvalidInput(
-            "Say what to delete: a key, prefixes, starts_with, a type, or both start and end; to"
-            " delete the whole store say everything=True"
+            "Say what to delete: a key, prefixes, starts_with, a pattern, a type, or both start and"
+            " end; to delete the whole store say everything=True"
         )
     if key and prefixes is None and is_many(key):
-        found = selected((), key, starts_with, start, end, offset, type)
-    else:
-        found = selected(cast("KeyLike", key), prefixes, starts_with, start, end, offset, type)
+        key, prefixes = (), key
+    found = selected(cast("KeyLike", key), prefixes, starts_with, start, end, offset, type, pattern)
     if found.starts_with == ("",):
         raise InvalidInput(EVERY_TEXT)
     return found

@@ -20,6 +20,8 @@ from buntime_keyval.wire import (
     InvalidInput,
     Key,
     KeyLike,
+    PatternLike,
+    checked_pattern,
     encode_key,
     key_to_json,
 )
@@ -125,6 +127,7 @@ class Scope(Generic[T]):
         starts_with: StoreKey | None,
         start: StoreKey | None,
         end: StoreKey | None,
+        pattern: PatternLike | None = None,
     ) -> dict[str, Any]:
         """The absolute selectors of relative ones, as `Kv.list` takes them."""
         below = self.absolute_prefix(prefix)
@@ -135,6 +138,8 @@ class Scope(Generic[T]):
             if not _parts(starts_with):  # or it would be the beginning of the store's own prefix
                 raise InvalidInput("starts_with must end with a text, received the empty key")
             others["starts_with"] = self.absolute(starts_with)
+        if pattern is not None:
+            others["pattern"] = (*self.prefix, *checked_pattern(pattern))
         if others and not _parts(prefix):
             below = ()  # they are below it, too
         bounds = {"start": self.bound(start), "end": self.bound(end)}
@@ -148,15 +153,17 @@ class Scope(Generic[T]):
         start: StoreKey | None,
         end: StoreKey | None,
         type: str | None = None,
+        pattern: PatternLike | None = None,
     ) -> dict[str, Any]:
         """The same of a deletion, which is not of the whole store. Raises `InvalidInput`."""
-        if not _parts(key) and all(it is None for it in (prefixes, starts_with, start, end, type)):
+        others = (prefixes, starts_with, start, end, type, pattern)
+        if not _parts(key) and all(it is None for it in others):
             raise InvalidInput(
-                "Say what to delete: a key, prefixes, starts_with, start, end or a type"
+                "Say what to delete: a key, prefixes, starts_with, a pattern, start, end or a type"
             )
         if prefixes is not None and not all(map(_parts, _each("prefixes", prefixes))):
             raise InvalidInput("The empty key is the whole store: to delete that say delete_all()")
-        return self.selectors(key, prefixes, starts_with, start, end)
+        return self.selectors(key, prefixes, starts_with, start, end, pattern)
 
     def due(self, entries: Iterable[Entry], now_ms: float) -> list[Entry]:
         """Those entries, with details, that a read has to give their life again.

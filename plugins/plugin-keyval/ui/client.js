@@ -13,6 +13,7 @@
  * @typedef {string | number | bigint | boolean | Uint8Array} KeyPart
  * @typedef {KeyPart | Date | { $uuidv7: true }} GivenPart A time is its UTC text; see `uuidv7`.
  * @typedef {readonly GivenPart[]} Key 1 to 20 parts.
+ * @typedef {readonly (GivenPart | { $any: true })[]} Pattern Keys of as many parts; see `any`.
  * @typedef {any} Value
  * @typedef {number | string} Duration Milliseconds, or a text such as `30s` or `1.5h`.
  *
@@ -54,6 +55,8 @@
  * @property {Key} [prefix] What extends a key; `[]` and no selector at all are everything.
  * @property {readonly Key[]} [prefixes] What extends one of them.
  * @property {Key} [startsWith] Those whose part in the place of the last one begins like it.
+ * @property {Pattern} [pattern] Those of its parts, where `any` stands for whichever is there.
+ * @property {string} [type] Those that were written with this type.
  * @property {Key} [start] The first one, if it is there.
  * @property {Key} [end] The first one that is not meant any more.
  * @property {number} [offset] So many are passed over.
@@ -119,7 +122,7 @@ import { Watch } from "./client/watch.js";
 import { wireEntry, wireKey, wireMessage, wireSelector } from "./client/wire.js";
 
 export { KeyValError } from "./client/connection.js";
-export { decode, encode, now, uuidv7 } from "./client/wire.js";
+export { any, decode, encode, now, uuidv7 } from "./client/wire.js";
 
 /** A store. It holds no connection, so that nothing needs to be closed. */
 export class KeyVal {

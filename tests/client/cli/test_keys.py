@@ -337,6 +337,27 @@ def test_selectors(run: Commands, store: Kv) -> None:
         assert run("delete", *wrong, "--yes").status == 2
 
 
+def test_patterns(run: Commands, store: Kv) -> None:
+    for key in (
+        "users/1/name",
+        "users/1/age",
+        "users/ada/name",
+        "users/%2A/name",
+        "users/1/name/x",
+    ):
+        run.ok("set", key, "1")
+    names = run.ok("list", "--pattern", "users/*/name", "--keys-only").out.split()
+    assert names == ["users/*/name", "users/ada/name", "users/1/name"]
+    assert run.ok("count", "--pattern", "users/%2A/name").out == "1\n"
+    assert run.ok("count", "--pattern", '["users", {"$any": true}, "age"]').out == "1\n"
+    assert run.ok("delete", "--pattern", "users/*/name", "--limit", "2", "--yes").out == "2\n"
+    assert run.ok("delete", "--pattern", "*/*/*", "--yes").out == "2\n"
+    assert [entry.key for entry in store.list()] == [("users", 1, "name", "x")]
+    for wrong in ("users//name", "users/", '["users"', "[null]"):
+        done = run("list", "--pattern", wrong)
+        assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+
+
 def test_entries_of_a_type(run: Commands, store: Kv) -> None:
     for key, kind in (("a", "Fruit"), ("b", "Nut"), ("in/c", "Fruit")):
         run.ok("set", key, "1", "--type", kind)

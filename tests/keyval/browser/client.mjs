@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import test from "node:test";
 
-const { KeyVal, KeyValError, decode, encode, now, uuidv7 } = await import(process.env.CLIENT);
+const { KeyVal, KeyValError, any, decode, encode, now, uuidv7 } =
+  await import(process.env.CLIENT);
 const kv = new KeyVal({ url: process.env.KV });
 
 const all = async (items) => {
@@ -96,6 +97,8 @@ test("lists go through all pages, in order", async () => {
   assert.deepEqual(
     await numbers({ startsWith: ["man"], where: { even: true, number: { $gt: 20 } } }), [22, 24]);
   assert.equal(await kv.count({ prefixes: [["many"], ["nothing"]] }), 25);
+  assert.deepEqual(await numbers({ pattern: ["many", any], start: ["many", 22] }), [22, 23, 24]);
+  assert.equal(await kv.count({ pattern: [any, any, any] }), 0);
   const page = await kv.page({ prefix: ["many"], limit: 2, values: false });
   assert.deepEqual([page.entries.length, page.hasMore], [2, true]);
   assert.equal(await kv.delete(["many", 0], { exact: true }), 1);

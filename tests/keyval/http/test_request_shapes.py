@@ -56,6 +56,12 @@ SAMPLES: dict[Kind, Sample] = {
     kinds.BEGINNING: Sample(
         (["a"], "a/b"), (1, True, {}, [], ["a", 1]), ("a/b", '["a",""]'), ("", "a/1")
     ),
+    kinds.PATTERN: Sample(
+        (["a", {"$any": True}], "a/*"),
+        (1, True, {}, [], [{"$any": False}], ["a", None]),
+        ("a/*", '["a",{"$any":true}]'),
+        ("", '[{"$any":1}]', "*/" * 21),
+    ),
     kinds.PREFIXES: Sample(
         (list(KEYS), ["a/1"]),
         ([], "a", 1, {}, [1]),
@@ -401,11 +407,11 @@ def test_every_declared_member_works(ready: Api, name: str, member: Member) -> N
 
 def exclusive(name: str, given: Any) -> Any:
     """Without `prefix` beside what says otherwise which keys are meant."""
-    if name in ("prefixes", "startsWith") and isinstance(given, list):
+    if name not in ("prefixes", "startsWith", "pattern"):
+        return given
+    if isinstance(given, list):
         return [(key, value) for key, value in given if key != "prefix"]
-    if name in ("prefixes", "startsWith") and given:
-        return {key: value for key, value in given.items() if key != "prefix"}
-    return given
+    return given and {key: value for key, value in given.items() if key != "prefix"}
 
 
 @pytest.mark.parametrize(("name", "member"), MEMBERS, ids=lambda it: getattr(it, "name", it))

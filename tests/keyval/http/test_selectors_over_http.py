@@ -39,6 +39,11 @@ CASES: list[tuple[dict[str, Any], list[Any]]] = [
     ({"type": "B", "prefixes": [["users"], ["user"]]}, KEYS[1:2]),
     ({"type": "A", "offset": 1}, KEYS[3:4]),
     ({"type": "C"}, []),
+    ({"pattern": ["users", {"$any": True}]}, KEYS[2:4]),
+    ({"pattern": "*/ada"}, KEYS[2:3]),
+    ({"pattern": [{"$any": True}], "type": "A"}, KEYS[:1]),
+    ({"pattern": [{"$any": True}, {"$any": True}], "start": ["users"], "offset": 1}, KEYS[3:4]),
+    ({"pattern": "%2A/ada"}, []),
 ]
 
 
@@ -75,6 +80,7 @@ def test_what_selects_can_be_deleted(api: Api) -> None:
     body = {"prefixes": [["user"], ["users"]], "where": {"n": 3}}
     assert api.json("DELETE", "/keys", body) == {"deletedCount": 1}
     assert api.keys() == [KEYS[0], KEYS[4]]
+    assert api.json("DELETE", "/keys", query={"pattern": "user/*"}) == {"deletedCount": 0}
     assert api.json("DELETE", "/keys", query={"type": "B"}) == {"deletedCount": 1}
     assert api.json("DELETE", "/keys", {"type": "A", "where": {"n": 5}}) == {"deletedCount": 0}
     assert api.keys() == [KEYS[0]]
@@ -85,6 +91,11 @@ def test_what_selects_can_be_deleted(api: Api) -> None:
     [
         ("POST", "/keys/list", {"prefix": ["a"], "startsWith": ["b"]}, "Say one of prefix"),
         ("POST", "/keys/list", {"startsWith": [1]}, "must end with a text"),
+        ("POST", "/keys/list", {"prefix": ["a"], "pattern": ["b"]}, "Say one of prefix"),
+        ("POST", "/keys/list", {"pattern": [{"$any": 1}]}, "Invalid key part at index 0"),
+        ("POST", "/keys/list", {"prefix": [{"$any": True}]}, "Invalid key part at index 0"),
+        ("POST", "/keys/paginate", {"pattern": "a/*", "snapshot": True}, "leave out snapshot, or"),
+        ("DELETE", "/keys", {"pattern": ["a"], "exact": True}, "exact is for keys"),
         ("POST", "/keys/paginate", {"offset": 1, "snapshot": True}, "A snapshot is of one range"),
         ("POST", "/keys/paginate", {"offset": 1, "cursor": "AmEA"}, "offset is for the first page"),
         ("DELETE", "/keys", {"start": ["a"]}, "name what to delete"),

@@ -133,8 +133,8 @@ async def test_entries_of_a_type(kv: LocalKv) -> None:
 @pytest.mark.parametrize(
     ("selectors", "message"),
     [
-        ({"prefix": ["a"], "starts_with": ["b"]}, "one of prefix, prefixes and starts_with"),
-        ({"prefixes": [["a"]], "starts_with": ["b"]}, "one of prefix, prefixes and starts_with"),
+        ({"prefix": ["a"], "starts_with": ["b"]}, "one of prefix, prefixes, starts_with"),
+        ({"prefixes": [["a"]], "starts_with": ["b"]}, "one of prefix, prefixes, starts_with"),
         ({"starts_with": ["a", 1]}, "must end with a text"),
         ({"starts_with": []}, "cannot be empty"),
         ({"prefixes": []}, "cannot be empty"),

@@ -76,7 +76,15 @@ from buntime_keyval._watching import (
 )
 from buntime_keyval._where import Where
 from buntime_keyval.embedded import Embedded
-from buntime_keyval.wire import UUIDV7, Duration, InvalidInput, KeyLike, KeyOrKeys, Placeholder
+from buntime_keyval.wire import (
+    UUIDV7,
+    Duration,
+    InvalidInput,
+    KeyLike,
+    KeyOrKeys,
+    PatternLike,
+    Placeholder,
+)
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 from buntime_keyval.wire.names import checked_queue
 from buntime_keyval.wire.python_options import Consistency, refuse_unknown
@@ -303,6 +311,7 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         exact: bool = False,
         prefixes: Sequence[KeyLike] | None = None,
         starts_with: KeyLike | None = None,
+        pattern: PatternLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
         type: str | None = None,
@@ -317,16 +326,26 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         """Delete a key with all that extend it, or only the key if `exact`; or several keys.
 
         Without a key, `prefixes` say what to delete, as several keys do, or `starts_with`, or a
-        `type`, or `start`, inclusive, with `end`, exclusive; these may also narrow what is below a
-        key. Of that, in key order, the first `offset` entries stay, and of the rest at most `limit`
-        (up to 1000) are deleted. `where` restricts that to entries whose value matches. The empty
-        prefix, which is the whole store, has to be confirmed by `everything=True`, and is deleted
+        `pattern`, or a `type`, or `start`, inclusive, with `end`, exclusive; these may also narrow
+        what is below a key. Of that, in key order, the first `offset` entries stay, and of the
+        rest at most `limit` (up to 1000) are deleted. `where` restricts that to entries whose value
+        matches. The empty prefix, which is the whole store, has to be confirmed by
+        `everything=True`, and is deleted
         in batches. An `idempotency_key`, which is as in `set`, is for one commit, and so not for
         everything. `if_match` and `if_revision` are as in `set`, for the entry of one key.
         """
         required = requirement(if_match, if_revision)
         bounds = selecting(
-            key, prefixes, starts_with, start, end, limit, offset, exact=exact, type=type
+            key,
+            prefixes,
+            starts_with,
+            start,
+            end,
+            limit,
+            offset,
+            exact=exact,
+            type=type,
+            pattern=pattern,
         )
         if bounds is not None:
             calls.refuse_required(required)
@@ -345,6 +364,7 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         *,
         prefixes: Sequence[KeyLike] | None = None,
         starts_with: KeyLike | None = None,
+        pattern: PatternLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
         type: str | None = None,
@@ -361,9 +381,10 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         """The entries below a prefix in key order, `start` inclusive, `end` exclusive.
 
         In the place of the prefix there may be several `prefixes`, or `starts_with`, a key whose
-        last part is the beginning of a text: `["user"]` is the beginning of `["users", 1]`. With
-        a `type` only entries of that. The first `offset` entries are passed over, each of which
-        costs what reading its key costs.
+        last part is the beginning of a text: `["user"]` is the beginning of `["users", 1]`; or a
+        `pattern` with `ANY` for parts that may be any, which means keys of as many parts:
+        `["users", ANY, "name"]`. With a `type` only entries of that. The first `offset` entries are
+        passed over, each of which costs what reading its key costs.
 
         Without `limit` all of them, fetched `page_size` (at most 1000) at a time, each page as it
         is when it is fetched, or with `snapshot` all as they are at the first one; that raises
@@ -372,7 +393,7 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         `get`; a snapshot is always of the newest state.
         """
         pager = Pager(
-            selected(prefix, prefixes, starts_with, start, end, offset, type),
+            selected(prefix, prefixes, starts_with, start, end, offset, type, pattern),
             limit=limit,
             reverse=reverse,
             where=where,
@@ -396,6 +417,7 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         *,
         prefixes: Sequence[KeyLike] | None = None,
         starts_with: KeyLike | None = None,
+        pattern: PatternLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
         type: str | None = None,
@@ -408,7 +430,7 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
 
         Further selectors are as in `list`.
         """
-        keys = selected(prefix, prefixes, starts_with, start, end, offset, type)
+        keys = selected(prefix, prefixes, starts_with, start, end, offset, type, pattern)
         call = calls.count(keys, limit=limit, where=where)
         return await self._session.send(consistent(call, consistency))
 
@@ -418,6 +440,7 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         *,
         prefixes: Sequence[KeyLike] | None = None,
         starts_with: KeyLike | None = None,
+        pattern: PatternLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
         type: str | None = None,
@@ -434,12 +457,12 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         """One page (at most 1000) of the entries below a prefix; `cursor` is of the page before.
 
         Selectors, `details`, `values` and `consistency` are as in `list`; `offset` is for the
-        first page, and a snapshot has one prefix and no offset. With `snapshot`, of every page, all
-        of them are as they were at the first one, or raise `SnapshotGone`.
+        first page, and a snapshot has one prefix, no pattern and no offset. With `snapshot`, of
+        every page, all of them are as they were at the first one, or raise `SnapshotGone`.
         """
         shape = Shape(values, details)
         call = calls.paginate(
-            selected(prefix, prefixes, starts_with, start, end, offset, type),
+            selected(prefix, prefixes, starts_with, start, end, offset, type, pattern),
             cursor=cursor,
             limit=limit,
             reverse=reverse,

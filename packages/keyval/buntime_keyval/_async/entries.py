@@ -25,7 +25,7 @@ from buntime_keyval._results import (
 from buntime_keyval._typed import DELETE_BATCH, Progress
 from buntime_keyval._watching import Mode, Overflow
 from buntime_keyval._where import Where
-from buntime_keyval.wire import Duration, Key, KeyLike
+from buntime_keyval.wire import Duration, Key, KeyLike, PatternLike
 from buntime_keyval.wire.limits import MAX_KEYS_PER_BATCH
 from buntime_keyval.wire.python_options import Consistency
 
@@ -102,6 +102,7 @@ class AsyncEntries(Protocol):
         exact: bool = False,
         prefixes: Sequence[KeyLike] | None = None,
         starts_with: KeyLike | None = None,
+        pattern: PatternLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
         type: str | None = None,
@@ -119,6 +120,7 @@ class AsyncEntries(Protocol):
         *,
         prefixes: Sequence[KeyLike] | None = None,
         starts_with: KeyLike | None = None,
+        pattern: PatternLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
         type: str | None = None,
@@ -139,6 +141,7 @@ class AsyncEntries(Protocol):
         *,
         prefixes: Sequence[KeyLike] | None = None,
         starts_with: KeyLike | None = None,
+        pattern: PatternLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
         type: str | None = None,
@@ -159,6 +162,7 @@ class AsyncEntries(Protocol):
         *,
         prefixes: Sequence[KeyLike] | None = None,
         starts_with: KeyLike | None = None,
+        pattern: PatternLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
         type: str | None = None,

@@ -29,7 +29,7 @@ from buntime_keyval._results import (
 from buntime_keyval._typed import DELETE_BATCH, Progress, Scope
 from buntime_keyval._watching import Mode, Overflow
 from buntime_keyval._where import Where
-from buntime_keyval.wire import Duration, Key
+from buntime_keyval.wire import Duration, Key, PatternLike
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
 from buntime_keyval.wire.python_options import Consistency, refuse_unknown
 
@@ -226,6 +226,7 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
         exact: bool = False,
         prefixes: Sequence[StoreKey] | None = None,
         starts_with: StoreKey | None = None,
+        pattern: PatternLike | None = None,
         start: StoreKey | None = None,
         end: StoreKey | None = None,
         type: str | None = None,
@@ -239,9 +240,9 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
         """Delete a key with all that extend it, or only the key if `exact`.
 
         Selectors and conditions are as in `AsyncKv.delete`. Without a key it takes `prefixes`,
-        `starts_with`, `start` or `end`; `delete_all` deletes everything in the store.
+        `starts_with`, a `pattern`, `start` or `end`; `delete_all` deletes everything in the store.
         """
-        selectors = self._scope.deleted(key, prefixes, starts_with, start, end, type)
+        selectors = self._scope.deleted(key, prefixes, starts_with, start, end, type, pattern)
         return await self._kv.delete(
             selectors.pop("prefix"),
             **selectors,
@@ -261,6 +262,7 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
         *,
         prefixes: Sequence[StoreKey] | None = None,
         starts_with: StoreKey | None = None,
+        pattern: PatternLike | None = None,
         start: StoreKey | None = None,
         end: StoreKey | None = None,
         type: str | None = None,
@@ -281,7 +283,7 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
         `SnapshotGone`.
         """
         entries = self._kv.list(
-            **self._scope.selectors(prefix, prefixes, starts_with, start, end),
+            **self._scope.selectors(prefix, prefixes, starts_with, start, end, pattern),
             type=type,
             limit=limit,
             offset=offset,
@@ -303,6 +305,7 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
         *,
         prefixes: Sequence[StoreKey] | None = None,
         starts_with: StoreKey | None = None,
+        pattern: PatternLike | None = None,
         start: StoreKey | None = None,
         end: StoreKey | None = None,
         type: str | None = None,
@@ -320,6 +323,7 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
             prefix,
             prefixes=prefixes,
             starts_with=starts_with,
+            pattern=pattern,
             start=start,
             end=end,
             type=type,
@@ -340,6 +344,7 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
         *,
         prefixes: Sequence[StoreKey] | None = None,
         starts_with: StoreKey | None = None,
+        pattern: PatternLike | None = None,
         start: StoreKey | None = None,
         end: StoreKey | None = None,
         type: str | None = None,
@@ -355,7 +360,7 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
     ) -> KvPage[T]:
         """One page of the entries below a prefix of the store; options as in `list`."""
         page = await self._kv.paginate(
-            **self._scope.selectors(prefix, prefixes, starts_with, start, end),
+            **self._scope.selectors(prefix, prefixes, starts_with, start, end, pattern),
             type=type,
             cursor=cursor,
             limit=limit,
@@ -376,6 +381,7 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
         *,
         prefixes: Sequence[StoreKey] | None = None,
         starts_with: StoreKey | None = None,
+        pattern: PatternLike | None = None,
         start: StoreKey | None = None,
         end: StoreKey | None = None,
         type: str | None = None,
@@ -386,7 +392,7 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
     ) -> int:
         """Number of entries below a prefix of the store; selectors as in `list`."""
         return await self._kv.count(
-            **self._scope.selectors(prefix, prefixes, starts_with, start, end),
+            **self._scope.selectors(prefix, prefixes, starts_with, start, end, pattern),
             type=type,
             limit=limit,
             offset=offset,

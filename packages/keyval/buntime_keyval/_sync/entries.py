@@ -26,7 +26,7 @@ from buntime_keyval._sync.watch import Watch
 from buntime_keyval._typed import DELETE_BATCH, Progress
 from buntime_keyval._watching import Mode, Overflow
 from buntime_keyval._where import Where
-from buntime_keyval.wire import Duration, Key, KeyLike
+from buntime_keyval.wire import Duration, Key, KeyLike, PatternLike
 from buntime_keyval.wire.limits import MAX_KEYS_PER_BATCH
 from buntime_keyval.wire.python_options import Consistency
 
@@ -99,6 +99,7 @@ class Entries(Protocol):
         exact: bool = False,
         prefixes: Sequence[KeyLike] | None = None,
         starts_with: KeyLike | None = None,
+        pattern: PatternLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
         type: str | None = None,
@@ -116,6 +117,7 @@ class Entries(Protocol):
         *,
         prefixes: Sequence[KeyLike] | None = None,
         starts_with: KeyLike | None = None,
+        pattern: PatternLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
         type: str | None = None,
@@ -136,6 +138,7 @@ class Entries(Protocol):
         *,
         prefixes: Sequence[KeyLike] | None = None,
         starts_with: KeyLike | None = None,
+        pattern: PatternLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
         type: str | None = None,
@@ -156,6 +159,7 @@ class Entries(Protocol):
         *,
         prefixes: Sequence[KeyLike] | None = None,
         starts_with: KeyLike | None = None,
+        pattern: PatternLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
         type: str | None = None,

@@ -30,7 +30,7 @@ from buntime_keyval._sync.store_watch import StoreWatch
 from buntime_keyval._typed import DELETE_BATCH, Progress, Scope
 from buntime_keyval._watching import Mode, Overflow
 from buntime_keyval._where import Where
-from buntime_keyval.wire import Duration, Key
+from buntime_keyval.wire import Duration, Key, PatternLike
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
 from buntime_keyval.wire.python_options import Consistency, refuse_unknown
 
@@ -227,6 +227,7 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
         exact: bool = False,
         prefixes: Sequence[StoreKey] | None = None,
         starts_with: StoreKey | None = None,
+        pattern: PatternLike | None = None,
         start: StoreKey | None = None,
         end: StoreKey | None = None,
         type: str | None = None,
@@ -240,9 +241,9 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
         """Delete a key with all that extend it, or only the key if `exact`.
 
         Selectors and conditions are as in `Kv.delete`. Without a key it takes `prefixes`,
-        `starts_with`, `start` or `end`; `delete_all` deletes everything in the store.
+        `starts_with`, a `pattern`, `start` or `end`; `delete_all` deletes everything in the store.
         """
-        selectors = self._scope.deleted(key, prefixes, starts_with, start, end, type)
+        selectors = self._scope.deleted(key, prefixes, starts_with, start, end, type, pattern)
         return self._kv.delete(
             selectors.pop("prefix"),
             **selectors,
@@ -262,6 +263,7 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
         *,
         prefixes: Sequence[StoreKey] | None = None,
         starts_with: StoreKey | None = None,
+        pattern: PatternLike | None = None,
         start: StoreKey | None = None,
         end: StoreKey | None = None,
         type: str | None = None,
@@ -282,7 +284,7 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
         `SnapshotGone`.
         """
         entries = self._kv.list(
-            **self._scope.selectors(prefix, prefixes, starts_with, start, end),
+            **self._scope.selectors(prefix, prefixes, starts_with, start, end, pattern),
             type=type,
             limit=limit,
             offset=offset,
@@ -304,6 +306,7 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
         *,
         prefixes: Sequence[StoreKey] | None = None,
         starts_with: StoreKey | None = None,
+        pattern: PatternLike | None = None,
         start: StoreKey | None = None,
         end: StoreKey | None = None,
         type: str | None = None,
@@ -321,6 +324,7 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
             prefix,
             prefixes=prefixes,
             starts_with=starts_with,
+            pattern=pattern,
             start=start,
             end=end,
             type=type,
@@ -341,6 +345,7 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
         *,
         prefixes: Sequence[StoreKey] | None = None,
         starts_with: StoreKey | None = None,
+        pattern: PatternLike | None = None,
         start: StoreKey | None = None,
         end: StoreKey | None = None,
         type: str | None = None,
@@ -356,7 +361,7 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
     ) -> KvPage[T]:
         """One page of the entries below a prefix of the store; options as in `list`."""
         page = self._kv.paginate(
-            **self._scope.selectors(prefix, prefixes, starts_with, start, end),
+            **self._scope.selectors(prefix, prefixes, starts_with, start, end, pattern),
             type=type,
             cursor=cursor,
             limit=limit,
@@ -377,6 +382,7 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
         *,
         prefixes: Sequence[StoreKey] | None = None,
         starts_with: StoreKey | None = None,
+        pattern: PatternLike | None = None,
         start: StoreKey | None = None,
         end: StoreKey | None = None,
         type: str | None = None,
@@ -387,7 +393,7 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
     ) -> int:
         """Number of entries below a prefix of the store; selectors as in `list`."""
         return self._kv.count(
-            **self._scope.selectors(prefix, prefixes, starts_with, start, end),
+            **self._scope.selectors(prefix, prefixes, starts_with, start, end, pattern),
             type=type,
             limit=limit,
             offset=offset,

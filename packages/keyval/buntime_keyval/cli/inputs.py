@@ -23,9 +23,12 @@ from buntime_keyval.cli.options import CommandFailure, Mistake
 from buntime_keyval.wire import (
     InvalidInput,
     Key,
+    Pattern,
+    checked_pattern,
     decode_json,
     parse_expires_in,
     parse_key_path,
+    parse_pattern_text,
     untag,
 )
 from buntime_keyval.wire.commits import EntryOptions
@@ -79,6 +82,17 @@ def _key_argument(text: str, *, empty: bool) -> Key:
         return parse_key(text, empty=empty)
     except InvalidInput as error:
         raise Mistake(f"not a key: {text}: {reason(error)}") from None
+
+
+def pattern_argument(text: str) -> Pattern:
+    """A pattern, as a key path with `*` or as JSON."""
+    try:
+        if text.startswith("["):
+            return checked_pattern(decode_json(encoded(text)))
+        parse_key(text)
+        return parse_pattern_text(text)
+    except InvalidInput as error:
+        raise Mistake(f"not a pattern: {text}: {reason(error)}") from None
 
 
 def filter_argument(text: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from buntime_keyval.cli.inputs import (
     WHERE,
     KeyType,
     StoredLine,
+    pattern_argument,
     read_metadata,
     read_value,
     value_input,
@@ -198,6 +199,11 @@ _SELECTORS = (
     click.option(
         "--starts-with", metavar="KEY", type=KEY, help="Keys that begin so, within a text."
     ),
+    click.option(
+        "--pattern",
+        type=pattern_argument,
+        help="Keys of these parts, each * for one that may be any, such as users/*/name.",
+    ),
     click.option("--start", metavar="KEY", type=KeyType(empty=True), help="First key."),
     click.option("--end", metavar="KEY", type=KeyType(empty=True), help="Key behind the last one."),
     click.option("--type", metavar="TEXT", help="Entries of this type."),
@@ -247,11 +253,12 @@ def delete(
     given = {name for name, it in selectors.items() if it not in (None, 0)}
     if has_conditions and (len(keys) != 1 or where is not None or given):
         raise Mistake("--if-match and --if-revision are for one key, and without --where")
-    in_range = bool(given & {"starts_with", "type"}) or given >= {"start", "end"}
+    in_range = bool(given & {"starts_with", "pattern", "type"}) or given >= {"start", "end"}
     said = bool(keys) + everything + (in_range and not keys)
     if said != 1 or (everything and (exact or given)):
         raise Mistake(
-            "say either KEY..., or --starts-with, or --start and --end, or --type, or --everything"
+            "say either KEY..., or --starts-with, or --pattern, or --start and --end, or --type, or"
+            " --everything"
         )
     if not keys and in_range:
         confirm("Delete everything that is so selected?", yes=yes)

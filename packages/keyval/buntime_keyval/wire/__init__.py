@@ -19,6 +19,7 @@ from buntime_keyval.wire.keys import (
     decode_key,
     encode_key,
     key_to_json,
+    part_end,
     part_ends,
 )
 from buntime_keyval.wire.metadata import canonical_metadata, encode_metadata, parse_metadata
@@ -29,6 +30,17 @@ from buntime_keyval.wire.paths import (
     format_key_text,
     parse_key_path,
     parse_key_text,
+)
+from buntime_keyval.wire.patterns import (
+    ANY,
+    AnyPart,
+    Pattern,
+    PatternLike,
+    check_pattern,
+    checked_pattern,
+    encode_pattern,
+    parse_pattern_text,
+    pattern_to_json,
 )
 from buntime_keyval.wire.values import (
     NOW_MEMBER,
@@ -41,8 +53,10 @@ from buntime_keyval.wire.values import (
 )
 
 __all__ = [
+    "ANY",
     "NOW_MEMBER",
     "UUIDV7",
+    "AnyPart",
     "BigInt",
     "Duration",
     "InvalidInput",
@@ -50,18 +64,23 @@ __all__ = [
     "KeyLike",
     "KeyOrKeys",
     "KeyPart",
+    "Pattern",
+    "PatternLike",
     "Placeholder",
     "canonical_metadata",
     "canonical_text",
     "canonical_value",
     "check_key",
     "check_keys",
+    "check_pattern",
+    "checked_pattern",
     "decode_json",
     "decode_key",
     "decode_value",
     "encode_key",
     "encode_key_path",
     "encode_metadata",
+    "encode_pattern",
     "encode_value",
     "format_key_path",
     "format_key_text",
@@ -73,7 +92,10 @@ __all__ = [
     "parse_key_path",
     "parse_key_text",
     "parse_metadata",
+    "parse_pattern_text",
+    "part_end",
     "part_ends",
+    "pattern_to_json",
     "read_integer",
     "untag",
 ]

@@ -299,19 +299,23 @@ def decode_key(encoded: bytes) -> Key:
 def part_ends(encoded: bytes) -> list[int]:
     """Where the parts of a valid encoded key end; the prefixes of a key are `key[:end]`."""
     ends: list[int] = []
-    position, end = 0, len(encoded)
-    while position < end:
-        tag = encoded[position]
-        if tag in (_STRING, _BYTES):
-            position = _find_end(encoded, position + 1) + 1
-        elif tag == _NUMBER:
-            position += 9
-        elif tag == _BOOLEAN:
-            position += 2
-        else:
-            position = _decode_bigint(encoded, position + 1)[1]
+    position = 0
+    while position < len(encoded):
+        position = part_end(encoded, position)
         ends.append(position)
     return ends
+
+
+def part_end(encoded: bytes, position: int) -> int:
+    """Where the part of a valid encoded key ends that begins at a position."""
+    tag = encoded[position]
+    if tag in (_STRING, _BYTES):
+        return _find_end(encoded, position + 1) + 1
+    if tag == _NUMBER:
+        return position + 9
+    if tag == _BOOLEAN:
+        return position + 2
+    return _decode_bigint(encoded, position + 1)[1]
 
 
 def _find_end(encoded: bytes, start: int) -> int:

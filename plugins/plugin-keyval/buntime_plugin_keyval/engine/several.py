@@ -14,20 +14,24 @@ from buntime_keyval.wire.shapes import PLAIN, Shape
 
 from buntime_plugin_keyval.engine.cursors import continue_at
 from buntime_plugin_keyval.engine.store_reads import StoreReads
-from buntime_plugin_keyval.model.where import Wanted
+from buntime_plugin_keyval.model.where import OfPattern, OfType, Wanted, Where
 from buntime_plugin_keyval.storage.ranges import KeyRange, joined
-from buntime_plugin_keyval.storage.within import Page, Text, refuse_long_list, size_of
-from buntime_plugin_keyval.storage.within import joined as joined_entries
+from buntime_plugin_keyval.storage.within import JoinedPage, Page, Text, refuse_long_list
 
 
-def snapshot_range(ranges: Sequence[KeyRange], offset: int) -> KeyRange:
-    """The one range that pages of a snapshot are of. Raises `InvalidInput` for what is more."""
-    if offset or len(ranges) > 1:
+def snapshot_of(
+    ranges: Sequence[KeyRange], offset: int, where: Wanted | None
+) -> tuple[KeyRange, Where | OfType | None]:
+    """The one range that pages of a snapshot are of, and what its entries have to be.
+
+    Raises `InvalidInput` for what is more.
+    """
+    if offset or len(ranges) > 1 or isinstance(where, OfPattern):
         raise InvalidInput(
-            "A snapshot is of one range from its first entry on: leave out snapshot, or offset and"
-            " all prefixes but one"
+            "A snapshot is of one range from its first entry on: leave out snapshot, or pattern,"
+            " offset and all prefixes but one"
         )
-    return ranges[0]
+    return ranges[0], where
 
 
 async def behind(
@@ -94,25 +98,17 @@ async def page_of_several(
     """
     rest = joined([continue_at(keys, cursor, reverse=reverse) for keys in ranges])
     rest = await behind(store, rest, offset, reverse=reverse, where=where)
-    texts: list[Text] = []
-    count = size = 0
-    last: bytes | None = None
+    whole = JoinedPage(limit, store.limits.answer_bytes)
     for keys in reversed(rest) if reverse else rest:
-        if count == limit or size >= store.limits.answer_bytes:
+        if whole.is_full:
             if await store.has_any(keys, where=where):
-                return Page(joined_entries(texts), last, True, count)
+                return whole.page(has_more=True)
             continue
         options: dict[str, Any] = {"reverse": reverse, "where": where, "shape": shape}
-        page = await store.page_within(keys, limit=limit - count, **options)
-        if page.number:
-            size += size_of(page.entries)
-            if texts and size > store.limits.answer_bytes:
-                return Page(joined_entries(texts), last, True, count)
-            texts.append(page.entries)
-            count, last = count + page.number, page.last
-        if page.has_more:
-            return Page(joined_entries(texts), last, True, count)
-    return Page(joined_entries(texts), None, False, count)
+        page = await store.page_within(keys, limit=whole.left, **options)
+        if not whole.take(page):
+            return whole.page(has_more=True)
+    return whole.page(has_more=False)
 
 
 async def count_several(

@@ -43,7 +43,7 @@ from buntime_plugin_keyval.model.conditions import Conditions
 from buntime_plugin_keyval.model.errors import LimitExceeded, outcome_unknown
 from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits, check_key
 from buntime_plugin_keyval.model.options import expiry
-from buntime_plugin_keyval.model.where import Wanted
+from buntime_plugin_keyval.model.where import OfPattern, Wanted
 from buntime_plugin_keyval.storage import changelog, reads, states
 from buntime_plugin_keyval.storage.dialects.moving import is_closed
 from buntime_plugin_keyval.storage.maintenance import patient_batch
@@ -173,6 +173,8 @@ class Store(StoreReads):
         """Delete what is in the ranges, or the first entries of it; how many were deleted."""
         if not ranges:
             return 0
+        if isinstance(where, OfPattern):
+            return await self._delete_fitting(where, ranges, limit, once)
         now_ms = self.clock.now()
         condition = self.condition(where, ranges)
         if limit is not None or condition.recheck is not None or len(condition.args) > _SIMPLE:
@@ -185,13 +187,27 @@ class Store(StoreReads):
                 if left:
                     selection = Selection(keys, left, condition=condition)
                     found |= await reads.list_stamps(self.db, selection, now_ms)
-            has_stamp = self.sql.writes.has_stamp
-            rows = [(key, has_stamp(stamp)) for key, stamp in found.items()]
-            return await self._committer.commit(writes.remove_rows(rows), once)
+            return await self._remove(found, once)
         bounded = len(ranges) == 1 and await reads.is_small(self.db, ranges[0])
         return await self._committer.commit(
             writes.remove(ranges, condition=condition, bounded=bounded), once
         )
+
+    async def _delete_fitting(
+        self, where: OfPattern, ranges: Sequence[KeyRange], limit: int | None, once: Once | None
+    ) -> int:
+        """The same of entries whose keys fit a pattern, which are found first."""
+        found: dict[bytes, str] = {}
+        for keys in ranges:
+            left = sys.maxsize if limit is None else limit - len(found)
+            found |= await self.fitting(where, keys, fresh=True).stamps(left)
+        return await self._remove(found, once)
+
+    async def _remove(self, found: Mapping[bytes, str], once: Once | None) -> int:
+        """Remove entries, unless they have other versionstamps by now; how many were removed."""
+        has_stamp = self.sql.writes.has_stamp
+        rows = [(key, has_stamp(stamp)) for key, stamp in found.items()]
+        return await self._committer.commit(writes.remove_rows(rows), once)
 
     def commit(
         self,

@@ -16,11 +16,12 @@ from buntime_host import Workers
 from buntime_keyval.wire.shapes import PLAIN, Shape
 
 from buntime_plugin_keyval.engine.cursors import continue_at
+from buntime_plugin_keyval.engine.fitting import Fitting
 from buntime_plugin_keyval.engine.recorder import Recorder, measured
 from buntime_plugin_keyval.model.clock import Clock, moment_of
 from buntime_plugin_keyval.model.errors import ValuesEncrypted
 from buntime_plugin_keyval.model.limits import Limits
-from buntime_plugin_keyval.model.where import OfType, Wanted, matches
+from buntime_plugin_keyval.model.where import OfPattern, OfType, Wanted, Where, matches
 from buntime_plugin_keyval.storage import reads, within
 from buntime_plugin_keyval.storage.database import database_of
 from buntime_plugin_keyval.storage.dialects.filters import of_type
@@ -155,6 +156,8 @@ class StoreReads:
         fresh: bool = False,
     ) -> list[tuple[bytes, str, str]]:
         """Key, value and versionstamp of the entries in a range; `fresh` as in `get_many`."""
+        if isinstance(where, OfPattern):
+            return await self.fitting(where, keys, reverse=reverse, fresh=fresh).rows(limit)
         now_ms = self.clock.now()
         selection = Selection(keys, limit, reverse, self.condition(where, [keys]))
         return await reads.list_rows(self.db, selection, now_ms, self.long_reads, fresh=fresh)
@@ -170,6 +173,8 @@ class StoreReads:
         shape: Shape = PLAIN,
     ) -> str:
         """The entries in a range as the inside of a JSON array."""
+        if isinstance(where, OfPattern):
+            return await self.fitting(where, keys, reverse=reverse, shape=shape).json(limit)
         now_ms = self.clock.now()
         selection = Selection(keys, limit, reverse, self.condition(where, [keys]), shape)
         return await reads.list_json(self.db, selection, now_ms, self.long_reads)
@@ -231,9 +236,11 @@ class StoreReads:
         shape: Shape = PLAIN,
     ) -> Text:
         """The entries in a range as the inside of a JSON array. Raises `LimitExceeded`."""
+        most = self.limits.answer_bytes
+        if isinstance(where, OfPattern):
+            return await self.fitting(where, keys, reverse=reverse, shape=shape).list(limit, most)
         now_ms = self.clock.now()
         selection = Selection(keys, limit, reverse, self.condition(where, [keys]), shape)
-        most = self.limits.answer_bytes
         return await within.list_within(self.db, selection, now_ms, self.long_reads, most=most)
 
     def list_soon(
@@ -275,15 +282,19 @@ class StoreReads:
 
         It ends before the limit where an answer has no room for more.
         """
-        now_ms = self.clock.now()
-        keys = continue_at(keys, cursor, reverse=reverse)
-        selection = Selection(keys, limit, reverse, self.condition(where, [keys]), shape)
         most = self.limits.answer_bytes
+        keys = continue_at(keys, cursor, reverse=reverse)
+        if isinstance(where, OfPattern):
+            return await self.fitting(where, keys, reverse=reverse, shape=shape).page(limit, most)
+        now_ms = self.clock.now()
+        selection = Selection(keys, limit, reverse, self.condition(where, [keys]), shape)
         return await within.page_within(self.db, selection, now_ms, self.long_reads, most=most)
 
     @measured("count")
     async def count(self, keys: KeyRange, *, where: Wanted | None = None) -> int:
         """Number of entries in a range."""
+        if isinstance(where, OfPattern):
+            return await self.fitting(where, keys).count()
         now_ms = self.clock.now()
         return await reads.count(self.db, keys, self.condition(where, [keys]), now_ms)
 
@@ -292,6 +303,8 @@ class StoreReads:
         self, keys: KeyRange, offset: int, *, reverse: bool = False, where: Wanted | None = None
     ) -> KeyRange | None:
         """The part of a range behind its first entries; None if there are no more than these."""
+        if isinstance(where, OfPattern):
+            return await self.fitting(where, keys, reverse=reverse).behind(offset)
         selection = Selection(keys, offset, reverse, self.condition(where, [keys]))
         key = await reads.key_behind(self.db, selection, self.clock.now())
         if key is None:
@@ -300,13 +313,39 @@ class StoreReads:
 
     async def has_any(self, keys: KeyRange, *, where: Wanted | None = None) -> bool:
         """Whether a range has an entry."""
+        if isinstance(where, OfPattern):
+            return await self.fitting(where, keys).has_any()
         selection = Selection(keys, 1, condition=self.condition(where, [keys]))
         if selection.condition.recheck is None:
             return await reads.is_any(self.db, selection, self.clock.now())
         return await self.behind(keys, 0, where=where) is not None
 
+    def fitting(
+        self,
+        where: OfPattern,
+        keys: KeyRange,
+        *,
+        reverse: bool = False,
+        shape: Shape = PLAIN,
+        fresh: bool = False,
+    ) -> Fitting:
+        """The entries of a range that fit a pattern, now. Raises `ValuesEncrypted`."""
+        condition = self.condition(where.wanted, [keys])
+        now_ms = self.clock.now()
+        return Fitting(
+            self.db,
+            where.pieces,
+            keys,
+            condition,
+            now_ms,
+            self.long_reads,
+            reverse=reverse,
+            shape=shape,
+            fresh=fresh,
+        )
+
     def condition(
-        self, where: Wanted | None, keys: Sequence[KeyRange], at_ms: int | None = None
+        self, where: Where | OfType | None, keys: Sequence[KeyRange], at_ms: int | None = None
     ) -> RowCondition:
         """A filter of the entries in some ranges, as SQL for this store's database.
 

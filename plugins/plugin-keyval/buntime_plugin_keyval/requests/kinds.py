@@ -11,12 +11,15 @@ from buntime_keyval.wire import (
     Key,
     check_key,
     check_keys,
+    check_pattern,
     decode_json,
     encode_key,
+    encode_pattern,
     parse_expires_at,
     parse_expires_in,
     parse_key_path,
     parse_key_text,
+    parse_pattern_text,
 )
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.entry_types import checked_type
@@ -185,6 +188,11 @@ def _beginning(name: str, raw: object) -> bytes:
             f" {describe(raw)}"
         )
     return encode_key(key)
+
+
+def _pattern(name: str, raw: object) -> tuple[bytes, ...]:
+    pattern = parse_pattern_text(raw) if isinstance(raw, str) else check_pattern(raw)
+    return encode_pattern(pattern)
 
 
 def _prefixes(name: str, raw: object) -> list[bytes]:
@@ -392,6 +400,16 @@ BEGINNING = Kind(
     schema=_KEY_SCHEMA,
 )
 """Encoded as a key."""
+PATTERN = Kind(
+    'a key array with {"$any": true} for parts that may be any, or a key path with * for them',
+    _pattern,
+    _pattern,
+    schema={
+        "type": ["array", "string"],
+        "examples": ["users/*/name", ["users", {"$any": True}, "name"]],
+    },
+)
+"""Encoded, in pieces."""
 PREFIXES = Kind(
     "comma-separated key paths, or keys as a JSON array",
     _prefixes_of_text,

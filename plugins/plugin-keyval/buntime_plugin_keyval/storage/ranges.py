@@ -82,11 +82,17 @@ def single(key: bytes) -> KeyRange:
     return KeyRange(key, key + _FIRST_SUFFIX)
 
 
+def pattern_range(pieces: Sequence[bytes]) -> KeyRange:
+    """Where all keys are that may fit a pattern, which is in pieces between its `ANY`s."""
+    return single(pieces[0]) if len(pieces) == 1 else descendants(pieces[0])
+
+
 class Selectors(NamedTuple):
     """Which keys are meant, as requests and callers say it; all are encoded.
 
     Those below `prefix`, or below one of `prefixes`, or that begin as `starts_with`, of which the
-    last part is a text; and of these the ones from `start`, inclusive, to `end`, exclusive.
+    last part is a text, or that may fit `pattern`, which is in pieces between its `ANY`s; and of
+    these the ones from `start`, inclusive, to `end`, exclusive.
     """
 
     prefix: bytes = b""
@@ -94,6 +100,7 @@ class Selectors(NamedTuple):
     starts_with: bytes | None = None
     start: bytes | None = None
     end: bytes | None = None
+    pattern: tuple[bytes, ...] | None = None
 
     def below(self) -> list[KeyRange]:
         """What is below the prefixes, in order: at least one range, which may be empty.
@@ -107,10 +114,12 @@ class Selectors(NamedTuple):
         return self._ranges(subtree)
 
     def _ranges(self, of: Callable[[bytes], KeyRange]) -> list[KeyRange]:
-        said = [bool(self.prefix), self.prefixes is not None, self.starts_with is not None]
-        if sum(said) > 1:
-            raise InvalidInput("Say one of prefix, prefixes and startsWith")
-        if self.starts_with is not None:
+        others = (self.prefixes, self.starts_with, self.pattern)
+        if bool(self.prefix) + sum(it is not None for it in others) > 1:
+            raise InvalidInput("Say one of prefix, prefixes, startsWith and pattern")
+        if self.pattern is not None:
+            ranges = [pattern_range(self.pattern)]
+        elif self.starts_with is not None:
             ranges = [beginning(self.starts_with)]
         else:
             ranges = [of(it) for it in ([self.prefix] if self.prefixes is None else self.prefixes)]

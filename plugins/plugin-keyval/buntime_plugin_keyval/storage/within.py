@@ -74,6 +74,43 @@ def check_answer(size: int, most: int) -> None:
         raise too_large(size, most, "ask for fewer keys at a time")
 
 
+class JoinedPage:
+    """A page that is put together of the pages of parts, which follow each other."""
+
+    def __init__(self, limit: int, most: int) -> None:
+        """Up to so many entries, and bytes."""
+        self.left = limit
+        """How many entries there is room for."""
+        self._most = most
+        self._texts: list[Text] = []
+        self._size = 0
+        self._number = 0
+        self._last: bytes | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it takes no more, so that only the next entry matters: whether there is one."""
+        return not self.left or self._size >= self._most
+
+    def take(self, page: Page) -> bool:
+        """Take the page of the next part; whether that of another one may follow."""
+        if page.number:
+            size = self._size + size_of(page.entries)
+            if self._texts and size > self._most:
+                return False
+            self._size = size
+            self._texts.append(page.entries)
+            self._number += page.number
+            self.left -= page.number
+            self._last = page.last
+        return not page.has_more
+
+    def page(self, *, has_more: bool) -> Page:
+        """All of it."""
+        last = self._last if has_more else None
+        return Page(joined(self._texts), last, has_more, self._number)
+
+
 async def get_long(db: Database, key: bytes, now_ms: int, *, most: int) -> Text | None:
     """The entry of a live key with a long value, which a thread reads. Raises `LimitExceeded`."""
     found = await _get_long(db, {key: 1}, now_ms, PLAIN, most=most)

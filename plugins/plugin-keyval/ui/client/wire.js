@@ -2,11 +2,14 @@
 /**
  * What goes over the wire: values, keys and options as the API takes them.
  *
- * @import { EntryOptions, Key, MessageOptions, Value } from "../client.js"
+ * @import { EntryOptions, Key, MessageOptions, Pattern, Value } from "../client.js"
  */
 
 /** In a key that a commit writes: the versionstamp of the commit. @type {{ $uuidv7: true }} */
 export const uuidv7 = Object.freeze({ $uuidv7: true });
+
+/** In a pattern: one part of a key, whatever it is. @type {{ $any: true }} */
+export const any = Object.freeze({ $any: true });
 
 /**
  * In a value: the time of the server in milliseconds since 1970.
@@ -127,7 +130,7 @@ function base64(bytes) {
   return btoa(text);
 }
 
-/** @param {Key} key @returns {unknown[]} */
+/** @param {Key | Pattern} key @returns {unknown[]} */
 export function wireKey(key) {
   if (!Array.isArray(key)) {
     throw new TypeError(`A key is an array of parts, such as ["users", 1], not ${typeof key}`);
@@ -140,7 +143,7 @@ export function wireKey(key) {
 /** @param {Record<string, any>} options @returns {Record<string, unknown>} */
 export function wireSelector(options) {
   const wired = { ...options };
-  for (const name of ["prefix", "startsWith", "start", "end"]) {
+  for (const name of ["prefix", "startsWith", "pattern", "start", "end"]) {
     if (wired[name] !== undefined) {
       wired[name] = wireKey(wired[name]);
     }

@@ -16,10 +16,16 @@ from buntime_plugin_keyval.engine.several import (
     count_several,
     list_several,
     page_of_several,
-    snapshot_range,
+    snapshot_of,
 )
 from buntime_plugin_keyval.faces.http.keys import Deletion, Read, deleted, deletion, later
-from buntime_plugin_keyval.model.where import Wanted, Where, count_conditions, wanted_of
+from buntime_plugin_keyval.model.where import (
+    OfType,
+    Wanted,
+    Where,
+    count_conditions,
+    wanted_of,
+)
 from buntime_plugin_keyval.requests.answers import Elsewhere, Text, spliced
 from buntime_plugin_keyval.requests.asked import NO_KEYS, Asked, Cost, Keys, Request, Route
 from buntime_plugin_keyval.requests.kinds import (
@@ -30,6 +36,7 @@ from buntime_plugin_keyval.requests.kinds import (
     FLAG,
     LIMIT,
     OFFSET,
+    PATTERN,
     PREFIX,
     PREFIXES,
     TEXT,
@@ -55,6 +62,7 @@ class DeletionBelow(Deletion, frozen=True, kw_only=True):
     prefix: Annotated[bytes, PREFIX] = b""
     prefixes: Annotated[list[bytes] | None, PREFIXES] = None
     starts_with: Annotated[bytes | None, BEGINNING] = None
+    pattern: Annotated[tuple[bytes, ...] | None, PATTERN] = None
     start: Annotated[bytes | None, BOUND] = None
     end: Annotated[bytes | None, BOUND] = None
     type: Annotated[str | None, TYPE] = None
@@ -68,6 +76,7 @@ class Ranged(Read, frozen=True, kw_only=True):
     prefix: Annotated[bytes, PREFIX] = b""
     prefixes: Annotated[list[bytes] | None, PREFIXES] = None
     starts_with: Annotated[bytes | None, BEGINNING] = None
+    pattern: Annotated[tuple[bytes, ...] | None, PATTERN] = None
     start: Annotated[bytes | None, BOUND] = None
     end: Annotated[bytes | None, BOUND] = None
     type: Annotated[str | None, TYPE] = None
@@ -99,6 +108,7 @@ class Counting(RequestShape, frozen=True, kw_only=True):
     prefix: Annotated[bytes, PREFIX] = b""
     prefixes: Annotated[list[bytes] | None, PREFIXES] = None
     starts_with: Annotated[bytes | None, BEGINNING] = None
+    pattern: Annotated[tuple[bytes, ...] | None, PATTERN] = None
     start: Annotated[bytes | None, BOUND] = None
     end: Annotated[bytes | None, BOUND] = None
     type: Annotated[str | None, TYPE] = None
@@ -117,18 +127,18 @@ def delete_prefix(service: KeyValService, request: Request[DeletionBelow]) -> As
     given = request.given
     if given.prefix and _is_prefix_alone(given) and given.limit is None:
         return deletion(service, [given.prefix], request)
-    selects = given.prefix or given.prefixes or given.starts_with or given.type
+    selects = given.prefix or given.prefixes or given.starts_with or given.pattern or given.type
     if not selects and (given.start is None or given.end is None):
         raise InvalidInput(
             "Missing 'prefix' query parameter: name what to delete, by prefix, prefixes,"
-            " startsWith or type, or by start and end"
+            " startsWith, pattern or type, or by start and end"
         )
     if given.starts_with == _EVERY_TEXT:
         raise InvalidInput(EVERY_TEXT)
     if given.exact:
         raise InvalidInput("exact is for keys, and not for ranges of them: leave it out")
     ranges = _selectors(given).at_and_below()
-    wanted = wanted_of(given.where, given.type)
+    wanted = wanted_of(given.where, given.type, given.pattern)
 
     async def run() -> str:
         rest = await behind(service.store, ranges, given.offset, where=wanted)
@@ -166,7 +176,7 @@ def list_keys(service: KeyValService, request: Request[Listing]) -> Asked:
 
 def _list_several(service: KeyValService, given: Listing) -> Asked:
     ranges = _selectors(given).below()
-    wanted = wanted_of(given.where, given.type)
+    wanted = wanted_of(given.where, given.type, given.pattern)
 
     async def run() -> Text:
         entries = await list_several(
@@ -188,7 +198,7 @@ def count_keys(service: KeyValService, request: Request[Counting]) -> Asked:
     """`GET /keys/count`, `POST /keys/count`: count entries, all or those of a prefix."""
     given = request.given
     ranges = _selectors(given).below()
-    wanted = wanted_of(given.where, given.type)
+    wanted = wanted_of(given.where, given.type, given.pattern)
 
     async def run() -> str:
         number = await count_several(
@@ -206,11 +216,10 @@ def paginate_keys(service: KeyValService, request: Request[PageRequest]) -> Aske
     if given.offset and given.cursor:
         raise InvalidInput("offset is for the first page: the cursor says where this one begins")
     if given.snapshot:
-        keys = snapshot_range(_selectors(given).below(), given.offset)
-    elif _is_in_one_range(given):
-        keys = listing_range(given.prefix, given.start, given.end)
-    else:
+        return _snapshot_page(service, given)
+    if not _is_in_one_range(given):
         return _page_of_several(service, given)
+    keys = listing_range(given.prefix, given.start, given.end)
     wanted = wanted_of(given.where, given.type)
 
     async def run() -> Text:
@@ -225,17 +234,22 @@ def paginate_keys(service: KeyValService, request: Request[PageRequest]) -> Aske
         return page_json(page)
 
     cost = _cost(given.limit, wanted)
-    if not given.snapshot:
-        return Asked("paginate", "read", run, reads=Keys(ranges=(keys,)), cost=cost)
+    return Asked("paginate", "read", run, reads=Keys(ranges=(keys,)), cost=cost)
+
+
+def _snapshot_page(service: KeyValService, given: PageRequest) -> Asked:
+    wanted = wanted_of(given.where, given.type, given.pattern)
+    keys, condition = snapshot_of(_selectors(given).below(), given.offset, wanted)
+    cost = _cost(given.limit, condition)
     if not (given.cursor or service.store.adapter.capabilities.embedded):
         cost = Cost(None, cost.conditions)  # all pages are collected for the first one
-    snapshot = partial(_page_of_snapshot, service, keys, given)
-    return Asked("paginate", "read", snapshot, reads=Keys(ranges=(keys,)), cost=cost)
+    run = partial(_page_of_snapshot, service, keys, condition, given)
+    return Asked("paginate", "read", run, reads=Keys(ranges=(keys,)), cost=cost)
 
 
 def _page_of_several(service: KeyValService, given: PageRequest) -> Asked:
     ranges = _selectors(given).below()
-    wanted = wanted_of(given.where, given.type)
+    wanted = wanted_of(given.where, given.type, given.pattern)
 
     async def run() -> Text:
         page = await page_of_several(
@@ -254,27 +268,26 @@ def _page_of_several(service: KeyValService, given: PageRequest) -> Asked:
     return Asked("paginate", "read", run, reads=Keys(ranges=ranges), cost=cost)
 
 
-def _is_in_one_range(given: Ranged) -> bool:
-    """Whether a range of descendants has all that is wanted, from its first entry on."""
-    return given.prefixes is None and given.starts_with is None and not given.offset
+def _is_in_one_range(given: Ranged | DeletionBelow) -> bool:
+    """Whether what is below a prefix is all that is wanted, from its first entry on."""
+    others = (given.prefixes, given.starts_with, given.pattern)
+    return all(it is None for it in others) and not given.offset
 
 
 def _is_prefix_alone(given: DeletionBelow) -> bool:
-    return (
-        given.prefixes is None
-        and given.starts_with is None
-        and given.start is None
-        and given.end is None
-        and given.type is None
-        and not given.offset
-    )
+    bounds = (given.start, given.end, given.type)
+    return _is_in_one_range(given) and all(it is None for it in bounds)
 
 
 def _selectors(given: Ranged | Counting | DeletionBelow) -> Selectors:
-    return Selectors(given.prefix, given.prefixes, given.starts_with, given.start, given.end)
+    return Selectors(
+        given.prefix, given.prefixes, given.starts_with, given.start, given.end, given.pattern
+    )
 
 
-async def _page_of_snapshot(service: KeyValService, keys: KeyRange, given: PageRequest) -> Text:
+async def _page_of_snapshot(
+    service: KeyValService, keys: KeyRange, where: Where | OfType | None, given: PageRequest
+) -> Text:
     snapshots = service.snapshots
 
     async def here() -> Text:
@@ -283,7 +296,7 @@ async def _page_of_snapshot(service: KeyValService, keys: KeyRange, given: PageR
             limit=given.limit,
             cursor=given.cursor,
             reverse=given.reverse,
-            where=wanted_of(given.where, given.type),
+            where=where,
             shape=given.entry_shape,
         )
         return _page_json(page.entries, page.cursor)

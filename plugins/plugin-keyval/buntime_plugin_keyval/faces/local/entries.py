@@ -35,9 +35,11 @@ from buntime_keyval.wire import (
     Duration,
     KeyLike,
     KeyOrKeys,
+    PatternLike,
     decode_key,
     decode_value,
     encode_key,
+    encode_pattern,
     encode_value,
     key_to_json,
 )
@@ -59,7 +61,7 @@ from buntime_plugin_keyval.engine.several import (
     behind,
     continue_behind,
     count_several,
-    snapshot_range,
+    snapshot_of,
 )
 from buntime_plugin_keyval.faces.local.part import (
     LocalPart,
@@ -234,6 +236,7 @@ class LocalEntries(LocalPart):
         exact: bool = False,
         prefixes: Sequence[KeyLike] | None = None,
         starts_with: KeyLike | None = None,
+        pattern: PatternLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
         type: str | None = None,
@@ -248,17 +251,27 @@ class LocalEntries(LocalPart):
         """Delete a key with all that extend it, or only the key if `exact`; or several keys.
 
         Without a key, `prefixes` say what to delete, as several keys do, or `starts_with`, or a
-        `type`, or `start`, inclusive, with `end`, exclusive; these may also narrow what is below a
-        key. Of that, in key order, the first `offset` entries stay, and of the rest at most `limit`
-        (up to 1000) are deleted. `where` restricts that to entries whose value matches. The empty
-        prefix, which is the whole store, has to be confirmed with `everything=True`. An
+        `pattern`, or a `type`, or `start`, inclusive, with `end`, exclusive; these may also narrow
+        what is below a key. Of that, in key order, the first `offset` entries stay, and of the
+        rest at most `limit` (up to 1000) are deleted. `where` restricts that to entries whose value
+        matches. The empty prefix, which is the whole store, has to be confirmed with
+        `everything=True`. An
         `idempotency_key`, which is as in `set`, is not for everything. `if_match` and `if_revision`
         are as in `set`, for the entry of one key.
         """
         condition = filter_of(where)
         required = requirement(if_match, if_revision)
         bounds = selecting(
-            key, prefixes, starts_with, start, end, limit, offset, exact=exact, type=type
+            key,
+            prefixes,
+            starts_with,
+            start,
+            end,
+            limit,
+            offset,
+            exact=exact,
+            type=type,
+            pattern=pattern,
         )
         if required is not None:
             if not key or is_many(key) or where is not None or bounds is not None:
@@ -289,6 +302,7 @@ class LocalEntries(LocalPart):
         *,
         prefixes: Sequence[KeyLike] | None = None,
         starts_with: KeyLike | None = None,
+        pattern: PatternLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
         type: str | None = None,
@@ -305,9 +319,10 @@ class LocalEntries(LocalPart):
         """The entries below a prefix in key order, `start` inclusive, `end` exclusive.
 
         In the place of the prefix there may be several `prefixes`, or `starts_with`, a key whose
-        last part is the beginning of a text: `["user"]` is the beginning of `["users", 1]`. With
-        a `type` only entries of that. The first `offset` entries are passed over, each of which
-        costs what reading its key costs.
+        last part is the beginning of a text: `["user"]` is the beginning of `["users", 1]`; or a
+        `pattern` with `ANY` for parts that may be any, which means keys of as many parts:
+        `["users", ANY, "name"]`. With a `type` only entries of that. The first `offset` entries are
+        passed over, each of which costs what reading its key costs.
 
         Without `limit` all of them, read `page_size` (at most 1000) at a time, each page as it is
         when it is read, or with `snapshot` all as they are at the first one; that raises
@@ -317,19 +332,19 @@ class LocalEntries(LocalPart):
         """
         is_strong(consistency)
         shape = Shape(values, details)
-        bounds = selected(prefix, prefixes, starts_with, start, end, offset, type)
+        bounds = selected(prefix, prefixes, starts_with, start, end, offset, type, pattern)
         ranges = ranges_of(bounds).below()
         self._permits.read_range(*ranges)
-        condition = wanted_of(filter_of(where), bounds.type)
+        condition = wanted_of_call(bounds, where)
         left = None if limit is None else checked_limit(limit)
         page = min(checked_limit(page_size), MAX_LIMIT)
         if snapshot:
-            keys = snapshot_range(ranges, offset)
+            keys, wanted = snapshot_of(ranges, offset, condition)
             cursor: str | None = None
             while left is None or left > 0:
                 size = page if left is None else min(left, page)
                 found = await self._service.snapshots.page(
-                    keys, limit=size, cursor=cursor, reverse=reverse, where=condition, shape=shape
+                    keys, limit=size, cursor=cursor, reverse=reverse, where=wanted, shape=shape
                 )
                 for entry in read_entries(found.entries):
                     yield entry
@@ -357,6 +372,7 @@ class LocalEntries(LocalPart):
         *,
         prefixes: Sequence[KeyLike] | None = None,
         starts_with: KeyLike | None = None,
+        pattern: PatternLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
         type: str | None = None,
@@ -369,11 +385,11 @@ class LocalEntries(LocalPart):
 
         Further selectors are as in `list`.
         """
-        bounds = selected(prefix, prefixes, starts_with, start, end, offset, type)
+        bounds = selected(prefix, prefixes, starts_with, start, end, offset, type, pattern)
         ranges = ranges_of(bounds).below()
         most = None if limit is None else checked_limit(limit)
         self._permits.read_range(*ranges)
-        condition = wanted_of(filter_of(where), bounds.type)
+        condition = wanted_of_call(bounds, where)
         with reading(consistency):
             return await count_several(
                 self._store, ranges, offset=offset, limit=most, where=condition
@@ -385,6 +401,7 @@ class LocalEntries(LocalPart):
         *,
         prefixes: Sequence[KeyLike] | None = None,
         starts_with: KeyLike | None = None,
+        pattern: PatternLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
         type: str | None = None,
@@ -401,24 +418,25 @@ class LocalEntries(LocalPart):
         """One page (at most 1000) of the entries below a prefix; `cursor` is of the page before.
 
         Selectors, `details`, `values` and `consistency` are as in `list`; `offset` is for the
-        first page, and a snapshot has one prefix and no offset. With `snapshot`, of every page, all
-        of them are as they were at the first one, or raise `SnapshotGone`.
+        first page, and a snapshot has one prefix, no pattern and no offset. With `snapshot`, of
+        every page, all of them are as they were at the first one, or raise `SnapshotGone`.
         """
         is_strong(consistency)
         size = min(checked_limit(limit), MAX_LIMIT)
-        bounds = selected(prefix, prefixes, starts_with, start, end, offset, type)
+        bounds = selected(prefix, prefixes, starts_with, start, end, offset, type, pattern)
         below = ranges_of(bounds).below()
-        condition = wanted_of(filter_of(where), bounds.type)
+        condition = wanted_of_call(bounds, where)
         if offset and cursor:
             raise InvalidInput("offset is for the first page: the cursor says where this begins")
         self._permits.read_range(*below)
         if snapshot:
+            keys, wanted = snapshot_of(below, offset, condition)
             found = await self._service.snapshots.page(
-                snapshot_range(below, offset),
+                keys,
                 limit=size,
                 cursor=cursor,
                 reverse=reverse,
-                where=condition,
+                where=wanted,
                 shape=Shape(values, details),
             )
             more = found.cursor is not None
@@ -488,7 +506,7 @@ class LocalEntries(LocalPart):
         self, bounds: Selector, limit: int | None, where: Where | None, once: Once | None
     ) -> DeleteResult:
         ranges = ranges_of(bounds).at_and_below()
-        condition = wanted_of(filter_of(where), bounds.type)
+        condition = wanted_of_call(bounds, where)
         self._may_delete(condition, ranges=ranges)
         if bounds.offset or limit is not None:
             self._permits.read_range(*ranges)  # what stays in front tells of keys
@@ -556,4 +574,11 @@ def ranges_of(keys: Selector) -> Selectors:
         None if keys.starts_with is None else encode_key(keys.starts_with),
         None if keys.start is None else encode_key(keys.start),
         None if keys.end is None else encode_key(keys.end),
+        None if keys.pattern is None else encode_pattern(keys.pattern),
     )
+
+
+def wanted_of_call(keys: Selector, where: Where | None) -> Wanted | None:
+    """What entries have to be, beside where their keys are."""
+    pattern = None if keys.pattern is None else encode_pattern(keys.pattern)
+    return wanted_of(filter_of(where), keys.type, pattern)

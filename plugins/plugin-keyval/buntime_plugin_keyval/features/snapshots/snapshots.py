@@ -24,7 +24,7 @@ from buntime_plugin_keyval.features.feature import Part
 from buntime_plugin_keyval.features.snapshots.cursors import Cursor, parse_cursor
 from buntime_plugin_keyval.features.snapshots.held import Held, hold
 from buntime_plugin_keyval.model.errors import SnapshotGone
-from buntime_plugin_keyval.model.where import Wanted
+from buntime_plugin_keyval.model.where import OfType, Where
 from buntime_plugin_keyval.storage.ranges import KeyRange, single
 from buntime_plugin_keyval.storage.selection import Selection
 from buntime_plugin_keyval.storage.snapshots import Rows, is_unchanged, read_page
@@ -110,7 +110,7 @@ class Snapshots(Part):
         limit: int,
         cursor: str | None = None,
         reverse: bool = False,
-        where: Wanted | None = None,
+        where: Where | OfType | None = None,
         shape: Shape,
     ) -> SnapshotPage:
         """A page of the entries in a range, of the snapshot that the first page began.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from buntime_plugin_keyval.model.where.evaluate import matches
 from buntime_plugin_keyval.model.where.nodes import (
     InvalidWhere,
+    OfPattern,
     OfType,
     Wanted,
     Where,
@@ -20,6 +21,7 @@ from buntime_plugin_keyval.model.where.parse import parse_where
 
 __all__ = [
     "InvalidWhere",
+    "OfPattern",
     "OfType",
     "Wanted",
     "Where",

@@ -67,13 +67,24 @@ class OfType(msgspec.Struct, frozen=True):
     where: Where | None = None
 
 
-Wanted: TypeAlias = Where | OfType
+class OfPattern(msgspec.Struct, frozen=True):
+    """The key fits a pattern, and the entry is what else is wanted."""
+
+    pieces: tuple[bytes, ...]
+    """What the pattern has before, between and behind the parts that may be any, encoded."""
+    wanted: Where | OfType | None = None
+
+
+Wanted: TypeAlias = Where | OfType | OfPattern
 """What an entry has to be."""
 
 
-def wanted_of(where: Where | None, type: str | None) -> Wanted | None:
-    """What a filter and a type ask of entries together; None for nothing."""
-    return where if type is None else OfType(type, where)
+def wanted_of(
+    where: Where | None, type: str | None, pattern: tuple[bytes, ...] | None = None
+) -> Wanted | None:
+    """What a filter, a type and a pattern ask of entries together; None for nothing."""
+    wanted = where if type is None else OfType(type, where)
+    return wanted if pattern is None else OfPattern(pattern, wanted)
 
 
 def normal_number(number: Number) -> Number:
@@ -98,6 +109,8 @@ def count_conditions(where: Wanted | None) -> int:
             return 0
         case OfType():
             return 1 + count_conditions(where.where)
+        case OfPattern():
+            return 1 + count_conditions(where.wanted)
         case Not():
             return count_conditions(where.member)
         case And() | Or():

@@ -17,6 +17,7 @@ from buntime_plugin_keyval.storage.dialects.locks import LockSql
 from buntime_plugin_keyval.storage.dialects.log import LogSql
 from buntime_plugin_keyval.storage.dialects.metrics import MetricsSql
 from buntime_plugin_keyval.storage.dialects.moving import MovingSql
+from buntime_plugin_keyval.storage.dialects.patterns import PatternSql
 from buntime_plugin_keyval.storage.dialects.queue import QueueSql
 from buntime_plugin_keyval.storage.dialects.queues import QueuesSql
 from buntime_plugin_keyval.storage.dialects.reads import Getting, ReadSql
@@ -44,6 +45,7 @@ class Dialect(NamedTuple):
     schema: SchemaSql
     filter: FilterSql
     reads: ReadSql
+    patterns: PatternSql
     writes: WriteSql
     log: LogSql
     watch: WatchSql

@@ -13,6 +13,7 @@ from buntime_plugin_keyval.storage.dialects.postgres.locks import LOCKS
 from buntime_plugin_keyval.storage.dialects.postgres.log import LOG
 from buntime_plugin_keyval.storage.dialects.postgres.metrics import METRICS
 from buntime_plugin_keyval.storage.dialects.postgres.moving import MOVING
+from buntime_plugin_keyval.storage.dialects.postgres.patterns import PATTERNS
 from buntime_plugin_keyval.storage.dialects.postgres.queue import QUEUE
 from buntime_plugin_keyval.storage.dialects.postgres.queues import QUEUES
 from buntime_plugin_keyval.storage.dialects.postgres.reads import READS, get_together
@@ -36,6 +37,7 @@ POSTGRES = Dialect(
     schema=SCHEMA,
     filter=print_filter,
     reads=READS,
+    patterns=PATTERNS,
     writes=WRITES,
     log=LOG,
     watch=WATCH,

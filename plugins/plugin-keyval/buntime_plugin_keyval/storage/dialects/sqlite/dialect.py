@@ -10,6 +10,7 @@ from buntime_plugin_keyval.storage.dialects.sqlite.locks import LOCKS
 from buntime_plugin_keyval.storage.dialects.sqlite.log import LOG
 from buntime_plugin_keyval.storage.dialects.sqlite.metrics import METRICS
 from buntime_plugin_keyval.storage.dialects.sqlite.moving import move_some
+from buntime_plugin_keyval.storage.dialects.sqlite.patterns import PATTERNS
 from buntime_plugin_keyval.storage.dialects.sqlite.queue import QUEUE
 from buntime_plugin_keyval.storage.dialects.sqlite.queues import QUEUES
 from buntime_plugin_keyval.storage.dialects.sqlite.reads import READS, getting
@@ -28,6 +29,7 @@ SQLITE = Dialect(
     schema=SCHEMA,
     filter=print_filter,
     reads=READS,
+    patterns=PATTERNS,
     writes=WRITES,
     log=LOG,
     watch=WATCH,
