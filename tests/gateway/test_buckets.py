@@ -63,6 +63,15 @@ def test_each_key_has_its_own(buckets: Buckets) -> None:
     assert allowed(buckets, "b", 25, now=100.0) == 10
 
 
+def test_who_asked_last_may_begin_anew(buckets: Buckets) -> None:
+    for begin_anew in (lambda: buckets.forget("a"), buckets.clear, lambda: buckets.sweep(1e6)):
+        assert allowed(buckets, "b", 1, now=100.0) == 1
+        assert allowed(buckets, "a", 25, now=100.0) == 10
+        begin_anew()
+        assert allowed(buckets, "a", 25, now=100.0) == 10
+        buckets.clear()
+
+
 async def test_who_asked_last_is_shown_first(buckets: Buckets) -> None:
     for moment, key in enumerate(["a", "b", "c", "a"]):
         buckets.take(key, RATE, 100.0 + moment)
@@ -83,7 +92,7 @@ def test_full_buckets_are_swept_and_others_stay(buckets: Buckets) -> None:
     assert buckets.sweep(1000.0) == 0
 
 
-def test_buckets_are_bounded_and_who_asks_stays(buckets: Buckets) -> None:
+def test_11_buckets_are_bounded_and_who_asks_stays(buckets: Buckets) -> None:
     """The original kept all of them."""
     assert allowed(buckets, "steady", 10, now=0.5) == 10
     for number in range(20 * MOST):

@@ -92,6 +92,19 @@ def test_every_limited_answer_tells_what_is_left() -> None:
     assert told(judged(limiter, request_of(), later=10.0))["ratelimit-remaining"] == 0
 
 
+def test_who_asks_seldom_is_told_of_his_own_second() -> None:
+    """The headers are the same within a second, whoever asks; a clock may go back as well."""
+    limiter = limiter_of(requests=3, window="30s")
+
+    def reset(peer: str, later: float) -> int:
+        lines = limiter.judge(request_of(), peer, NOW + abs(later), EPOCH + later)
+        assert told(lines)["ratelimit-remaining"] == 2
+        return told(lines)["x-ratelimit-reset"] - int(EPOCH) * 1000
+
+    asked = [("a", 0.0), ("b", 0.25), ("c", 1.0), ("d", 1.25), ("e", 0.5), ("f", -3.5), ("g", 7.0)]
+    assert [reset(*who) for who in asked] == [10_000, 11_000, 11_000, 12_000, 11_000, 7000, 17_000]
+
+
 @pytest.mark.parametrize(
     ("pattern", "path", "fits"),
     [

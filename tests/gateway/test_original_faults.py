@@ -1,8 +1,9 @@
 """What a gateway before this one did wrong: each of its 18 faults, by its number.
 
 Faults with a file of their own are there: 1, 2 and the migration in `test_history.py`, 3 and 4 in
-`test_shell.py`, 5 in `test_addresses.py`, 6 and 7 in `test_limiter.py`, 11 in `test_buckets.py`, 14
-and 15 in `test_cache.py`, 17 in `test_served.py`. Here they are seen once more from outside.
+`test_shell.py`, 5 in `test_addresses.py`, 6 and 7 in `test_limiter.py`, 10 and 12 in
+`test_passage.py`, 11 in `test_buckets.py`, 12 and 17 in `test_served.py`, 14 and 15 in
+`test_cache.py`. Here they are seen once more from outside.
 """
 
 from __future__ import annotations

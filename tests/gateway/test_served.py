@@ -227,7 +227,7 @@ def key_for(client: httpx2.Client, *permissions: str) -> dict[str, str]:
     return {"x-api-key": answer.json()["data"]["key"]}
 
 
-def test_the_api_asks_who_it_is(plain: LiveServer) -> None:
+def test_12_the_api_asks_who_it_is(plain: LiveServer) -> None:
     with client_for(plain) as client:
         assert client.get(f"{API}/logs").status_code == 401
         reader, other = key_for(client, "gateway:read"), key_for(client, "streams:*")
@@ -258,7 +258,7 @@ def test_the_environment_comes_first(serve: Serve) -> None:
         assert metrics["config"]["windowSeconds"] == 90
 
 
-async def test_all_workers_share_a_limit(serve: Serve) -> None:
+async def test_17_all_workers_share_a_limit(serve: Serve) -> None:
     """A bucket that is new in a worker knows what the others took."""
     limit = {"requests": 20, "window": "1h", "excludePaths": ["/gateway/**"]}
     with serve(workers=2, rateLimit=limit) as server, client_for(server) as admin:

@@ -59,7 +59,7 @@ def client(faulty: LiveServer) -> Iterator[httpx2.Client]:
 def test_01_a_rewritten_path_cannot_name_another_host(client: httpx2.Client) -> None:
     for path in ("//evil.example/x", "///evil.example/x"):
         told = client.get(f"/open{path}").json()
-        assert told["path"] == path
+        assert told["path"] == "/evil.example/x"
         assert dict(told["headers"])["host"] == client.base_url.netloc.decode()
     assert client.get("/open/\\evil.example").status_code == 400
     assert client.get("/open@evil.example/x").json()["path"] == "/@evil.example/x"

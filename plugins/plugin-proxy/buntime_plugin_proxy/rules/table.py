@@ -51,8 +51,7 @@ class RuleMatch(NamedTuple):
 
     ready: ReadyRule
     path: bytes
-    """Begins with a slash. It goes to the connection of the rule's target as it is, after which
-    `Host` says whose it is: it is no part of a URL, so what follows two slashes is no host."""
+    """Begins with one slash, so that nobody behind it takes what follows two of them for a host."""
 
 
 class RuleTable:
@@ -109,4 +108,4 @@ def _target_path(ready: ReadyRule, path: bytes) -> bytes:
     if ready.template is not None:
         found = ready.pattern.search(path)
         path = ready.template.filled(found.group)
-    return ready.prefix + (path if path.startswith(b"/") else b"/" + path)
+    return ready.prefix + b"/" + path.lstrip(b"/")

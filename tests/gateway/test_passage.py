@@ -1,0 +1,115 @@
+"""The way of a request through the gateway, without a server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from buntime_host import Answer, Companion, DirectRequest, Workers, read_options
+from buntime_host.direct import pairs_of
+from buntime_plugin_gateway.addresses import Addresses
+from buntime_plugin_gateway.config import GatewayConfig
+from buntime_plugin_gateway.cors import CorsPolicy
+from buntime_plugin_gateway.limits.limiter import Limiter
+from buntime_plugin_gateway.parts import Parts
+from buntime_plugin_gateway.passage import GatewayPassage
+from buntime_plugin_gateway.request_log import RequestLog
+from gateway.conftest import request_of
+
+PAGE, OTHER = "https://page.example", "https://other.example"
+
+
+def gateway_of(**options: Any) -> tuple[GatewayPassage, RequestLog]:
+    config = read_options(GatewayConfig, options)
+    log = RequestLog(config.log_size, Workers.alone())
+    limits = config.rate_limit
+    parts = Parts(
+        log=log,
+        limiter=None if limits is None else Limiter(limits, Workers.alone()),
+        cors=None if config.cors is None else CorsPolicy(config.cors),
+    )
+    addresses = Addresses(lambda peer: str(peer["client"][0]))
+    return GatewayPassage(addresses, parts, log_all=config.log_all), log
+
+
+def answered(gateway: GatewayPassage, request: DirectRequest, status: int = 200) -> Answer:
+    """What a request is answered for which a plugin says this."""
+    arrival = gateway.arrives(request)
+    if isinstance(arrival, Answer):
+        return arrival
+    own = ((b"access-control-allow-origin", b"*"), (b"x-own", b"1"))
+    answer = arrival.answered(Answer(status, "{}", headers=own, tag="t", lines=b"x-line: 1\r\n"))
+    assert isinstance(answer, Answer)
+    return answer
+
+
+def test_an_answer_keeps_what_it_has() -> None:
+    gateway, _ = gateway_of(rateLimit={"requests": 3}, cors={"origin": PAGE})
+    answer = answered(gateway, request_of("/x", ("origin", PAGE)), status=201)
+    assert (answer.status, answer.body, answer.tag) == (201, "{}", "t")
+    assert answer.headers == ((b"x-own", b"1"),)
+    told = dict(pairs_of(answer.lines))
+    assert told[b"x-line"] == b"1"
+    assert told[b"access-control-allow-origin"] == PAGE.encode()
+    assert told[b"ratelimit-remaining"] == b"2"
+    for headers in ((), (("origin", OTHER),)):
+        lines = answered(gateway, request_of("/x", *headers)).lines
+        assert b"access-control" not in lines
+        assert b"vary: origin\r\n" in lines
+
+
+def test_without_cors_a_plugin_says_for_itself() -> None:
+    gateway, _ = gateway_of()
+    answer = answered(gateway, request_of("/x", ("origin", PAGE)))
+    assert answer.headers[0] == (b"access-control-allow-origin", b"*")
+    assert answer.lines == b"x-line: 1\r\n"
+
+
+def test_10_each_request_is_noted_with_its_answer() -> None:
+    gateway, log = gateway_of(rateLimit={"requests": 1}, logSize=3)
+    for number, status in enumerate((200, 404, 200, 503)):
+        answered(gateway, request_of(f"/{number}", peer=f"192.0.2.{number}"), status)
+    answered(gateway, request_of("/again", peer="192.0.2.3"))
+    noted = [(it.path, it.ip, it.status, it.limited) for it in log.entries()]
+    assert noted == [
+        ("/again", "192.0.2.3", 429, True),
+        ("/3", "192.0.2.3", 503, False),
+        ("/2", "192.0.2.2", 200, False),
+    ]
+    assert all(it.duration >= 0 for it in log.entries())
+
+
+def test_10_only_what_is_refused_is_noted_if_asked() -> None:
+    gateway, log = gateway_of(rateLimit={"requests": 1}, logAll=False)
+    statuses = [answered(gateway, request_of(path)).status for path in ("/a", "/b")]
+    assert statuses == [200, 429]
+    assert [(it.path, it.status) for it in log.entries()] == [("/b", 429)]
+
+
+def test_10_a_stream_is_noted_when_it_begins() -> None:
+    gateway, log = gateway_of(cors={"origin": PAGE})
+    arrival = gateway.arrives(request_of("/events", ("origin", PAGE)))
+    assert isinstance(arrival, Companion)
+    headers = arrival.begun(200, [(b"access-control-allow-origin", b"*"), (b"x-own", b"1")])
+    assert dict(headers)[b"access-control-allow-origin"] == PAGE.encode()
+    assert (b"x-own", b"1") in headers
+    assert [(it.path, it.status) for it in log.entries()] == [("/events", 200)]
+
+
+def test_a_preflight_is_noted_and_counts_for_no_limit() -> None:
+    gateway, log = gateway_of(rateLimit={"requests": 1}, cors={"origin": PAGE})
+    asks = (("origin", PAGE), ("access-control-request-method", "PUT"))
+    for _ in range(2):
+        answer = gateway.preflight(request_of("/x", *asks, method="OPTIONS"))
+        assert answer is not None
+        assert answer.status == 204
+    assert gateway.preflight(request_of("/x", method="OPTIONS")) is None
+    assert [it.method for it in log.entries()] == ["OPTIONS", "OPTIONS"]
+    assert answered(gateway, request_of("/x")).status == 200
+
+
+def test_12_the_gateway_is_limited_like_others_unless_said() -> None:
+    path = "/gateway/api/stats"
+    for excluded, status in (("/other", 429), ("/gateway/**", 200)):
+        gateway, _ = gateway_of(rateLimit={"requests": 1, "excludePaths": excluded})
+        assert answered(gateway, request_of(path)).status == 200
+        assert answered(gateway, request_of(path)).status == status
