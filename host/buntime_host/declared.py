@@ -10,6 +10,7 @@ tables of the documents are made from it by `scripts/options`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, NamedTuple, Self, TypeVar, get_args, get_type_hints
 
 import msgspec
@@ -177,6 +178,7 @@ def _field_of(one: Declared) -> OptionField:
     )
 
 
+@cache  # made from the annotations, which takes a millisecond for each struct
 def _fields(kind: type[Options]) -> tuple[inspect.Field, ...]:
     struct = inspect.type_info(kind)
     return struct.fields if isinstance(struct, inspect.StructType) else ()
