@@ -17,14 +17,23 @@ from buntime_plugin_keyval.storage.schema import migrate
 from keyval.service.world import LOGGER, FakeClock, World
 from support.postgres import Postgres
 
-# As a new database has it, without making all of its tables once more.
+# As a new database has it, without making all of its tables once more. Rows are deleted: files that
+# TRUNCATE makes anew for each table and index take four times as long.
 EMPTY = """
-DO $$ BEGIN
+DO $$ DECLARE
+  name text;
+BEGIN
 IF EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = 'public' AND tablename = 'kv_migrations') THEN
-  TRUNCATE kv_entries, kv_changes, kv_queue, kv_dlq, kv_indexes, kv_docs, kv_metrics, kv_replays,
-  kv_writers, kv_locks, kv_lock_waiters, kv_queues, kv_queue_starts, kv_message_ids,
-  kv_consumers, kv_consumer_letters, kv_tasks, kv_task_order, kv_schedules
-  RESTART IDENTITY;
+  FOREACH name IN ARRAY ARRAY[
+    'kv_entries', 'kv_changes', 'kv_queue', 'kv_dlq', 'kv_indexes', 'kv_docs', 'kv_metrics',
+    'kv_replays', 'kv_writers', 'kv_locks', 'kv_lock_waiters', 'kv_queues', 'kv_queue_starts',
+    'kv_message_ids', 'kv_consumers', 'kv_consumer_letters', 'kv_tasks', 'kv_task_order',
+    'kv_schedules'
+  ] LOOP
+    EXECUTE 'DELETE FROM ' || name;
+  END LOOP;
+  PERFORM setval(quote_ident(sequencename)::regclass, 1, false) FROM pg_sequences
+    WHERE schemaname = 'public' AND last_value IS NOT NULL;
   UPDATE kv_totals SET entries = 0, bytes = 0;
   UPDATE kv_stamps SET newest = '';
   UPDATE kv_log SET epoch = substr(replace(gen_random_uuid()::text, '-', ''), 1, 16),
