@@ -11,6 +11,16 @@ FAULTS = {
         "client._async.test_records.test_fault_1_a_prefix_is_meant_to_the_letter"
     ),
     (2, "times do not sort"): "client._async.test_records.test_fault_2_times_are_numbers_that_sort",
+    (3, "a crashed runner leaves its task running"): (
+        "keyval.tasks.test_tasks.test_a_lease_that_ends_gives_the_task_back"
+    ),
+    (4, "a start is never written down"): (
+        "keyval.tasks.test_tasks.test_a_task_from_its_beginning_to_its_end"
+    ),
+    (5, "a cancelled task comes back when its runner is done"): (
+        "keyval.tasks.test_tasks.test_a_cancelled_task_stays_cancelled"
+    ),
+    (6, "a task whose time is over is stranded"): "client.test_runner.test_a_timeout_cancels",
     (7, "a consumer that comes back reads on from an old position"): (
         "keyval.consumers.test_consumers.test_one_owner_at_a_time_and_the_late_one_changes_nothing"
     ),
