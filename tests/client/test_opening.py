@@ -19,6 +19,7 @@ from buntime_keyval import (
     AsyncKv,
     CannotOpen,
     ClientClosed,
+    GraphEdge,
     InvalidInput,
     OutcomeUnknown,
     ServerFailure,
@@ -134,6 +135,34 @@ def test_a_relative_path_is_one_of_the_working_directory(
         with open_kv_sync(where) as kv:
             kv.set(["a"], 1)
     assert {it.name.partition("-")[0] for it in tmp_path.iterdir()} == {"app.db"}
+
+
+async def test_a_store_in_memory_lets_others_run() -> None:
+    """None of its readings waits for anything, and a walk makes one after the other."""
+    async with open_kv(":memory:") as kv:
+        await kv.set(["a"], 1)
+        turned = asyncio.Event()
+        asyncio.get_running_loop().call_soon(turned.set)
+        for _ in range(20_000):
+            await kv.get(["a"])
+            if turned.is_set():
+                break
+        assert turned.is_set()
+        atomic = kv.atomic()
+        for number in range(400):
+            kv.graph.add_to(atomic, ("n", number), "next", ("n", number + 1))
+        await atomic.commit()
+        seen: list[GraphEdge] = []
+
+        def look(edge: GraphEdge) -> bool:
+            seen.append(edge)
+            walking.cancel()
+            return True
+
+        walking = asyncio.create_task(kv.graph.shortest_path(("n", 0), ("n", 400), where=look))
+        with pytest.raises(asyncio.CancelledError):
+            await walking
+        assert len(seen) < 400
 
 
 async def test_stores_in_memory_have_nothing_in_common() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from buntime_keyval import (
+    GraphEdge,
     KvRecord,
     RecordDelete,
     RecordDeletePrefix,
@@ -245,6 +246,42 @@ async def test_walks_through_graphs(world: World) -> None:
     assert not await graph.remove(people["ada"], "likes", people["kim"])
     assert await graph.get(people["ada"], "likes", people["kim"]) is None
     assert await graph.degree(people["kim"]) == (1, 1)
+
+
+async def test_a_walk_ends_where_it_is_cancelled(world: World) -> None:
+    graph = world.kv.graph
+    atomic = world.kv.atomic()
+    for number in range(40):
+        graph.add_to(atomic, ("n", number), "next", ("n", (number + 1) % 40), {"km": 1})
+    await atomic.commit()
+    first, last = ("n", 0), ("n", 39)
+    seen: list[GraphEdge] = []
+
+    def look(edge: GraphEdge) -> bool:
+        seen.append(edge)
+        if len(seen) == 5:
+            walking.cancel()
+        return True
+
+    for weight in (None, "km"):
+        seen.clear()
+        walking = asyncio.create_task(graph.shortest_path(first, last, weight=weight, where=look))
+        with pytest.raises(asyncio.CancelledError):
+            await walking
+        assert len(seen) == 5  # there is one edge a node, and so a reading between two
+    for walk in (
+        graph.shortest_path(first, last),
+        graph.view(first),
+        graph.neighbours(first),
+        graph.mutual(first, last),
+        graph.degree(first),
+    ):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await walk
+    path = await graph.shortest_path(first, last, weight="km")
+    assert path is not None
+    assert path.weight == 39
 
 
 async def test_many_at_once(world: World) -> None:
