@@ -168,11 +168,9 @@ def mistakes(kv: Kv) -> None:
 
 def main() -> None:
     """Do everything, with an empty store."""
-    left_out = sys.argv[2:]
     with open_kv_sync(sys.argv[1]) as kv:
         for part in (entries, lists, commits, stores, queue, search, watches, mistakes):
-            if part.__name__ not in left_out:
-                part(kv)
+            part(kv)
 
 
 if __name__ == "__main__":

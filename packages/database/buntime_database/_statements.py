@@ -85,9 +85,10 @@ class Capabilities(NamedTuple):
     """Reads by key cost microseconds, so `point=True` runs them on the event loop."""
     interactive_transactions: bool
     """`transaction(fn)` works; without it only guarded batches are atomic."""
-    full_text_search: Literal["fts5"] | None
+    full_text_search: Literal["fts5", "tsvector"] | None
+    """What finds words: SQLite's FTS5, PostgreSQL's `tsvector`, or nothing."""
     cjk_tokenizer: bool
-    """FTS5 has the tokenizer `cjk`, for scripts without spaces."""
+    """Indexes can have the tokenizer `cjk`, for scripts without spaces."""
     scans_at_once: int | None
     """Reads that are no `point` reads that run at a time; None where nothing limits them here."""
     casefold_function: bool

@@ -60,13 +60,6 @@ async def test_the_longest_one_is_stored(world: World) -> None:
     assert await world.kv.delete(key, exact=True)
 
 
-def test_full_text_search_is_refused(api: Api) -> None:
-    body = {"prefix": ["a"], "fields": ["text"]}
-    answer = api.send("POST", "/indexes", body)
-    assert answer.status_code == 501
-    assert "has no full-text search" in answer.json()["error"]
-
-
 async def test_texts_with_nul_are_stored_and_found(world: World) -> None:
     for number, text in enumerate(("a\0b", "a\x01b", "\\u0000", "a")):
         await world.kv.set(("t", number), {"text": text, text: 1})

@@ -28,7 +28,7 @@ async def indexed(kv: LocalKv) -> LocalKv:
     return kv
 
 
-@pytest.mark.engines("sqlite", "libsql")
+@pytest.mark.engines("sqlite", "libsql", "postgres")
 async def test_the_best_come_first_and_equally_good_ones_by_key(indexed: LocalKv) -> None:
     filler = " ".join(["filler"] * 20)
     texts = {9: "word", 10: "word", 2: f"word {filler}", 3: "word word word", 1: "none"}
@@ -76,7 +76,7 @@ async def test_what_is_left_behind_is_not_missed_among_many(
     assert await found(indexed, "word", limit=1) == [FEW]
 
 
-@pytest.mark.engines("sqlite", "libsql")
+@pytest.mark.engines("sqlite", "libsql", "postgres")
 async def test_everything_that_decides_comes_before_the_limit(indexed: LocalKv) -> None:
     await fill(indexed, dict.fromkeys(range(100), "same words"))
     options: dict[str, Any] = {
@@ -86,7 +86,7 @@ async def test_everything_that_decides_comes_before_the_limit(indexed: LocalKv) 
     assert await found(indexed, "words", **options, reverse=True) == [89, 88, 87]
 
 
-@pytest.mark.engines("sqlite", "libsql")
+@pytest.mark.engines("sqlite", "libsql", "postgres")
 async def test_a_filter_that_a_server_cannot_decide_comes_before_the_limit(
     indexed: LocalKv,
 ) -> None:
@@ -101,7 +101,7 @@ async def test_a_filter_that_a_server_cannot_decide_comes_before_the_limit(
     assert [hit.key[1] async for hit in found] == [1, 3, 5, 7, 9]
 
 
-@pytest.mark.engines("sqlite", "libsql")
+@pytest.mark.engines("sqlite", "libsql", "postgres")
 async def test_what_has_expired_is_not_found(indexed: LocalKv, clock: FakeClock) -> None:
     await fill(indexed, dict.fromkeys(range(3), "word"))
     await indexed.set(["d", 1], {"text": "word"}, expires_in=1000)
@@ -116,7 +116,7 @@ async def test_what_has_expired_is_not_found(indexed: LocalKv, clock: FakeClock)
         assert await found(indexed, "word", **options) == [0, 2]
 
 
-@pytest.mark.engines("sqlite", "libsql")
+@pytest.mark.engines("sqlite", "libsql", "postgres")
 async def test_weights(kv: LocalKv) -> None:
     await kv.set(["d", 1], {"title": "word other", "body": "some text"})
     await kv.set(["d", 2], {"title": "some text", "body": "word other"})
@@ -152,7 +152,7 @@ async def test_wrong_options_are_refused(
     assert message in str(caught.value)
 
 
-@pytest.mark.engines("sqlite", "libsql")
+@pytest.mark.engines("sqlite", "libsql", "postgres")
 async def test_highlight_and_snippet(kv: LocalKv) -> None:
     text = " ".join(f"w{number}" for number in range(100)) + " Café end"
     await kv.set(["d", 1], {"title": "a cafe", "body": text})
@@ -176,7 +176,7 @@ async def test_highlight_and_snippet(kv: LocalKv) -> None:
     assert hit.snippet["title"] == "a cafe"
 
 
-@pytest.mark.engines("sqlite", "libsql")
+@pytest.mark.engines("sqlite", "libsql", "postgres")
 async def test_values_come_back_as_they_were(indexed: LocalKv) -> None:
     value = {"text": "word", "big": 2**70, "bytes": b"\0\xff", "none": None}
     await indexed.set(["d", True, b"\0", -1.5], value)
@@ -197,7 +197,7 @@ async def test_only_an_index_of_exactly_this_prefix_is_asked(indexed: LocalKv) -
 
 
 @pytest.mark.slow
-@pytest.mark.engines("sqlite", "libsql")
+@pytest.mark.engines("sqlite", "libsql", "postgres")
 def test_pages_are_the_whole_in_order(api: Api) -> None:
     for number in range(25):
         api.put(f"d/{number}", {"text": "word " * (1 + number % 2)})
@@ -222,7 +222,7 @@ def test_pages_are_the_whole_in_order(api: Api) -> None:
         assert message == "Invalid cursor"
 
 
-@pytest.mark.engines("sqlite", "libsql")
+@pytest.mark.engines("sqlite", "libsql", "postgres")
 async def test_texts_can_be_html(kv: LocalKv) -> None:
     text = """<b>1 & 2</b> "word" isn't \x02 <word>"""
     await kv.set(["d", 1], {"text": text})

@@ -26,33 +26,36 @@ async def filled(kv: LocalKv) -> LocalKv:
     return kv
 
 
+CASES = [
+    ("sugar", {1}, None),
+    ("sugr", {1}, "sugar"),
+    ("suagr", {1}, "sugar"),
+    ("xugar", {1}, "sugar"),
+    ("usgar", {1}, "sugar"),
+    ("creem", {1}, "cream"),
+    ("dessrt", {1, 2}, "(desert OR dessert)"),
+    ("nguyan", {3}, "nguyen"),
+    ("NGUYÊM", {3}, "nguyen"),
+    ("creem sugr", {1}, "cream sugar"),
+    ("cream sugr", {1}, "cream sugar"),
+    ("cream dry", set(), None),
+    ("text:sugr", {1}, "text:sugar"),
+    ("sugr OR dri", {1, 2}, "sugar OR dry"),
+    ("(sugr OR creem) NOT dessret", set(), "( sugar OR cream ) NOT (dessert OR desert)"),
+    ("(sugr", {1}, "sugar"),
+    ('"sugr"', set(), None),
+    ("sugr*", set(), None),
+    ("zzzzzz", set(), None),
+    ("is", {2}, None),
+    ("ix", set(), None),
+    ("", set(), None),
+]
+
+
 @pytest.mark.engines("sqlite", "libsql")
 @pytest.mark.parametrize(
     ("query", "found", "searched_for"),
-    [
-        ("sugar", {1}, None),
-        ("sugr", {1}, "sugar"),
-        ("suagr", {1}, "sugar"),
-        ("xugar", {1}, "sugar"),
-        ("usgar", {1}, "sugar"),
-        ("creem", {1}, "cream"),
-        ("dessrt", {1, 2}, "(desert OR dessert)"),
-        ("nguyan", {3}, "nguyen"),
-        ("NGUYÊM", {3}, "nguyen"),
-        ("creem sugr", {1}, "cream sugar"),
-        ("cream sugr", {1}, "cream sugar"),
-        ("cream dry", set(), None),
-        ("text:sugr", {1}, "text:sugar"),
-        ("sugr OR dri", {1, 2}, "sugar OR dry"),
-        ("(sugr OR creem) NOT dessret", set(), "( sugar OR cream ) NOT (dessert OR desert)"),
-        ("(sugr", {1}, "sugar"),
-        ('"sugr"', set(), None),
-        ("sugr*", set(), None),
-        ("zzzzzz", set(), None),
-        ("is", {2}, None),
-        ("ix", set(), None),
-        ("", set(), None),
-    ],
+    CASES,
 )
 async def test_similar_words(
     filled: LocalKv, query: str, found: set[int], searched_for: str | None
@@ -82,7 +85,7 @@ async def test_with_other_tokenizers(
     assert {entry.key[1] for entry in page.entries} == found
 
 
-@pytest.mark.engines("sqlite", "libsql")
+@pytest.mark.engines("sqlite", "libsql", "postgres")
 async def test_pages_of_a_fuzzy_search(kv: LocalKv) -> None:
     for number in range(5):
         await kv.set(["t", number], {"text": "sugar"})

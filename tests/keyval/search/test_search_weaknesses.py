@@ -35,7 +35,7 @@ async def test_weakness_08_names_and_tokenizers_are_no_sql(kv: LocalKv) -> None:
         await kv.create_index(["d"], fields=["a"], tokenize=evil_tokenizer)
 
 
-@pytest.mark.engines("sqlite", "libsql")
+@pytest.mark.engines("sqlite", "libsql", "postgres")
 async def test_weakness_27_every_kind_of_write_keeps_the_index(
     indexed: LocalKv, clock: FakeClock
 ) -> None:
@@ -68,7 +68,7 @@ async def _write(tx: Any, key: list[Any]) -> None:
     tx.set(key, {"text": "word"})
 
 
-@pytest.mark.engines("sqlite", "libsql")
+@pytest.mark.engines("sqlite", "libsql", "postgres")
 async def test_weakness_27_the_values_of_undelivered_messages(indexed: LocalKv) -> None:
     await indexed.enqueue(
         {"text": "letter"}, backoff_schedule=[], keys_if_undelivered=[["d", "dead"]]
@@ -79,7 +79,7 @@ async def test_weakness_27_the_values_of_undelivered_messages(indexed: LocalKv) 
     assert await found(indexed, "letter") == [("d", "dead")]
 
 
-@pytest.mark.engines("sqlite", "libsql")
+@pytest.mark.engines("sqlite", "libsql", "postgres")
 async def test_weakness_28_filters_and_liveness_come_before_the_limit(
     indexed: LocalKv, clock: FakeClock
 ) -> None:
@@ -91,7 +91,7 @@ async def test_weakness_28_filters_and_liveness_come_before_the_limit(
     assert await found(indexed, "word", limit=1) == [("d", 9)]
 
 
-@pytest.mark.engines("sqlite", "libsql")
+@pytest.mark.engines("sqlite", "libsql", "postgres")
 async def test_weakness_29_a_process_that_wrote_nothing_yet_finds(
     world: World, indexed: LocalKv
 ) -> None:
@@ -102,7 +102,7 @@ async def test_weakness_29_a_process_that_wrote_nothing_yet_finds(
     await store.close()
 
 
-@pytest.mark.engines("sqlite", "libsql")
+@pytest.mark.engines("sqlite", "libsql", "postgres")
 async def test_weakness_30_no_query_is_an_error_and_nested_fields_work(kv: LocalKv) -> None:
     await kv.create_index(["d"], fields=["author.name"])
     await kv.set(["d", 1], {"author": {"name": "Anne-Marie O'Neill: 100%"}})
@@ -110,7 +110,7 @@ async def test_weakness_30_no_query_is_an_error_and_nested_fields_work(kv: Local
         assert await found(kv, query) == [("d", 1)], query
 
 
-@pytest.mark.engines("sqlite", "libsql")
+@pytest.mark.engines("sqlite", "libsql", "postgres")
 async def test_weakness_31_creating_again_replaces_the_table(indexed: LocalKv) -> None:
     (before,) = await indexed.list_indexes()
     await indexed.create_index(["d"], fields=["other", "text"], tokenize="porter")
@@ -121,7 +121,7 @@ async def test_weakness_31_creating_again_replaces_the_table(indexed: LocalKv) -
     assert len(await found(indexed, "word")) == 5
 
 
-@pytest.mark.engines("sqlite", "libsql")
+@pytest.mark.engines("sqlite", "libsql", "postgres")
 async def test_weakness_32_all_overlapping_indexes_are_kept(world: World, indexed: LocalKv) -> None:
     await indexed.create_index(["d", 1], fields=["text"])
     await indexed.create_index(["d", 1, "x"], fields=["more"])

@@ -44,7 +44,7 @@ class IndexBuilder:
         fails. The last one that is created replaces all others. After an `OutcomeUnknown` one of
         the two answers. Raises `LimitExceeded` for one more than there may be.
         """
-        if self._store.adapter.capabilities.full_text_search != "fts5":
+        if self._store.adapter.capabilities.full_text_search is None:
             raise SearchNotSupported(self._store.adapter.type)
         if options.tokenize == "cjk" and not self._store.adapter.capabilities.cjk_tokenizer:
             raise InvalidInput(

@@ -190,18 +190,20 @@ class Search(Part):
     ) -> FoundPage:
         if match.expression is None:
             return FoundPage("", has_more=False)
-        is_small = match.is_word and _looks_at_no_values(options)
-        return await self._page(index, match.expression, options, is_small=is_small, fresh=fresh)
+        small = self._sql.small
+        if small is not None and match.is_word and _looks_at_no_values(options):
+            sql, args = small(index, match.expression, options)
+            rows = await self.store.adapter.query(sql, args, point=True, fresh=fresh)
+            page = small_page(rows, options, self.store.clock.now())  # type: ignore[arg-type] # as the schema says
+            if page is not None:
+                return page
+        return await self._page(index, match.expression, options, fresh=fresh)
 
     async def _page(
-        self, index: Index, match: str, options: SearchOptions, *, is_small: bool, fresh: bool
+        self, index: Index, match: str, options: SearchOptions, *, fresh: bool
     ) -> FoundPage:
         store = self.store
         now_ms = store.clock.now()
-        if is_small:
-            page = await self._small_page(index, match, options, now_ms, fresh=fresh)
-            if page is not None:
-                return page
         condition = store.condition(options.where, [index.keys])
         if condition.recheck is None and options.most_bytes is None:
             sql, args = self._sql.page(index, match, options, condition, now_ms)
@@ -261,14 +263,6 @@ class Search(Part):
                     return found
                 limit //= 2
         raise LimitExceeded("An entry with its highlights is too large", "answerBytes", most)
-
-    async def _small_page(
-        self, index: Index, match: str, options: SearchOptions, now_ms: int, *, fresh: bool
-    ) -> FoundPage | None:
-        """The page if few entries match, else None."""
-        sql, args = self._sql.small(index, match, options)
-        rows = await self.store.adapter.query(sql, args, point=True, fresh=fresh)
-        return small_page(rows, options, now_ms)  # type: ignore[arg-type] # as the schema says
 
     async def _ready_index(self, prefix: Key, encoded: bytes, *, fresh: bool) -> Index:
         rows = await self.store.adapter.query(

@@ -109,13 +109,13 @@ class SearchSql(NamedTuple):
     match: Callable[[Query, str], Match]
     """Query, tokenizer: the same in the language of the engine."""
     page: Asking
-    small: Callable[[Index, str, SearchOptions], Statement]
+    small: Callable[[Index, str, SearchOptions], Statement] | None
     """Index, query, options: a row for each entry of a page, live or not, and for one more: see
     `SmallHit`. Ranks one more than `FEW` entries at the most, so for one word it is a bounded read.
     Raises `InvalidInput` for the weight of an unknown field."""
     rows: Callable[[Index, str, SearchOptions, RowCondition, int], Statement]
     """Index, query, options, condition, now: a row for each entry, its JSON and its value. Raises
-    as `small`."""
+    as `page`."""
     words: Callable[[Index, str, tuple[int, int], int], Statement]
     """Index, letter or nothing, shortest and longest, limit: words of the index that begin with the
     letter, and how many entries have each."""

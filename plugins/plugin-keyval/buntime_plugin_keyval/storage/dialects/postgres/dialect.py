@@ -20,7 +20,7 @@ from buntime_plugin_keyval.storage.dialects.postgres.reads import READS, get_tog
 from buntime_plugin_keyval.storage.dialects.postgres.replays import REPLAYS
 from buntime_plugin_keyval.storage.dialects.postgres.schedules import SCHEDULES
 from buntime_plugin_keyval.storage.dialects.postgres.schema import SCHEMA
-from buntime_plugin_keyval.storage.dialects.postgres.search import SEARCH
+from buntime_plugin_keyval.storage.dialects.postgres.search.operations import SEARCH
 from buntime_plugin_keyval.storage.dialects.postgres.snapshots import SNAPSHOTS
 from buntime_plugin_keyval.storage.dialects.postgres.tasks import TASKS
 from buntime_plugin_keyval.storage.dialects.postgres.watch import WATCH

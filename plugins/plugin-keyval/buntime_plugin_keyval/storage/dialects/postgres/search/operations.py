@@ -1,22 +1,12 @@
-"""Indexes in PostgreSQL: there are none, and a catalogue that says so.
-
-Who asks for one is told so before, since no engine of this dialect says that it has full-text
-search.
-"""
+"""All operations on indexes in PostgreSQL."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NoReturn
-
-from buntime_database import Guard, Statement
-
-from buntime_plugin_keyval.model.errors import SearchNotSupported
 from buntime_plugin_keyval.storage.dialects.postgres.arguments import numbered
 from buntime_plugin_keyval.storage.dialects.postgres.rows import IN_RANGE, VALUE_SIZE
-from buntime_plugin_keyval.storage.dialects.search import CatalogueSql, Match, SearchSql
-from buntime_plugin_keyval.storage.queries import Query
-from buntime_plugin_keyval.storage.searching import Index
+from buntime_plugin_keyval.storage.dialects.postgres.search import asking, building
+from buntime_plugin_keyval.storage.dialects.postgres.search.match import to_match
+from buntime_plugin_keyval.storage.dialects.search import CatalogueSql, SearchSql
 
 _INDEX = "id, prefix, fields, tokenize, format"
 _LAST_ID = "(SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM kv_indexes_id_seq)"
@@ -51,37 +41,21 @@ IS NOT DISTINCT FROM $3::text""",
 )
 
 
-def _refuse(*_: object, **__: object) -> NoReturn:
-    raise SearchNotSupported("postgres")
-
-
-def _drop(index: Index) -> Sequence[Statement]:
-    return [Statement("DELETE FROM kv_indexes WHERE id = $1", (index.id,))]
-
-
-def _refit(index: Index) -> Sequence[Statement | Guard]:  # noqa: ARG001 - there is none
-    return []
-
-
-def _match(query: Query, tokenize: str) -> Match:  # noqa: ARG001 - as above
-    return Match(None)
-
-
 SEARCH = SearchSql(
     catalogue=_CATALOGUE,
-    format=1,
-    create=_refuse,
-    drop=_drop,
-    fill=_refuse,
+    format=building.FORMAT,
+    create=building.create,
+    drop=building.drop,
+    fill=building.fill,
     next_entries=numbered(
         f"SELECT key, {VALUE_SIZE} FROM kv_entries WHERE {IN_RANGE} ORDER BY key LIMIT ?"
     ),
     below=numbered(f"SELECT count(*) FROM kv_entries WHERE {IN_RANGE}"),
     unfit=f"SELECT {_INDEX} FROM kv_indexes WHERE FALSE",
-    refit=_refit,
-    match=_match,
-    page=_refuse,
-    small=_refuse,
-    rows=_refuse,
-    words=_refuse,
+    refit=building.refit,
+    match=to_match,
+    page=asking.page,
+    small=None,
+    rows=asking.rows,
+    words=asking.words,
 )
