@@ -17,12 +17,12 @@ from starlette.types import Receive, Scope, Send
 from buntime_host.access import principal_of
 from buntime_host.access.administration import KeyAdministration
 from buntime_host.access.gate import Gate
-from buntime_host.access.public import SHARED_FILES, VIEWER_FILES
+from buntime_host.access.public import SHARED_FILES, SLASH_PATH, VIEWER_FILES
 from buntime_host.access.signed import Signed
 from buntime_host.api_docs import viewer_file, viewer_page
 from buntime_host.described import Operation, described, operation_of
 from buntime_host.edge import EdgeMetrics
-from buntime_host.errors import MethodNotAllowed, NotFound
+from buntime_host.errors import BadRequest, MethodNotAllowed, NotFound
 from buntime_host.health import lacking_plugins
 from buntime_host.hooks import Hook
 from buntime_host.key_routes import KeyRoutes
@@ -147,6 +147,7 @@ class CoreRoutes:
             "/": self._home,
             "/favicon.ico": _no_icon,
             "/.well-known/buntime": self._facts,
+            SLASH_PATH: _slash_arrives,
             f"{api}/plugins/loaded": self._loaded,
             f"{api}/docs": viewer_page,
         }
@@ -390,6 +391,21 @@ class CoreRoutes:
     def _status(self, _: Request) -> Response:
         """What became of each plugin: hooks, routes, and why one does not run."""
         return _json(list(self._state.statuses.values()))
+
+
+def _slash_arrives(request: Request) -> Response:
+    """Whether `%2F` in a path arrives as it was sent: ask for `/.well-known/buntime/slash/a%2Fb`.
+
+    400 if a proxy before the host has decoded it: a key with a slash would be another one.
+    """
+    if not request.scope.get("raw_path", b"").lower().endswith(b"/a%2fb"):
+        raise BadRequest(
+            "The path arrived as /a/b. If you have asked for /a%2Fb, a proxy before this host"
+            " decodes %2F, and a key with a slash becomes two parts: nginx does so where proxy_pass"
+            " has a path",
+            code="SLASH_DECODED",
+        )
+    return _json({"ok": True})
 
 
 def _no_icon(_: Request) -> Response:

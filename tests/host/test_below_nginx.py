@@ -68,6 +68,14 @@ def test_keys_with_a_slash_arrive_as_they_are(front: Front) -> None:
         assert kv.get(["a/b", "c"]).value == 1
 
 
+def test_a_proxy_that_decodes_slashes_is_told_of(front: Front) -> None:
+    probe = ".well-known/buntime/slash/a%2Fb"
+    assert httpx2.get(f"{front.url}/store/{probe}").json() == {"ok": True}
+    decoded = httpx2.get(f"{front.url}/taken/{probe}")  # its proxy_pass has a path
+    assert (decoded.status_code, decoded.json()["code"]) == (400, "SLASH_DECODED")
+    assert "a proxy before this host decodes %2F" in decoded.json()["error"]
+
+
 def test_paths_in_answers(front: Front) -> None:
     with httpx2.Client(base_url=front.url) as client:
         assert client.get("/store/health/ready").status_code == 200

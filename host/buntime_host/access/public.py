@@ -13,6 +13,9 @@ from urllib.parse import unquote
 ALL_METHODS = "ALL"
 VIEWER_FILES = ("swagger-ui.css", "swagger-ui-bundle.js", "viewer.js")
 """What the page of the API loads, below its own path."""
+SLASH_PATH = "/.well-known/buntime/slash/a/b"
+"""The path by which anybody sees whether `%2F` arrives, as it is once it is decoded."""
+
 SHARED_FILES = "/.well-known/buntime/ui/"
 """Below it are the files that all pages share; they are public, as are those of the pages."""
 _OFF_THE_PATH = frozenset({"", ".", ".."})
@@ -24,6 +27,7 @@ def public_paths(api: str) -> frozenset[str]:
     Nobody learns more from them than that there is a host, with which plugins.
     """
     paths = {"/", "/favicon.ico", "/.well-known/buntime", f"{api}/plugins/loaded", f"{api}/docs"}
+    paths.add(SLASH_PATH)
     paths |= {f"{api}/docs/{name}" for name in VIEWER_FILES}
     for prefix in ("/health", f"{api}/health"):
         paths |= {prefix, f"{prefix}/live", f"{prefix}/ready"}

@@ -85,7 +85,8 @@ async def test_with_a_master_key_all_routes_of_plugins_ask(
                 else:
                     assert answer.status not in (401, 403), path
         for path in ("/", "/health", "/health/", "/health/live", "/api/health/ready",
-                     "/favicon.ico", "/.well-known/buntime", "/api/plugins/loaded"):  # fmt: skip
+                     "/favicon.ico", "/.well-known/buntime", "/api/plugins/loaded",
+                     "/.well-known/buntime/slash/a%2Fb"):  # fmt: skip
             assert (await call(host, "GET", path, headers)).status in (200, 204)
         assert (await call(host, "GET", "/p/open/who", headers)).status == 200
         assert (await call(host, "GET", "/p/open/x/who", headers)).status == status
