@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from buntime_database import Statement
 from buntime_host.access import Permissible, compile_grant
 from buntime_host.errors import PermissionDenied
 from buntime_keyval import ANY, BigInt, InvalidInput
@@ -216,6 +217,35 @@ async def test_every_step_is_a_search_in_an_index(
         assert all(" (key" in step and step.startswith("SEARCH") for step in steps), plan
         # Keys are looked up one by one: a range would be read through.
         assert "json_each" not in sql or not any("(key>" in it for it in steps if "found" in it)
+
+
+@pytest.mark.engines("postgres")
+async def test_a_server_reads_nothing_that_does_not_fit(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It plans by what it knows of its tables: nothing yet, and then how many rows there are."""
+    pattern: list[Any] = ["u", ANY, "name"]
+    for start in range(0, 40, 10):
+        atomic = world.kv.atomic()
+        for user in range(start, start + 10):
+            atomic.set(["u", user, "name"], user)
+            for number in range(200):
+                atomic.set(["u", user, "log", number], number)
+        await atomic.commit()
+    for analyze in ("SELECT 1", "ANALYZE kv_entries"):
+        await world.plain.batch([Statement(analyze)])
+        with monkeypatch.context() as patched:
+            asked = Asked(world.adapter, patched)
+            assert len(await keys(world.kv, pattern)) == 40
+            assert len(await keys(world.kv, pattern, reverse=True, limit=5)) == 5
+            assert (await world.kv.paginate(pattern=pattern, limit=5)).has_more
+            assert await world.kv.count(pattern=pattern) == 40
+        for sql, args in asked.statements:
+            rows = await world.rows(f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {sql}", *args)
+            plan = [row[0].strip() for row in rows]
+            assert not any("Seq Scan on kv_entries" in step for step in plan), plan
+            removed = [step for step in plan if step.startswith("Rows Removed")]
+            assert set(removed) <= {"Rows Removed by Filter: 0"}, plan
 
 
 @pytest.mark.engines("sqlite")
