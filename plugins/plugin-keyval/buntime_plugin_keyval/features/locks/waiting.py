@@ -89,8 +89,16 @@ class Waiters:
         """Names this one, to places that it looks after."""
         self.ended = False
         """Whether this process ends, and nobody may wait any more."""
+        self._version: int | None = None
+        """Of the data, when it was looked at last."""
+        self._due_ms = 0.0
+        """When the next lock ends, in the store's time."""
         self.loop = Loop(
-            self._step, "locks", logger=store.logger, complaint="Locks are not passed on: %s"
+            self._step,
+            "locks",
+            logger=store.logger,
+            complaint="Locks are not passed on: %s",
+            is_still=self._is_still,
         )
 
     @property
@@ -159,6 +167,7 @@ class Waiters:
         """Tell who has got a lock, and pass on those that nobody has; seconds until the next."""
         if not self._calls:
             return None
+        self._version = self._store.data_version()
         names = sorted({place.name for place in self._calls})
         held = await self._look(names)
         free = [name for name in names if name not in held]
@@ -172,8 +181,16 @@ class Waiters:
         if not self._calls:
             return None
         now_ms = self._store.clock.now()
-        ends = [(it.expires_at - now_ms) / 1000 for it in held.values()]
-        return max(0.001, min(self._foreign_poll_s, self._refresh_at - monotonic(), *ends))
+        self._due_ms = min((it.expires_at for it in held.values()), default=float("inf"))
+        soon = min(self._refresh_at - monotonic(), (self._due_ms - now_ms) / 1000)
+        return max(0.001, min(self._foreign_poll_s, soon))
+
+    def _is_still(self) -> bool:
+        """Whether nobody has committed since the last step, and no lock ends soon."""
+        if self._version is None or self._version != self._store.data_version():
+            return False
+        ends_s = (self._due_ms - self._store.clock.now()) / 1000
+        return self._foreign_poll_s < min(self._refresh_at - monotonic(), ends_s)
 
     async def _look(self, names: Sequence[str]) -> dict[str, HeldLock]:
         """The locks that are held; who waits for one that was given to him is told.

@@ -21,7 +21,10 @@ class LogPart(Part):
             "keyval-log",
             logger=ground.store.logger,
             complaint="The change log could not be read: %s",
+            is_still=self._is_still,
         )
+        self._version: int | None = None
+        """Of the data, when it was looked at last."""
         self._newest = 0
         self._grown = asyncio.Event()
         self._waiting = 0
@@ -67,8 +70,13 @@ class LogPart(Part):
         self._see(changes[-1].seq)
 
     async def _step(self) -> float:
+        self._version = self._store.data_version()
         self._see((await self._store.newest_place(fresh=True)).seq)
         return self._pause_s
+
+    def _is_still(self) -> bool:
+        """Whether nobody has committed since the last step."""
+        return self._version is not None and self._version == self._store.data_version()
 
     def _see(self, newest: int) -> None:
         if newest > self._newest:

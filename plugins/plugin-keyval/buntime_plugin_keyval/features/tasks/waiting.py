@@ -45,8 +45,16 @@ class WaitingRoom:
         self._in_vain: dict[str, tuple[int, float]] = {}
         """Names that were ready and gave nothing: how often, and until when not to try again."""
         self._has_ended = False
+        self._version: int | None = None
+        """Of the data, when it was looked at last."""
+        self._due_ms = 0.0
+        """When there may be something to do though nobody commits, in the store's time."""
         self.loop = Loop(
-            self._step, "tasks", logger=store.logger, complaint="Tasks are not looked for: %s"
+            self._step,
+            "tasks",
+            logger=store.logger,
+            complaint="Tasks are not looked for: %s",
+            is_still=self._is_still,
         )
 
     def has_ended(self) -> bool:
@@ -129,11 +137,17 @@ class WaitingRoom:
         """Call whom there is something for; seconds until that may be so again."""
         if self._has_ended or not (self._callers or self._ends):
             return None
+        self._version = self._store.data_version()
         await self._tell_ends()
-        pause = self._poll_s
-        if self._callers:
-            pause = min(pause, await self._call())
-        return max(0.001, pause)
+        soon = await self._call() if self._callers else float("inf")
+        self._due_ms = self._store.clock.now() + soon * 1000
+        return max(0.001, min(self._poll_s, soon))
+
+    def _is_still(self) -> bool:
+        """Whether nobody has committed since the last step, and nothing becomes ready soon."""
+        if self._version is None or self._version != self._store.data_version():
+            return False
+        return self._store.clock.now() + self._poll_s * 1000 < self._due_ms
 
     async def _tell_ends(self) -> None:
         ids = list(self._ends)
@@ -167,7 +181,7 @@ class WaitingRoom:
                     called.add(caller)
                     caller.arrival.tell()
                     break
-        return soon
+        return min(soon, self._poll_s) if called else soon  # it may come away with nothing
 
 
 def _tell(arrivals: Sequence[Arrival]) -> None:
