@@ -62,7 +62,8 @@ class Operation:
     body_required: bool = True
     answer: type | Schema | None = None
     """The same of the answer; None for any JSON."""
-    status: int = 200
+    statuses: Sequence[int] = (200,)
+    """Those that it may have."""
     media_type: str = "application/json"
     """Of the answer: `text/event-stream` of a stream, empty where there is no content."""
 
@@ -112,7 +113,7 @@ def operation_of(method: str, path: str, endpoint: Callable[..., Any]) -> Operat
         parameters=parameters,
         body=None if method in ("GET", "HEAD") else said.body,
         answer=said.answer,
-        status=said.status,
+        statuses=(said.status,),
         media_type=said.media_type,
     )
 

@@ -89,6 +89,8 @@ _LOOKED_AT = (
 )
 _PRECONDITIONS = {b"if-match": "If-Match", b"if-none-match": "If-None-Match"}
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+_BODILESS = SAFE_METHODS | {"DELETE"}
+"""Methods whose requests have a body so seldom that few look for one."""
 REQUEST_ID_HEADER = b"x-request-id"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _MAX_LENGTH_DIGITS = 18
@@ -409,7 +411,7 @@ class RequestDispatcher:
             if not _fits(length, limit):
                 await send_problem(respond, problem_of(PayloadTooLarge()))
                 return
-            if method in SAFE_METHODS and length != b"0":
+            if method in _BODILESS and length != b"0":
                 notice(scope).unasked_body = True
         reply: Send = respond
         is_plain = encoding is None or (mount is not None and mount.takes_encoded)
@@ -425,7 +427,7 @@ class RequestDispatcher:
         if chunked or (length is None and (encoding or method not in SAFE_METHODS)):
             body = BodyLimit(limit, receive, respond)
             receive, reply = body.receive, body.send
-            if method in SAFE_METHODS:
+            if method in _BODILESS:
                 notice(scope).unasked_body = True
         if method not in SAFE_METHODS and not self.gate.is_open:
             receive = _while_good(receive, state["principal"])

@@ -144,7 +144,7 @@ def _responses(operation: Operation, schemas: Mapping[type, Schema]) -> dict[str
     refusals = {
         status: {"description": text, "content": error} for status, text in _REFUSALS.items()
     }
-    return {str(operation.status): good, **refusals}
+    return {**{str(status): good for status in operation.statuses}, **refusals}
 
 
 def _shape(shape: type | Schema, schemas: Mapping[type, Schema]) -> Schema:

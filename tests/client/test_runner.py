@@ -54,6 +54,7 @@ async def test_what_is_left_when_the_drain_is_over_goes_back(kv: AsyncKv) -> Non
     await asyncio.wait_for(began.wait(), 20)
     await runner.stop(0.01)
     found = await kv.tasks.get(sent)
+    assert found is not None
     assert (found.status, found.attempts) == ("pending", 0)
 
 
@@ -69,10 +70,12 @@ async def test_a_signal_ends_it_gently(kv: AsyncKv) -> None:
     sent = await kv.tasks.send("quick", 1)
 
     async def is_taken() -> bool:
-        return (await kv.tasks.get(sent)).status != "pending"
+        found = await kv.tasks.get(sent)
+        return found is not None and found.status != "pending"
 
     await until(is_taken)
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.wait_for(running, 20)
     found = await kv.tasks.get(sent)
+    assert found is not None
     assert (found.status, found.result) == ("completed", 2)

@@ -20,6 +20,10 @@ from buntime_keyval.wire import InvalidInput
 HEARTBEATS = 3
 """How often a runner says that it is at it, in the time of a lease."""
 
+MOST_BEAT_SECONDS = 5.0
+"""The longest pause from one to the next, however long the lease is: with each one it hears whether
+the task was cancelled."""
+
 LOOK_SECONDS = 0.5
 """How often it is looked whether a handler has said how far it is."""
 
@@ -51,7 +55,7 @@ class TaskContext:
     def cancelled(self) -> bool:
         """Whether nobody wants the result any more: the task was cancelled, its time is over, or
         another runner has it. A coroutine is cancelled then; a thread has to ask."""
-        return self._is_cancelled
+        return self._is_cancelled or not self.seconds_left
 
     @property
     def seconds_left(self) -> float:

@@ -31,6 +31,7 @@ from buntime_keyval._calls.consumers import order as consumer_order
 from buntime_keyval._calls.keys import (
     checked_deletion,
     checked_limit,
+    checked_page,
     refuse_everything,
     refuse_required,
 )
@@ -122,6 +123,7 @@ __all__ = [
     "checked_id",
     "checked_limit",
     "checked_lock_token",
+    "checked_page",
     "checked_prefix",
     "checked_task_count",
     "checked_task_token",

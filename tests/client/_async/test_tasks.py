@@ -46,8 +46,9 @@ async def test_a_task_from_its_beginning_to_its_end(kv: Any) -> None:
     with pytest.raises(TaskConflict):
         await tasks.retry(sent)
     assert await tasks.delete(sent)
+    assert await tasks.get(sent.id) is None
     with pytest.raises(NotFound):
-        await tasks.get(sent.id)
+        await tasks.wait(sent.id)
 
 
 async def test_what_is_wrong_is_refused_before_it_is_sent(kv: Any) -> None:

@@ -47,8 +47,9 @@ def test_a_task_from_its_beginning_to_its_end(kv: Any) -> None:
     with pytest.raises(TaskConflict):
         tasks.retry(sent)
     assert tasks.delete(sent)
+    assert tasks.get(sent.id) is None
     with pytest.raises(NotFound):
-        tasks.get(sent.id)
+        tasks.wait(sent.id)
 
 
 def test_what_is_wrong_is_refused_before_it_is_sent(kv: Any) -> None:

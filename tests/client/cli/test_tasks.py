@@ -94,6 +94,7 @@ def test_a_module_runs_until_it_is_told_to_end(
         assert process.stderr is not None
         assert process.stderr.read() == "buntime: worker runs tasks until Ctrl-C: double, slow\n"
     found = store.tasks.get(slow)
+    assert found is not None
     assert (found.status, found.result) == ("completed", "drained")
 
 

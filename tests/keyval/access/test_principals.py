@@ -12,6 +12,7 @@ import pytest
 from buntime_host import Answer, DirectRequest, Principal, settled
 from buntime_host.access import NOTHING, Permissible, compile_grant
 from buntime_host.errors import PermissionDenied
+from buntime_keyval import NotFound, TaskConflict, TaskLost
 from buntime_keyval.engine import EngineCheck, EngineRange, EngineWrite
 from buntime_keyval.wire import encode_key
 from buntime_plugin_keyval.faces.http.app import KeyValApp
@@ -114,6 +115,63 @@ async def test_every_method_asks_before_it_does_anything(kv: LocalKv) -> None:
                    nobody.metrics.flush):  # fmt: skip
         with pytest.raises(PermissionDenied, match="keyval:"):
             await report()
+
+
+async def test_who_may_some_names_knows_no_other_tasks(kv: LocalKv) -> None:
+    mail, report = await kv.tasks.send("mail"), await kv.tasks.send("report")
+    (run,) = await kv.tasks.lease("w", ["mail"])
+    tasks = kv.as_principal(someone("keyval:task:admin:rep")).tasks
+    own = await tasks.get(report)
+    assert own is not None
+    assert own.id == report.id
+    for task_id in (mail.id, "unknown"):
+        assert await tasks.get(task_id) is None
+        assert not await tasks.delete(task_id)
+        for call in (tasks.wait, tasks.cancel, tasks.retry):
+            with pytest.raises(NotFound, match=f"There is no task with the id {task_id}"):
+                await call(task_id)
+        for say in (tasks.heartbeat, tasks.complete, tasks.release):
+            with pytest.raises(TaskLost):
+                await say(task_id, run.token)
+        with pytest.raises(TaskLost):
+            await tasks.fail(task_id, run.token, "no")
+    with pytest.raises(TaskConflict, match="is that of a task of another name"):
+        await tasks.send("report", id=mail.id)
+    (own_run,) = await tasks.lease("w", ["report"])
+    await tasks.heartbeat(own_run.id, own_run.token)
+    await tasks.complete(own_run.id, own_run.token)
+    assert (await tasks.wait(report)).status == "completed"
+    assert await tasks.delete(report)
+    await kv.tasks.complete(run.id, run.token)
+
+
+async def test_the_same_over_http(world: World) -> None:
+    app = KeyValApp()
+    app.service = world.service
+    mail, report = await world.kv.tasks.send("mail"), await world.kv.tasks.send("report")
+    sender, runner = someone("keyval:task:send:rep"), someone("keyval:task:run:rep")
+
+    async def status(
+        principal: Principal, task_id: str, verb: str = "", body: bytes = b""
+    ) -> tuple[int, str]:
+        path = f"/api/tasks/{task_id}{verb}".encode()
+        method = "POST" if body else "GET"
+        request = DirectRequest(method, path, b"", [])
+        request.body, request.principal = body, principal
+        answer = await settled(app.answer(request))
+        assert isinstance(answer, Answer)
+        body_text = answer.body if isinstance(answer.body, str) else answer.body.decode()
+        return answer.status, body_text.replace(task_id, "ID")
+
+    assert (await status(sender, report.id))[0] == 200
+    assert await status(sender, mail.id) == await status(sender, "unknown")
+    assert (await status(sender, "unknown"))[0] == 404
+    told = b'{"token":"t"}'
+    foreign = await status(runner, mail.id, "/complete", told)
+    assert foreign == await status(runner, "unknown", "/complete", told)
+    assert foreign[0] == 409
+    with pytest.raises(PermissionDenied, match="keyval:task:send"):
+        await status(runner, report.id)
 
 
 async def test_the_engine_asks_too(kv: LocalKv) -> None:

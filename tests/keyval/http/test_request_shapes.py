@@ -51,6 +51,9 @@ SAMPLES: dict[Kind, Sample] = {
     kinds.LIMIT: Sample(
         (1, 1000, 5000, "7"), (0, -1, 1.5, True, [], "x"), ("1", "5000"), ("0", "x", "", "1.5")
     ),
+    kinds.PAGE: Sample(
+        (1, 1000), (0, 1001, 1.5, "7", True, []), ("1", "1000"), ("0", "1001", "x", "")
+    ),
     kinds.OFFSET: Sample((0, 7), (-1, 0.5, "7", "x", []), ("0", "7"), ("-1", "x", "")),
     kinds.UP_TO: Sample((1, 5000), (0, -1, 1.5, "7", True, []), ("1", "5000"), ("0", "x", "")),
     kinds.BEGINNING: Sample(

@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from buntime_keyval import InvalidInput, NotFound
 from buntime_plugin_keyval.features.schedules.feature import SCHEDULES
+from buntime_plugin_keyval.features.schedules.part import SAID_BY_SCHEDULE, TASK_MEMBERS
+from buntime_plugin_keyval.features.tasks.shapes import TaskMutation
+from buntime_plugin_keyval.requests.shape import members_of
 from keyval.service.world import World
 
 pytestmark = pytest.mark.engines("sqlite", "odd", "postgres", "libsql", "rqlite")
@@ -139,8 +142,10 @@ async def test_one_at_a_time_where_the_task_says_so(world: World) -> None:
         (TASK, {"cron": "every day"}, "cron must have five fields"),
         (TASK, {"cron": "@daily", "timezone": "Mars"}, "timezone must be the name of"),
         ("report", {"every": "1m"}, "task must be a mapping such as"),
-        ({}, {"every": "1m"}, "task: name"),
+        ({}, {"every": "1m"}, r"task\.name"),
         ({"name": "a", "payloat": 1}, {"every": "1m"}, "did you mean 'payload'"),
+        ({"name": "a", "zzz": 1}, {"every": "1m"}, r"'zzz' in task \(known: name, payload, max"),
+        ({"name": "a", "timeout": 0}, {"every": "1m"}, r"task\.timeout must be at least"),
         ({"name": "a", "id": "b"}, {"every": "1m"}, "task.id is not allowed"),
         ({"name": "a", "delay": "1s"}, {"every": "1m"}, "task.delay is not allowed"),
         ({"name": "a", "payload": "x" * 65_536}, {"every": "1m"}, "task too large: 65"),
@@ -153,3 +158,8 @@ async def test_what_means_nothing_is_refused(
     with pytest.raises(InvalidInput, match=reason):
         await world.kv.schedules.put("a", task, **options)
     assert await world.kv.schedules.list() == []
+
+
+def test_a_schedule_says_what_its_tasks_do_not() -> None:
+    known = {name for name, member in members_of(TaskMutation).items() if member.name == name}
+    assert {*TASK_MEMBERS, *SAID_BY_SCHEDULE} == known

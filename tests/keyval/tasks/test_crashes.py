@@ -61,7 +61,7 @@ async def test_none_is_lost_and_no_lease_is_run_twice(tmp_path: Path) -> None:
             for process in running:
                 process.kill()
                 process.wait()
-        results = [(await kv.tasks.get(task)).result for task in sent]
+        results = [(await kv.tasks.wait(task)).result for task in sent]
         assert results == list(range(len(sent)))
         assert [entry async for entry in kv.list(["twice"])] == []
         assert await kv.count(["runs"]) > len(sent)  # some were killed at work

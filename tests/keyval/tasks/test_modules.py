@@ -52,6 +52,7 @@ async def test_a_host_runs_tasks_and_drains_them(tmp_path: Path, worker: str) ->
         await until_so(has_begun)
     async with open_kv(path) as kv:
         found = await kv.tasks.get(slow)
+        assert found is not None
         assert (found.status, found.result) == ("completed", "drained")
 
 

@@ -82,8 +82,8 @@ def test_what_cannot_be_is_said(shared_api: Api, name: str) -> None:
     assert (lost.status_code, lost.json()["code"]) == (409, "TASK_LOST")
     again = shared_api.send("POST", f"/tasks/{sent['id']}/retry")
     assert (again.status_code, again.json()["code"]) == (409, "TASK_CONFLICT")
-    unknown = shared_api.send("POST", "/tasks", {"name": name, "after": ["none"]})
-    assert (unknown.status_code, unknown.json()["code"]) == (404, "TASK_NOT_FOUND")
+    unknown = shared_api.send("POST", "/tasks", {"name": name, "after": ["none"]}).json()
+    assert (unknown["status"], "is not there" in unknown["lastError"]) == ("failed", True)
     both = shared_api.error("POST", "/tasks", {"name": name, "delay": 1, "scheduledFor": 1})
     assert both == "delay and scheduledFor exclude each other"
     assert "maxRetries" in shared_api.error("POST", "/tasks", {"name": name, "maxRetry": 1})
@@ -103,7 +103,11 @@ def test_a_task_in_a_commit(shared_api: Api, name: str) -> None:
     (run,) = lease(shared_api, name)
     assert (run["id"], run["payload"]) == (f"{name}-1", 7)
     wrong = {"mutations": [{"type": "task", "name": name, "delay": "soon"}]}
-    assert "delay must be" in shared_api.error("POST", "/atomic", wrong)
+    assert "mutations[0].delay must be" in shared_api.error("POST", "/atomic", wrong)
+    unknown: dict[str, Any] = {"mutations": [{"type": "task", "name": name, "retries": 1}]}
+    assert "'retries' in mutations[0]" in shared_api.error("POST", "/atomic", unknown)
+    wrong = {"mutations": [{"type": "task"}]}
+    assert shared_api.error("POST", "/atomic", wrong).startswith("mutations[0].name ")
 
 
 def test_pages_of_tasks(shared_api: Api, name: str) -> None:
@@ -113,6 +117,8 @@ def test_pages_of_tasks(shared_api: Api, name: str) -> None:
     second = shared_api.json("GET", "/tasks", query={**query, "cursor": first["cursor"]})
     found = [task["id"] for page in (first, second) for task in page["tasks"]]
     assert (found, second["cursor"]) == (sent[::-1], None)
+    beyond = shared_api.error("GET", "/tasks", query={"limit": "1001"})
+    assert beyond == 'limit must be a number from 1 to 1000, received string: "1001"'
 
 
 def test_limits_are_told_as_they_were_given(shared_api: Api, name: str) -> None:

@@ -6,11 +6,13 @@ Cancelling a task ends whatever it waits for with `Cancelled`.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import signal
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from typing import Any, TypeVar
 
 Condition = asyncio.Condition
@@ -145,12 +147,17 @@ class UserCall:
     def __init__(self, function: Callable[..., Any], *args: Any) -> None:
         self.result: Any = None
         """What it returned."""
+        self._thread: asyncio.Future[Any] | None = None
 
         async def run() -> None:
             if inspect.iscoroutinefunction(function):
                 self.result = await function(*args)
                 return
-            outcome = await asyncio.to_thread(function, *args)
+            context = contextvars.copy_context()
+            loop = asyncio.get_running_loop()
+            self._thread = loop.run_in_executor(None, partial(context.run, function, *args))
+            self._thread.add_done_callback(lambda it: it.exception())  # perhaps nobody waits
+            outcome = await asyncio.shield(self._thread)
             self.result = await outcome if inspect.isawaitable(outcome) else outcome
 
         self._task = asyncio.create_task(run(), name="kv-task-function")
@@ -159,6 +166,11 @@ class UserCall:
     def error(self) -> BaseException | None:
         """What it raised, once it is done."""
         return asyncio.CancelledError() if self._task.cancelled() else self._task.exception()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing of it runs any more: a thread goes on that nobody waits for."""
+        return self._task.done() and (self._thread is None or self._thread.done())
 
     async def wait(self, timeout: float) -> bool:
         """Whether it is done, perhaps after so many seconds."""

@@ -6,10 +6,12 @@ from buntime_keyval._async.concurrency import call
 from buntime_keyval._reports import ErrorHandler, logger
 
 
-async def report(error: Exception, on_error: ErrorHandler | None) -> None:
-    """Tell the caller, or else the log, of a failure."""
+async def report(
+    error: Exception, on_error: ErrorHandler | None, then: str = "trying again"
+) -> None:
+    """Tell the caller, or else the log, of a failure; and the log what follows of it."""
     if on_error is None:
-        logger.warning("%s; trying again", error)
+        logger.warning("%s; %s", error, then)
         return
     try:
         await call(on_error, error)

@@ -25,6 +25,7 @@ from buntime_keyval._retries import seconds
 from buntime_keyval._runs import (
     HEARTBEATS,
     LOOK_SECONDS,
+    MOST_BEAT_SECONDS,
     Handler,
     TaskContext,
     give_up,
@@ -116,6 +117,7 @@ class AsyncRunner:
         self._lease_s = seconds(lease)
         if self._lease_s < 1:
             raise InvalidInput("lease must be at least a second")
+        self._beat_s = min(MOST_BEAT_SECONDS, self._lease_s / HEARTBEATS)
         self._on_error = on_error
         self._handlers: dict[str, Handler] = {}
         self._free = self._concurrency
@@ -262,7 +264,7 @@ class AsyncRunner:
             raise
         if not is_done:
             await attempt.cancel(_GRACE_SECONDS)
-            await self._end_early(context)
+            await self._end_early(context, has_ended=attempt.has_ended)
             return
         failure = attempt.error
         if failure is None:
@@ -275,12 +277,14 @@ class AsyncRunner:
                 return
         await self._tasks.fail(task.id, task.token, error_text(failure))
         if isinstance(failure, Exception):
-            await report(failure, self._on_error)
+            is_last = task.attempts >= max(1, task.max_retries)
+            then = "that was the last attempt" if is_last else "trying again"
+            await report(failure, self._on_error, then)
 
     async def _watch(self, attempt: UserCall, context: TaskContext) -> bool:
         """Keep the task while its function runs; False if nobody waits for that any more."""
         task = context.task
-        beat = time.monotonic() + self._lease_s / HEARTBEATS
+        beat = time.monotonic() + self._beat_s
         while not context.cancelled:
             if await attempt.wait(min(LOOK_SECONDS, context.seconds_left)):
                 return True
@@ -289,7 +293,7 @@ class AsyncRunner:
             progress = pending_progress(context)
             if progress is None and time.monotonic() < beat:
                 continue
-            beat = time.monotonic() + self._lease_s / HEARTBEATS
+            beat = time.monotonic() + self._beat_s
             try:
                 heard = await self._tasks.heartbeat(task.id, task.token, progress=progress)
             except TaskLost:
@@ -303,11 +307,14 @@ class AsyncRunner:
         give_up(context)
         return False
 
-    async def _end_early(self, context: TaskContext) -> None:
-        """Say of a task that its time is over, or let others have it where this runner stops."""
+    async def _end_early(self, context: TaskContext, *, has_ended: bool) -> None:
+        """Say of a task that its time is over, or let others have it where this runner stops.
+
+        One that was cancelled gives up its place, unless its function goes on.
+        """
         task = context.task
         if not context.seconds_left:
             error = f"It took longer than its timeout of {task.timeout} ms"
             await self._tasks.fail(task.id, task.token, error)
-        elif self._stopping and not self._draining:
+        elif has_ended or (self._stopping and not self._draining):
             await self._tasks.release(task.id, task.token)

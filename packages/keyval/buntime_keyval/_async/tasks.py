@@ -70,8 +70,8 @@ class AsyncTasks:
         )
         return await self._session.send(calls.send(new), idempotency_key)
 
-    async def get(self, task: TaskInfo | str) -> TaskInfo:
-        """A task, by its id. Raises `NotFound`."""
+    async def get(self, task: TaskInfo | str) -> TaskInfo | None:
+        """A task, by its id, or None."""
         return await self._session.send(calls.get(task))
 
     async def wait(self, task: TaskInfo | str, timeout: Duration | None = None) -> TaskInfo:

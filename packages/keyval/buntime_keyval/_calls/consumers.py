@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from buntime_keyval._calls.keys import checked_limit
+from buntime_keyval._calls.keys import checked_page
 from buntime_keyval._calls.locks import checked_prefix
 from buntime_keyval._calls.stream import RawRecord, checked_text, position, to_record
 from buntime_keyval._core import Call, json_body
@@ -128,7 +128,7 @@ def order(
     return ConsumerOrder(
         consumer_name(name),
         consumer_owner(owner),
-        checked_limit(limit),
+        checked_page(limit),
         length,
         checked_key(prefix) if prefix else (),
         None if type is None else checked_text("type", type),
@@ -180,7 +180,7 @@ def peek(
     name: str, limit: int, prefix: KeyLike, type: str | None, after: int
 ) -> Call[list[StreamRecord]]:
     """The next records, for nobody to process."""
-    target = f"{_target(name)}/peek?limit={checked_limit(limit)}"
+    target = f"{_target(name)}/peek?limit={checked_page(limit)}"
     if prefix:
         target += f"&prefix={quote(key_to_json(checked_key(prefix)), safe='')}"
     if type is not None:
@@ -198,7 +198,7 @@ def get(name: str) -> Call[ConsumerInfo | None]:
 
 def list_consumers(prefix: str, limit: int) -> Call[list[ConsumerInfo]]:
     """Consumers, by the beginning of their names."""
-    target = f"/consumers?limit={checked_limit(limit)}"
+    target = f"/consumers?limit={checked_page(limit)}"
     if checked_prefix(prefix):
         target += f"&prefix={quote(prefix, safe='')}"
     return Call("GET", target, _read_listed, repeatable=True)
@@ -217,7 +217,7 @@ def delete(name: str) -> Call[bool]:
 
 def letters(name: str, after: int, limit: int) -> Call[list[ConsumerLetter]]:
     """What a consumer could not process."""
-    target = f"{_target(name)}/dead?after={position('after', after)}&limit={checked_limit(limit)}"
+    target = f"{_target(name)}/dead?after={position('after', after)}&limit={checked_page(limit)}"
     return Call("GET", target, _read_letters, repeatable=True)
 
 

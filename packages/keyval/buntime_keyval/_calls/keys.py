@@ -401,6 +401,13 @@ def checked_limit(limit: object) -> int:
     return limit
 
 
+def checked_page(limit: object) -> int:
+    """How many there are in one answer, no fewer than were asked for. Raises `InvalidInput`."""
+    if checked_limit(limit) > MAX_LIMIT:
+        raise InvalidInput(f"limit must be a number from 1 to {MAX_LIMIT}, received {limit}")
+    return checked_limit(limit)
+
+
 def checked_deletion(limit: object) -> int:
     """How many entries are deleted at once at the most. Raises `InvalidInput`."""
     most = checked_limit(limit)

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from buntime_keyval._calls.keys import checked_limit
+from buntime_keyval._calls.keys import checked_page
 from buntime_keyval._core import Call, json_body
 from buntime_keyval._results import LockGrant, LockInfo
 from buntime_keyval.wire import Duration, InvalidInput, encode_metadata, untag
@@ -114,7 +114,7 @@ def get(name: str) -> Call[LockInfo | None]:
 
 def list_locks(prefix: str, limit: int) -> Call[list[LockInfo]]:
     """Locks that somebody has, by the beginning of their names."""
-    target = f"/locks?limit={checked_limit(limit)}"
+    target = f"/locks?limit={checked_page(limit)}"
     if checked_prefix(prefix):
         target += f"&prefix={quote(prefix, safe='')}"
     return Call("GET", target, _read_listed, repeatable=True)

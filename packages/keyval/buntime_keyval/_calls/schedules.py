@@ -9,7 +9,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec.structs import replace
 
-from buntime_keyval._calls.keys import checked_limit
+from buntime_keyval._calls.keys import checked_page
 from buntime_keyval._core import Call, json_body
 from buntime_keyval._entries import raw_value
 from buntime_keyval._results import ScheduleInfo
@@ -92,7 +92,7 @@ def get(name: str) -> Call[ScheduleInfo | None]:
 
 def list_schedules(after: str, limit: int) -> Call[list[ScheduleInfo]]:
     """Schedules behind a name."""
-    target = f"/schedules?limit={checked_limit(limit)}"
+    target = f"/schedules?limit={checked_page(limit)}"
     if checked_after(after):
         target += f"&after={quote(after, safe='')}"
     return Call("GET", target, _infos, repeatable=True)

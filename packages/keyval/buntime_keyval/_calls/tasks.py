@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from buntime_keyval._calls.keys import checked_limit, query_text
+from buntime_keyval._calls.keys import checked_page, query_text
 from buntime_keyval._calls.queues import Rate, wanted_options
 from buntime_keyval._core import Call, json_body
 from buntime_keyval._entries import raw_value
@@ -27,6 +27,7 @@ from buntime_keyval.wire.tasks import (
     checked_earlier,
     checked_retries,
     checked_task_id,
+    no_task,
 )
 
 TaskStatus = Literal["pending", "running", "completed", "failed", "cancelled"]
@@ -137,9 +138,10 @@ def send(new: NewTask) -> Call[TaskInfo]:
     return Call("POST", "/tasks", read_task, body, repeatable=is_one)
 
 
-def get(task: TaskInfo | str) -> Call[TaskInfo]:
-    """A task."""
-    return Call("GET", _target(task), read_task, repeatable=True)
+def get(task: TaskInfo | str) -> Call[TaskInfo | None]:
+    """A task, if there is one."""
+    absent = (no_task(task_id(task)), None)
+    return Call("GET", _target(task), read_task, repeatable=True, absent=absent)
 
 
 def wait(task: TaskInfo | str, timeout_ms: int) -> Call[TaskInfo]:
@@ -162,7 +164,7 @@ def list_tasks(
         "status": status,
         "name": None if name is None else task_name(name),
         "parent": None if parent is None else task_id(parent),
-        "limit": checked_limit(limit),
+        "limit": checked_page(limit),
         "cursor": cursor,
         "offset": offset or None,
     }

@@ -230,6 +230,11 @@ class UserCall:
         )
         self._thread.start()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing of it runs any more."""
+        return self._done.is_set()
+
     def wait(self, timeout: float) -> bool:
         """Whether it is done, perhaps after so many seconds."""
         return self._done.wait(timeout)

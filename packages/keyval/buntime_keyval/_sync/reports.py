@@ -7,10 +7,10 @@ from buntime_keyval._reports import ErrorHandler, logger
 from buntime_keyval._sync.concurrency import call
 
 
-def report(error: Exception, on_error: ErrorHandler | None) -> None:
-    """Tell the caller, or else the log, of a failure."""
+def report(error: Exception, on_error: ErrorHandler | None, then: str = "trying again") -> None:
+    """Tell the caller, or else the log, of a failure; and the log what follows of it."""
     if on_error is None:
-        logger.warning("%s; trying again", error)
+        logger.warning("%s; %s", error, then)
         return
     try:
         call(on_error, error)

@@ -15,6 +15,7 @@ from buntime_keyval._retries import seconds
 from buntime_keyval._runs import (
     HEARTBEATS,
     LOOK_SECONDS,
+    MOST_BEAT_SECONDS,
     Handler,
     TaskContext,
     give_up,
@@ -117,6 +118,7 @@ class Runner:
         self._lease_s = seconds(lease)
         if self._lease_s < 1:
             raise InvalidInput("lease must be at least a second")
+        self._beat_s = min(MOST_BEAT_SECONDS, self._lease_s / HEARTBEATS)
         self._on_error = on_error
         self._handlers: dict[str, Handler] = {}
         self._free = self._concurrency
@@ -263,7 +265,7 @@ class Runner:
             raise
         if not is_done:
             attempt.cancel(_GRACE_SECONDS)
-            self._end_early(context)
+            self._end_early(context, has_ended=attempt.has_ended)
             return
         failure = attempt.error
         if failure is None:
@@ -276,12 +278,14 @@ class Runner:
                 return
         self._tasks.fail(task.id, task.token, error_text(failure))
         if isinstance(failure, Exception):
-            report(failure, self._on_error)
+            is_last = task.attempts >= max(1, task.max_retries)
+            then = "that was the last attempt" if is_last else "trying again"
+            report(failure, self._on_error, then)
 
     def _watch(self, attempt: UserCall, context: TaskContext) -> bool:
         """Keep the task while its function runs; False if nobody waits for that any more."""
         task = context.task
-        beat = time.monotonic() + self._lease_s / HEARTBEATS
+        beat = time.monotonic() + self._beat_s
         while not context.cancelled:
             if attempt.wait(min(LOOK_SECONDS, context.seconds_left)):
                 return True
@@ -290,7 +294,7 @@ class Runner:
             progress = pending_progress(context)
             if progress is None and time.monotonic() < beat:
                 continue
-            beat = time.monotonic() + self._lease_s / HEARTBEATS
+            beat = time.monotonic() + self._beat_s
             try:
                 heard = self._tasks.heartbeat(task.id, task.token, progress=progress)
             except TaskLost:
@@ -304,11 +308,14 @@ class Runner:
         give_up(context)
         return False
 
-    def _end_early(self, context: TaskContext) -> None:
-        """Say of a task that its time is over, or let others have it where this runner stops."""
+    def _end_early(self, context: TaskContext, *, has_ended: bool) -> None:
+        """Say of a task that its time is over, or let others have it where this runner stops.
+
+        One that was cancelled gives up its place, unless its function goes on.
+        """
         task = context.task
         if not context.seconds_left:
             error = f"It took longer than its timeout of {task.timeout} ms"
             self._tasks.fail(task.id, task.token, error)
-        elif self._stopping and not self._draining:
+        elif has_ended or (self._stopping and not self._draining):
             self._tasks.release(task.id, task.token)

@@ -71,8 +71,8 @@ class Tasks:
         )
         return self._session.send(calls.send(new), idempotency_key)
 
-    def get(self, task: TaskInfo | str) -> TaskInfo:
-        """A task, by its id. Raises `NotFound`."""
+    def get(self, task: TaskInfo | str) -> TaskInfo | None:
+        """A task, by its id, or None."""
         return self._session.send(calls.get(task))
 
     def wait(self, task: TaskInfo | str, timeout: Duration | None = None) -> TaskInfo:

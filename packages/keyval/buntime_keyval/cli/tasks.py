@@ -117,7 +117,11 @@ def send(
 @connected
 def get(job: Job, task_id: str) -> None:
     """Show a task. The status is 1 if there is none."""
-    _shown(job, [job.kv.tasks.get(task_id)])
+    found = job.kv.tasks.get(task_id)
+    if found is None:
+        note(f"there is no task {task_id}")
+        raise SystemExit(1)
+    _shown(job, [found])
 
 
 @task.command("list")

@@ -43,6 +43,14 @@ TASK_PATHS = frozenset({"stats", "lease", "listen", "limits"})
 """What no task may have as an id: paths beside those of tasks."""
 
 
+def no_task(task_id: str) -> str:
+    """What is said of a task that is not there."""
+    return (
+        f"There is no task with the id {task_id}: it was removed, the time is over for which it was"
+        " kept, or it never was"
+    )
+
+
 class TaskOptions(NamedTuple):
     """How a task is to be run. Times are in milliseconds."""
 

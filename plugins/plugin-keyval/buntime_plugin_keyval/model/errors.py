@@ -54,6 +54,7 @@ from typing import ClassVar
 import buntime_database
 import buntime_keyval
 from buntime_keyval import NotFound, RateLimited, ServiceUnavailable, StatusError, TooLarge
+from buntime_keyval.wire.tasks import no_task
 
 
 class KeyValError(StatusError):
@@ -217,12 +218,8 @@ class TaskNotFound(KeyValError, NotFound):
     STATUS = 404
     CODE = "TASK_NOT_FOUND"
 
-    def __init__(self, task_id: str, what: str = "") -> None:
-        """`what` says where the id was given, if that is not plain."""
-        super().__init__(
-            f"{what}There is no task with the id {task_id}: it was removed, the time is over for"
-            " which it was kept, or it never was"
-        )
+    def __init__(self, task_id: str) -> None:
+        super().__init__(no_task(task_id))
 
 
 class TaskConflict(KeyValError, buntime_keyval.TaskConflict):

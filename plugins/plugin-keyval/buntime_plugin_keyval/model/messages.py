@@ -167,11 +167,11 @@ def parse_pause(name: str, value: object) -> int:
     return math.ceil(min(milliseconds, 2**52))
 
 
-def parse_lease_duration(value: object) -> int:
+def parse_lease_duration(name: str, value: object) -> int:
     """For how long a lease is to last, in milliseconds. Raises `InvalidInput` for nothing."""
-    milliseconds = parse_pause("duration", value)
+    milliseconds = parse_pause(name, value)
     if not milliseconds:
-        raise InvalidInput(f"duration must be more than nothing, received {describe(value)}")
+        raise InvalidInput(f"{name} must be more than nothing, received {describe(value)}")
     return milliseconds
 
 

@@ -25,6 +25,7 @@ from buntime_plugin_keyval.requests.permissions import (
     named_keys,
     require_keys,
     require_ranges,
+    require_some,
 )
 from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape, read_shape
 from buntime_plugin_keyval.storage.ranges import KeyRange
@@ -41,7 +42,14 @@ Ran = Text | Answer | Promised | Coroutine[Any, Any, Text | Answer | Frames]
 
 Run = Callable[[], Ran]
 
-Need = str | tuple[str, str | None]
+
+class Somewhere(msgspec.Struct, frozen=True, gc=False):
+    """A scope on some resource at least: on which one `Asked.run` finds out, and looks itself."""
+
+    scope: str
+
+
+Need = str | tuple[str, str | None] | Somewhere
 """A scope, on everything that it has, or on the resource beside it."""
 
 
@@ -114,6 +122,8 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
         for need in needs:
             if isinstance(need, str):
                 principal.require(need)
+            elif isinstance(need, Somewhere):
+                require_some(principal, need.scope)
             else:
                 principal.require(*need)
 
@@ -180,6 +190,7 @@ class Route(Generic[Owner, G]):
         "place",
         "said",
         "shape",
+        "statuses",
     )
 
     def __init__(
@@ -193,12 +204,15 @@ class Route(Generic[Owner, G]):
         has_head: bool = True,
         has_conditions: bool = False,
         media_type: str = "application/json",
+        statuses: Sequence[int] = (200,),
         said: Callable[..., Any] | None = None,
     ) -> None:
         self.said = said or ask
         """The function whose docstring people read of it."""
         self.media_type = media_type
         """Of its answers."""
+        self.statuses = statuses
+        """Those that its answers may have where it is done."""
         self.ask = ask
         """Raises `InvalidInput` or another error of the service for what cannot be asked."""
         self.shape = shape

@@ -321,6 +321,8 @@ LIMIT = Kind(
     parse_limit,
     schema={"type": "integer", "minimum": 1, "examples": [100]},
 )
+PAGE = count_up_to(MAX_LIMIT)
+"""So many of a list, which are never fewer than were asked for unless there are no more."""
 UP_TO = Kind(
     "a positive number", _up_to, _number_of_json(_up_to), schema={"type": "integer", "minimum": 1}
 )
@@ -498,8 +500,8 @@ PAUSE = Kind(
 )
 LEASE_DURATION = Kind(
     'milliseconds, or a duration such as "5s"',
-    _unnamed(parse_lease_duration),
-    _unnamed(parse_lease_duration),
+    parse_lease_duration,
+    parse_lease_duration,
     schema=_DURATION_SCHEMA,
 )
 QUEUE_LEASE = Kind(

@@ -122,6 +122,12 @@ class Permits:
         require_ranges(self.principal, INDEX_ADMIN, [keys])
 
 
+def require_some(principal: Principal, scope: str) -> None:
+    """Raise `PermissionDenied` unless the scope covers anything at all."""
+    if not principal.unlimited and principal.grant.spans(scope) is None:
+        raise denied(scope)
+
+
 def require_keys(principal: Principal, scope: str, keys: Iterable[bytes]) -> None:
     """Raise `PermissionDenied` unless the scope covers each of the keys."""
     for key in keys:

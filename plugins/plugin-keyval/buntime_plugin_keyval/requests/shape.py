@@ -14,6 +14,7 @@ import functools
 import re
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
+from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, TypeVar, get_args
 from urllib.parse import unquote_plus
@@ -116,6 +117,17 @@ def _table_of(shape: type[RequestShape]) -> _Table:
     return _Table(found | aliases, required)
 
 
+def read_object(shape: type[S], item: Mapping[str, Any], within: str) -> S:
+    """What an object inside of a body gives of a shape; `within` says where it is.
+
+    Raises `InvalidInput` for anything that is not declared.
+    """
+    found: dict[str, Any] = {}
+    _read_body(shape, item, found, within)
+    _require(shape, found, partial(_missing_member, within=within))
+    return shape(**found)
+
+
 def read_shape(
     shape: type[S], place: MemberPlace, query: bytes, content: bytes, body: object = msgspec.UNSET
 ) -> S:
@@ -202,21 +214,24 @@ def _read_query(
             raise _given_twice(member, names[attribute], name)
 
 
-def _read_body(shape: type[RequestShape], body: Mapping[str, Any], found: dict[str, Any]) -> None:
+def _read_body(
+    shape: type[RequestShape], body: Mapping[str, Any], found: dict[str, Any], within: str = ""
+) -> None:
     members = _table_of(shape).members
+    before = f"{within}." if within else ""
     overriding: object = None
     for name, raw in body.items():
         member = members.get(name)
         if member is None or (read := member.kind.of_json) is None:
             if name != shape.OVERRIDES:
-                raise unknown_member(name, _body_names(shape))
+                raise unknown_member(name, _body_names(shape), within)
             overriding = raw
         elif raw is not None or member.kind.nullable:
             if member.attribute in found:
                 # Members of an object have different names, so this one has two, or two places.
                 others = [other for other in body if members.get(other) is member and other != name]
                 raise _given_twice(member, others[0] if others else "in the query", name)
-            found[member.attribute] = read(member.name, raw)
+            found[member.attribute] = read(before + member.name, raw)
     if overriding is not None:
         _override(shape, overriding, found)
 
@@ -280,13 +295,14 @@ def _missing_parameter(member: Member) -> InvalidInput:
     return InvalidInput(f"Missing '{member.name}' query parameter")
 
 
-def _missing_member(member: Member) -> InvalidInput:
+def _missing_member(member: Member, within: str = "") -> InvalidInput:
+    name = f"{within}.{member.name}" if within else member.name
     if member.kind.of_json is not None and not member.kind.nullable:
         try:
-            member.kind.of_json(member.name, None)
+            member.kind.of_json(name, None)
         except InvalidInput as error:
             return error
-    return InvalidInput(f"{member.name} is required: {member.kind.expected}")
+    return InvalidInput(f"{name} is required: {member.kind.expected}")
 
 
 def _given_twice(member: Member, first: str, second: str) -> InvalidInput:

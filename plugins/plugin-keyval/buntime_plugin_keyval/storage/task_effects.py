@@ -79,7 +79,7 @@ class Stop(NamedTuple):
 
 
 class Finish(NamedTuple):
-    """End a task, whatever it is in; under this lease alone, if there is one."""
+    """End a task that is not cancelled; under this lease alone, if there is one."""
 
     id: str
     lease: str | None
@@ -93,6 +93,35 @@ class Finish(NamedTuple):
         """See `Effect`."""
         args = (self.id, self.lease, self.status, self.result, self.error, at.now_ms, at.wall_ms)
         return (Statement(sql.tasks.finish, args),)
+
+
+class CancelTask(NamedTuple):
+    """Cancel a task that is not over. While somebody runs it, its place is not given to others."""
+
+    id: str
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        return (
+            Statement(sql.tasks.cancel, (self.id, at.now_ms, at.wall_ms)),
+            Statement(sql.tasks.hold, (self.id,)),
+        )
+
+
+class LeavePlace(NamedTuple):
+    """Give the place of a cancelled task to others: nobody runs it any more, or so leased."""
+
+    id: str
+    lease: str | None
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        args = (self.id, self.lease, at.now_ms, at.wall_ms)
+        return (Statement(sql.tasks.leave, args),)
 
 
 class Progress(NamedTuple):
@@ -151,9 +180,20 @@ class ForgetOldTasks(NamedTuple):
         return (Statement(sql.tasks.forget_old, (at.now_ms, self.limit)),)
 
 
-TaskEffect = AddTask | BeginTasks | Stop | Finish | Progress | Again | ForgetTask | ForgetOldTasks
+TaskEffect = (
+    AddTask
+    | BeginTasks
+    | Stop
+    | Finish
+    | CancelTask
+    | LeavePlace
+    | Progress
+    | Again
+    | ForgetTask
+    | ForgetOldTasks
+)
 
-CALLING = (AddTask, Stop, Finish, Again)
+CALLING = (AddTask, Stop, Finish, CancelTask, LeavePlace, Again)
 """Those after which there may be work, or somebody is told of an end."""
 
 

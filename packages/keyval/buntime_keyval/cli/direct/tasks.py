@@ -17,10 +17,11 @@ from buntime_keyval.cli.direct.connection import StoreTarget
 from buntime_keyval.cli.direct.durations import DURATION
 from buntime_keyval.cli.direct.running import print_json, read_json, shown_utc, with_store
 from buntime_keyval.cli.inputs import SCHEDULED_FOR
-from buntime_keyval.cli.options import failures_told
-from buntime_keyval.cli.output import value_json
+from buntime_keyval.cli.options import CommandFailure, failures_told
+from buntime_keyval.cli.output import value_json, visible
 from buntime_keyval.cli.runners import run_until_told
 from buntime_keyval.wire.limits import MAX_LIMIT
+from buntime_keyval.wire.tasks import no_task
 
 if TYPE_CHECKING:
     from buntime_keyval import AsyncKv, AsyncRunner, Kv
@@ -60,8 +61,11 @@ def new(
 @_ID
 @with_store
 def get(kv: Kv, task_id: str) -> None:
-    """Print a task."""
-    print_json(_members(kv.tasks.get(task_id)))
+    """Print a task; the status is 1 if there is none."""
+    found = kv.tasks.get(task_id)
+    if found is None:
+        raise CommandFailure(no_task(visible(task_id)))
+    print_json(_members(found))
 
 
 @task.command("list")

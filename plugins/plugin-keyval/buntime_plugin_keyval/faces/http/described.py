@@ -67,6 +67,7 @@ def _operation(method: str, path: str, route: AnyRoute) -> Operation:
         parameters=parameters,
         body=_body(route),
         body_required=route.place in (MemberPlace.BODY, MemberPlace.BESIDE_VALUE),
+        statuses=route.statuses,
         media_type="text/event-stream" if route.is_stream else route.media_type,
     )
 

@@ -16,7 +16,7 @@ from buntime_keyval.shared import (
     MAX_ATTEMPTS,
     AsyncConsumer,
     checked_attempts,
-    checked_limit,
+    checked_page,
     checked_prefix,
     checked_text,
     consumer_name,
@@ -26,7 +26,7 @@ from buntime_keyval.shared import (
     stream_position,
     stream_wait_ms,
 )
-from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
+from buntime_keyval.wire.limits import DEFAULT_LIMIT
 
 from buntime_plugin_keyval.faces.local.part import LocalPart
 from buntime_plugin_keyval.faces.local.stream import stream_range, to_record
@@ -74,7 +74,7 @@ class LocalConsumers:
         keys = stream_range(prefix)
         self._permits.need(CONSUME, order.name)
         self._permits.read_range(keys)
-        wish = Wish(order.after, min(order.limit, MAX_LIMIT), keys, order.type)
+        wish = Wish(order.after, order.limit, keys, order.type)
         wanted = WantedBatch(order.name, order.owner, order.duration_ms, wish, stream_wait_ms(wait))
         batch = await self._consumers.fetch(wanted)
         records = [*map(to_record, batch.records)]
@@ -121,7 +121,7 @@ class LocalConsumers:
     async def list(self, prefix: str = "", *, limit: int = DEFAULT_LIMIT) -> Infos:
         """The consumers whose names begin so; at most 1000."""
         self._permits.need(CONSUME, checked_prefix(prefix) or None)
-        size = min(checked_limit(limit), MAX_LIMIT)
+        size = checked_page(limit)
         return [_info(state) for state in await self._consumers.list(prefix, size)]
 
     async def peek(
@@ -138,7 +138,7 @@ class LocalConsumers:
         known = self._named(name)
         self._permits.read_range(keys)
         kind = None if type is None else checked_text("type", type)
-        size = min(checked_limit(limit), MAX_LIMIT)
+        size = checked_page(limit)
         wish = Wish(stream_position("after", after), size, keys, kind)
         return [*map(to_record, (await self._consumers.peek(known, wish)).records)]
 
@@ -160,7 +160,7 @@ class LocalConsumers:
         """What a consumer could not process, behind a position; at most 1000."""
         known = self._named(name)
         self._permits.read_range(ALL_KEYS)
-        place, size = stream_position("after", after), min(checked_limit(limit), MAX_LIMIT)
+        place, size = stream_position("after", after), checked_page(limit)
         return [
             ConsumerLetter(
                 to_record(it.record),

@@ -8,8 +8,8 @@ from buntime_keyval import Duration, LockGrant, LockInfo
 from buntime_keyval.shared import (
     AsyncLock,
     LockOrder,
-    checked_limit,
     checked_lock_token,
+    checked_page,
     checked_prefix,
     lock_name,
     lock_order,
@@ -17,7 +17,7 @@ from buntime_keyval.shared import (
     lock_wait_ms,
 )
 from buntime_keyval.wire import decode_value, parse_metadata
-from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
+from buntime_keyval.wire.limits import DEFAULT_LIMIT
 
 from buntime_plugin_keyval.faces.local.part import NOW_TEXT, LocalPart
 from buntime_plugin_keyval.features.locks.locks import Granted, LockDesk, LockState, WantedLock
@@ -84,7 +84,7 @@ class LocalLocks:
     async def list(self, prefix: str = "", *, limit: int = DEFAULT_LIMIT) -> list[LockInfo]:
         """The locks that somebody has and whose names begin so; at most 1000."""
         self._permits.need(LOCK, checked_prefix(prefix) or None)
-        size = min(checked_limit(limit), MAX_LIMIT)
+        size = checked_page(limit)
         return [_info(lock) for lock in await self._locks.list(prefix, size)]
 
     def _wanted(self, order: LockOrder) -> WantedLock:

@@ -160,7 +160,7 @@ class LocalDeadLetters:
 
 def lease_ms(duration: Duration | None) -> int | None:
     """For how long a lease is to last; None for the usual time. Raises `InvalidInput`."""
-    return None if duration is None else parse_lease_duration(duration)
+    return None if duration is None else parse_lease_duration("duration", duration)
 
 
 def message_of(message: LeasedMessage, queue: str) -> QueueMessage[Any]:

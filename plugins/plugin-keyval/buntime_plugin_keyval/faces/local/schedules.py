@@ -10,14 +10,14 @@ from buntime_keyval import Duration, ScheduleInfo
 from buntime_keyval.shared import (
     Missed,
     checked_after,
-    checked_limit,
+    checked_page,
     schedule_info,
     schedule_name,
     schedule_order,
 )
 from buntime_keyval.wire import InvalidInput, decode_json
 from buntime_keyval.wire.describe import as_written
-from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
+from buntime_keyval.wire.limits import DEFAULT_LIMIT
 
 from buntime_plugin_keyval.engine.once import once_of
 from buntime_plugin_keyval.features.schedules.part import (
@@ -93,7 +93,7 @@ class LocalSchedules:
     async def list(self, after: str = "", *, limit: int = DEFAULT_LIMIT) -> Infos:
         """The schedules behind a name, in the order of their names; at most 1000."""
         self._permits.need(SCHEDULE)
-        size = min(checked_limit(limit), MAX_LIMIT)
+        size = checked_page(limit)
         found = await self._part.schedules.list(checked_after(after), size)
         return [self._info(it) for it in found]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,10 +23,11 @@ from buntime_keyval.shared import (
     ErrorHandler,
     Rate,
     TaskStatus,
-    checked_limit,
+    checked_page,
     checked_task_count,
     checked_task_token,
     new_task,
+    refuse_lost,
     task_id,
     task_lease_ms,
     task_name,
@@ -34,7 +35,7 @@ from buntime_keyval.shared import (
     wanted_options,
 )
 from buntime_keyval.wire import canonical_value, decode_value, encode_value
-from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
+from buntime_keyval.wire.limits import DEFAULT_LIMIT
 from buntime_keyval.wire.names import checked_name
 from buntime_keyval.wire.python_options import milliseconds
 from buntime_keyval.wire.tasks import NewTask
@@ -46,6 +47,7 @@ from buntime_plugin_keyval.features.queue.queues import read_place as read_task_
 from buntime_plugin_keyval.features.tasks.part import TaskPart
 from buntime_plugin_keyval.features.tasks.tasks import Heard, Run, RunnerCall
 from buntime_plugin_keyval.model.clock import Clock, moment_of
+from buntime_plugin_keyval.model.errors import TaskLost, TaskNotFound
 from buntime_plugin_keyval.requests.permissions import TASK_ADMIN, TASK_RUN, TASK_SEND, Permits
 from buntime_plugin_keyval.storage.tasks import StoredTask, WantedTasks
 
@@ -108,16 +110,17 @@ class LocalTasks:
         once = once_of(idempotency_key, "task_send", new)
         return self._told((await self._desk.send(settled_task(new, self._clock), once)).task)
 
-    async def get(self, task: TaskInfo | str) -> TaskInfo:
-        """A task, by its id. Raises `NotFound`."""
-        self._permits.need(TASK_SEND)
-        return self._told(await self._desk.get(task_id(task)))
+    async def get(self, task: TaskInfo | str) -> TaskInfo | None:
+        """A task, by its id, or None."""
+        may = await self._may(TASK_SEND, task)
+        found = await self._desk.find(task_id(task)) if may else None
+        return None if found is None else self._told(found)
 
     async def wait(self, task: TaskInfo | str, timeout: Duration | None = None) -> TaskInfo:
         """A task once it is over, or as it is when `timeout` is. Raises `NotFound`."""
-        self._permits.need(TASK_SEND)
+        known = await self._known(TASK_SEND, task)
         length = _FOR_EVER_MS if timeout is None else milliseconds("timeout", timeout)
-        return self._told(await self._desk.wait(task_id(task), length))
+        return self._told(await self._desk.wait(known, length))
 
     async def list(
         self,
@@ -131,7 +134,7 @@ class LocalTasks:
     ) -> TaskPage:
         """Tasks, the newest first, in pages of `limit`, at most 1000."""
         self._permits.need(TASK_ADMIN, name)
-        size = min(checked_limit(limit), MAX_LIMIT)
+        size = checked_page(limit)
         wanted = WantedTasks(
             status,
             None if name is None else task_name(name),
@@ -151,20 +154,21 @@ class LocalTasks:
 
     async def cancel(self, task: TaskInfo | str, *, idempotency_key: str | None = None) -> TaskInfo:
         """Cancel a task that is not over; its runner hears of it. Raises `NotFound`."""
-        self._permits.need(TASK_ADMIN)
-        once = once_of(idempotency_key, "task_cancel", task_id(task))
-        return self._told(await self._desk.cancel(task_id(task), once))
+        known = await self._known(TASK_ADMIN, task)
+        once = once_of(idempotency_key, "task_cancel", known)
+        return self._told(await self._desk.cancel(known, once))
 
     async def retry(self, task: TaskInfo | str, *, idempotency_key: str | None = None) -> TaskInfo:
         """Run a task again that failed or was cancelled. Raises `TaskConflict` for others."""
-        self._permits.need(TASK_ADMIN)
-        once = once_of(idempotency_key, "task_retry", task_id(task))
-        return self._told(await self._desk.retry(task_id(task), once))
+        known = await self._known(TASK_ADMIN, task)
+        once = once_of(idempotency_key, "task_retry", known)
+        return self._told(await self._desk.retry(known, once))
 
     async def delete(self, task: TaskInfo | str, *, idempotency_key: str | None = None) -> bool:
         """Remove a task, whatever it is in; whether it was there."""
-        self._permits.need(TASK_ADMIN)
         once = once_of(idempotency_key, "task_delete", task_id(task))
+        if not await self._may(TASK_ADMIN, task):
+            return False
         return await self._desk.delete(task_id(task), once)
 
     async def limits(self, name: str) -> TaskLimits:
@@ -230,31 +234,41 @@ class LocalTasks:
 
         Raises `TaskLost` if another runner has it.
         """
-        self._permits.need(TASK_RUN)
+        known = await self._known(TASK_RUN, task, TaskLost)
         length = None if duration is None else task_lease_ms(duration)
         told = None if progress is None else encode_value(progress, self._clock.wall())
         return self._heard(
-            await self._desk.heartbeat(task_id(task), checked_task_token(token), length, told)
+            await self._desk.heartbeat(known, checked_task_token(token), length, told)
         )
 
     async def complete(self, task: str, token: str, result: Any = None) -> TaskHeard:
         """A leased task is done. Raises `TaskLost`."""
-        self._permits.need(TASK_RUN)
+        known = await self._known(TASK_RUN, task, TaskLost)
         told = encode_value(result, self._clock.wall())
-        return self._heard(
-            await self._desk.complete(task_id(task), checked_task_token(token), told)
-        )
+        return self._heard(await self._desk.complete(known, checked_task_token(token), told))
 
     async def fail(self, task: str, token: str, error: str, *, retry: bool = True) -> TaskHeard:
         """An attempt was in vain; without `retry` it was the last one. Raises `TaskLost`."""
-        self._permits.need(TASK_RUN)
+        known = await self._known(TASK_RUN, task, TaskLost)
         token = checked_task_token(token)
-        return self._heard(await self._desk.fail(task_id(task), token, error, retry=retry))
+        return self._heard(await self._desk.fail(known, token, error, retry=retry))
 
     async def release(self, task: str, token: str) -> None:
         """Give a task back that nobody began with: no attempt is lost. Raises `TaskLost`."""
-        self._permits.need(TASK_RUN)
-        await self._desk.release(task_id(task), checked_task_token(token))
+        known = await self._known(TASK_RUN, task, TaskLost)
+        await self._desk.release(known, checked_task_token(token))
+
+    async def _known(
+        self, scope: str, task: TaskInfo | str, absent: Callable[[str], Exception] = TaskNotFound
+    ) -> str:
+        """The id of a task that somebody may have to do with; for others it is absent."""
+        if not await self._may(scope, task):
+            raise absent(task_id(task))
+        return task_id(task)
+
+    async def _may(self, scope: str, task: TaskInfo | str) -> bool:
+        refuse_lost()
+        return await self._part.may(self._permits.principal, scope, task_id(task))
 
     def _told(self, task: StoredTask) -> TaskInfo:
         ahead_ms = moment_of(self._clock).ahead_ms

@@ -25,9 +25,9 @@ from buntime_plugin_keyval.requests.answers import Text, spliced
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Need, Request, Route, Routes
 from buntime_plugin_keyval.requests.kinds import (
     LEASE_DURATION,
-    LIMIT,
     NAME,
     OFFSET,
+    PAGE,
     PAUSE,
     PREFIX,
     TEXT,
@@ -45,7 +45,7 @@ DEFAULT_ATTEMPTS = 5
 class ChosenRecords(RequestShape, frozen=True, kw_only=True):
     """Which records a consumer is for, and how many of them."""
 
-    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
+    limit: Annotated[int, PAGE] = DEFAULT_LIMIT
     prefix: Annotated[bytes, PREFIX] = b""
     type: Annotated[str | None, TEXT] = None
     after: Annotated[int, OFFSET] = 0
@@ -98,14 +98,14 @@ class ConsumerListing(RequestShape, frozen=True, kw_only=True):
     """Which consumers to list."""
 
     prefix: Annotated[str, TEXT] = ""
-    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
+    limit: Annotated[int, PAGE] = DEFAULT_LIMIT
 
 
 class RejectListing(RequestShape, frozen=True, kw_only=True):
     """Which dead letters to list."""
 
     after: Annotated[int, OFFSET] = 0
-    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
+    limit: Annotated[int, PAGE] = DEFAULT_LIMIT
 
 
 class RejectChoice(RequestShape, frozen=True, kw_only=True):

@@ -18,9 +18,9 @@ from buntime_plugin_keyval.requests.asked import Asked, Cost, Need, Request, Rou
 from buntime_plugin_keyval.requests.kinds import (
     FLAG,
     LEASE_DURATION,
-    LIMIT,
     METADATA,
     NAME,
+    PAGE,
     PAUSE,
     TEXT,
 )
@@ -59,7 +59,7 @@ class LockListing(RequestShape, frozen=True, kw_only=True):
     """Which locks to list."""
 
     prefix: Annotated[str, TEXT] = ""
-    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
+    limit: Annotated[int, PAGE] = DEFAULT_LIMIT
 
 
 def acquire(part: LockPart, request: Request[Acquiring]) -> Asked:

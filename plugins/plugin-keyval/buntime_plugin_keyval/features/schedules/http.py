@@ -22,7 +22,7 @@ from buntime_plugin_keyval.features.schedules.timing import (
     checked_timezone,
 )
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Need, Request, Route, Routes
-from buntime_plugin_keyval.requests.kinds import FLAG, LIMIT, TEXT, one_of
+from buntime_plugin_keyval.requests.kinds import FLAG, PAGE, TEXT, one_of
 from buntime_plugin_keyval.requests.permissions import SCHEDULE
 from buntime_plugin_keyval.requests.shape import Kind, MemberPlace, RequestShape
 
@@ -48,7 +48,7 @@ class ScheduleListing(RequestShape, frozen=True, kw_only=True):
 
     after: Annotated[str, TEXT] = ""
     """Those behind this name."""
-    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
+    limit: Annotated[int, PAGE] = DEFAULT_LIMIT
 
 
 def put(part: SchedulePart, request: Request[NewSchedule]) -> Asked:
@@ -117,7 +117,7 @@ ROUTES: Routes = {
         "PUT": Route(put, NewSchedule, MemberPlace.BODY),
         "DELETE": Route(remove, RequestShape),
     },
-    "/schedules/{id}/run": {"POST": Route(run_now, RequestShape)},
+    "/schedules/{id}/run": {"POST": Route(run_now, RequestShape, MemberPlace.OPTIONAL_BODY)},
 }
 
 

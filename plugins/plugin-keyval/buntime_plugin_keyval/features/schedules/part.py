@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 from buntime_keyval.wire import InvalidInput
 from buntime_keyval.wire.describe import describe
+from buntime_keyval.wire.members import check_members
 from buntime_keyval.wire.names import checked_name
 
 from buntime_plugin_keyval.engine.additions import Addition
@@ -24,8 +25,13 @@ from buntime_plugin_keyval.storage.schedules import StoredSchedule
 SHOWN_TIMES = 5
 MOST_TASK_BYTES = 64 * 1024
 MISSED = ("skip", "once", "all")
-_SAID_BY_SCHEDULE = ("id", "delay", "scheduledFor", "type")
+SAID_BY_SCHEDULE = ("id", "delay", "scheduledFor", "type")
 """Members of a new task that are none of its schedule's task."""
+TASK_MEMBERS = (
+    *("name", "payload", "maxRetries", "backoffSchedule", "timeout", "priority", "unique"),
+    *("sequence", "keepResult", "parent", "after"),
+)
+"""All others."""
 
 
 class GivenSchedule(NamedTuple):
@@ -90,10 +96,7 @@ class SchedulePart(Part):
         """What makes a task of the members that it has as a mutation. Raises `InvalidInput`."""
         parts: Iterable[Part] = self._parts.values()
         (read,) = [part.mutations["task"] for part in parts if part and "task" in part.mutations]
-        try:
-            return read({"type": "task", **members}, "task", self.store.clock.wall())
-        except InvalidInput as error:
-            raise InvalidInput(f"task: {error}") from None
+        return read({"type": "task", **members}, "task", self.store.clock.wall())
 
 
 def checked_schedule_name(name: object) -> str:
@@ -107,7 +110,8 @@ def checked_task(task: object) -> dict[str, Any]:
         raise InvalidInput(
             f'task must be an object such as {{"name": "send-report"}}, received {describe(task)}'
         )
-    for name in _SAID_BY_SCHEDULE:
+    for name in SAID_BY_SCHEDULE:
         if name in task:
             raise InvalidInput(f"task.{name} is not allowed: the schedule says it")
+    check_members(task, TASK_MEMBERS, "task")
     return task

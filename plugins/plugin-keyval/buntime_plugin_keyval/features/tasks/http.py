@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from time import monotonic
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -30,9 +30,19 @@ from buntime_plugin_keyval.features.tasks.shapes import (
 )
 from buntime_plugin_keyval.features.tasks.tasks import Heard, Run, RunnerCall
 from buntime_plugin_keyval.model.clock import moment_of
+from buntime_plugin_keyval.model.errors import TaskLost, TaskNotFound
 from buntime_plugin_keyval.model.messages import QueueSettings
 from buntime_plugin_keyval.requests.answers import Frames, Text
-from buntime_plugin_keyval.requests.asked import Asked, Cost, Need, Request, Route, Routes
+from buntime_plugin_keyval.requests.asked import (
+    Access,
+    Asked,
+    Cost,
+    Need,
+    Request,
+    Route,
+    Routes,
+    Somewhere,
+)
 from buntime_plugin_keyval.requests.large import LargeMembers, value_frame
 from buntime_plugin_keyval.requests.permissions import TASK_ADMIN, TASK_RUN, TASK_SEND
 from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
@@ -83,43 +93,40 @@ def stats(part: TaskPart, request: Request[OfName]) -> Asked:
 
 def get(part: TaskPart, request: Request[RequestShape]) -> Asked:
     """`GET /tasks/{id}`: show a task and its result."""
-    task_id = _segment(request)
 
-    async def run() -> str:
+    async def run(task_id: str) -> str:
         return task_json(part, await part.desk.get(task_id))
 
-    return Asked("task_get", "read", run, needs=_ALL_SENT)
+    return _of_one(part, request, ("task_get", "read"), TASK_SEND, run)
 
 
 def wait(part: TaskPart, request: Request[TaskWait]) -> Asked:
     """`GET /tasks/{id}/wait`: the task once it is over, or as it is then."""
-    task_id, timeout = _segment(request), request.given.timeout
+    timeout = request.given.timeout
     _check_wait("timeout", timeout)
 
-    async def run() -> str:
+    async def run(task_id: str) -> str:
         return task_json(part, await part.desk.wait(task_id, timeout, request.source.hung_up))
 
-    return Asked("task_wait", "read", run, needs=_ALL_SENT)
+    return _of_one(part, request, ("task_wait", "read"), TASK_SEND, run)
 
 
 def cancel(part: TaskPart, request: Request[RequestShape]) -> Asked:
     """`POST /tasks/{id}/cancel`: have a task end without a result."""
-    task_id = _segment(request)
 
-    async def run() -> str:
+    async def run(task_id: str) -> str:
         return task_json(part, await part.desk.cancel(task_id, request.once))
 
-    return Asked("task_cancel", "write", run, needs=_ALL)
+    return _of_one(part, request, ("task_cancel", "write"), TASK_ADMIN, run)
 
 
 def retry(part: TaskPart, request: Request[RequestShape]) -> Asked:
     """`POST /tasks/{id}/retry`: run a task again that is over."""
-    task_id = _segment(request)
 
-    async def run() -> str:
+    async def run(task_id: str) -> str:
         return task_json(part, await part.desk.retry(task_id, request.once))
 
-    return Asked("task_retry", "write", run, needs=_ALL)
+    return _of_one(part, request, ("task_retry", "write"), TASK_ADMIN, run)
 
 
 def delete(part: TaskPart, request: Request[RequestShape]) -> Asked:
@@ -127,10 +134,12 @@ def delete(part: TaskPart, request: Request[RequestShape]) -> Asked:
     task_id = _segment(request)
 
     async def run() -> str:
-        removed = await part.desk.delete(task_id, request.once)
+        removed = await part.may(request.source.principal, TASK_ADMIN, task_id) and (
+            await part.desk.delete(task_id, request.once)
+        )
         return f'{{"deleted":{"true" if removed else "false"}}}'
 
-    return Asked("task_delete", "write", run, needs=_ALL)
+    return Asked("task_delete", "write", run, needs=[Somewhere(TASK_ADMIN)])
 
 
 def lease(part: TaskPart, request: Request[Leasing]) -> Asked:
@@ -162,52 +171,52 @@ def listen(part: TaskPart, request: Request[TaskListening]) -> Asked:
 
 def release(part: TaskPart, request: Request[Tokened]) -> Asked:
     """`POST /tasks/{id}/release`: nobody began with it, and the attempt does not count."""
-    task_id, token = _segment(request), request.given.token
+    token = request.given.token
 
-    async def run() -> str:
+    async def run(task_id: str) -> str:
         await part.desk.release(task_id, token, request.once)
         return '{"ok":true}'
 
-    return Asked("task_release", "write", run, needs=_ALL_RUN)
+    return _of_one(part, request, ("task_release", "write"), TASK_RUN, run, TaskLost)
 
 
 def heartbeat(part: TaskPart, request: Request[Heartbeat]) -> Asked:
     """`POST /tasks/{id}/heartbeat`: the lease goes on."""
-    task_id, given = _segment(request), request.given
+    given = request.given
     progress = given.progress
     text = None if progress is None else text_of(progress, part.store.clock.wall())
 
-    async def run() -> str:
+    async def run(task_id: str) -> str:
         heard = await part.desk.heartbeat(task_id, given.token, given.duration, text)
         return _heard_json(part, heard)
 
-    return Asked("task_heartbeat", "write", run, needs=_ALL_RUN)
+    return _of_one(part, request, ("task_heartbeat", "write"), TASK_RUN, run, TaskLost)
 
 
 def complete(part: TaskPart, request: Request[Completion]) -> Asked:
     """`POST /tasks/{id}/complete`: a task is done, with its result."""
-    task_id, given = _segment(request), request.given
+    given = request.given
     result = text_of(given.result, part.store.clock.wall())
 
-    async def run() -> str:
+    async def run(task_id: str) -> str:
         return _heard_json(
             part, await part.desk.complete(task_id, given.token, result, request.once)
         )
 
-    return Asked("task_complete", "write", run, needs=_ALL_RUN)
+    return _of_one(part, request, ("task_complete", "write"), TASK_RUN, run, TaskLost)
 
 
 def fail(part: TaskPart, request: Request[FailedRun]) -> Asked:
     """`POST /tasks/{id}/fail`: an attempt at a task has failed."""
-    task_id, given = _segment(request), request.given
+    given = request.given
 
-    async def run() -> str:
+    async def run(task_id: str) -> str:
         heard = await part.desk.fail(
             task_id, given.token, given.error, retry=given.retry, once=request.once
         )
         return _heard_json(part, heard)
 
-    return Asked("task_fail", "write", run, needs=_ALL_RUN)
+    return _of_one(part, request, ("task_fail", "write"), TASK_RUN, run, TaskLost)
 
 
 def get_limits(part: TaskPart, request: Request[RequestShape]) -> Asked:
@@ -245,7 +254,7 @@ def _large(member: str) -> Any:
 ROUTES: Routes = {
     "/tasks": {
         "GET": Route(list_tasks, TaskListing),
-        "POST": Route(send, TaskBody, MemberPlace.BODY, _large("payload")),
+        "POST": Route(send, TaskBody, MemberPlace.BODY, _large("payload"), statuses=(CREATED, 200)),
     },
     "/tasks/stats": {"GET": Route(stats, OfName)},
     "/tasks/lease": {"POST": Route(lease, Leasing, MemberPlace.BODY)},
@@ -310,13 +319,27 @@ def run_json(part: TaskPart, run: Run) -> str:
     )
 
 
-_ALL: Sequence[Need] = (TASK_ADMIN,)
-_ALL_SENT: Sequence[Need] = (TASK_SEND,)
-_ALL_RUN: Sequence[Need] = (TASK_RUN,)
+def _of_one(
+    part: TaskPart,
+    request: Request[Any],
+    operation: tuple[str, Access],
+    scope: str,
+    run: Callable[[str], Coroutine[Any, Any, str]],
+    absent: Callable[[str], Exception] = TaskNotFound,
+) -> Asked:
+    """What is asked of the task in the path. Its name says who may: for all others it is absent."""
+    task_id = _segment(request)
+
+    async def checked() -> str:
+        if not await part.may(request.source.principal, scope, task_id):
+            raise absent(task_id)
+        return await run(task_id)
+
+    return Asked(*operation, checked, needs=[Somewhere(scope)])
 
 
 def _of_names(names: frozenset[str] | None) -> Sequence[Need]:
-    return _ALL_RUN if names is None else [(TASK_RUN, name) for name in sorted(names)]
+    return [TASK_RUN] if names is None else [(TASK_RUN, name) for name in sorted(names)]
 
 
 def _raw(text: str | None, absent: str = "null") -> msgspec.Raw:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from buntime_database import Guard
+from buntime_host import Principal
 from buntime_keyval.wire import InvalidInput
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.tasks import NewTask
@@ -20,7 +21,7 @@ from buntime_plugin_keyval.features.queue.part import QueuePart
 from buntime_plugin_keyval.features.tasks.shapes import read_task_mutation
 from buntime_plugin_keyval.features.tasks.tasks import TaskDesk
 from buntime_plugin_keyval.model.messages import QueueSettings, new_id
-from buntime_plugin_keyval.requests.permissions import TASK_SEND
+from buntime_plugin_keyval.requests.permissions import TASK_SEND, require_some
 from buntime_plugin_keyval.storage.dialects.tasks import MARK
 from buntime_plugin_keyval.storage.task_effects import AddTask
 
@@ -85,23 +86,40 @@ class TaskPart(Part):
         await self._queues.set_options(MARK + name, limits, once)
         self.desk.room.wake()
 
-    def task(self, new: NewTask) -> Addition:
-        """A task, for a commit; it fails if a task of another name has its id.
+    async def may(self, principal: Principal, scope: str, task_id: str) -> bool:
+        """Whether somebody has a scope on the task with this id, by its name.
 
-        Raises `InvalidInput` for one that would wait for itself.
+        To who has it on other names alone a task is as if it were not there. One that is not there
+        is for the call to say. Raises `PermissionDenied` to who has it on none.
+        """
+        if principal.allows(scope):
+            return True
+        require_some(principal, scope)
+        name = await self.desk.name_of(task_id)
+        return name is None or principal.allows(scope, name)
+
+    def task(self, new: NewTask, before: str = "") -> Addition:
+        """A task, for a commit; it fails if a task of another name has its id,
+        or a cancelled one that still runs has its unique text.
+
+        `before` stands before the names of its members in messages. Raises `InvalidInput` for one
+        that would wait for itself.
         """
         given = new.options.id
         if given is not None and given in new.options.after:
-            raise InvalidInput(f"after must name other tasks, received {describe(given)}")
-        sql = self.store.sql.tasks
+            raise InvalidInput(f"{before}after must name other tasks, received {describe(given)}")
+        sql, unique = self.store.sql.tasks, new.options.unique
+        guards = [] if given is None else [Guard(sql.is_own, (given, new.name))]
+        if unique is not None:
+            guards.append(Guard(sql.is_free, (new.name, unique)))
         return Addition(
             AddTask(given or new_id(), new),
             size=len(new.payload),
             committed=self.desk.room.wake,
             scope=TASK_SEND,
             resource=new.name,
-            guards=[] if given is None else [Guard(sql.is_own, (given, new.name))],
+            guards=guards,
         )
 
-    def _read_task(self, item: dict[str, Any], place: str, now_ms: int) -> Addition:  # noqa: ARG002 - as all are called
-        return self.task(read_task_mutation(item, now_ms))
+    def _read_task(self, item: dict[str, Any], place: str, now_ms: int) -> Addition:
+        return self.task(read_task_mutation(item, place, now_ms), f"{place}.")

@@ -30,9 +30,9 @@ from buntime_plugin_keyval.model.messages import (
 from buntime_plugin_keyval.requests.kinds import (
     BACKOFF,
     FLAG,
-    LIMIT,
     NAME,
     OFFSET,
+    PAGE,
     PAUSE,
     RATE,
     TEXT,
@@ -40,7 +40,7 @@ from buntime_plugin_keyval.requests.kinds import (
     count_up_to,
     one_of,
 )
-from buntime_plugin_keyval.requests.shape import Kind, MemberPlace, RequestShape, read_shape
+from buntime_plugin_keyval.requests.shape import Kind, RequestShape, read_object
 from buntime_plugin_keyval.storage.dialects.tasks import STATUSES
 
 _DEFAULTS = TaskOptions()
@@ -119,10 +119,10 @@ class TaskBody(RequestShape, frozen=True, kw_only=True):
     parent: Annotated[str | None, _TASK_ID] = None
     after: Annotated[tuple[str, ...], _EARLIER] = ()
 
-    def task(self, now_ms: int) -> NewTask:
-        """The task. Raises `InvalidInput`."""
+    def task(self, now_ms: int, before: str = "") -> NewTask:
+        """The task; `before` stands before the names of members. Raises `InvalidInput`."""
         if self.delay is not None and self.scheduled_for is not None:
-            raise InvalidInput("delay and scheduledFor exclude each other")
+            raise InvalidInput(f"{before}delay and scheduledFor exclude each other")
         options = TaskOptions(
             self.delay or 0,
             self.scheduled_for,
@@ -146,9 +146,9 @@ class TaskMutation(TaskBody, frozen=True, kw_only=True):
     type: Annotated[str, TEXT] = "task"
 
 
-def read_task_mutation(item: dict[str, Any], now_ms: int) -> NewTask:
-    """A task among mutations. Raises `InvalidInput`."""
-    return read_shape(TaskMutation, MemberPlace.BODY, b"", b"", item).task(now_ms)
+def read_task_mutation(item: dict[str, Any], place: str, now_ms: int) -> NewTask:
+    """A task among mutations, at this place. Raises `InvalidInput`."""
+    return read_object(TaskMutation, item, place).task(now_ms, f"{place}.")
 
 
 class TaskListing(RequestShape, frozen=True, kw_only=True):
@@ -157,7 +157,7 @@ class TaskListing(RequestShape, frozen=True, kw_only=True):
     status: Annotated[str | None, _STATUS] = None
     name: Annotated[str | None, NAME] = None
     parent: Annotated[str | None, NAME] = None
-    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
+    limit: Annotated[int, PAGE] = DEFAULT_LIMIT
     cursor: Annotated[str | None, TEXT] = None
     offset: Annotated[int, OFFSET] = 0
 

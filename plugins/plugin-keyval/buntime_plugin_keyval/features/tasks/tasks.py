@@ -9,7 +9,6 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any, NamedTuple
 
-import msgspec
 from buntime_database import Guard, GuardFailed, ResultSet
 from buntime_keyval.wire.tasks import NewTask, pause_behind
 
@@ -35,9 +34,11 @@ from buntime_plugin_keyval.storage.task_effects import (
     AddTask,
     Again,
     BeginTasks,
+    CancelTask,
     Finish,
     ForgetOldTasks,
     ForgetTask,
+    LeavePlace,
     Progress,
     Stop,
     is_leased,
@@ -104,12 +105,11 @@ class TaskDesk:
 
     @measured("task_send")
     async def send(self, new: NewTask, once: Once | None = None) -> SentTask:
-        """Make a task. Raises `TaskNotFound` for one that it is to come after and that is not
-        there, and `TaskConflict` where another task has its id."""
-        options = new.options
-        if options.after:
-            await self._check_earlier(options.after)
-        task_id = options.id or new_id()
+        """Make a task; one that is to come after a task that is not there has failed at once.
+
+        Raises `TaskConflict` where another task has its id.
+        """
+        task_id = new.options.id or new_id()
         effect = AddTask(task_id, new)
         while True:
             decision = Decision[tuple[str, bool]](
@@ -133,28 +133,36 @@ class TaskDesk:
         db, now_ms = self._store.db, self._store.clock.now()
         found = await read_task(db, task_id, now_ms)
         if found is None and not is_new and new.options.unique is not None:
-            return await read_unique(db, new.name, new.options.unique, now_ms)
+            other = await read_unique(db, new.name, new.options.unique, now_ms)
+            if other is not None and other.status == "cancelled":
+                raise TaskConflict(
+                    f"The task {other.id} with the unique text {other.unique} is cancelled, but its"
+                    " runner has not stopped yet: try again"
+                )
+            return other
         if found is None:
             raise TaskNotFound(task_id)
         if not is_new and found.name != new.name:
-            raise TaskConflict(
-                f"The id {task_id} is that of another task: its name is {found.name}"
-            )
+            raise TaskConflict(f"The id {task_id} is that of a task of another name")
         return found
 
-    async def _check_earlier(self, ids: Sequence[str]) -> None:
-        given = msgspec.json.encode(ids).decode()
-        rows = await self._store.adapter.query(self._store.sql.tasks.missing, (given,), fresh=True)
-        if rows:
-            raise TaskNotFound(str(rows[0][0]), "after: ")
-
     @measured("task_get")
+    async def find(self, task_id: str) -> StoredTask | None:
+        """A task, if there is one."""
+        return await read_task(self._store.db, task_id, self._store.clock.now())
+
     async def get(self, task_id: str) -> StoredTask:
-        """A task. Raises `TaskNotFound`."""
-        task = await read_task(self._store.db, task_id, self._store.clock.now())
+        """The same. Raises `TaskNotFound`."""
+        task = await self.find(task_id)
         if task is None:
             raise TaskNotFound(task_id)
         return task
+
+    async def name_of(self, task_id: str) -> str | None:
+        """The name of a task, if there is one with this id."""
+        sql = self._store.sql.tasks.name_of
+        rows = await self._store.adapter.query(sql, (task_id,), point=True, fresh=True)
+        return str(rows[0][0]) if rows else None
 
     @measured("task_list")
     async def newest(self, wanted: WantedTasks) -> list[StoredTask]:
@@ -191,8 +199,11 @@ class TaskDesk:
 
     @measured("task_cancel")
     async def cancel(self, task_id: str, once: Once | None = None) -> StoredTask:
-        """Cancel a task that is not over; the task as it is then. Raises `TaskNotFound`."""
-        await self._commit(Finish(task_id, None, "cancelled"), once=once)
+        """Cancel a task that is not over; the task as it is then. Raises `TaskNotFound`.
+
+        One that somebody runs keeps its place until its runner stops or its lease ends.
+        """
+        await self._commit(CancelTask(task_id), once=once)
         self._settled(task_id)
         return await self.get(task_id)
 
@@ -206,6 +217,10 @@ class TaskDesk:
         again, *_ = await self._commit(Again(task_id), once=once)
         task = await self.get(task_id)
         if not again.rowcount:
+            if task.status == "cancelled" and task.completed_at is None:
+                raise TaskConflict(
+                    f"The task {task_id} is cancelled, but its runner has not stopped yet"
+                )
             if task.status not in ("failed", "cancelled"):
                 raise TaskConflict(
                     f"The task {task_id} is {task.status}: only one that failed or was cancelled"
@@ -220,8 +235,8 @@ class TaskDesk:
     @measured("task_delete")
     async def delete(self, task_id: str, once: Once | None = None) -> bool:
         """Remove a task, whatever it is in; whether it was there."""
-        cancel = Finish(task_id, None, "cancelled")
-        _, removed = await self._commit(cancel, ForgetTask(task_id), once=once)
+        over = CancelTask(task_id), LeavePlace(task_id, None)
+        *_, removed = await self._commit(*over, ForgetTask(task_id), once=once)
         self._settled(task_id)
         return removed.rowcount > 0
 
@@ -287,9 +302,9 @@ class TaskDesk:
         for message in messages:
             if message.id in fitting:
                 self._queue.given(message)
-        if beyond:
-            await self._queue.give_back(beyond)
-            await self._commit(*(Stop(it.id.removeprefix(MARK), token) for it in beyond))
+        for message in beyond:
+            with suppress(TaskLost):
+                await self.release(message.id.removeprefix(MARK), token)
         return [Run(name, task, token, ends_at) for task in tasks]
 
     async def still_running(self, runs: Sequence[Run]) -> list[Run]:
@@ -319,11 +334,17 @@ class TaskDesk:
 
     @measured("task_release")
     async def release(self, task_id: str, token: str, once: Once | None = None) -> None:
-        """Take back that a task was leased: the attempt does not count. Raises `TaskLost`."""
-        undeliver, _ = await self._commit(
-            Undeliver(message_id(task_id), token), Stop(task_id, token), once=once
+        """Take back that a task was leased: the attempt does not count. Raises `TaskLost`.
+
+        One that is cancelled gives up its place.
+        """
+        leave, undeliver, _ = await self._commit(
+            LeavePlace(task_id, token),
+            Undeliver(message_id(task_id), token),
+            Stop(task_id, token),
+            once=once,
         )
-        if not undeliver.rowcount:
+        if not (leave.rowcount or undeliver.rowcount):
             raise TaskLost(task_id)
         self._settled(task_id)
 
@@ -337,9 +358,11 @@ class TaskDesk:
         `TaskLost`.
         """
         task = await read_task(self._store.db, task_id, self._store.clock.now())
-        if task is None or task.last_lease != token or task.lease != token:
-            if task is not None and task.last_lease == token and task.status == "cancelled":
-                return Heard(cancelled=True)
+        if task is None or task.last_lease != token:
+            raise TaskLost(task_id)
+        if task.status == "cancelled":
+            return Heard(cancelled=True)
+        if task.lease != token:
             raise TaskLost(task_id)
         duration = duration_ms or task.lease_ms or 0
         effects: list[Effect] = [Extend(message_id(task_id), token, duration, is_usual=False)]
@@ -384,7 +407,7 @@ class TaskDesk:
         if once is not None and await self._store.replays.find(once) is not None:
             return Heard(cancelled=False)  # before a look at the task, which is another one by now
         task = await read_task(self._store.db, task_id, self._store.clock.now())
-        if task is None or task.lease != token:
+        if task is None or task.lease != token or task.status == "cancelled":
             return await self._ended(task_id, token, "failed", error)
         effects: list[Effect] = [Finish(task_id, token, "failed", None, error)]
         if retry and task.attempts < max(1, task.max_retries):
@@ -393,8 +416,10 @@ class TaskDesk:
             effects = [Stop(task_id, token, error), Retry(message_id(task_id), pause)]
         try:
             guard = is_leased(self._store.sql, task_id, token)
-            await self._commit(*effects, once=once, guards=[guard])
+            first, *_ = await self._commit(*effects, once=once, guards=[guard])
         except GuardFailed:
+            return await self._ended(task_id, token, "failed", error)
+        if not first.rowcount:
             return await self._ended(task_id, token, "failed", error)
         self._settled(task_id)
         return Heard(cancelled=False)
@@ -406,6 +431,8 @@ class TaskDesk:
         task = await read_task(self._store.db, task_id, self._store.clock.now())
         if task is not None and task.last_lease == token:
             if task.status == "cancelled":
+                await self._commit(LeavePlace(task_id, token))
+                self._settled(task_id)
                 return Heard(cancelled=True)
             was_told = task.status == status or (status == "failed" and task.status == "pending")
             if was_told and (error is None or task.last_error == error):
@@ -414,7 +441,8 @@ class TaskDesk:
 
     def _expired(self, message: str) -> Sequence[Effect]:
         """What becomes of a task whose last lease has ended without a word."""
-        return [Finish(message.removeprefix(MARK), None, "failed", None, LEASE_EXPIRED)]
+        task_id = message.removeprefix(MARK)
+        return [Finish(task_id, None, "failed", None, LEASE_EXPIRED), LeavePlace(task_id, None)]
 
     def _settled(self, task_id: str) -> None:
         self._queue.settled(message_id(task_id))

@@ -50,8 +50,16 @@ class TaskSql(NamedTuple):
     stop: str
     """Id, lease, last error or NULL: nobody runs it under this lease any more."""
     finish: str
-    """Id, lease or NULL, status, result, last error, now, time on the wall: it is over; only if it
-    is leased so, where there is a lease."""
+    """Id, lease or NULL, status, result, last error, now, time on the wall: it is over, unless it
+    is cancelled; only if it is leased so, where there is a lease."""
+    cancel: str
+    """Id, now, time on the wall: cancels it. One that somebody runs is not over before that ends,
+    so that others do not get its place."""
+    hold: str
+    """Id: leaves the message of one that is cancelled no attempt behind the one that runs."""
+    leave: str
+    """Id, lease or NULL, now, time on the wall: one that is cancelled is over, since nobody runs it
+    any more; only if it was leased so, where there is a lease."""
     progress: str
     """Id, lease, progress: what its runner says of it."""
     again: str
@@ -62,14 +70,16 @@ class TaskSql(NamedTuple):
     """Now, limit: removes so many that need not be kept any longer."""
     get: str
     """Now, id: the row of a task."""
+    name_of: str
+    """Id: the name of a task."""
     get_many: str
     """Now, JSON array of ids: rows of tasks."""
     by_text: str
     """Now, name, text of uniqueness: the row of an unfinished task."""
-    missing: str
-    """JSON array of ids: those of which there is no task."""
     is_own: str
     """Condition of a guard. Id, name: no task of another name has this id."""
+    is_free: str
+    """Condition of a guard. Name, text of uniqueness: nobody runs a cancelled task with these."""
     taken: str
     """Queue, lease, end of the lease, bytes: id, payload, attempts with this one, most retries and
     timeout of what was leased so, in the order of their messages, as long as payloads are not more

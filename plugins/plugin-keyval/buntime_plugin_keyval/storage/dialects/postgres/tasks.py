@@ -23,6 +23,9 @@ task.seq, task.id, task.name,
   task.created_at, task.started_at, task.completed_at, task.last_error, task.result, task.progress,
   task.runner, task.lease, task.lease_ms, message.lease, message.visible_at
 FROM kv_tasks AS task LEFT JOIN {_MESSAGE}"""
+_HELD = """EXISTS (
+    SELECT 1 FROM kv_queue
+    WHERE id = chr(1) || $1::text AND lease IS NOT NULL AND visible_at > $2::bigint)"""
 _LEASED = "EXISTS (SELECT 1 FROM kv_queue WHERE id = chr(1) || $1::text AND lease = $2::text)"
 _NAMED = "json_array_elements_text(task.earlier::json) AS named (id)"
 _BEFORE = "LEFT JOIN kv_tasks AS before ON before.id = named.id"
@@ -119,14 +122,32 @@ WHERE completed_at IS NULL AND id IN (
     stop="""
 UPDATE kv_tasks SET
   status = 'pending', runner = NULL, last_error = coalesce($3::text, last_error)
-WHERE id = $1 AND lease = $2 AND completed_at IS NULL""",
+WHERE id = $1 AND lease = $2 AND completed_at IS NULL AND status <> 'cancelled'""",
     finish=f"""
 UPDATE kv_tasks SET
   status = $3, result = $4, last_error = $5, set_at = $6::bigint, completed_at = $7::bigint,
   forget_at = $6::bigint + keep_ms,
   attempts = coalesce(
     (SELECT {_ATTEMPTS} FROM kv_queue WHERE id = chr(1) || $1::text), kv_tasks.attempts)
-WHERE id = $1::text AND completed_at IS NULL AND ($2::text IS NULL OR {_LEASED})""",
+WHERE id = $1::text AND completed_at IS NULL AND status <> 'cancelled'
+  AND ($2::text IS NULL OR {_LEASED})""",
+    cancel=f"""
+UPDATE kv_tasks SET
+  status = 'cancelled', result = NULL, last_error = NULL, set_at = $2::bigint,
+  completed_at = CASE WHEN NOT {_HELD} THEN $3::bigint END,
+  forget_at = CASE WHEN NOT {_HELD} THEN $2::bigint + keep_ms END,
+  attempts = coalesce(
+    (SELECT {_ATTEMPTS} FROM kv_queue WHERE id = chr(1) || $1::text), kv_tasks.attempts)
+WHERE id = $1::text AND completed_at IS NULL AND status <> 'cancelled'""",
+    hold=f"""
+UPDATE kv_queue SET attempts = {_ATTEMPTS}, max_attempts = {_ATTEMPTS}, counted = 1, unsure = 0
+WHERE id = chr(1) || $1::text
+  AND EXISTS (SELECT 1 FROM kv_tasks WHERE id = $1::text AND status = 'cancelled')""",
+    leave="""
+UPDATE kv_tasks SET
+  set_at = $3::bigint, completed_at = $4::bigint, forget_at = $3::bigint + keep_ms
+WHERE id = $1::text AND status = 'cancelled' AND completed_at IS NULL
+  AND ($2::text IS NULL OR lease = $2::text)""",
     progress=f"""
 UPDATE kv_tasks SET progress = $3 WHERE id = $1::text AND lease = $2::text AND {_LEASED}""",
     again="""
@@ -134,7 +155,7 @@ UPDATE kv_tasks SET
   seq = DEFAULT, status = 'pending', ready_at = $2::bigint, set_at = $2::bigint, attempts = 0,
   started_at = NULL, completed_at = NULL, forget_at = NULL, failed_with = NULL, runner = NULL,
   lease = NULL, progress = NULL, result = NULL
-WHERE id = $1 AND status IN ('failed', 'cancelled') AND NOT EXISTS (
+WHERE id = $1 AND status IN ('failed', 'cancelled') AND completed_at IS NOT NULL AND NOT EXISTS (
   SELECT 1 FROM kv_tasks AS other
   WHERE other.name = kv_tasks.name AND other.unique_text = kv_tasks.unique_text
     AND other.completed_at IS NULL)""",
@@ -144,13 +165,15 @@ DELETE FROM kv_tasks WHERE seq IN (
   SELECT seq FROM kv_tasks WHERE forget_at IS NOT NULL AND forget_at <= $1 ORDER BY forget_at
   LIMIT $2)""",
     get=f"SELECT {_ROW} WHERE task.id = $2::text",
+    name_of="SELECT name FROM kv_tasks WHERE id = $1",
     get_many=f"SELECT {_ROW} WHERE task.id IN (SELECT json_array_elements_text($2::json))",
     by_text=f"""
 SELECT {_ROW}
 WHERE task.name = $2::text AND task.unique_text = $3::text AND task.completed_at IS NULL""",
-    missing="""
-SELECT id FROM json_array_elements_text($1::json) AS named (id)
-WHERE NOT EXISTS (SELECT 1 FROM kv_tasks WHERE kv_tasks.id = named.id)""",
+    is_free=numbered("""
+NOT EXISTS (
+  SELECT 1 FROM kv_tasks
+  WHERE name = ? AND unique_text = ? AND completed_at IS NULL AND status = 'cancelled')"""),
     is_own="NOT EXISTS (SELECT 1 FROM kv_tasks WHERE id = $1 AND name <> $2)",
     taken=f"""
 SELECT id, payload, attempts, max_retries, timeout_ms FROM (

@@ -18,6 +18,8 @@ task.seq, task.id, task.name, {_STATUS}, task.payload,
   task.created_at, task.started_at, task.completed_at, task.last_error, task.result, task.progress,
   task.runner, task.lease, task.lease_ms, message.lease, message.visible_at
 FROM kv_tasks AS task LEFT JOIN {_MESSAGE}"""
+_HELD = """EXISTS (
+    SELECT 1 FROM kv_queue WHERE id = char(1) || ?1 AND lease IS NOT NULL AND visible_at > ?2)"""
 _LEASED = "EXISTS (SELECT 1 FROM kv_queue WHERE id = char(1) || ?1 AND lease = ?2)"
 
 
@@ -119,20 +121,33 @@ WHERE completed_at IS NULL AND id IN (
   WHERE queue = ?1 AND lease IS NOT NULL AND visible_at = ?3 AND lease = ?2)""",
     stop="""
 UPDATE kv_tasks SET status = 'pending', runner = NULL, last_error = coalesce(?3, last_error)
-WHERE id = ?1 AND lease = ?2 AND completed_at IS NULL""",
+WHERE id = ?1 AND lease = ?2 AND completed_at IS NULL AND status <> 'cancelled'""",
     finish=f"""
 UPDATE kv_tasks SET
   status = ?3, result = ?4, last_error = ?5, set_at = ?6, completed_at = ?7,
   forget_at = ?6 + keep_ms,
   attempts = coalesce((SELECT {_ATTEMPTS} FROM kv_queue WHERE id = char(1) || ?1), attempts)
-WHERE id = ?1 AND completed_at IS NULL AND (?2 IS NULL OR {_LEASED})""",
+WHERE id = ?1 AND completed_at IS NULL AND status <> 'cancelled' AND (?2 IS NULL OR {_LEASED})""",
+    cancel=f"""
+UPDATE kv_tasks SET
+  status = 'cancelled', result = NULL, last_error = NULL, set_at = ?2,
+  completed_at = iif({_HELD}, NULL, ?3), forget_at = iif({_HELD}, NULL, ?2 + keep_ms),
+  attempts = coalesce((SELECT {_ATTEMPTS} FROM kv_queue WHERE id = char(1) || ?1), attempts)
+WHERE id = ?1 AND completed_at IS NULL AND status <> 'cancelled'""",
+    hold=f"""
+UPDATE kv_queue SET attempts = {_ATTEMPTS}, max_attempts = {_ATTEMPTS}, counted = 1, unsure = 0
+WHERE id = char(1) || ?1
+  AND EXISTS (SELECT 1 FROM kv_tasks WHERE id = ?1 AND status = 'cancelled')""",
+    leave="""
+UPDATE kv_tasks SET set_at = ?3, completed_at = ?4, forget_at = ?3 + keep_ms
+WHERE id = ?1 AND status = 'cancelled' AND completed_at IS NULL AND (?2 IS NULL OR lease = ?2)""",
     progress=f"UPDATE kv_tasks SET progress = ?3 WHERE id = ?1 AND lease = ?2 AND {_LEASED}",
     again="""
 UPDATE kv_tasks SET
   seq = (SELECT max(seq) + 1 FROM kv_tasks), status = 'pending', ready_at = ?2, set_at = ?2,
   attempts = 0, started_at = NULL, completed_at = NULL, forget_at = NULL, failed_with = NULL,
   runner = NULL, lease = NULL, progress = NULL, result = NULL
-WHERE id = ?1 AND status IN ('failed', 'cancelled') AND NOT EXISTS (
+WHERE id = ?1 AND status IN ('failed', 'cancelled') AND completed_at IS NOT NULL AND NOT EXISTS (
   SELECT 1 FROM kv_tasks AS other
   WHERE other.name = kv_tasks.name AND other.unique_text = kv_tasks.unique_text
     AND other.completed_at IS NULL)""",
@@ -142,12 +157,15 @@ DELETE FROM kv_tasks WHERE seq IN (
   SELECT seq FROM kv_tasks WHERE forget_at IS NOT NULL AND forget_at <= ? ORDER BY forget_at
   LIMIT ?)""",
     get=f"SELECT {_ROW} WHERE task.id = ?2",
+    name_of="SELECT name FROM kv_tasks WHERE id = ?",
     get_many=f"SELECT {_ROW} WHERE task.id IN (SELECT value FROM json_each(?2))",
     by_text=f"""
 SELECT {_ROW}
 WHERE task.name = ?2 AND task.unique_text = ?3 AND task.completed_at IS NULL""",
-    missing="""
-SELECT value FROM json_each(?1) WHERE NOT EXISTS (SELECT 1 FROM kv_tasks WHERE id = value)""",
+    is_free="""
+NOT EXISTS (
+  SELECT 1 FROM kv_tasks
+  WHERE name = ? AND unique_text = ? AND completed_at IS NULL AND status = 'cancelled')""",
     is_own="NOT EXISTS (SELECT 1 FROM kv_tasks WHERE id = ? AND name <> ?)",
     taken=f"""
 SELECT id, payload, attempts, max_retries, timeout_ms FROM (
