@@ -305,12 +305,17 @@ class _Fields:
 
 def menus_problem(value: object) -> str | None:
     """Say what is wrong with a list of menu items, or None."""
-    rule = "must be a list of {title, icon, path, items?}"
+    rule = "must be a list of {title, icon, path, items?, needs?}"
     if not isinstance(value, list | tuple):
         return rule
     for item in value:
         if not isinstance(item, Mapping) or not isinstance(item.get("title"), str):
             return rule
+        needs = item.get("needs")
+        if needs is not None and not (
+            isinstance(needs, list) and all(isinstance(action, str) for action in needs)
+        ):
+            return f"needs of {item['title']!r} must be a list of actions such as read"
         if item.get("items") is not None and (problem := menus_problem(item["items"])):
             return problem
     return None

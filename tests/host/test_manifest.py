@@ -72,6 +72,13 @@ def test_good_bases(base: str) -> None:
     assert parse_manifest({"name": "x", "base": base}, PATH).base == base
 
 
+@pytest.mark.parametrize("needs", ["read", [1], {}])
+def test_actions_that_a_menu_needs_are_a_list(needs: object) -> None:
+    menus = [{"title": "X", "path": "/x", "items": [{"title": "Y", "path": "/y", "needs": needs}]}]
+    with pytest.raises(ManifestError, match="needs of 'Y' must be a list of actions"):
+        parse_manifest({"name": "x", "menus": menus}, PATH)
+
+
 def test_every_bad_field_is_listed() -> None:
     with pytest.raises(ManifestError) as caught:
         parse_manifest(
@@ -92,7 +99,7 @@ def test_every_bad_field_is_listed() -> None:
         "/p/manifest.yaml: name: is required, a non-empty string; base: must be a string",
         "enabled: must be true or false",
         "dependencies: must be a list of strings",
-        "menus: must be a list of {title, icon, path, items?}",
+        "menus: must be a list of {title, icon, path, items?, needs?}",
         "publicRoutes: keys must be among ALL, GET",
         "maxBodySize: must be a number of bytes",
         "env: must be a map of names to plain values",

@@ -119,6 +119,41 @@ def test_edited_rows_are_written_together(page: Page, server: LiveServer, api: A
     expect(cell(page, 0, 3)).to_have_text("x")
 
 
+def test_the_way_back_asks_for_drafts(page: Page, server: LiveServer, api: Api) -> None:
+    studio(page, server, table="pairs")
+    page.get_by_role("link", name="people").click()
+    expect(cell(page, 0, 2)).to_have_text("Ada")
+    change(page, 0, 2, "text", "Grace")
+    dialog = page.get_by_role("dialog")
+    page.go_back()
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(cell(page, 0, 2)).to_have_text("Grace")
+    assert "table=people" in page.url
+    page.go_back()
+    dialog.get_by_role("button", name="Discard").click()
+    expect(cell(page, 0, 1)).to_have_text("a")
+    assert api.rows("SELECT name FROM people") == [["Ada"], [None], [""]]
+
+
+def test_by_keyboard_alone(page: Page, server: LiveServer, api: Api) -> None:
+    studio(page, server)
+    page.get_by_role("link", name="people").focus()
+    page.keyboard.press("Enter")
+    expect(cell(page, 0, 2)).to_have_text("Ada")
+    cell(page, 0, 2).get_by_role("button").first.focus()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Value").focus()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("Grace")
+    dialog.get_by_role("button", name="Take over").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Save (1)").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Saved: 1 rows")).to_be_visible()
+    assert api.rows("SELECT name FROM people") == [["Grace"], [None], [""]]
+
+
 def test_nothing_is_edited_that_the_next_rows_would_not_have(
     page: Page, server: LiveServer, api: Api
 ) -> None:

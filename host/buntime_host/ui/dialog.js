@@ -69,8 +69,9 @@ export function ask(question) {
  * @param {string} label
  * @param {HTMLElement} control
  * @param {string} [hint]
+ * @param {HTMLElement} [shown] what stands there with the control in it; the control alone unless said
  */
-export function field(label, control, hint) {
+export function field(label, control, hint, shown = control) {
   control.id ||= newId();
   const hintId = hint ? newId() : null;
   if (hintId) control.setAttribute("aria-describedby", hintId);
@@ -78,7 +79,7 @@ export function field(label, control, hint) {
     "div",
     { class: "field" },
     h("label", { for: control.id }, label),
-    control,
+    shown,
     hint ? h("small", { id: hintId }, hint) : null,
   );
 }

@@ -2,8 +2,9 @@
 /**
  * The first page: which plugins run, and whether they are well.
  */
-import { HOST, hostApi } from "./api.js";
+import { hostApi } from "./api.js";
 import { fill, h } from "./dom.js";
+import { readiness } from "./health.js";
 import { repeat } from "./live.js";
 import { openShell } from "./shell.js";
 import { table } from "./table.js";
@@ -12,7 +13,7 @@ import { t } from "./texts.js";
 const LOOK_SECONDS = 10;
 
 /** @typedef {{name: string, base: string | null}} Plugin */
-/** @typedef {{ready: boolean, state: string, reason?: string}} Health */
+/** @typedef {import("./health.js").Health} Health */
 
 /** @param {import("./shell.js").Opened} opened */
 async function open({ signal }) {
@@ -24,15 +25,6 @@ async function open({ signal }) {
   };
   void repeat(look, LOOK_SECONDS, signal);
   return place;
-}
-
-/**
- * @param {AbortSignal} signal
- * @returns {Promise<{plugins: Record<string, Health>}>}
- */
-async function readiness(signal) {
-  const url = new URL("health/ready", HOST);
-  return (await fetch(url, { signal, cache: "no-store" })).json(); // 503 tells of it as well
 }
 
 /**

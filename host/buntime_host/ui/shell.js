@@ -3,7 +3,7 @@
  * What is around every page: the way to all others, who is signed in, messages. A page of a plugin
  * calls `openShell` with its views; each has a path below the base of the plugin.
  */
-import { forget, mayHost, permitted, signIn, signOut, whoIsIt } from "./access.js";
+import { forget, may, mayHost, permitted, signIn, signOut, whoIsIt } from "./access.js";
 import { HOST, hostApi, onUnauthorized } from "./api.js";
 import { ask, field } from "./dialog.js";
 import { fill, h } from "./dom.js";
@@ -26,11 +26,18 @@ import { PT } from "./pt.js";
  */
 
 /**
+ * @typedef {object} Guard what somebody would lose by leaving a view
+ * @property {() => boolean} holds whether there is anything
+ * @property {() => Promise<boolean>} release asks, and lets it go; whether it is gone
+ */
+
+/**
  * @typedef {object} Menu an item of the navigation, as manifests have it
  * @property {string} title
  * @property {Record<string, string>} [titles] by language
  * @property {string} [path]
  * @property {Menu[]} [items]
+ * @property {string[]} [needs] actions of the plugin, of which it takes one at least
  */
 
 const HOST_PAGES = "/.well-known/buntime/ui/pages/";
@@ -38,6 +45,12 @@ const HOST_PAGES = "/.well-known/buntime/ui/pages/";
 /** @type {View[]} */
 let views = [];
 let left = new AbortController();
+/** Whether nobody was there when the view was opened. @type {boolean} */
+let isForNobody = false;
+/** The address of the view that is shown. */
+let shownAt = "";
+/** @type {Guard | null} */
+let guard = null;
 
 const main = h("main", { id: "main", tabindex: -1 });
 const navigation = h("nav", { "aria-label": t("Pages"), id: "navigation" });
@@ -67,7 +80,7 @@ export async function openShell(known) {
     ...notices,
   );
   document.addEventListener("click", followed);
-  window.addEventListener("popstate", () => void show());
+  window.addEventListener("popstate", () => void returned());
   await attempt(drawNavigation);
   await show();
 }
@@ -91,7 +104,16 @@ export async function go(path, query = {}, { replaces = false } = {}) {
  * @param {Record<string, string | null | undefined>} query
  */
 export function note(path, query) {
-  history.replaceState(null, "", addressOf(path, query));
+  shownAt = addressOf(path, query);
+  history.replaceState(null, "", shownAt);
+}
+
+/**
+ * Have somebody asked before the browser's way back leaves the view that is open.
+ * @param {Guard} given
+ */
+export function guardView(given) {
+  guard = given;
 }
 
 /**
@@ -107,8 +129,17 @@ export function addressOf(path, query = {}) {
   return url.href;
 }
 
+/** Follow the browser's way back, which it has gone already. */
+async function returned() {
+  if (!guard?.holds()) return show();
+  history.pushState(null, "", shownAt);
+  if (await guard.release()) history.back();
+}
+
 /** Draw the view that the address names. */
 async function show() {
+  guard = null;
+  shownAt = location.href;
   left.abort();
   left = new AbortController();
   const { signal } = left;
@@ -116,22 +147,31 @@ async function show() {
   const path = pathOf(url);
   const view = views.find((known) => known.path === path);
   markCurrent(url);
-  if (view === undefined) {
-    fill(main, h("h1", {}, t("There is no such page")));
-    return;
-  }
-  document.title = `${t(view.title)} · Buntime`;
+  if (view !== undefined) document.title = `${t(view.title)} · Buntime`;
   main.setAttribute("aria-busy", "true");
+  const content = view === undefined ? h("h1", {}, t("There is no such page")) : await opened(view, url, signal);
+  if (signal.aborted) return; // another view is being opened, which says when it is done
+  fill(main, content);
+  main.removeAttribute("aria-busy");
+}
+
+/**
+ * What a view shows, or why it cannot.
+ * @param {View} view
+ * @param {URL} url
+ * @param {AbortSignal} signal
+ * @returns {Promise<Node[]>}
+ */
+async function opened(view, url, signal) {
+  const title = h("h1", {}, t(view.title));
   try {
     const somebody = await whoIsIt();
-    const content = await view.open({ query: url.searchParams, signal, somebody });
-    if (!signal.aborted) fill(main, h("h1", {}, t(view.title)), content);
+    isForNobody = somebody === null;
+    return [title, await view.open({ query: url.searchParams, signal, somebody })];
   } catch (error) {
-    if (signal.aborted) return;
     const said = error instanceof Error ? error.message : String(error);
-    fill(main, h("h1", {}, t(view.title)), h("p", { class: "problem", role: "alert" }, said));
+    return [title, h("p", { class: "problem", role: "alert" }, said)];
   }
-  main.removeAttribute("aria-busy");
 }
 
 /** @param {URL} url */
@@ -141,13 +181,34 @@ function pathOf(url) {
 }
 
 async function drawNavigation() {
+  /** @type {{name: string, menus: Menu[]}[]} */
   const plugins = await hostApi("plugins/loaded", { asks: false });
-  /** @type {Menu[]} */
-  const menus = plugins.flatMap((/** @type {{menus: Menu[]}} */ plugin) => plugin.menus);
-  const items = [{ title: t("Home"), path: "/" }, ...menus, ...hostMenus(await whoIsIt())];
+  const somebody = await whoIsIt();
+  const menus = plugins.flatMap(({ name, menus: own }) => useful(own, name, somebody));
+  const items = [{ title: t("Home"), path: "/" }, ...menus, ...hostMenus(somebody)];
   fill(navigation, list(items));
   markCurrent(new URL(location.href));
   await drawAccount();
+}
+
+/**
+ * Those items of a plugin that lead somebody to something; all for nobody, who may sign in.
+ * @param {Menu[]} menus
+ * @param {string} plugin
+ * @param {import("./access.js").Somebody | null} somebody
+ * @returns {Menu[]}
+ */
+function useful(menus, plugin, somebody) {
+  if (somebody === null) return menus;
+  const short = plugin.slice(plugin.lastIndexOf("/") + 1).replace(/^plugin-/, "");
+  return menus.flatMap((menu) => {
+    if (menu.needs && !menu.needs.some((action) => may(somebody, short, action))) return [];
+    if (!menu.items?.length) return [menu];
+    const items = useful(menu.items, plugin, somebody);
+    if (items.length === 0) return [];
+    const isThere = items.some(({ path }) => path === menu.path);
+    return [{ ...menu, items, path: isThere ? menu.path : items[0].path }];
+  });
 }
 
 /**
@@ -156,9 +217,11 @@ async function drawNavigation() {
  * @returns {Menu[]}
  */
 function hostMenus(somebody) {
+  const plugins = { title: t("Plugins"), path: `${HOST_PAGES}plugins` };
   const keys = { title: t("Keys"), path: `${HOST_PAGES}keys` };
   const trail = { title: t("Trail"), path: `${HOST_PAGES}trail` };
   return [
+    ...(mayHost(somebody, "plugins:read") ? [plugins] : []),
     ...(mayHost(somebody, "keys:read") ? [keys] : []),
     ...(permitted(somebody, "keyval", "admin") === null ? [trail] : []),
   ];
@@ -215,17 +278,13 @@ async function drawAccount() {
 /** @param {import("./access.js").Somebody | null} somebody */
 function who(somebody) {
   if (somebody === null) {
-    return h("button", { type: "button", onclick: () => void come() }, t("Sign in"));
+    return h("button", { type: "button", onclick: () => void askForKey() }, t("Sign in"));
   }
   if (somebody.id === "") return null; // the host asks nobody
   return [
     h("span", { class: "who" }, somebody.name),
     h("button", { type: "button", onclick: () => void leave() }, t("Sign out")),
   ];
-}
-
-async function come() {
-  if (await askForKey()) await show();
 }
 
 async function leave() {
@@ -259,7 +318,11 @@ async function askOnce() {
     },
   });
   forget();
-  if (isIn) await attempt(drawNavigation);
+  if (isIn) {
+    await attempt(drawNavigation);
+    // What was drawn for nobody has no buttons.
+    if (isForNobody) void show();
+  }
   return isIn;
 }
 

@@ -8,7 +8,7 @@ import { ask } from "../.well-known/buntime/ui/dialog.js";
 import { fill, h } from "../.well-known/buntime/ui/dom.js";
 import { count } from "../.well-known/buntime/ui/format.js";
 import { attempt, say } from "../.well-known/buntime/ui/notice.js";
-import { go } from "../.well-known/buntime/ui/shell.js";
+import { go, guardView } from "../.well-known/buntime/ui/shell.js";
 import { t } from "../.well-known/buntime/ui/texts.js";
 import { editRow, editValue, shownValue } from "./cells.js";
 import { filterBar, readFilter } from "./filters.js";
@@ -103,6 +103,7 @@ class Grid {
       },
       { signal },
     );
+    guardView({ holds: () => this.#changes.size > 0, release: () => this.#release() });
     // It stays in sight until the next view is there, which knows nothing of what is edited here.
     signal.addEventListener("abort", () => {
       this.element.inert = true;
@@ -119,10 +120,7 @@ class Grid {
     if (link === null || link.download !== "" || this.#changes.size === 0) return;
     event.preventDefault();
     event.stopPropagation();
-    if (await forgets(this.#changes.size)) {
-      this.#changes.clear();
-      link.click();
-    }
+    if (await this.#release()) link.click();
   }
 
   #draw() {
@@ -293,13 +291,19 @@ class Grid {
     return this.#changes.size === 0 || (await forgets(this.#changes.size));
   }
 
+  /** Let drafts go, if somebody agrees; whether they are gone. */
+  async #release() {
+    const agrees = await this.#mayForget();
+    if (agrees) this.#changes.clear();
+    return agrees;
+  }
+
   /**
    * Go to the same table with another part of its address.
    * @param {Record<string, string | null>} change
    */
   async #leave(change) {
-    if (!(await this.#mayForget())) return;
-    this.#changes.clear();
+    if (!(await this.#release())) return;
     await go("studio", { ...Object.fromEntries(this.place.query), ...change });
   }
 
