@@ -38,6 +38,7 @@ def main() -> None:
                 ("entries", "keyval/entries", "users"),
                 ("entry", 'keyval/entry?key=["users",1]', "Versionstamp"),
                 ("queue", "keyval/queue?queue=mail", "no such address"),
+                ("tasks", "keyval/tasks", "send-mail"),
                 ("gateway", "gateway/", "at the most"),
             ):
                 page.goto(f"{server.url}/{view}")
@@ -66,6 +67,11 @@ def fill(client: httpx2.Client) -> None:
     message = client.get("/queue/poll?queue=mail").json()["message"]
     refused = {"id": message["id"], "error": "no such address"}
     client.post("/queue/nack", json=refused).raise_for_status()
+
+    for number in range(3):
+        task = {"name": "send-mail", "payload": {"to": f"customer-{number}@example.org"}}
+        client.post("/tasks", json=task).raise_for_status()
+    client.post("/tasks/lease", json={"runner": "w1", "limit": 1}).raise_for_status()
 
 
 def take(page: Page, name: str, text: str) -> None:

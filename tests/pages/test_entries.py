@@ -185,7 +185,26 @@ def test_a_viewer_has_no_buttons_to_change(page: Page, closed_server: LiveServer
     expect(page.locator("main pre").first).to_have_text("1")
     expect(page.get_by_role("button", name="Save")).to_have_count(0)
     page.goto(f"{closed_server.url}/keyval/entries?prefix=others")
-    expect(page.get_by_role("alert").filter(has_text="Missing permission")).to_be_visible()
+    expect(page.get_by_text("This key permits to look at what is below:")).to_be_visible()
+
+
+def test_the_history_of_a_key(page: Page, open_server: LiveServer, api: httpx2.Client) -> None:
+    for value in ([1], {"name": "Ada"}):
+        api.put("/keys/past", json=value)
+    api.put("/keys/past/below", json=1)
+    page.goto(f"{open_server.url}/keyval/entry?key=past")
+    shown = page.locator(".code").first
+    expect(shown.locator(".json-name")).to_have_text('"name"')
+    expect(shown.locator(".json-string")).to_have_text('"Ada"')
+    page.get_by_label("Value as JSON").fill("[7, <")
+    expect(shown.locator(".json-number")).to_have_text("7")
+    page.get_by_text("History", exact=True).click()
+    rows = page.get_by_role("region", name="History").get_by_role("row")
+    expect(rows).to_have_count(3)
+    expect(rows.nth(1)).to_contain_text("update")
+    expect(rows.nth(2)).to_contain_text("create")
+    expect(page.get_by_text("The log keeps no values of this key")).to_be_visible()
+    assert violations(page) == []
 
 
 def test_narrow_pages_scroll_only_down(

@@ -107,6 +107,34 @@ def test_commits_say_which_check_failed(
     assert violations(page) == []
 
 
+def test_commits_send_messages_and_tasks(
+    page: Page, open_server: LiveServer, api: httpx2.Client
+) -> None:
+    seq = api.get("/stream/seq").json()["seq"]
+    api.put("/consumers/together/position", json={"seq": seq})
+    api.put("/keys/together", json=1)
+    batch = api.post("/consumers/together/fetch", json={"owner": "w"}).json()
+    page.goto(f"{open_server.url}/keyval/atomic")
+    mutation = page.get_by_label("Mutation")
+    mutation.select_option("enqueue")
+    page.get_by_label("Queue").fill("together")
+    page.get_by_label("Message as JSON").fill("90071992547409931")
+    page.get_by_role("button", name="Add a mutation").click()
+    mutation.last.select_option("task")
+    page.get_by_label("Name", exact=True).fill("together")
+    page.get_by_role("button", name="Add a mutation").click()
+    mutation.last.select_option("consumer")
+    page.get_by_label("Consumer", exact=True).fill("together")
+    page.get_by_label("Token").fill(batch["token"])
+    page.get_by_label("It is done up to").fill(str(batch["records"][-1]["seq"]))
+    assert violations(page) == []
+    page.get_by_role("button", name="Commit").click()
+    expect(page.get_by_text("done", exact=True)).to_be_visible()
+    assert "90071992547409931" in api.get("/queue/peek?queue=together").text
+    assert api.get("/tasks/stats?name=together").json()["tasks"]["together"] == {"pending": 1}
+    assert api.get("/consumers/together").json()["position"] == batch["records"][-1]["seq"]
+
+
 def test_the_log_goes_on(page: Page, open_server: LiveServer, api: httpx2.Client) -> None:
     api.put("/keys/log/1", json=1)
     page.goto(f"{open_server.url}/keyval/streams?prefix=log")

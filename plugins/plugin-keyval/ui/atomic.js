@@ -9,13 +9,16 @@ import { t } from "../.well-known/buntime/ui/texts.js";
 import { pretty } from "./json.js";
 import { keyText } from "./key.js";
 import { chips, keyField } from "./keyfield.js";
+import { messageForm } from "./messageform.js";
 import { mayAny } from "./rights.js";
 import { objectText, readEntry } from "./store.js";
+import { taskForm } from "./taskform.js";
 import { valueField } from "./valuefield.js";
 
 /** @typedef {import("./key.js").Key} Key */
 
 const TYPES = ["set", "delete", "sum", "max", "min", "append", "prepend", "patch", "touch", "persist"];
+const OTHERS = { enqueue: message, task, consumer };
 const WITHOUT_VALUE = ["delete", "touch", "persist"];
 const WITHOUT_LIFE = ["delete", "persist"];
 
@@ -96,7 +99,7 @@ export async function openAtomic({ somebody }) {
       "div",
       { class: "toolbar" },
       h("button", { type: "button", onclick: () => void guarded(show) }, t("Preview")),
-      mayAny(somebody, "write")
+      ["write", "queue:send", "task:send", "consume"].some((action) => mayAny(somebody, action))
         ? h("button", { type: "button", class: "primary", onclick: () => void guarded(commit) }, t("Commit"))
         : null,
     ),
@@ -120,7 +123,28 @@ function check() {
 
 /** @returns {Step} */
 function mutation() {
-  const type = h("select", {}, TYPES.map((name) => h("option", { value: name }, name)));
+  const type = h("select", {}, [...TYPES, ...Object.keys(OTHERS)].map((name) => h("option", { value: name }, name)));
+  const entry = ofEntry(type);
+  /** @type {Record<string, Step>} */
+  const others = {};
+  const place = h("div", { class: "stack" }, entry.element);
+
+  /** @returns {Step} */
+  function chosen() {
+    const make = OTHERS[/** @type {keyof typeof OTHERS} */ (type.value)];
+    return make === undefined ? entry : (others[type.value] ??= make());
+  }
+
+  type.addEventListener("change", () => fill(place, chosen().element));
+  return { element: h("div", { class: "stack" }, field(t("Mutation"), type), place), read: () => chosen().read() };
+}
+
+/**
+ * A mutation of an entry.
+ * @param {HTMLSelectElement} type
+ * @returns {Step}
+ */
+function ofEntry(type) {
   const key = keyField(t("Key"), "");
   const value = valueField(t("Value as JSON"), "", { rows: 3, optional: true });
   const life = h("input", { type: "text", autocomplete: "off" });
@@ -147,11 +171,50 @@ function mutation() {
     element: h(
       "div",
       { class: "stack" },
-      h("div", { class: "row" }, field(t("Mutation"), type), key.element, lifeField),
+      h("div", { class: "row" }, key.element, lifeField),
       value.element,
     ),
     read,
   };
+}
+
+/** @returns {Step} */
+function message() {
+  const queue = h("input", { type: "text", autocomplete: "off" });
+  const form = messageForm();
+  const element = h("div", { class: "stack" }, field(t("Queue"), queue, t("Empty for the one without a name")), form.element);
+  const read = () => {
+    const { value, options } = form.read();
+    const members = Object.entries({ queue: queue.value, ...options }).map(([name, option]) => [name, JSON.stringify(option)]);
+    return objectText({ type: '"enqueue"', value, ...Object.fromEntries(members) });
+  };
+  return { element, read };
+}
+
+/** @returns {Step} */
+function task() {
+  const form = taskForm();
+  return { element: form.element, read: () => objectText({ type: '"task"', ...form.read() }) };
+}
+
+/** @returns {Step} */
+function consumer() {
+  const text = () => h("input", { type: "text", class: "mono", autocomplete: "off" });
+  const [name, token] = [text(), text()];
+  const upTo = h("input", { type: "number", min: 0 });
+  const element = h(
+    "div",
+    { class: "row" },
+    field(t("Consumer"), name),
+    field(t("Token"), token, t("That of its fetch")),
+    field(t("It is done up to"), upTo),
+  );
+  const read = () => {
+    if (upTo.value === "") throw new Error(t("A position is needed"));
+    const members = { type: "consumer", name: name.value.trim(), token: token.value.trim(), upTo: Number(upTo.value) };
+    return JSON.stringify(members);
+  };
+  return { element, read };
 }
 
 /** @param {Key} key */

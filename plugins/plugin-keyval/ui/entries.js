@@ -2,6 +2,7 @@
 /**
  * Entries: a page of them at a time, as a table or as a tree of their keys.
  */
+import { ApiError } from "../.well-known/buntime/ui/api.js";
 import { ask, field } from "../.well-known/buntime/ui/dialog.js";
 import { h } from "../.well-known/buntime/ui/dom.js";
 import { count, when } from "../.well-known/buntime/ui/format.js";
@@ -12,7 +13,7 @@ import { t } from "../.well-known/buntime/ui/texts.js";
 import { keyText, parseKey } from "./key.js";
 import { chips, keyField } from "./keyfield.js";
 import { problemOf } from "./json.js";
-import { firstPrefix, mayKey } from "./rights.js";
+import { firstPrefix, mayKey, readable } from "./rights.js";
 import { countBelow, deleteBelow, deleteKeys, readEntry, readPage } from "./store.js";
 import { exportBelow, importFile } from "./transfer.js";
 import { drawTree } from "./tree.js";
@@ -31,10 +32,17 @@ export async function openEntries({ query, signal, somebody }) {
   const mayWrite = mayKey(somebody, "write", prefix);
   const form = selector(text, where, isTree);
   const tools = toolbar(prefix, mayWrite, signal);
-  const content = isTree
-    ? await drawTree(prefix, signal)
-    : await drawTable({ prefix, where, cursor: query.get("cursor"), text, mayWrite, signal });
-  return h("div", { class: "stack" }, form, tools, content);
+  if (!mayKey(somebody, "read", prefix)) return h("div", { class: "stack" }, form, readable(somebody, "entries"));
+  try {
+    const content = isTree
+      ? await drawTree(prefix, signal)
+      : await drawTable({ prefix, where, cursor: query.get("cursor"), text, mayWrite, signal });
+    return h("div", { class: "stack" }, form, tools, content);
+  } catch (error) {
+    if (!(error instanceof ApiError && error.status === 403 && prefix.length === 0)) throw error;
+    // Some keys are the store's own, and for who may do everything with it.
+    return h("div", { class: "stack" }, form, h("p", {}, t("Not all of the keys are for you to see: say below which key you want to look.")));
+  }
 }
 
 /**

@@ -12,11 +12,13 @@ import { attempt, say } from "../.well-known/buntime/ui/notice.js";
 import { addressOf, go } from "../.well-known/buntime/ui/shell.js";
 import { t } from "../.well-known/buntime/ui/texts.js";
 import { diffLines } from "./diff.js";
+import { history } from "./history.js";
 import { pretty } from "./json.js";
 import { keyText, parseKey } from "./key.js";
 import { chips, keyField } from "./keyfield.js";
 import { mayKey } from "./rights.js";
 import { curlOf, pythonOf, typescriptOf } from "./snippets.js";
+import { shownJson } from "./shownjson.js";
 import { deleteEntry, readEntry, writeEntry } from "./store.js";
 import { valueField } from "./valuefield.js";
 
@@ -31,7 +33,7 @@ export async function openEntry(opened) {
   const key = parseKey(text);
   const entry = await readEntry(key, opened.signal);
   if (entry === null) {
-    return h("div", { class: "stack" }, h("p", {}, chips(key)), h("p", {}, t("There is no entry of this key")), back(key));
+    return h("div", { class: "stack" }, h("p", {}, chips(key)), h("p", {}, t("There is no entry of this key")), history(key, opened.signal), back(key));
   }
   return existing(entry, opened);
 }
@@ -100,8 +102,9 @@ function existing(entry, opened) {
     { class: "stack" },
     h("p", {}, chips(entry.key)),
     facts(entry, opened.signal),
-    mayWrite ? editor(entry) : h("pre", {}, pretty(entry.value)),
+    mayWrite ? editor(entry) : shownJson(entry.value),
     snippets(entry.key),
+    history(entry.key, opened.signal),
     back(entry.key),
   );
 }

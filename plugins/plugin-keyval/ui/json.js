@@ -117,6 +117,21 @@ export function tokensOf(text) {
 }
 
 /**
+ * The tokens of a text, as far as it is right.
+ * @param {string} text
+ */
+export function beginningOf(text) {
+  /** @type {Token[]} */
+  const found = [];
+  try {
+    walk(text, 0, 0, (token) => found.push(token));
+  } catch (error) {
+    if (!(error instanceof JsonProblem)) throw error; // what is wrong is said elsewhere
+  }
+  return found;
+}
+
+/**
  * What is wrong with a text; null for nothing.
  * @param {string} text
  */

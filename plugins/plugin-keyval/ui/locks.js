@@ -4,13 +4,13 @@
  */
 import { api } from "../.well-known/buntime/ui/api.js";
 import { ask, field } from "../.well-known/buntime/ui/dialog.js";
-import { fill, h } from "../.well-known/buntime/ui/dom.js";
+import { h } from "../.well-known/buntime/ui/dom.js";
 import { count, when } from "../.well-known/buntime/ui/format.js";
-import { repeat } from "../.well-known/buntime/ui/live.js";
-import { attempt } from "../.well-known/buntime/ui/notice.js";
+import { refreshed } from "../.well-known/buntime/ui/refreshed.js";
 import { go } from "../.well-known/buntime/ui/shell.js";
 import { table } from "../.well-known/buntime/ui/table.js";
 import { t } from "../.well-known/buntime/ui/texts.js";
+import { firstName, limitedTo, mayNamed } from "./rights.js";
 
 /** @typedef {{name: string, owner: string, token: string, acquiredAt: number, expiresAt: number, metadata: unknown, waiting: number}} Lock */
 
@@ -18,29 +18,16 @@ const LOOK_SECONDS = 2;
 const MOST = 200;
 
 /** @param {import("../.well-known/buntime/ui/shell.js").Opened} opened */
-export async function openLocks({ query, signal }) {
-  const prefix = query.get("prefix") ?? "";
-  const place = h("div", {});
-  const problem = h("p", { class: "problem", role: "status" });
+export async function openLocks({ query, signal, somebody }) {
+  const prefix = query.get("prefix") ?? firstName(somebody, "lock");
+  const shown = mayNamed(somebody, "lock", prefix) ? refreshed(draw, LOOK_SECONDS, signal) : null;
 
-  async function look() {
-    try {
-      const { locks } = await api("locks", { query: { prefix: prefix || null, limit: MOST }, signal });
-      if (!place.contains(document.activeElement)) fill(place, drawn(locks, again));
-      problem.textContent = "";
-    } catch (error) {
-      if (!signal.aborted) problem.textContent = error instanceof Error ? error.message : "";
-      throw error;
-    }
+  async function draw() {
+    const { locks } = await api("locks", { query: { prefix: prefix || null, limit: MOST }, signal });
+    return drawn(locks, async () => void (await shown?.again()));
   }
 
-  async function again() {
-    if (document.activeElement instanceof HTMLElement) document.activeElement.blur();
-    await attempt(look);
-  }
-
-  void repeat(look, LOOK_SECONDS, signal);
-  return h("div", { class: "stack" }, chooser(prefix), problem, place);
+  return h("div", { class: "stack" }, chooser(prefix), shown === null ? limitedTo(somebody, "lock") : shown.element);
 }
 
 /** @param {string} prefix */

@@ -4,18 +4,17 @@
  */
 import { api } from "../.well-known/buntime/ui/api.js";
 import { ask, field } from "../.well-known/buntime/ui/dialog.js";
-import { fill, h } from "../.well-known/buntime/ui/dom.js";
+import { h } from "../.well-known/buntime/ui/dom.js";
 import { count, span, when } from "../.well-known/buntime/ui/format.js";
-import { repeat } from "../.well-known/buntime/ui/live.js";
 import { attempt, say } from "../.well-known/buntime/ui/notice.js";
+import { refreshed } from "../.well-known/buntime/ui/refreshed.js";
 import { addressOf, go } from "../.well-known/buntime/ui/shell.js";
 import { table } from "../.well-known/buntime/ui/table.js";
 import { t } from "../.well-known/buntime/ui/texts.js";
 import { elementsOf, membersOf } from "./json.js";
-import { parseKey } from "./key.js";
-import { mayQueue } from "./rights.js";
+import { messageForm } from "./messageform.js";
+import { limitedTo, mayNamed } from "./rights.js";
 import { objectText } from "./store.js";
-import { valueField } from "./valuefield.js";
 
 /** @typedef {{queue: string, pending: number, processing: number, dlq: number, total: number, paused: boolean}} Queue */
 /** @typedef {Record<string, string>} Raw members as texts of JSON */
@@ -29,39 +28,23 @@ const CUT = 200;
 export async function openQueue({ query, signal, somebody }) {
   const queue = query.get("queue") ?? "";
   const rights = {
-    send: mayQueue(somebody, "queue:send", queue),
-    admin: mayQueue(somebody, "queue:admin", queue),
-    all: mayQueue(somebody, "queue:admin", ""),
+    send: mayNamed(somebody, "queue:send", queue),
+    admin: mayNamed(somebody, "queue:admin", queue),
+    all: mayNamed(somebody, "queue:admin", ""),
   };
-  const place = h("div", { class: "stack" });
-  const problem = h("p", { class: "problem", role: "status" });
-
-  async function look() {
-    try {
-      const parts = await drawn(queue, rights, look, signal);
-      // What somebody is about to press must not go away under the hand.
-      if (!place.contains(document.activeElement) || place.childElementCount === 0) fill(place, parts);
-      problem.textContent = "";
-    } catch (error) {
-      if (!signal.aborted) problem.textContent = error instanceof Error ? error.message : "";
-      throw error;
-    }
-  }
+  const shown = rights.admin ? refreshed(() => drawn(queue, rights, again, signal), LOOK_SECONDS, signal) : null;
 
   /** Look at once, since something was done. */
-  async function lookAgain() {
-    if (document.activeElement instanceof HTMLElement) document.activeElement.blur();
-    await attempt(look);
+  async function again() {
+    await shown?.again();
   }
 
-  if (rights.admin) void repeat(look, LOOK_SECONDS, signal);
   return h(
     "div",
     { class: "stack" },
     chooser(queue),
-    rights.send ? sender(queue, lookAgain) : null,
-    problem,
-    place,
+    rights.send ? sender(queue, again) : null,
+    shown === null ? limitedTo(somebody, "queue:admin") : shown.element,
   );
 }
 
@@ -143,7 +126,7 @@ function controls(queue, isPaused, again) {
       await api(isPaused ? "queue/resume" : "queue/pause", { method: "POST", json });
       say(isPaused ? t("Messages are delivered again") : t("No messages are delivered any more"));
     });
-    await refresh(again);
+    await again();
   }
 
   async function purge() {
@@ -157,7 +140,7 @@ function controls(queue, isPaused, again) {
         say(t("{count} messages removed", { count: count(deletedCount) }));
       },
     });
-    if (isDone) await refresh(again);
+    if (isDone) await again();
   }
 
   return h(
@@ -167,12 +150,6 @@ function controls(queue, isPaused, again) {
     h("button", { type: "button", onclick: () => void pauseOrResume() }, isPaused ? t("Resume") : t("Pause")),
     h("button", { type: "button", class: "danger", onclick: () => void purge() }, t("Remove all messages")),
   );
-}
-
-/** @param {() => Promise<void>} again */
-async function refresh(again) {
-  if (document.activeElement instanceof HTMLElement) document.activeElement.blur();
-  await attempt(again);
 }
 
 /** @param {Raw[]} messages */
@@ -207,13 +184,13 @@ function dead(queue, letters, again) {
       await api(`queue/dlq/${encodeURIComponent(id)}/requeue`, { method: "POST", json });
       say(t("Sent again"));
     });
-    await refresh(again);
+    await again();
   };
 
   /** @param {string} id */
   const remove = async (id) => {
     await attempt(() => api(`queue/dlq/${encodeURIComponent(id)}`, { method: "DELETE", query }));
-    await refresh(again);
+    await again();
   };
 
   const purge = async () => {
@@ -223,7 +200,7 @@ function dead(queue, letters, again) {
       dangerous: true,
       submit: async () => void (await api("queue/dlq", { method: "DELETE", query })),
     });
-    if (isDone) await refresh(again);
+    if (isDone) await again();
   };
 
   const rows = table(
@@ -275,10 +252,7 @@ function overview(queues) {
  * @param {() => Promise<void>} sent
  */
 function sender(queue, sent) {
-  const value = valueField(t("Message as JSON"), "", { rows: 3 });
-  const text = () => h("input", { type: "text", autocomplete: "off" });
-  const [delay, backoff, undelivered, id] = [text(), text(), text(), text()];
-  const priority = h("input", { type: "number", min: -10, max: 10 });
+  const form = messageForm();
   const problem = h("p", { class: "problem", role: "alert" });
 
   /** @param {Event} event */
@@ -286,19 +260,11 @@ function sender(queue, sent) {
     event.preventDefault();
     problem.textContent = "";
     try {
-      const options = {
-        queue,
-        delay: delay.value.trim(),
-        id: id.value.trim(),
-        priority: priority.value === "" ? "" : Number(priority.value),
-        backoffSchedule: listed(backoff.value, (part) => part),
-        keysIfUndelivered: listed(undelivered.value, parseKey),
-      };
-      const given = Object.entries(options).filter(([, option]) => option !== "");
-      const body = objectText({ value: value.read(), options: JSON.stringify(Object.fromEntries(given)) });
-      const answer = await api("queue/enqueue", { method: "POST", text: body });
-      say(t("Sent as {id}", { id: answer.id }));
-      value.area.value = "";
+      const { value, options } = form.read();
+      const text = objectText({ value, options: JSON.stringify({ queue, ...options }) });
+      const { id } = await api("queue/enqueue", { method: "POST", text });
+      say(t("Sent as {id}", { id }));
+      form.clear();
       await sent();
     } catch (error) {
       problem.textContent = error instanceof Error ? error.message : String(error);
@@ -312,31 +278,9 @@ function sender(queue, sent) {
     h(
       "form",
       { class: "stack", onsubmit: submit },
-      value.element,
-      h(
-        "div",
-        { class: "row" },
-        field(t("Delay"), delay, t("As 30s, 1.5h or 7d")),
-        field(t("Priority"), priority, t("From -10 to 10")),
-        field(t("Id"), id, t("Messages of one id are sent once")),
-        field(t("Pauses before further deliveries"), backoff, t("As 1s, 10s, 1m; none for a single delivery")),
-        field(t("Keys that get it if it is given up"), undelivered, t("As failed/1, failed/2")),
-      ),
+      form.element,
       problem,
       h("div", {}, h("button", { type: "submit", class: "primary" }, t("Send"))),
     ),
   );
-}
-
-/**
- * What stands between commas; the empty text for nothing, so that it is left out.
- * @template T
- * @param {string} text
- * @param {(part: string) => T} read
- * @returns {T[] | ""}
- */
-function listed(text, read) {
-  if (text.trim() === "") return "";
-  if (text.trim() === "none") return [];
-  return text.split(",").map((part) => read(part.trim()));
 }

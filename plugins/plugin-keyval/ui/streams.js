@@ -12,6 +12,8 @@ import { table } from "../.well-known/buntime/ui/table.js";
 import { t } from "../.well-known/buntime/ui/texts.js";
 import { keyText, parseKey } from "./key.js";
 import { chips, keyField } from "./keyfield.js";
+import { boundsOf } from "./log.js";
+import { firstPrefix, mayKey, readable } from "./rights.js";
 
 /** @typedef {{seq: number, action: string, key: import("./key.js").Key, value?: unknown, versionstamp: string, version: number | null, type: string | null, at: number}} Change */
 
@@ -20,13 +22,14 @@ const LOOK_SECONDS = 2;
 const SHOWN = 100;
 
 /** @param {import("../.well-known/buntime/ui/shell.js").Opened} opened */
-export async function openStreams({ query, signal }) {
-  const { seq, first } = await api("stream/seq", { signal });
-  const text = query.get("prefix") ?? "";
+export async function openStreams({ query, signal, somebody }) {
+  const text = query.get("prefix") ?? firstPrefix(somebody);
   const key = parseKey(text);
+  if (!mayKey(somebody, "read", key)) return h("div", { class: "stack" }, form(text, ""), readable(somebody, "streams"));
+  const { first, last } = await boundsOf(key, signal);
   const action = query.get("action") ?? "";
   const prefix = key.length > 0 ? keyText(key) : null;
-  const from = Math.max(Number(query.get("after") ?? Math.max(seq - SHOWN, 0)), first - 1, 0);
+  const from = Math.max(Number(query.get("after") ?? Math.max(last - SHOWN, 0)), first - 1, 0);
   let after = from;
   /** @type {Change[]} */
   let shown = [];
@@ -38,7 +41,7 @@ export async function openStreams({ query, signal }) {
       const page = await api("stream", { query: { after, prefix, action: action || null, limit: SHOWN }, signal });
       if (page.records.length > 0 || place.childElementCount === 0) {
         shown = [...shown, ...page.records].slice(-SHOWN);
-        fill(place, drawn(shown));
+        fill(place, changeTable(shown.toReversed()));
       }
       after = page.next;
       problem.textContent = "";
@@ -54,7 +57,7 @@ export async function openStreams({ query, signal }) {
     "div",
     { class: "stack" },
     form(text, action),
-    h("p", { class: "hint" }, t("Kept are the positions {first} to {last}", { first: count(first), last: count(seq) })),
+    h("p", { class: "hint" }, t("Kept are the positions {first} to {last}", { first: count(first), last: count(last) })),
     problem,
     place,
     older < from
@@ -88,8 +91,11 @@ function form(text, action) {
   );
 }
 
-/** @param {Change[]} changes */
-function drawn(changes) {
+/**
+ * @param {Change[]} changes in the order in which they are shown
+ * @param {string} [empty] what stands there without any
+ */
+export function changeTable(changes, empty = t("No changes")) {
   return table(
     t("Changes"),
     [
@@ -100,7 +106,7 @@ function drawn(changes) {
       { title: t("Writes"), numeric: true, cell: ({ version }) => version ?? "–" },
       { title: t("Type"), cell: ({ type }) => type ?? "–" },
     ],
-    changes.toReversed(),
-    t("No changes"),
+    changes,
+    empty,
   );
 }

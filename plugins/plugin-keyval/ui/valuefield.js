@@ -3,14 +3,16 @@
  * A field for JSON, which says where it is wrong.
  */
 import { field } from "../.well-known/buntime/ui/dialog.js";
-import { h, newId } from "../.well-known/buntime/ui/dom.js";
+import { fill, h, newId } from "../.well-known/buntime/ui/dom.js";
 import { t } from "../.well-known/buntime/ui/texts.js";
 import { pretty, problemOf } from "./json.js";
+import { coloured } from "./shownjson.js";
 
 /**
  * @typedef {object} ValueField
  * @property {HTMLElement} element
  * @property {HTMLTextAreaElement} area
+ * @property {(text: string) => void} change puts another text in the place of what is there
  * @property {() => string} read the text; raises `JsonProblem`, with the caret at its place
  */
 
@@ -33,16 +35,38 @@ export function valueField(label, text, { rows = 10, optional = false, readonly 
     return found;
   }
 
-  area.addEventListener("input", look);
+  // The text that is seen lies below the one that is typed, whose own is transparent.
+  const below = h("div", { class: "below", "aria-hidden": "true" });
+  const colour = () => {
+    fill(below, coloured(area.value), "\n");
+    follow();
+  };
+  const follow = () => {
+    below.scrollTop = area.scrollTop;
+    below.scrollLeft = area.scrollLeft;
+  };
+  area.addEventListener("input", () => {
+    look();
+    colour();
+  });
+  area.addEventListener("scroll", follow);
+  colour();
   const tidy = h("button", { type: "button", class: "plain", onclick: format }, t("Format"));
 
   function format() {
-    if (area.value.trim() !== "" && look() === null) area.value = pretty(area.value);
+    if (area.value.trim() !== "" && look() === null) change(pretty(area.value));
+  }
+
+  /** @param {string} to */
+  function change(to) {
+    area.value = to;
+    colour();
   }
 
   return {
-    element: h("div", { class: "stack tight" }, field(label, area), problem, readonly ? null : tidy),
+    element: h("div", { class: "stack tight" }, field(label, area, undefined, h("div", { class: "code" }, below, area)), problem, readonly ? null : tidy),
     area,
+    change,
     read() {
       const found = look();
       if (found === null) return area.value.trim();
