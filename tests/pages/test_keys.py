@@ -92,6 +92,19 @@ def test_who_may_look_changes_nothing(browser: Browser, server: LiveServer) -> N
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_who_may_not_see_the_trail_looks_beside_it(browser: Browser, server: LiveServer) -> None:
+    root = {"x-api-key": MASTER}
+    httpx2.put(f"{server.api}/keys/beside/1", json=1, headers=root)
+    wanted = {"name": "reader", "permissions": ["keyval:read"]}
+    made = httpx2.post(f"{server.url}/api/keys", json=wanted, headers=root)
+    with watched_page(browser) as page:
+        sign_in(page, server, "/keyval/entries", made.json()["data"]["key"])
+        expect(page.get_by_text("Not all of the keys are for you to see")).to_be_visible()
+        page.get_by_label("Keys below").fill("beside")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("link", name='"beside" 1')).to_be_visible()
+
+
 def test_only_pages_and_files_are_there(server: LiveServer) -> None:
     shared = f"{server.url}/.well-known/buntime/ui"
     answers = {

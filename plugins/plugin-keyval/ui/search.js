@@ -12,7 +12,7 @@ import { table } from "../.well-known/buntime/ui/table.js";
 import { t } from "../.well-known/buntime/ui/texts.js";
 import { keyText, parseKey } from "./key.js";
 import { chips, keyField } from "./keyfield.js";
-import { mayAny } from "./rights.js";
+import { firstPrefix, mayAny, mayKey } from "./rights.js";
 
 /** @typedef {import("./key.js").Key} Key */
 /** @typedef {{prefix: Key, fields: string[], tokenize: string, documents: number, entries: number, ready: boolean}} Index */
@@ -26,47 +26,71 @@ const MARKS = ["\u0002", "\u0003"];
 
 /** @param {import("../.well-known/buntime/ui/shell.js").Opened} opened */
 export async function openSearch({ query, signal, somebody }) {
-  /** @type {Index[]} */
-  const indexes = await api("indexes", { signal });
+  // Which indexes there are is for who manages all of them; to search takes a prefix alone.
+  /** @type {Index[] | null} */
+  const indexes = mayKey(somebody, "index:admin", []) ? await api("indexes", { signal }) : null;
   const mayManage = mayAny(somebody, "index:admin");
   const words = query.get("query") ?? "";
   return h(
     "div",
     { class: "stack" },
-    asking(indexes, query),
+    asking(indexes === null ? typed(query.get("prefix") ?? firstPrefix(somebody)) : chosen(indexes, query.get("prefix") ?? ""), query),
     words === "" ? null : await hits(query, signal),
-    h("h2", {}, t("Indexes")),
-    listed(indexes, mayManage),
+    indexes === null ? null : h("h2", {}, t("Indexes")),
+    indexes === null ? null : listed(indexes, mayManage),
     mayManage ? creation() : null,
   );
 }
 
 /**
+ * @typedef {object} Place where to search
+ * @property {HTMLElement} element
+ * @property {() => string} text of the prefix
+ */
+
+/**
+ * One of the indexes; null where there are none.
  * @param {Index[]} indexes
+ * @param {string} prefix
+ * @returns {Place | null}
+ */
+function chosen(indexes, prefix) {
+  if (indexes.length === 0) return null;
+  const options = indexes.map((index) => {
+    const text = keyText(index.prefix);
+    return h("option", { value: text, selected: text === prefix }, text);
+  });
+  const select = h("select", {}, options);
+  return { element: field(t("Index"), select), text: () => select.value };
+}
+
+/**
+ * A prefix that is typed.
+ * @param {string} prefix
+ * @returns {Place}
+ */
+function typed(prefix) {
+  const { element, input } = keyField(t("Keys below"), prefix);
+  return { element, text: () => input.value.trim() };
+}
+
+/**
+ * @param {Place | null} place
  * @param {URLSearchParams} query
  */
-function asking(indexes, query) {
-  const chosen = query.get("prefix") ?? "";
-  const prefix = h(
-    "select",
-    {},
-    indexes.map((index) => {
-      const text = keyText(index.prefix);
-      return h("option", { value: text, selected: text === chosen }, text);
-    }),
-  );
+function asking(place, query) {
+  if (place === null) return h("p", { class: "hint" }, t("There is no index yet"));
   const words = h("input", { type: "search", value: query.get("query") ?? "", autocomplete: "off" });
   const fuzzy = h("input", { checked: query.get("fuzzy") === "true" });
   /** @param {Event} event */
   const submit = (event) => {
     event.preventDefault();
-    void go("search", { prefix: prefix.value, query: words.value, fuzzy: fuzzy.checked ? "true" : null });
+    void go("search", { prefix: place.text(), query: words.value, fuzzy: fuzzy.checked ? "true" : null });
   };
-  if (indexes.length === 0) return h("p", { class: "hint" }, t("There is no index yet"));
   return h(
     "form",
     { class: "row", onsubmit: submit },
-    field(t("Index"), prefix),
+    place.element,
     field(t("Query"), words, t('As cream sugar, "in this order", sug*, title:word')),
     ticked(t("Similar words, where nothing is found"), fuzzy),
     h("button", { type: "submit", class: "primary" }, t("Search")),

@@ -12,6 +12,7 @@ import { t } from "../.well-known/buntime/ui/texts.js";
 import { KeyVal, encode } from "./client.js";
 import { parseKey } from "./key.js";
 import { chips } from "./keyfield.js";
+import { firstPrefix } from "./rights.js";
 
 /** @typedef {import("./client.js").Change} Change */
 /** @typedef {{at: number, key: string, value: string | null}} Seen `key` and `value` as JSON */
@@ -21,8 +22,8 @@ const CUT = 200;
 const STATES = { connecting: "connecting", open: "connected", waiting: "waiting to connect again", ended: "ended" };
 
 /** @param {import("../.well-known/buntime/ui/shell.js").Opened} opened */
-export async function openWatch({ query, signal }) {
-  const text = query.get("keys") ?? "";
+export async function openWatch({ query, signal, somebody }) {
+  const text = query.get("keys") ?? firstPrefix(somebody);
   const isExact = query.get("exact") === "true";
   if (!query.has("keys")) return form(text, isExact);
   const keys = keysOf(text);
