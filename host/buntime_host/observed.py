@@ -91,7 +91,12 @@ class CountedExchange(DirectExchange):
         super()._go_by_asgi()
 
     def _say(self, answer: Answer) -> None:
-        self._count(answer.status)
+        row = self._row
+        if row is None or self._waits:
+            self._count(answer.status)
+        else:  # the common one: a call less
+            self._row = None
+            at_once(row, answer.status, perf_counter() - self._begun)
         DirectExchange._say(self, answer)  # which costs less than `super()`
 
     def _begin_to_wait(self) -> None:
