@@ -253,8 +253,14 @@ class PassedApp:
             raise
         except Exception as error:  # noqa: BLE001 - an error is an answer, for companions as well
             reply = _failed(error, request)
-        if isinstance(reply, Answer):
-            return _touched(reply, arrival)
+        if type(reply) is Answer:
+            # As `_touched` does, which would be one more call.
+            try:
+                touched = arrival.answered(reply)
+            except Exception:
+                logger.exception("A companion of a request failed")
+                return reply
+            return touched if type(touched) is Answer else _whatever(touched, reply)
         if isinstance(reply, Promised):
             return PromisedWork(reply.future, _Touching(reply.answer, arrival, request).answer)
         return _touched_later(reply, arrival, request)

@@ -7,11 +7,17 @@ from hashlib import blake2b
 
 from buntime_host import DirectRequest, OptionError
 
+BY_ADDRESS = "ip"
 ClientKey = Callable[[DirectRequest, str], str]
 """The key of who sends a request from an address."""
 
 _DIGEST_BYTES = 8
 _COOKIE = b"cookie"
+
+
+def of_addresses(prefix: str) -> str:
+    """What is before an address in the key of who counts by it."""
+    return f"{prefix}{BY_ADDRESS}:"
 
 
 def client_key(key_by: str, option_name: str, *, prefix: str = "") -> ClientKey:
@@ -20,7 +26,7 @@ def client_key(key_by: str, option_name: str, *, prefix: str = "") -> ClientKey:
     Who has none of what it asks for counts by address. Values of headers and cookies may be
     credentials, and keys can be seen in the API: so a digest is taken of them.
     """
-    of_address = f"{prefix}ip:"
+    of_address = of_addresses(prefix)
 
     def by_address(_: DirectRequest, address: str) -> str:
         return of_address + address
@@ -40,7 +46,7 @@ def client_key(key_by: str, option_name: str, *, prefix: str = "") -> ClientKey:
         return of_address + address if found is None else of_value + _digest(found)
 
     kind, colon, name = key_by.partition(":")
-    simple = {"ip": by_address, "user": by_user, "key": by_credential}.get(kind)
+    simple = {BY_ADDRESS: by_address, "user": by_user, "key": by_credential}.get(kind)
     if simple is not None and not colon:
         return simple
     name = name.strip()

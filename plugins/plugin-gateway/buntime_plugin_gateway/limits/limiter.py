@@ -11,9 +11,9 @@ from buntime_host import Answer, DirectRequest, OptionError, Workers
 from buntime_host.direct import failed
 from buntime_host.errors import TooManyRequests
 
-from buntime_plugin_gateway.config import RateLimit, listed, window_seconds
-from buntime_plugin_gateway.limits.buckets import Buckets, OwnBuckets, Rate, rate_of
-from buntime_plugin_gateway.limits.clients import ClientKey, client_key
+from buntime_plugin_gateway.config import RateLimit, RouteLimit, listed, window_seconds
+from buntime_plugin_gateway.limits.buckets import Buckets, OwnBuckets, rate_of
+from buntime_plugin_gateway.limits.clients import BY_ADDRESS, client_key, of_addresses
 from buntime_plugin_gateway.limits.shared_buckets import SharedBuckets
 from buntime_plugin_gateway.paths import matcher
 
@@ -31,11 +31,20 @@ class Limit:
     """How much each client may ask for, of some paths or of all others."""
 
     def __init__(
-        self, rate: Rate, key_of: ClientKey, fits: Callable[[bytes], object] | None = None
+        self,
+        limit: RateLimit | RouteLimit,
+        option_name: str,
+        *,
+        prefix: str = "",
+        fits: Callable[[bytes], object] | None = None,
     ) -> None:
-        """`fits` says whether it holds for a path; None for all."""
-        self.rate = rate
-        self.key_of = key_of
+        """`prefix` tells its buckets from others; `fits` says whether it holds for a path, None
+        for all. Raises `OptionError`."""
+        self.window = window_seconds(limit.window, f"{option_name}.window")
+        self.rate = rate_of(limit.requests, self.window)
+        self.key_of = client_key(limit.key_by, f"{option_name}.keyBy", prefix=prefix)
+        self.of_address = of_addresses(prefix) if limit.key_by == BY_ADDRESS else None
+        """What `key_of` puts before an address, where it does no more than that."""
         self.fits = fits
         self._told: dict[tuple[int, int, int], bytes] = {}
         self._first = b""
@@ -88,12 +97,10 @@ class Limiter:
     def __init__(self, config: RateLimit, workers: Workers) -> None:
         """Raises `OptionError`."""
         self.config = config
-        self.window = window_seconds(config.window, "rateLimit.window")
         self._excludes = matcher(listed(config.exclude_paths), "rateLimit.excludePaths")
         self._routes = _route_limits(config)
-        self._general = Limit(
-            rate_of(config.requests, self.window), client_key(config.key_by, "rateLimit.keyBy")
-        )
+        self._general = Limit(config, "rateLimit")
+        self.window = self._general.window
         self.buckets: Buckets
         if workers.count == 1:
             self.buckets = OwnBuckets(config.max_buckets)
@@ -102,6 +109,7 @@ class Limiter:
                 self.buckets = SharedBuckets(workers, config.max_buckets)
             except (MemoryError, ValueError) as error:
                 raise OptionError(f"rateLimit.maxBuckets: {error}") from error
+        self._take = self.buckets.take
         self._counts = workers.numbers(COUNTS, 2)
         self._allowed = int(self._counts.own[_ALLOWED])
         self._blocked = int(self._counts.own[_BLOCKED])
@@ -120,8 +128,9 @@ class Limiter:
         if self._excludes is not None and self._excludes(path):
             return b""
         limit = self._of(path) if self._routes else self._general
-        key = limit.key_of(request, address)
-        allowed, full_at = self.buckets.take(key, limit.rate, now)
+        of_address = limit.of_address
+        key = limit.key_of(request, address) if of_address is None else of_address + address
+        allowed, full_at = self._take(key, limit.rate, now)
         lines = limit.lines(full_at, now, epoch)
         if allowed:
             self._allowed += 1
@@ -168,8 +177,6 @@ def _route_limits(config: RateLimit) -> list[Limit]:
             raise OptionError(f"{name}.path: says no path")
         if route.requests < 1:
             raise OptionError(f"{name}.requests: must be at least 1, received {route.requests}")
-        window = window_seconds(route.window, f"{name}.window")
-        key_of = client_key(route.key_by, f"{name}.keyBy", prefix=f"{paths[0]} ")
         fits = matcher(paths, f"{name}.path")
-        limits.append(Limit(rate_of(route.requests, window), key_of, fits))
+        limits.append(Limit(route, name, prefix=f"{paths[0]} ", fits=fits))
     return limits
