@@ -9,19 +9,21 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 from buntime_database import DatabaseError, SessionCursor
 
 from buntime_plugin_database.faces.hrana.conditions import StepOutcome, holds
 from buntime_plugin_database.faces.hrana.errors import error_object
 from buntime_plugin_database.faces.hrana.messages import HranaBatch, Stmt
 from buntime_plugin_database.faces.hrana.requests import (
+    HRANA,
     STEPS_AT_ONCE,
     arguments,
     check_steps,
     encode_columns,
 )
 from buntime_plugin_database.faces.hrana.streams import StoredSql, Stream
-from buntime_plugin_database.shared.values import encode_rows
+from buntime_plugin_database.faces.rows_json import row_json
 
 ROWS_AT_A_TIME = 200
 _ENTRY_BYTES = 32
@@ -53,10 +55,10 @@ async def entries(
                 while rows := await cursor.fetch(ROWS_AT_A_TIME):
                     if step.stmt.want_rows is False:
                         continue
-                    encoded = deque(encode_rows(rows))
+                    left = deque(rows)
                     del rows  # each row goes as it is told
-                    while encoded:
-                        yield {"type": "row", "row": encoded.popleft()}
+                    while left:
+                        yield {"type": "row", "row": await row_json(left.popleft(), HRANA)}
                 result = await cursor.finish()
             yield {
                 "type": "step_end",
@@ -71,7 +73,10 @@ async def entries(
 
 def size_of(entry: dict[str, Any]) -> int:
     """Approximate bytes of an entry as JSON."""
-    texts = (text for value in entry.get("row", ()) for text in value.values())
+    row = entry.get("row", ())
+    if isinstance(row, msgspec.Raw):
+        return _ENTRY_BYTES + memoryview(row).nbytes
+    texts = (text for value in row for text in value.values())
     return _ENTRY_BYTES + sum(len(text) for text in texts if isinstance(text, str))
 
 

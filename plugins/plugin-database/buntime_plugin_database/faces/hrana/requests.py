@@ -25,13 +25,20 @@ from buntime_plugin_database.faces.hrana.messages import (
 )
 from buntime_plugin_database.faces.hrana.streams import StoredSql, Stream
 from buntime_plugin_database.faces.large import COLUMN_BYTES, answer_bytes, columns_bytes
-from buntime_plugin_database.shared.values import encode_rows, to_sql
+from buntime_plugin_database.faces.rows_json import SMALL_BYTES, Form, rows_json
+from buntime_plugin_database.shared.values import encode_rows, from_sql, to_sql
+
+HRANA = Form(
+    rows=encode_rows,
+    value=from_sql,
+    row=(b"[", b"]"),
+    text=(b'{"type":"text","value":"', b'"}'),
+    blob=(b'{"type":"blob","base64":"', b'"}'),
+)
+"""Rows as the protocol has them."""
 
 STEPS_AT_ONCE = 100
 """Steps whose conditions are looked at before others have their turn."""
-
-ROWS_INLINE = 500
-"""More rows than this are encoded in a thread, so that other requests are served meanwhile."""
 
 
 async def serve(stream: Stream, request: SqlRequest, stored: StoredSql) -> dict[str, Any]:
@@ -131,10 +138,8 @@ def arguments(stmt: Stmt, stored: StoredSql) -> tuple[str, list[SqlValue], dict[
 
 async def statement_result(result: SessionResult) -> dict[str, Any]:
     """The protocol's object for the result of a statement."""
-    if len(result.rows) > ROWS_INLINE:
-        rows = await asyncio.to_thread(encode_rows, result.rows)
-    else:
-        rows = encode_rows(result.rows)
+    is_small = result.size <= SMALL_BYTES
+    rows = encode_rows(result.rows) if is_small else await rows_json(result.rows, HRANA)
     return {
         "cols": encode_columns(result.columns),
         "rows": rows,

@@ -29,9 +29,11 @@ from buntime_plugin_database.faces.http.values import (
     from_json,
     made_of,
     row_objects,
+    rows_as_json,
 )
 from buntime_plugin_database.faces.large import hand_of
 from buntime_plugin_database.faces.permissions import Need
+from buntime_plugin_database.faces.rows_json import SMALL_BYTES
 from buntime_plugin_database.faces.targets import Targets
 
 Args = list[Any] | dict[str, Any] | None
@@ -113,8 +115,7 @@ class QueryRoutes:
         results = await self._sessions.write(
             target, hand_of(request), plan, max_rows=max_rows, numbered=True
         )
-        shown = await made_of(results, lambda: [_result(result) for result in results])
-        return json_response({"results": shown})
+        return json_response({"results": await _shown(results)})
 
     async def _run(
         self, request: Request, body: SqlBody, *, readonly: bool, needs: Need
@@ -136,9 +137,30 @@ class QueryRoutes:
                     "a transaction does not outlive its request: use batch, or Hrana",
                     code="TRANSACTION_LEFT_OPEN",
                 )
-        shown = await made_of([result], lambda: _result(result, blobs_as_text=blobs_as_text))
+        (shown,) = await _shown([result], blobs_as_text=blobs_as_text)
         duration = round(result.seconds * 1000)
         return json_response({"duration": duration, "rowCount": len(result.rows), **shown})
+
+
+async def _shown(
+    results: list[SessionResult], *, blobs_as_text: bool = False
+) -> list[dict[str, Any]]:
+    """All results; rows of large ones are written before, in turns with others."""
+    large = {
+        number: await rows_as_json(result, blobs_as_text=blobs_as_text)
+        for number, result in enumerate(results)
+        if result.size > SMALL_BYTES
+    }
+    small = [
+        result._replace(rows=[]) if number in large else result
+        for number, result in enumerate(results)
+    ]
+    shown = await made_of(
+        small, lambda: [_result(result, blobs_as_text=blobs_as_text) for result in small]
+    )
+    for number, rows in large.items():
+        shown[number]["rows"] = rows
+    return shown
 
 
 def _result(result: SessionResult, *, blobs_as_text: bool = False) -> dict[str, Any]:

@@ -26,8 +26,7 @@ from buntime_plugin_database.faces.http.statements import count_rows, select_row
 from buntime_plugin_database.faces.http.values import (
     BLOB_FORMS,
     column_objects,
-    made_of,
-    row_objects,
+    rows_as_json,
 )
 from buntime_plugin_database.faces.large import hand_of
 from buntime_plugin_database.faces.targets import Targets
@@ -87,7 +86,7 @@ class TableRoutes:
                 select_rows(name, condition, _order(request, columns), row), [*args, limit, offset]
             )
             counted = await session.execute(count_rows(name, condition), args)
-        rows = await made_of([result], lambda: row_objects(result, blobs_as_text=blobs_as_text))
+        rows = await rows_as_json(result, blobs_as_text=blobs_as_text)
         return json_response(
             {
                 "limit": limit,

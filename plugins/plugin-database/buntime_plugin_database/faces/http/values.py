@@ -12,9 +12,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import msgspec
 from buntime_database import Column, SessionResult
 from buntime_database import Value as SqlValue
 
+from buntime_plugin_database.faces.rows_json import SMALL_BYTES, Form, rows_json
 from buntime_plugin_database.shared.values import Blob, Integer, InvalidArgument, to_sql
 
 BLOB_FORMS = ("base64", "text")
@@ -34,7 +36,7 @@ def to_json(value: SqlValue, *, blobs_as_text: bool = False) -> Any:
         return value if -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER else str(value)
     if isinstance(value, bytes):
         if blobs_as_text:
-            return value.decode(errors="replace")
+            return _as_text(value)
         return {"$blob": base64.b64encode(value).decode()}
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
@@ -62,6 +64,31 @@ async def made_of(results: Sequence[SessionResult], make: Callable[[], T]) -> T:
     """What `make` makes of results; where that takes long in a thread, so that others go on."""
     values = sum((len(result.rows) + 1) * len(result.columns) for result in results)
     return await asyncio.to_thread(make) if values > VALUES_INLINE else make()
+
+
+async def rows_as_json(
+    result: SessionResult, *, blobs_as_text: bool = False
+) -> msgspec.Raw | list[dict[str, Any]]:
+    """The rows as `row_objects` has them; large ones are written in turns with others."""
+    if result.size <= SMALL_BYTES:
+        return await made_of([result], lambda: row_objects(result, blobs_as_text=blobs_as_text))
+    names = [msgspec.json.encode(name) + b":" for name in member_names(result.columns)]
+    rows = result.rows
+    if blobs_as_text:
+        rows = [tuple(_as_text(value) for value in row) for row in rows]
+    form = Form(
+        rows=lambda some: row_objects(result._replace(rows=some)),
+        value=to_json,
+        row=(b"{", b"}"),
+        text=(b'"', b'"'),
+        blob=(b'{"$blob":"', b'"}'),
+        names=names,
+    )
+    return await rows_json(rows, form)
+
+
+def _as_text(value: SqlValue) -> SqlValue:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def row_objects(result: SessionResult, *, blobs_as_text: bool = False) -> list[dict[str, Any]]:
