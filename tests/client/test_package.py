@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "packages" / "keyval"
 
 NAMES = """
-    AccessDenied AsyncAtomic AsyncDelivery AsyncKv AsyncQueueListener AsyncStore AsyncTransaction
+    ANY AccessDenied AnyPart PatternLike
+    AsyncAtomic AsyncDelivery AsyncKv AsyncQueueListener AsyncStore AsyncTransaction
     AsyncWatch Atomic BigInt CommitResult Condition ConnectionLost Consistency DeadLetter
     DeleteResult Delivery Duration EnqueueResult Field IdempotencyKeyReused InvalidInput
     InvalidResponse
