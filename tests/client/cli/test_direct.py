@@ -227,7 +227,10 @@ def test_consumers_of_the_stream(folder: Path) -> None:
         while '"seq": 3' not in seen:
             seen += running.stdout.readline()
         running.send_signal(signal.SIGINT)
-        running.wait(30)
+        try:
+            running.wait(30)
+        finally:
+            running.kill()  # else a test that fails waits for it without end
     assert '"seq": 2' in seen
     assert documents("consumer", "status", "mailer")[0]["seq"] >= 3
     assert call("consumer", "delete", "mailer").exit_code == 0
