@@ -6,7 +6,7 @@ They are on the engine that the mark of the test names, see `keyval.engines`.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, ExitStack
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from buntime_database import Adapter
 from buntime_plugin_keyval.faces.local.kv import LocalKv
+from buntime_plugin_keyval.storage import schema
 from keyval.engines import ENGINES, Engine, Servers
 from keyval.service.world import FakeClock, World
 from support.api import Api, api_of
@@ -100,6 +101,26 @@ def open_store(engine: Engine, tmp_path: Path) -> Callable[..., AbstractAsyncCon
     """
     engine.empty_worlds()
     return partial(engine.open_world, tmp_path)
+
+
+@pytest.fixture
+def open_older_store(
+    engine: Engine,
+    open_store: Callable[..., AbstractAsyncContextManager[World]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[int], AbstractAsyncContextManager[World]]:
+    """Opens the store of `open_store` as the plugin did that had only so many migrations."""
+    engine.drop_worlds()
+    known = schema.load_migrations()
+
+    @asynccontextmanager
+    async def opened(version: int) -> AsyncIterator[World]:
+        with monkeypatch.context() as older:
+            older.setattr(schema, "load_migrations", lambda *_: known[:version])
+            async with open_store() as world:
+                yield world
+
+    return opened
 
 
 @pytest.fixture

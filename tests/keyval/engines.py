@@ -6,6 +6,7 @@ after the other; without the mark it runs on the embedded one.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, ExitStack
@@ -20,6 +21,8 @@ from buntime_plugin_database.engines.libsql.adapter import LibsqlAdapter
 from buntime_plugin_database.engines.libsql.options import LibsqlOptions
 from buntime_plugin_database.engines.rqlite.adapter import RqliteAdapter
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
+from database.libsql.support import wipe
+from database.rqlite.support import wipe as wipe_node
 from keyval.libsql import support as libsql
 from keyval.libsql.support import open_libsql_world, open_server_world, run_sql
 from keyval.postgres import support as postgres
@@ -54,6 +57,9 @@ class Engine(Protocol):
     def empty_worlds(self) -> None:
         """Forget what stores of this process have written."""
 
+    def drop_worlds(self) -> None:
+        """Forget their tables, too, so that an older store can be made."""
+
     def open_world(
         self, folder: Path, clock: FakeClock | None = None
     ) -> AbstractAsyncContextManager[World]:
@@ -79,6 +85,9 @@ class SqliteEngine:
         pass  # their folder is new
 
     def empty_worlds(self) -> None:
+        pass
+
+    def drop_worlds(self) -> None:
         pass
 
     def open_world(
@@ -220,6 +229,9 @@ class LibsqlEngine:
     def empty_worlds(self) -> None:
         libsql.empty(self._servers.of_worlds[0])
 
+    def drop_worlds(self) -> None:
+        asyncio.run(wipe([self._servers.of_worlds[0].url]))
+
     def open_world(
         self, folder: Path, clock: FakeClock | None = None
     ) -> AbstractAsyncContextManager[World]:
@@ -263,6 +275,9 @@ class RqliteEngine:
     def empty_worlds(self) -> None:
         rqlite.empty(self._servers.node_of_worlds)
 
+    def drop_worlds(self) -> None:
+        wipe_node(self._servers.node_of_worlds)
+
     def open_world(
         self, folder: Path, clock: FakeClock | None = None
     ) -> AbstractAsyncContextManager[World]:
@@ -301,6 +316,9 @@ class PostgresEngine:
 
     def empty_worlds(self) -> None:
         postgres.empty(self._server, self._of_worlds)
+
+    def drop_worlds(self) -> None:
+        self._of_worlds = self._server.create_database()
 
     def open_world(
         self, folder: Path, clock: FakeClock | None = None

@@ -15,7 +15,6 @@ from buntime_keyval.wire import encode_key
 from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.features.search.index_builder import IndexBuilder
 from buntime_plugin_keyval.features.upkeep.feature import UPKEEP
-from buntime_plugin_keyval.storage import schema
 from buntime_plugin_keyval.storage.dialects.sqlite import moving
 from buntime_plugin_keyval.storage.dialects.sqlite.moving import MOVED_BYTES, move_some
 from buntime_plugin_keyval.storage.dialects.sqlite.values import INLINE_BYTES
@@ -240,20 +239,17 @@ async def values_where(world: World, where: Any) -> list[tuple[Any, ...]]:
 
 @pytest.mark.engines("sqlite", "libsql")
 async def test_values_of_before_are_moved(
-    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+    open_store: OpenStore, open_older_store: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are read where they are, and moved in steps that another process may go on with."""
     texts = {number: str(number) + "x" * (MOVED_BYTES if number % 3 else 5) for number in range(30)}
-    known = schema.load_migrations()
-    with monkeypatch.context() as older:
-        older.setattr(schema, "load_migrations", lambda *_: known[:11])
-        async with open_store() as world:
-            await index_as_version_4(world)
-            await world.adapter.execute("UPDATE kv_indexes SET format = 2")
-            for number, text in texts.items():
-                await put_as_version_4(
-                    world, ("d", number), stamp_of(NOW_MS), value={"t": f"word {text}"}
-                )
+    async with open_older_store(11) as world:
+        await index_as_version_4(world)
+        await world.adapter.execute("UPDATE kv_indexes SET format = 2")
+        for number, text in texts.items():
+            await put_as_version_4(
+                world, ("d", number), stamp_of(NOW_MS), value={"t": f"word {text}"}
+            )
     written = {("d", number): {"t": f"word {text}"} for number, text in texts.items()}
     async with open_store() as world:
         await world.service.begin()
@@ -296,17 +292,14 @@ async def test_a_new_store_has_nothing_to_move(world: World) -> None:
 
 @pytest.mark.engines("sqlite", "libsql")
 async def test_indexes_of_before_know_long_values(
-    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+    open_store: OpenStore, open_older_store: OpenStore
 ) -> None:
     """Their triggers are replaced; their words stay as they are."""
-    known = schema.load_migrations()
-    with monkeypatch.context() as older:
-        older.setattr(schema, "load_migrations", lambda *_: known[:11])
-        async with open_store() as world:
-            await index_as_version_4(world)
-            await world.adapter.execute("UPDATE kv_indexes SET format = 2")
-            await put_as_version_4(world, ("d", "old"), stamp_of(NOW_MS))
-            indexed = await world.rows("SELECT * FROM kv_fts_1_data ORDER BY id")
+    async with open_older_store(11) as world:
+        await index_as_version_4(world)
+        await world.adapter.execute("UPDATE kv_indexes SET format = 2")
+        await put_as_version_4(world, ("d", "old"), stamp_of(NOW_MS))
+        indexed = await world.rows("SELECT * FROM kv_fts_1_data ORDER BY id")
     async with open_store() as world:
         await asyncio.gather(world.service.begin(), IndexBuilder(world.store).refit())
         assert await world.rows("SELECT * FROM kv_fts_1_data ORDER BY id") == indexed

@@ -23,10 +23,8 @@ from buntime_plugin_keyval.engine import once as once_module
 from buntime_plugin_keyval.engine.additions import Requirement
 from buntime_plugin_keyval.engine.once import Once, once_of
 from buntime_plugin_keyval.faces.local.kv import LocalKv
-from buntime_plugin_keyval.storage import schema
 from buntime_plugin_keyval.storage.dialects.sqlite.values import INLINE_BYTES
 from buntime_plugin_keyval.storage.replays import NEWS_BATCH, Kept
-from buntime_plugin_keyval.storage.schema import load_migrations
 from keyval.service.world import NOW_MS, FakeClock, World
 
 OpenStore = Callable[..., AbstractAsyncContextManager[World]]
@@ -311,9 +309,7 @@ async def test_a_file_of_before_in_the_place_of_the_database(world: World) -> No
     assert (await world.kv.get(["n"])).value == 7
 
 
-async def test_results_of_version_13(
-    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_results_of_version_13(open_store: OpenStore, open_older_store: OpenStore) -> None:
     """Short ones, long ones and such with counts are told as before."""
     request = partial(once_of, operation="commit")
     long = [1] * INLINE_BYTES
@@ -323,19 +319,16 @@ async def test_results_of_version_13(
         ("told", "01880000-0000-7000-8000-000000000003", '{"a":1}', "", None),
         ("long", "01880000-0000-7000-8000-000000000004", "", "", 1),
     ]
-    with monkeypatch.context() as older:
-        steps = load_migrations()[:13]
-        older.setattr(schema, "load_migrations", lambda *_: steps)
-        async with open_store() as world:
-            text = json.dumps(long)
-            await world.plain.execute("INSERT INTO kv_long_values (text) VALUES (?)", [text])
-            for number, (key, stamp, told, counts, long_id) in enumerate(rows, 1):
-                once = request(key)
-                assert once is not None
-                await world.plain.execute(
-                    "INSERT INTO kv_replays VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (number, key, once.fingerprint, stamp, told, counts, NOW_MS, long_id),
-                )
+    async with open_older_store(13) as world:
+        text = json.dumps(long)
+        await world.plain.execute("INSERT INTO kv_long_values (text) VALUES (?)", [text])
+        for number, (key, stamp, told, counts, long_id) in enumerate(rows, 1):
+            once = request(key)
+            assert once is not None
+            await world.plain.execute(
+                "INSERT INTO kv_replays VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (number, key, once.fingerprint, stamp, told, counts, NOW_MS, long_id),
+            )
     async with open_store() as world:
         found = {}
         for key, *_ in rows:

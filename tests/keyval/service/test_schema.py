@@ -14,7 +14,7 @@ from buntime_database import Adapter, DatabaseError
 from buntime_plugin_keyval.storage import schema
 from buntime_plugin_keyval.storage.schema import Migration, SchemaTooNew, load_migrations, migrate
 from keyval.engines import Engine
-from keyval.service.upgrade import check_upgrade
+from keyval.service.upgrade import Older, check_upgrade
 from keyval.service.world import NOW_MS, World
 
 pytestmark = [pytest.mark.engines("sqlite", "libsql-replica"), pytest.mark.slow]
@@ -151,6 +151,6 @@ def test_two_processes_at_once(tmp_path: Path, engine: Engine) -> None:
 
 
 async def test_a_store_of_version_4_gets_times(
-    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+    open_store: OpenStore, open_older_store: Older
 ) -> None:
-    await check_upgrade(open_store, monkeypatch)
+    await check_upgrade(open_store, open_older_store)

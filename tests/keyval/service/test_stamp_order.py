@@ -17,7 +17,6 @@ from buntime_plugin_keyval.engine import commit as commit_module
 from buntime_plugin_keyval.engine import writes
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.model.mutations import make_mutation
-from buntime_plugin_keyval.storage import schema
 from keyval.service.upgrade import stamp_of
 from keyval.service.world import NOW_MS, FakeClock, World, until, values
 
@@ -25,6 +24,7 @@ pytestmark = pytest.mark.engines("sqlite", "libsql", "rqlite", "postgres")
 
 Join = Callable[[FakeClock], AbstractAsyncContextManager[World]]
 Opening = Callable[[], AbstractAsyncContextManager[World]]
+Older = Callable[[int], AbstractAsyncContextManager[World]]
 
 MINUTE = 60_000
 LOG = """
@@ -333,22 +333,18 @@ async def test_a_stamp_of_another_kind_in_the_log_stops_nobody(world: World, for
 @pytest.mark.engines("sqlite", "libsql-replica")
 @pytest.mark.parametrize("where", ["entry", "log"])
 async def test_an_older_store_goes_on_behind_its_greatest_stamp(
-    open_store: Opening, monkeypatch: pytest.MonkeyPatch, where: str
+    open_store: Opening, open_older_store: Older, where: str
 ) -> None:
     """Before, a clock that was set back let stamps fall: the newest was not the greatest."""
     greatest = stamp_of(NOW_MS + 5 * MINUTE)
-    known = schema.load_migrations()
-    with monkeypatch.context() as older:
-        older.setattr(schema, "load_migrations", lambda *_: known[:6])
-        async with open_store() as world:
-            await world.adapter.execute(LOG, (FOREIGN, greatest if where == "log" else "v1"))
-            await world.adapter.execute(LOG, (FOREIGN, stamp_of(NOW_MS)))
-            for name, stamp in (("a", greatest if where == "entry" else "x"), ("b", "~foreign")):
-                await world.adapter.execute(
-                    "INSERT INTO kv_entries (key, key_json, value, versionstamp)"
-                    " VALUES (?, ?, '1', ?)",
-                    (encode_key((name,)), key_to_json((name,)), stamp),
-                )
+    async with open_older_store(6) as world:
+        await world.adapter.execute(LOG, (FOREIGN, greatest if where == "log" else "v1"))
+        await world.adapter.execute(LOG, (FOREIGN, stamp_of(NOW_MS)))
+        for name, stamp in (("a", greatest if where == "entry" else "x"), ("b", "~foreign")):
+            await world.adapter.execute(
+                "INSERT INTO kv_entries (key, key_json, value, versionstamp) VALUES (?, ?, '1', ?)",
+                (encode_key((name,)), key_to_json((name,)), stamp),
+            )
     async with open_store() as world:
         told = [(await world.kv.set(("c", number), 1)).versionstamp for number in range(3)]
         assert [greatest, *told] == sorted({greatest, *told})  # type: ignore[type-var] # no None

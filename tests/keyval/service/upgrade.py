@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 import msgspec
-import pytest
 from buntime_database import Statement
 from buntime_keyval import KvDetails
 from buntime_keyval.wire import encode_key, key_to_json
@@ -14,6 +13,7 @@ from buntime_plugin_keyval.storage import schema
 from keyval.service.world import NOW_MS, World
 
 Opening = Callable[[], AbstractAsyncContextManager[World]]
+Older = Callable[[int], AbstractAsyncContextManager[World]]
 
 PUT_OF_VERSION_4 = """
 INSERT INTO kv_entries (key, key_json, value, versionstamp, expires_at) VALUES (?, ?, ?, ?, ?)
@@ -73,23 +73,22 @@ VALUES (1, ?, '["d"]', '["t"]', 'unicode61', TRUE, 0)"""
     )
 
 
-async def check_upgrade(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
+async def check_upgrade(opening: Opening, open_older_store: Older) -> None:
     """Entries get the times that their versionstamps tell, and no index is built anew."""
-    known = schema.load_migrations()
-    with monkeypatch.context() as older:
-        older.setattr(schema, "load_migrations", lambda *_: known[:4])
-        async with opening() as world:
-            await index_as_version_4(world)
-            for number in range(3):
-                await put_as_version_4(world, ("d", number), stamp_of(WRITTEN_MS + number))
-            await put_as_version_4(world, ("d", "old"), stamp_of(WRITTEN_MS), NOW_MS - 1)
-            await put_as_version_4(world, ("d", "short"), stamp_of(WRITTEN_MS), NOW_MS + 5)
-            await put_as_version_4(world, ("d", "foreign"), "not-a-uuid")
-            indexed = await world.rows("SELECT * FROM kv_fts_1_data ORDER BY id")
+    async with open_older_store(4) as world:
+        await index_as_version_4(world)
+        for number in range(3):
+            await put_as_version_4(world, ("d", number), stamp_of(WRITTEN_MS + number))
+        await put_as_version_4(world, ("d", "old"), stamp_of(WRITTEN_MS), NOW_MS - 1)
+        await put_as_version_4(world, ("d", "short"), stamp_of(WRITTEN_MS), NOW_MS + 5)
+        await put_as_version_4(world, ("d", "foreign"), "not-a-uuid")
+        indexed = await world.rows("SELECT * FROM kv_fts_1_data ORDER BY id")
     async with opening() as world:
         await world.service.begin()
         kv = world.kv
-        assert await world.rows("SELECT max(version) FROM kv_migrations") == [(len(known),)]
+        assert await world.rows("SELECT max(version) FROM kv_migrations") == [
+            (len(schema.load_migrations()),)
+        ]
         assert await world.rows("SELECT * FROM kv_fts_1_data ORDER BY id") == indexed
         told = {entry.key[1]: entry.details async for entry in kv.list(["d"], details=True)}
         assert told == {
