@@ -14,6 +14,8 @@ import pytest
 from buntime_keyval import AsyncKv, Kv, LockHeld, open_kv
 from buntime_keyval._async import session
 from client._async.beside import until
+from support.children import program
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -103,9 +105,10 @@ def test_a_program_that_is_ended_leaves(api: str, ends: signal.Signals) -> None:
             return found.waiting
 
         kv.locks.acquire("a", "holder", duration="1h")
-        with subprocess.Popen([sys.executable, "-c", WAITS, api], stderr=subprocess.DEVNULL) as it:
+        with program([sys.executable, "-c", WAITS, api], stderr=subprocess.DEVNULL) as it:
             asyncio.run(until(lambda: waiting_now() == 1))
             it.send_signal(ends)
+            it.wait(PATIENCE)
         asyncio.run(until(lambda: waiting_now() == 0))
         assert kv.locks.release("a", "holder")
         assert kv.locks.get("a") is None

@@ -20,6 +20,7 @@ from buntime_keyval.cli.direct.group import kv
 from buntime_keyval.cli.options import Mistake
 from click.testing import CliRunner, Result
 from client.cli.conftest import Commands
+from support.children import program
 from support.examples import output_problems, parse_documents
 from support.waiting import PATIENCE
 
@@ -220,17 +221,16 @@ def test_consumers_of_the_stream(folder: Path) -> None:
     assert call("consumer", "commit", "mailer", "9").exit_code == 1
     command = [sys.executable, "-m", "buntime_keyval.cli.direct", "consumer", "stream", "mailer"]
     seen = ""
-    with subprocess.Popen(
+    with program(
         [*command, "w1", "--limit", "1"], stdout=subprocess.PIPE, text=True, cwd=folder
     ) as running:
         assert running.stdout is not None
         while '"seq": 3' not in seen:
-            seen += running.stdout.readline()
+            line = running.stdout.readline()
+            assert line, seen
+            seen += line
         running.send_signal(signal.SIGINT)
-        try:
-            running.wait(30)
-        finally:
-            running.kill()  # else a test that fails waits for it without end
+        running.wait(PATIENCE)
     assert '"seq": 2' in seen
     assert documents("consumer", "status", "mailer")[0]["seq"] >= 3
     assert call("consumer", "delete", "mailer").exit_code == 0
@@ -253,13 +253,13 @@ def test_tasks_and_who_runs_them(folder: Path) -> None:
     unknown = call("task", "run", "--task-types", "echo,print")
     assert (unknown.exit_code, "there is no function for print" in unknown.stderr) == (2, True)
     command = [sys.executable, "-m", "buntime_keyval.cli.direct", "task", "run"]
-    with subprocess.Popen(
+    with program(
         [*command, "--runner-id", "w1", "--task-types=echo"], stdout=subprocess.PIPE, cwd=folder
     ) as running:
         assert running.stdout is not None
         assert json.loads(running.stdout.readline()) == ["a", 1]
         running.send_signal(signal.SIGTERM)
-        assert running.wait(30) == 0
+        assert running.wait(PATIENCE) == 0
     (done,) = documents("task", "get", echo)
     assert (done["status"], done["retryCount"], done["result"]) == ("completed", 0, ["a", 1])
 

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import apsw
 import pytest
 from support.api import Api, api_of
+from support.children import program
 from support.live import LiveServer, live_server
 from support.waiting import PATIENCE
 
@@ -52,9 +53,7 @@ def impatient(tmp_path: Path) -> Iterator[LiveServer]:
 def held(path: Path) -> Iterator[None]:
     """Another process has the write lock."""
     command = [sys.executable, "-c", HOLD, os.fspath(path)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+    with program(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         yield

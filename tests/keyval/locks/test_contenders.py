@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 from keyval.engines import Engine
 from support.api import Api, api_of
+from support.children import program
 from support.live import live_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.engines("sqlite", "postgres", "rqlite")]
@@ -71,7 +72,7 @@ def test_a_holder_that_was_killed_is_followed_when_its_time_is_over(pair: Pair) 
         "lock = Kv(sys.argv[1]).lock('job', ttl='1500ms')\n"
         "lock.acquire(); print(lock.token, flush=True); sys.stdin.read()"
     )
-    with subprocess.Popen(
+    with program(
         [sys.executable, "-c", hold, pair.one.base], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as holder:
         assert holder.stdout is not None
