@@ -8,7 +8,7 @@ from functools import wraps
 
 from buntime_database import DatabaseError, OutcomeUnknown
 from buntime_host import HttpError, check_parameters, noticed_of
-from buntime_host.described import Schema, described
+from buntime_host.described import Schema, described, operation_of
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
@@ -164,12 +164,14 @@ def _checked(
     write: bool,
     error_of: Callable[[DatabaseError], HttpError] = http_error,
 ) -> Endpoint:
+    reads_body = operation_of("POST", "", endpoint).body is not None
+
     @described(query={name: PARAMETERS.get(name, "") for name in takes})
     @wraps(endpoint)
     async def checked(request: Request) -> Response:
         access.check(request, write=write)
         check_parameters(request, takes)
-        await _check_uncommon(request)
+        await _check_uncommon(request, reads_body=reads_body)
         hand = request.state.hand = large.hand()
         response: Response | None = None
         try:
@@ -189,7 +191,7 @@ def _checked(
     return checked
 
 
-async def _check_uncommon(request: Request) -> None:
+async def _check_uncommon(request: Request, *, reads_body: bool) -> None:
     """Refuse what would be ignored: a condition in a header, and a body where none is read."""
     noticed = noticed_of(request.scope)
     if noticed.precondition is not None:
@@ -197,6 +199,5 @@ async def _check_uncommon(request: Request) -> None:
             f"{noticed.precondition} is not supported: say it in the statement",
             code="CONDITIONS_NOT_SUPPORTED",
         )
-    # Rows are deleted by a body; other routes with DELETE look at theirs themselves.
-    if noticed.unasked_body and request.method != "DELETE":
+    if noticed.unasked_body and not reads_body:
         await refuse_body(request)

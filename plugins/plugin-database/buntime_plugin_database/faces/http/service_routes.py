@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from buntime_plugin_database.faces.access import Access
-from buntime_plugin_database.faces.bodies import json_response, read_body, refuse_body
+from buntime_plugin_database.faces.bodies import json_response, read_body
 from buntime_plugin_database.faces.permissions import require
 from buntime_plugin_database.service import Databases
 from buntime_plugin_database.shared.tenants import InvalidTenant
@@ -95,7 +95,6 @@ class ServiceRoutes:
 
     async def delete_tenant(self, request: Request) -> Response:
         """`DELETE tenants/{id}`: close and delete a tenant's database."""
-        await refuse_body(request)
         tenant = request.path_params["id"]
         engine = request.query_params.get("type") or None
         meant = engine or self._service.get_default_type()
