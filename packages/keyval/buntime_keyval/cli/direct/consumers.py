@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -85,6 +86,7 @@ def stream(kv: Kv, stream_name: str, consumer_name: str, of_type: str, limit: in
     at_work = kv.consumer(stream_name, owner=consumer_name, type=_chosen(of_type), batch=limit)
     for record in at_work.records(commit="batch"):
         print_json(change_members(record))
+        sys.stdout.flush()  # before it is committed, or who reads a pipe might never see it
 
 
 def _chosen(of_type: str) -> str | None:
