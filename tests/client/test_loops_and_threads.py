@@ -125,10 +125,12 @@ class Slow:
 
     def __init__(self) -> None:
         self.answers = threading.Semaphore(0)
+        self.given = 0
 
     def serve(self, client: Client) -> None:
         while (request := client.request()) is not None:
             self.answers.acquire()
+            self.given += 1
             client.send(entry(int(request.split(b" ")[1].rpartition(b"/")[2])))
 
 
@@ -143,6 +145,8 @@ async def test_a_cancelled_request_gives_its_answer_to_nobody() -> None:
                 await asyncio.wait([asking])
                 slow.answers.release(2)
                 assert (await kv.get(["n", number + 1])).value == number + 1
+                # Else the next request might get the answer that nobody waits for.
+                await until(lambda: slow.given == number + 2)  # noqa: B023 - at once
             assert server.connections == 4
         slow.answers.release(100)
 
