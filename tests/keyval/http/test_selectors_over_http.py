@@ -92,7 +92,7 @@ def test_what_selects_can_be_deleted(api: Api) -> None:
         ("POST", "/keys/list", {"prefix": ["a"], "startsWith": ["b"]}, "Say one of prefix"),
         ("POST", "/keys/list", {"startsWith": [1]}, "must end with a text"),
         ("POST", "/keys/list", {"prefix": ["a"], "pattern": ["b"]}, "Say one of prefix"),
-        ("POST", "/keys/list", {"pattern": [{"$any": 1}]}, "Invalid key part at index 0"),
+        ("POST", "/keys/list", {"pattern": [{"$any": 1}]}, "Invalid pattern part at index 0"),
         ("POST", "/keys/list", {"prefix": [{"$any": True}]}, "Invalid key part at index 0"),
         ("POST", "/keys/paginate", {"pattern": "a/*", "snapshot": True}, "leave out snapshot, or"),
         ("DELETE", "/keys", {"pattern": ["a"], "exact": True}, "exact is for keys"),

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.errors import InvalidInput
 from buntime_keyval.wire.keys import Key, KeyPart, check_key, encode_key, key_to_json
 from buntime_keyval.wire.paths import parse_key_path
@@ -94,6 +95,12 @@ def encode_pattern(pattern: Pattern) -> tuple[bytes, ...]:
 def _checked(raw: Any, check: Callable[[object], Key]) -> Pattern:
     if not isinstance(raw, (list, tuple)):
         return check(raw)
+    for index, part in enumerate(raw):
+        if isinstance(part, dict) and not _is_any(part):
+            raise InvalidInput(
+                f"Invalid pattern part at index {index}: expected a part of a key or"
+                f' {{"{_ANY_MEMBER}": true}}, received {describe(part)}'
+            )
     key = check([_SOMETHING if _is_any(part) else part for part in raw])
     return tuple(ANY if _is_any(one) else part for one, part in zip(raw, key, strict=True))
 
