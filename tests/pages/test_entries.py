@@ -207,6 +207,54 @@ def test_the_history_of_a_key(page: Page, open_server: LiveServer, api: httpx2.C
     assert violations(page) == []
 
 
+def test_what_is_not_saved_is_not_lost(
+    browser: Browser, open_server: LiveServer, api: httpx2.Client
+) -> None:
+    for key in ("one", "two"):
+        api.put(f"/keys/draft/{key}", json=key)
+    with watched_page(browser, locale="pt-BR") as page:
+        page.goto(f"{open_server.url}/keyval/entries?prefix=draft")
+        page.get_by_role("link", name='"draft" "one"').click()
+        value = page.get_by_label("Valor em JSON")
+        question = page.get_by_role("dialog", name="Descartar o que não foi guardado?")
+        value.fill('"mine"')
+        # By keyboard: a link of this page, the way back, a page of another plugin.
+        for leave in (
+            lambda: page.get_by_role("link", name="Todas as entradas ao lado").press("Enter"),
+            page.go_back,
+            lambda: page.get_by_role("link", name="Início").press("Enter"),
+        ):
+            leave()
+            expect(question).to_be_visible()
+            page.keyboard.press("Escape")
+            expect(question).to_have_count(0)
+            expect(value).to_have_value('"mine"')
+        assert "/keyval/entry?" in page.url
+        # The browser asks by itself before it closes a page.
+        with page.expect_event("dialog") as asked:
+            page.close(run_before_unload=True)
+        assert asked.value.type == "beforeunload"
+        asked.value.dismiss()
+        expect(value).to_have_value('"mine"')
+        page.go_back()
+        question.get_by_role("button", name="Descartar").press("Enter")
+        page.get_by_role("link", name='"draft" "two"').click()
+        expect(value).to_have_value('"two"')
+        # What is saved, or as it was, goes without a question.
+        value.fill('"ours"')
+        page.get_by_role("button", name="Guardar").click()
+        expect(page.get_by_text("Guardada", exact=True)).to_be_visible()
+        value.fill('"other"')
+        value.fill('"ours"')
+        page.get_by_role("link", name="Todas as entradas ao lado").click()
+        page.get_by_role("link", name="Nova entrada").click()
+        page.get_by_label("Chave", exact=True).fill("draft/three")
+        page.get_by_role("link", name="Início").click()
+        question.get_by_role("button", name="Descartar").click()
+        page.wait_for_url(f"{open_server.url}/")
+    assert [entry["value"] for entry in api.get("/keys?prefix=draft").json()] == ["one", "ours"]
+
+
 def test_narrow_pages_scroll_only_down(
     browser: Browser, open_server: LiveServer, api: httpx2.Client
 ) -> None:

@@ -14,6 +14,8 @@ export const PT = {
   Copy: "Copiar",
   Create: "Criar",
   Description: "Descrição",
+  Discard: "Descartar",
+  "Discard what is not saved?": "Descartar o que não foi guardado?",
   Dismiss: "Dispensar",
   expired: "expirada",
   Expires: "Expira",

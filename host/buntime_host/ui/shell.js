@@ -79,10 +79,10 @@ export async function openShell(known) {
     main,
     ...notices,
   );
+  document.addEventListener("click", (event) => void guarded(event), { capture: true });
   document.addEventListener("click", followed);
   window.addEventListener("popstate", () => void returned());
-  await attempt(drawNavigation);
-  await show();
+  await Promise.all([attempt(drawNavigation), show()]);
 }
 
 /**
@@ -109,11 +109,18 @@ export function note(path, query) {
 }
 
 /**
- * Have somebody asked before the browser's way back leaves the view that is open.
+ * Have somebody asked before a view is left: by a link, the browser's way back, or the end of the
+ * page. A view that goes elsewhere by itself has asked, or has nothing to lose.
  * @param {Guard} given
+ * @param {AbortSignal} signal of the view
  */
-export function guardView(given) {
+export function guardView(given, signal) {
+  if (signal.aborted) return;
   guard = given;
+  const stay = (/** @type {Event} */ event) => {
+    if (given.holds()) event.preventDefault();
+  };
+  window.addEventListener("beforeunload", stay, { signal });
 }
 
 /**
@@ -289,6 +296,7 @@ function who(somebody) {
 
 async function leave() {
   await attempt(async () => {
+    if (guard?.holds() && !(await guard.release())) return;
     await signOut();
     await drawNavigation();
     await show();
@@ -327,14 +335,24 @@ async function askOnce() {
 }
 
 /**
+ * Ask before a link takes away what somebody has not saved; then it is followed as any other.
+ * @param {MouseEvent} event
+ */
+async function guarded(event) {
+  const link = followedBy(event);
+  if (link === null || !guard?.holds()) return;
+  event.preventDefault();
+  event.stopPropagation();
+  if (await guard.release()) link.click();
+}
+
+/**
  * Links to views of this page open them, without another page.
  * @param {MouseEvent} event
  */
 function followed(event) {
-  const link = event.target instanceof Element ? event.target.closest("a") : null;
-  if (link === null || link.target !== "" || link.hasAttribute("download")) return;
-  if (event.defaultPrevented || event.button !== 0) return;
-  if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+  const link = followedBy(event);
+  if (link === null) return;
   const url = new URL(link.href);
   const base = new URL(document.baseURI);
   if (url.origin !== base.origin) return;
@@ -344,6 +362,18 @@ function followed(event) {
   fold();
   history.pushState(null, "", url);
   show().then(() => main.focus(), sayError);
+}
+
+/**
+ * The link that a click leads away by; null if it leads nowhere, or to a page beside this one.
+ * @param {MouseEvent} event
+ */
+function followedBy(event) {
+  const link = event.target instanceof Element ? event.target.closest("a") : null;
+  if (link === null || link.target !== "" || link.hasAttribute("download")) return null;
+  if (link.getAttribute("href")?.startsWith("#")) return null;
+  if (event.defaultPrevented || event.button !== 0) return null;
+  return event.metaKey || event.ctrlKey || event.shiftKey || event.altKey ? null : link;
 }
 
 /** @param {Event} event */

@@ -31,7 +31,6 @@ export const PT = {
   "Delete {count} rows?": "Excluir {count} linhas?",
   "Delete {name}": "Excluir {name}",
   "Deleted: {count} rows": "Linhas excluídas: {count}",
-  Discard: "Descartar",
   "Discard changes of {count} rows?": "Descartar as alterações de {count} linhas?",
   Download: "Baixar",
   empty: "vazio",

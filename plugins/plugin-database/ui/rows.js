@@ -95,32 +95,12 @@ class Grid {
       this.#pager(page.total, size, offset, took),
     );
     const { signal } = place;
-    document.addEventListener("click", (event) => void this.#guard(event), { capture: true, signal });
-    window.addEventListener(
-      "beforeunload",
-      (event) => {
-        if (this.#changes.size > 0) event.preventDefault();
-      },
-      { signal },
-    );
-    guardView({ holds: () => this.#changes.size > 0, release: () => this.#release() });
+    guardView({ holds: () => this.#changes.size > 0, release: () => this.#release() }, signal);
     // It stays in sight until the next view is there, which knows nothing of what is edited here.
     signal.addEventListener("abort", () => {
       this.element.inert = true;
     });
     this.#draw();
-  }
-
-  /**
-   * Ask before a link takes drafts away.
-   * @param {MouseEvent} event
-   */
-  async #guard(event) {
-    const link = event.target instanceof Element ? event.target.closest("a") : null;
-    if (link === null || link.download !== "" || this.#changes.size === 0) return;
-    event.preventDefault();
-    event.stopPropagation();
-    if (await this.#release()) link.click();
   }
 
   #draw() {

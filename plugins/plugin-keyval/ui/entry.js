@@ -5,6 +5,7 @@
 import { apiUrl } from "../.well-known/buntime/ui/api.js";
 import { ask, field } from "../.well-known/buntime/ui/dialog.js";
 import { fill, h } from "../.well-known/buntime/ui/dom.js";
+import { guardForm } from "../.well-known/buntime/ui/drafts.js";
 import { copy } from "../.well-known/buntime/ui/files.js";
 import { count, span, when } from "../.well-known/buntime/ui/format.js";
 import { repeat } from "../.well-known/buntime/ui/live.js";
@@ -29,7 +30,7 @@ import { valueField } from "./valuefield.js";
 /** @param {Opened} opened */
 export async function openEntry(opened) {
   const text = opened.query.get("key");
-  if (text === null) return newEntry(opened.query.get("new") ?? "");
+  if (text === null) return newEntry(opened.query.get("new") ?? "", opened.signal);
   const key = parseKey(text);
   const entry = await readEntry(key, opened.signal);
   if (entry === null) {
@@ -45,8 +46,11 @@ function back(key) {
   return h("p", {}, h("a", { href }, t("All entries beside it")));
 }
 
-/** @param {string} text */
-function newEntry(text) {
+/**
+ * @param {string} text of the key that it begins with
+ * @param {AbortSignal} signal
+ */
+function newEntry(text, signal) {
   const key = keyField(t("Key"), text === "[]" ? "" : text, { builds: true });
   const value = valueField(t("Value as JSON"), "");
   const expires = expiryField();
@@ -70,7 +74,7 @@ function newEntry(text) {
     }
   }
 
-  return h(
+  const form = h(
     "form",
     { class: "stack", onsubmit: submit },
     key.element,
@@ -80,6 +84,8 @@ function newEntry(text) {
     problem,
     h("div", {}, h("button", { type: "submit", class: "primary" }, t("Create"))),
   );
+  guardForm(form, signal);
+  return form;
 }
 
 function expiryField() {
@@ -102,7 +108,7 @@ function existing(entry, opened) {
     { class: "stack" },
     h("p", {}, chips(entry.key)),
     facts(entry, opened.signal),
-    mayWrite ? editor(entry) : shownJson(entry.value),
+    mayWrite ? editor(entry, opened.signal) : shownJson(entry.value),
     snippets(entry.key),
     history(entry.key, opened.signal),
     back(entry.key),
@@ -141,8 +147,11 @@ function facts(entry, signal) {
   );
 }
 
-/** @param {Entry} entry */
-function editor(entry) {
+/**
+ * @param {Entry} entry
+ * @param {AbortSignal} signal
+ */
+function editor(entry, signal) {
   const value = valueField(t("Value as JSON"), pretty(entry.value), { rows: 14 });
   const metadata = valueField(t("Metadata as JSON"), entry.metadata === null ? "" : pretty(entry.metadata), { rows: 3, optional: true });
   const expires = expiryField();
@@ -205,7 +214,7 @@ function editor(entry) {
     void write(entry.versionstamp);
   }
 
-  return h(
+  const form = h(
     "form",
     { class: "stack", onsubmit: submit },
     value.element,
@@ -221,6 +230,8 @@ function editor(entry) {
       h("button", { type: "button", class: "danger", onclick: () => void remove(entry) }, t("Delete")),
     ),
   );
+  guardForm(form, signal);
+  return form;
 }
 
 /**
