@@ -28,8 +28,8 @@ NAMES = """
     OutcomeUnknown
     PreconditionFailed
     QueueListener QueueMessage QueueStats RateLimited RequestRejected RequestUnderWay
-    Retries ScheduleInfo SearchHit
-    SearchIndex SearchPage ServerFailure ServerUnreachable ServiceUnavailable
+    Retries ScheduleInfo SearchExplained SearchHit
+    SearchIndex SearchPage SearchTerm ServerFailure ServerUnreachable ServiceUnavailable
     SnapshotGone StaleLease
     StatusError Store TooLarge Transaction TransactionConflict TransactionResult VacuumResult
     Watch Where CannotOpen ClientClosed open_kv open_kv_sync Exchange PoolExhausted SearchWarning

@@ -77,6 +77,14 @@ def test_indexes_find_and_mark(page: Page, open_server: LiveServer, api: httpx2.
     page.keyboard.press("Enter")
     expect(page.locator("mark")).to_have_text("sugar")
     expect(page.get_by_text("Cream and <img")).to_be_visible()
+    page.get_by_label("Query").fill(f"sugar OR {MARKUP}")
+    page.get_by_label("Explain").check()
+    page.get_by_role("button", name="Search", exact=True).click()
+    explanation = page.get_by_role("region", name="Explanation")
+    expect(explanation).to_contain_text("unicode61")
+    expect(explanation.get_by_role("row").filter(has_text="sugar")).to_contain_text("any1")
+    expect(explanation).to_contain_text("VIRTUAL TABLE INDEX")
+    expect(page.get_by_role("columnheader", name="Score")).to_be_visible()
     assert page.locator("main img").count() == 0
     assert violations(page) == []
     page.get_by_role("button", name="Remove").click()

@@ -54,6 +54,7 @@ _decode_all_shaped = msgspec.json.Decoder(list[_WireShaped]).decode
 class _WireHit(_WireEntry):
     highlight: dict[str, str] | None = None
     snippet: dict[str, str] | None = None
+    score: float | None = None
 
 
 _decode_entry = msgspec.json.Decoder(_WireEntry).decode
@@ -201,6 +202,7 @@ def read_hits(content: bytes) -> list[SearchHit[Any]]:
             raw.versionstamp,
             highlight=raw.highlight,
             snippet=raw.snippet,
+            score=raw.score,
         )
         for raw in _decode_hits(content)
     ]

@@ -78,6 +78,35 @@ class SearchHit(KvEntry[V], Generic[V], frozen=True):
     """The text of each field with its hits marked, where that was asked for."""
     snippet: dict[str, str] | None = None
     """An extract of each field around its hits, where that was asked for."""
+    score: float | None = None
+    """How good it is, the best the largest, where an explanation was asked for."""
+
+
+class SearchTerm(msgspec.Struct, frozen=True):
+    """A word or a phrase of a query."""
+
+    text: str
+    entries: int
+    """How many entries of the index have it, counted up to 10,000."""
+    more: bool = False
+    """Whether even more have it."""
+    prefix: bool = False
+    """Whether words that begin with it do."""
+    field: str | None = None
+    """The field that it has to be in, None for any."""
+
+
+class SearchExplained(msgspec.Struct, frozen=True):
+    """How a search came to what it found."""
+
+    tokenize: str
+    """How the index takes texts, and those of the query, for words."""
+    terms: tuple[SearchTerm, ...] = ()
+    """The first 20 words and phrases of the query."""
+    asked: str | None = None
+    """The query in the language of the engine; None if it holds nothing to look for."""
+    plan: tuple[str, ...] = ()
+    """How the engine goes about it: its steps, those that belong to another further in."""
 
 
 class SearchPage(msgspec.Struct, Generic[V], frozen=True):
@@ -91,6 +120,8 @@ class SearchPage(msgspec.Struct, Generic[V], frozen=True):
     """What the index could not look for, in words."""
     searched_for: str | None = None
     """The query that was answered, where a fuzzy search took another than was asked."""
+    explained: SearchExplained | None = None
+    """How it was found, where that was asked for."""
 
 
 class CommitResult(msgspec.Struct, frozen=True):

@@ -80,12 +80,17 @@
  * @property {true | [string, string] | object} [highlight] The marks around hits.
  * @property {true | number} [snippet] Extracts, of so many words.
  * @property {boolean} [fuzzy] Whether similar words do where nothing is found.
+ * @property {boolean} [explain] Whether to say how hits were found, and how good each is.
  * @property {string} [cursor]
  * @property {AbortSignal} [signal]
  *
- * @typedef {Entry & { highlight?: Record<string, string>, snippet?: Record<string, string> }} Hit
+ * @typedef {Entry & { highlight?: Record<string, string>, snippet?: Record<string, string>,
+ *     score?: number }} Hit
+ * @typedef {{ text: string, entries: number, more: boolean, prefix: boolean,
+ *     field: string | null }} Term
+ * @typedef {{ tokenize: string, terms: Term[], asked: string | null, plan: string[] }} Explained
  * @typedef {{ entries: Hit[], cursor: string | null, hasMore: boolean, warnings?: string[],
- *     searchedFor?: string }} HitPage
+ *     searchedFor?: string, explained?: Explained }} HitPage
  *
  * @typedef {object} MessageOptions
  * @property {Duration} [delay]

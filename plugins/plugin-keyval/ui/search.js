@@ -16,7 +16,7 @@ import { firstPrefix, mayAny, mayKey } from "./rights.js";
 
 /** @typedef {import("./key.js").Key} Key */
 /** @typedef {{prefix: Key, fields: string[], tokenize: string, documents: number, entries: number, ready: boolean}} Index */
-/** @typedef {{key: Key, highlight?: Record<string, string>, snippet?: Record<string, string>}} Hit */
+/** @typedef {{key: Key, highlight?: Record<string, string>, snippet?: Record<string, string>, score?: number}} Hit */
 
 const TOKENIZERS = ["unicode61", "porter", "ascii", "trigram", "cjk"];
 const PAGE = 20;
@@ -82,10 +82,16 @@ function asking(place, query) {
   if (place === null) return h("p", { class: "hint" }, t("There is no index yet"));
   const words = h("input", { type: "search", value: query.get("query") ?? "", autocomplete: "off" });
   const fuzzy = h("input", { checked: query.get("fuzzy") === "true" });
+  const explain = h("input", { checked: query.get("explain") === "true" });
   /** @param {Event} event */
   const submit = (event) => {
     event.preventDefault();
-    void go("search", { prefix: place.text(), query: words.value, fuzzy: fuzzy.checked ? "true" : null });
+    void go("search", {
+      prefix: place.text(),
+      query: words.value,
+      fuzzy: fuzzy.checked ? "true" : null,
+      explain: explain.checked ? "true" : null,
+    });
   };
   return h(
     "form",
@@ -93,6 +99,7 @@ function asking(place, query) {
     place.element,
     field(t("Query"), words, t('As cream sugar, "in this order", sug*, title:word')),
     ticked(t("Similar words, where nothing is found"), fuzzy),
+    ticked(t("Explain"), explain),
     h("button", { type: "submit", class: "primary" }, t("Search")),
   );
 }
@@ -106,35 +113,67 @@ async function hits(query, signal) {
     prefix: parseKey(query.get("prefix") ?? ""),
     query: query.get("query"),
     fuzzy: query.get("fuzzy") === "true",
+    explain: query.get("explain") === "true",
     limit: PAGE,
     highlight: MARKS,
     snippet: WORDS,
     ...(query.get("cursor") ? { cursor: query.get("cursor") } : {}),
   };
-  /** @type {{entries: Hit[], cursor: string | null, warnings?: string[], searchedFor?: string}} */
+  /** @type {{entries: Hit[], cursor: string | null, warnings?: string[], searchedFor?: string, explained?: import("./client.js").Explained}} */
   const page = await api("search/paginate", { method: "POST", json, signal });
   const again = Object.fromEntries(query.entries());
+  /** @type {import("../.well-known/buntime/ui/table.js").Column<Hit>[]} */
+  const columns = [
+    {
+      title: t("Key"),
+      heads: true,
+      cell: ({ key }) => h("a", { href: addressOf("entry", { key: keyText(key) }) }, chips(key)),
+    },
+    { title: t("Found in"), cell: extracts },
+  ];
+  /** @type {import("../.well-known/buntime/ui/table.js").Column<Hit>} */
+  const score = { title: t("Score"), numeric: true, cell: (hit) => (hit.score ?? 0).toPrecision(4) };
   return h(
     "div",
     { class: "stack" },
     (page.warnings ?? []).map((warning) => h("p", { class: "hint" }, warning)),
     page.searchedFor ? h("p", { class: "hint" }, t("Found for: {query}", { query: page.searchedFor })) : null,
-    table(
-      t("Hits"),
-      [
-        {
-          title: t("Key"),
-          heads: true,
-          cell: ({ key }) => h("a", { href: addressOf("entry", { key: keyText(key) }) }, chips(key)),
-        },
-        { title: t("Found in"), cell: extracts },
-      ],
-      page.entries,
-      t("Nothing found"),
-    ),
+    page.explained ? explanation(page.explained) : null,
+    table(t("Hits"), page.explained ? [...columns, score] : columns, page.entries, t("Nothing found")),
     page.cursor
       ? h("p", {}, h("a", { class: "button", href: addressOf("search", { ...again, cursor: page.cursor }) }, t("Next page")))
       : null,
+  );
+}
+
+/**
+ * What the query became, and how the engine goes about it.
+ * @param {import("./client.js").Explained} explained
+ */
+function explanation({ tokenize, terms, asked, plan }) {
+  return h(
+    "section",
+    { class: "stack", "aria-label": t("Explanation") },
+    h("p", {}, t("Tokenizer"), ": ", h("code", {}, tokenize)),
+    table(
+      t("Words and phrases"),
+      [
+        { title: t("Text"), heads: true, cell: ({ text, prefix }) => h("code", {}, prefix ? `${text}*` : text) },
+        { title: t("Field"), cell: ({ field: name }) => name ?? t("any") },
+        { title: t("Entries"), numeric: true, cell: ({ entries, more }) => `${count(entries)}${more ? "+" : ""}` },
+      ],
+      terms,
+      t("Nothing to look for"),
+    ),
+    asked === null
+      ? null
+      : h(
+          "details",
+          { open: true },
+          h("summary", {}, t("Asked of the engine, and its plan")),
+          h("pre", { tabindex: 0 }, asked),
+          h("pre", { tabindex: 0 }, plan.join("\n")),
+        ),
   );
 }
 

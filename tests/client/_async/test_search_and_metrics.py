@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from buntime_keyval import Field, InvalidInput, NotFound
+from buntime_keyval import Field, InvalidInput, NotFound, SearchTerm
 
 
 async def test_search(kv: Any) -> None:
@@ -23,6 +23,11 @@ async def test_search(kv: Any) -> None:
     assert len([entry async for entry in published]) == 10
     ranged = kv.search(["posts"], "python", start=["posts", 3], end=["posts", 5])
     assert sorted([entry.key[1] async for entry in ranged]) == [3, 4]
+    page = await kv.paginate_search(["posts"], "typescript pyth*", explain=True)
+    assert page.entries[0].score > 0
+    terms = [SearchTerm("typescript", 1), SearchTerm("pyth", 31, prefix=True)]
+    assert [*page.explained.terms] == terms
+    assert (page.explained.tokenize, page.explained.plan != ()) == ("porter", True)
     backwards = [entry.key async for entry in kv.search(["posts"], "python", reverse=True)]
     assert backwards == [entry.key for entry in found][::-1]
     await kv.remove_index(["posts"])

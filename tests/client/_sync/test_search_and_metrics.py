@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from buntime_keyval import Field, InvalidInput, NotFound
+from buntime_keyval import Field, InvalidInput, NotFound, SearchTerm
 
 
 def test_search(kv: Any) -> None:
@@ -24,6 +24,11 @@ def test_search(kv: Any) -> None:
     assert len(list(published)) == 10
     ranged = kv.search(["posts"], "python", start=["posts", 3], end=["posts", 5])
     assert sorted([entry.key[1] for entry in ranged]) == [3, 4]
+    page = kv.paginate_search(["posts"], "typescript pyth*", explain=True)
+    assert page.entries[0].score > 0
+    terms = [SearchTerm("typescript", 1), SearchTerm("pyth", 31, prefix=True)]
+    assert [*page.explained.terms] == terms
+    assert (page.explained.tokenize, page.explained.plan != ()) == ("porter", True)
     backwards = [entry.key for entry in kv.search(["posts"], "python", reverse=True)]
     assert backwards == [entry.key for entry in found][::-1]
     kv.remove_index(["posts"])

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
+from buntime_keyval import SearchTerm
 from buntime_keyval.shared import Tokenizer
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.model.where.paths import parse_path
@@ -127,6 +128,18 @@ async def test_hits_are_shown(kv: LocalKv) -> None:
         assert hit.snippet is not None
         shown = (hit.highlight["text"], hit.snippet["text"])
         assert (text, query, *shown) == (text, query, highlight, snippet)
+
+
+async def test_a_page_says_how_it_was_found(kv: LocalKv) -> None:
+    await fill(kv, "why", {1: {"text": "running home"}, 2: {"text": "sugar"}})
+    await kv.create_index(["why"], fields=["text"], tokenize="porter")
+    page = await kv.paginate_search(["why"], "text:run OR sug*", explain=True)
+    assert [hit.score is not None and hit.score > 0 for hit in page.entries] == [True, True]
+    assert page.explained is not None
+    assert page.explained.terms == (
+        SearchTerm("run", 1, field="text"), SearchTerm("sug", 1, prefix=True),
+    )  # fmt: skip
+    assert "cost=" in page.explained.plan[0]
 
 
 async def test_long_texts_are_found_as_far_as_there_is_room(kv: LocalKv) -> None:

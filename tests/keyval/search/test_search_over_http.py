@@ -247,3 +247,47 @@ def test_a_fuzzy_search_says_what_it_looked_for(api: Api) -> None:
     assert json.loads(answer.headers["x-buntime-searched-for"]) == "sugar"
     assert api.json("GET", "/search", query={"prefix": "d", "query": "sugr"}) == []
     assert api.json("GET", "/search", query={"prefix": "d", "query": ""}) == []
+
+
+def test_a_page_says_how_it_was_found(api: Api) -> None:
+    for number, text in enumerate(("running sugar", "sugar süß", "cream"), 1):
+        api.put(f"d/{number}", {"text": text, "other": "cream"})
+    api.json(
+        "POST", "/indexes", {"prefix": ["d"], "fields": ["text", "other"], "tokenize": "porter"}
+    )
+    body = {"prefix": ["d"], "query": "text:sugar OR run OR cre* NOT nowhere", "explain": True}
+    page = api.json("POST", "/search/paginate", body)
+    scores = [hit["score"] for hit in page["entries"]]
+    assert len(scores) == 3
+    assert scores == sorted(scores, reverse=True)
+    explained = page["explained"]
+    assert explained["tokenize"] == "porter"
+    plain = {"more": False, "prefix": False, "field": None}
+    assert explained["terms"] == [
+        {**plain, "text": "sugar", "entries": 2, "field": "text"},
+        {**plain, "text": "run", "entries": 1},
+        {**plain, "text": "cre", "entries": 3, "prefix": True},
+        {**plain, "text": "nowhere", "entries": 0},
+    ]
+    assert "sugar" in explained["asked"]
+    assert len(explained["plan"]) > 1
+    # With a filter that the engine knows nothing of, of the next page, and of a fuzzy one.
+    where = {"text": {"$containsi": "SÜß"}}
+    more = api.json("POST", "/search/paginate", {**body, "where": where, "limit": 1, "fuzzy": True})
+    assert keys(more["entries"]) == [2]
+    assert more["entries"][0]["score"] > 0
+    assert more["explained"]["plan"]
+    fuzzy = {"prefix": ["d"], "query": "sugr", "options": {"fuzzy": True, "explain": True}}
+    page = api.json("POST", "/search/paginate", fuzzy)
+    assert page["explained"]["terms"][0] == {**plain, "text": "sugar", "entries": 2}
+    nothing = api.json("POST", "/search/paginate", {"prefix": ["d"], "query": "", "explain": True})
+    assert nothing["explained"]["asked"] is None
+    assert "explained" not in api.json(
+        "POST", "/search/paginate", {"prefix": ["d"], "query": "run"}
+    )
+
+
+def test_only_pages_are_explained(api: Api) -> None:
+    api.json("POST", "/indexes", {"prefix": ["d"], "fields": ["text"]})
+    answer = api.send("POST", "/search", {"prefix": ["d"], "query": "a", "explain": True})
+    assert (answer.status_code, "explain" in answer.json()["error"]) == (400, True)

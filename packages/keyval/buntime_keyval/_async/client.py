@@ -663,9 +663,13 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         highlight: Marks = False,
         snippet: bool | int = False,
         fuzzy: bool = False,
+        explain: bool = False,
         consistency: Consistency = "eventual",
     ) -> SearchPage[Any]:
-        """One page (at most 1000) of what `search` finds; `cursor` is of the page before."""
+        """One page (at most 1000) of what `search` finds; `cursor` is of the page before.
+
+        `explain` asks how it was found (`explained`), and how good each hit is (`score`).
+        """
         searching = search_calls.Searching(
             prefix,
             query,
@@ -678,7 +682,7 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
             snippet=snippet,
             fuzzy=fuzzy,
         )
-        call = searching.page(limit=limit, cursor=cursor)
+        call = searching.page(limit=limit, cursor=cursor, explain=explain)
         return await self._session.send(consistent(call, consistency))
 
     async def enqueue(

@@ -235,6 +235,7 @@ class AsyncEntries(Protocol):
         highlight: Marks = False,
         snippet: bool | int = False,
         fuzzy: bool = False,
+        explain: bool = False,
         consistency: Consistency = "eventual",
     ) -> SearchPage[Any]: ...
 

@@ -554,9 +554,13 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
         highlight: Marks = False,
         snippet: bool | int = False,
         fuzzy: bool = False,
+        explain: bool = False,
         consistency: Consistency = "eventual",
     ) -> SearchPage[T]:
-        """One page (at most 1000) of what `search` finds; `cursor` is of the page before."""
+        """One page (at most 1000) of what `search` finds; `cursor` is of the page before.
+
+        `explain` asks how it was found (`explained`), and how good each hit is (`score`).
+        """
         page = await self._kv.paginate_search(
             self._scope.absolute(prefix),
             query,
@@ -570,6 +574,7 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
             highlight=highlight,
             snippet=snippet,
             fuzzy=fuzzy,
+            explain=explain,
             consistency=consistency,
         )
         return replace(page, entries=self._scope.all_found(page.entries))

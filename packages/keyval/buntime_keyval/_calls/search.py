@@ -12,7 +12,7 @@ import msgspec
 from buntime_keyval._calls.keys import checked_limit, raw_where
 from buntime_keyval._core import Call, json_body
 from buntime_keyval._entries import raw_key, read_hits
-from buntime_keyval._results import SearchHit, SearchIndex, SearchPage
+from buntime_keyval._results import SearchExplained, SearchHit, SearchIndex, SearchPage
 from buntime_keyval._where import Where
 from buntime_keyval.wire import InvalidInput, KeyLike, check_key, format_key_text
 from buntime_keyval.wire.describe import as_written
@@ -53,6 +53,7 @@ class _Page(msgspec.Struct, rename="camel"):
     cursor: str | None = None
     warnings: tuple[str, ...] = ()
     searched_for: str | None = None
+    explained: SearchExplained | None = None
 
 
 _decode_page = msgspec.json.Decoder(_Page).decode
@@ -112,9 +113,12 @@ class Searching:
             "fuzzy": True if fuzzy else None,
         }
 
-    def page(self, *, limit: int, cursor: str | None) -> Call[SearchPage[Any]]:
+    def page(
+        self, *, limit: int, cursor: str | None, explain: bool = False
+    ) -> Call[SearchPage[Any]]:
         """The request for one page."""
         options = {**self._options, "limit": checked_limit(limit), "cursor": cursor}
+        options["explain"] = True if explain else None
         given = {name: option for name, option in options.items() if option is not None}
         body = json_body(prefix=self._prefix, query=self._query, options=given)
         return Call("POST", "/search/paginate", _read_search_page, body, repeatable=True)
@@ -182,7 +186,9 @@ def _read_indexes(content: bytes) -> list[SearchIndex]:
 def _read_search_page(content: bytes) -> SearchPage[Any]:
     page = _decode_page(content)
     hits = read_hits(bytes(page.entries))
-    return SearchPage(hits, page.cursor, page.has_more, page.warnings, page.searched_for)
+    return SearchPage(
+        hits, page.cursor, page.has_more, page.warnings, page.searched_for, page.explained
+    )
 
 
 def _read_text(content: bytes) -> str:

@@ -658,9 +658,13 @@ class Kv(Shortcuts[KeyLike, Any]):
         highlight: Marks = False,
         snippet: bool | int = False,
         fuzzy: bool = False,
+        explain: bool = False,
         consistency: Consistency = "eventual",
     ) -> SearchPage[Any]:
-        """One page (at most 1000) of what `search` finds; `cursor` is of the page before."""
+        """One page (at most 1000) of what `search` finds; `cursor` is of the page before.
+
+        `explain` asks how it was found (`explained`), and how good each hit is (`score`).
+        """
         searching = search_calls.Searching(
             prefix,
             query,
@@ -673,7 +677,7 @@ class Kv(Shortcuts[KeyLike, Any]):
             snippet=snippet,
             fuzzy=fuzzy,
         )
-        call = searching.page(limit=limit, cursor=cursor)
+        call = searching.page(limit=limit, cursor=cursor, explain=explain)
         return self._session.send(consistent(call, consistency))
 
     def enqueue(

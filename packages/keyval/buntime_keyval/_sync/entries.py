@@ -230,6 +230,7 @@ class Entries(Protocol):
         highlight: Marks = False,
         snippet: bool | int = False,
         fuzzy: bool = False,
+        explain: bool = False,
         consistency: Consistency = "eventual",
     ) -> SearchPage[Any]: ...
 

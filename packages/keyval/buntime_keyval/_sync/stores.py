@@ -553,9 +553,13 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
         highlight: Marks = False,
         snippet: bool | int = False,
         fuzzy: bool = False,
+        explain: bool = False,
         consistency: Consistency = "eventual",
     ) -> SearchPage[T]:
-        """One page (at most 1000) of what `search` finds; `cursor` is of the page before."""
+        """One page (at most 1000) of what `search` finds; `cursor` is of the page before.
+
+        `explain` asks how it was found (`explained`), and how good each hit is (`score`).
+        """
         page = self._kv.paginate_search(
             self._scope.absolute(prefix),
             query,
@@ -569,6 +573,7 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
             highlight=highlight,
             snippet=snippet,
             fuzzy=fuzzy,
+            explain=explain,
             consistency=consistency,
         )
         return replace(page, entries=self._scope.all_found(page.entries))

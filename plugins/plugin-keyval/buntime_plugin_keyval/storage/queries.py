@@ -11,7 +11,7 @@ Operators are upper case. What does not parse is taken as plain words, all of wh
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from buntime_keyval.wire import InvalidInput
@@ -83,6 +83,16 @@ def parse_query(query: str, fields: Sequence[str]) -> Query:
         return _Parser(tokens, numbers).parse()
     except _Unparsable:
         return AllOf(tuple([Term(_unquoted(word)) for word in _words_of(tokens)]))
+
+
+def terms_of(query: Query) -> Iterator[Term]:
+    """All words and phrases of a query, those that are not wanted, too."""
+    if isinstance(query, Term):
+        yield query
+        return
+    parts = (query.wanted, *query.unwanted) if isinstance(query, Without) else query.parts
+    for part in parts:
+        yield from terms_of(part)
 
 
 def plain_words(query: str) -> list[str]:

@@ -82,6 +82,8 @@ class SearchOptions(NamedTuple):
     """Length of the extracts in `snippet`, which then go with each entry."""
     fuzzy: bool = False
     """Whether to look for similar words where nothing is found."""
+    explain: bool = False
+    """Whether each entry has its score, the best the largest, and the page what it was found by."""
     most_bytes: int | None = None
     """How large the entries of an answer may be together; None for any size."""
 

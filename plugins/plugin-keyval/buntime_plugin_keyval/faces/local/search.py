@@ -34,6 +34,7 @@ class _Row(msgspec.Struct):
     versionstamp: str
     highlight: dict[str, str] | None = None
     snippet: dict[str, str] | None = None
+    score: float | None = None
 
 
 _decode_rows = msgspec.json.Decoder(list[_Row]).decode
@@ -79,6 +80,7 @@ def hits_of(entries: Text) -> list[SearchHit[Any]]:
             row.versionstamp,
             highlight=row.highlight,
             snippet=row.snippet,
+            score=row.score,
         )
         for row in _decode_rows(f"[{entries}]" if isinstance(entries, str) else b"[%b]" % entries)
     ]
@@ -177,9 +179,13 @@ class LocalSearch(LocalPart):
         highlight: Marks = False,
         snippet: bool | int = False,
         fuzzy: bool = False,
+        explain: bool = False,
         consistency: Consistency = "eventual",
     ) -> SearchPage[Any]:
-        """One page (at most 1000) of what `search` finds; `cursor` is of the page before."""
+        """One page (at most 1000) of what `search` finds; `cursor` is of the page before.
+
+        `explain` asks how it was found (`explained`), and how good each hit is (`score`).
+        """
         options = make_options(
             query,
             limit=min(checked_limit(limit), MAX_LIMIT),
@@ -192,10 +198,12 @@ class LocalSearch(LocalPart):
             highlight=highlight,
             snippet=snippet,
             fuzzy=fuzzy,
-        )
+        )._replace(explain=bool(explain))
         self._permits.read_range(subtree(encode_key(checked_key(prefix))))
         with reading(consistency):
             page = await self._service.search.search(checked_key(prefix), query, options)
         behind = make_search_cursor(options) if page.has_more else None
         hits = hits_of(page.entries)
-        return SearchPage(hits, behind, page.has_more, page.warnings, page.searched_for)
+        return SearchPage(
+            hits, behind, page.has_more, page.warnings, page.searched_for, page.explained
+        )

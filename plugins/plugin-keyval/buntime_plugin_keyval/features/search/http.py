@@ -108,9 +108,11 @@ class SearchRequest(RequestShape, frozen=True, kw_only=True):
 class SearchPaging(SearchRequest, frozen=True, kw_only=True):
     """The same, a page at a time."""
 
-    OVERRIDING: ClassVar[frozenset[str]] = SearchRequest.OVERRIDING | {"cursor"}
+    OVERRIDING: ClassVar[frozenset[str]] = SearchRequest.OVERRIDING | {"cursor", "explain"}
 
     cursor: Annotated[str | None, TEXT] = None
+    explain: Annotated[bool, FLAG] = False
+    """Whether to say how hits were found, and how good each is."""
 
 
 def create_index(part: Search, request: Request[IndexCreation]) -> Asked:
@@ -173,7 +175,7 @@ def paginate_search(part: Search, request: Request[SearchPaging]) -> Asked:
     """`POST /search/paginate`: find entries by their words, a page at a time."""
     given = request.given
     most = part.store.limits.answer_bytes
-    options = given.options(given.cursor)._replace(most_bytes=most)
+    options = given.options(given.cursor)._replace(most_bytes=most, explain=given.explain)
 
     async def run() -> Text:
         page = await part.search(given.prefix, given.query, options)
@@ -234,6 +236,8 @@ def _remarks(page: FoundPage) -> dict[str, object]:
         remarks["warnings"] = page.warnings
     if page.searched_for is not None:
         remarks["searchedFor"] = page.searched_for
+    if page.explained is not None:
+        remarks["explained"] = page.explained
     return remarks
 
 

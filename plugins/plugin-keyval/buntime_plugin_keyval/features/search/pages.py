@@ -7,6 +7,7 @@ import binascii
 import re
 from typing import NamedTuple
 
+from buntime_keyval import SearchExplained
 from buntime_keyval.wire import InvalidInput
 
 from buntime_plugin_keyval.storage.entry_json import entry_json
@@ -30,6 +31,8 @@ class FoundPage(NamedTuple):
     """What the index could not look for."""
     searched_for: str | None = None
     """The query that was answered, where it is not the one that was asked."""
+    explained: SearchExplained | None = None
+    """How it was found, where that was asked for."""
     limit: int | None = None
     """The limit that was answered, where the one that was asked for is too large an answer."""
 

@@ -13,6 +13,7 @@ from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.engine.recorder import Recorder, measured
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.features.feature import Part
+from buntime_plugin_keyval.features.search.explained import explain
 from buntime_plugin_keyval.features.search.index_builder import IndexBuilder
 from buntime_plugin_keyval.features.search.pages import FoundPage, small_page
 from buntime_plugin_keyval.features.search.similar import MAX_WORDS, similar_words
@@ -161,7 +162,13 @@ class Search(Part):
             first = options._replace(offset=0, limit=1)
             if not options.offset or not (await self._page_of(index, match, first, fresh)).entries:
                 page = await self._fuzzy_page(index, query, options, fresh=fresh) or page
-        return page._replace(warnings=match.warnings) if match.warnings else page
+        if match.warnings:
+            page = page._replace(warnings=match.warnings)
+        if options.explain:
+            answered = page.searched_for or query
+            explained = await explain(self.store, index, answered, options, fresh=fresh)
+            page = page._replace(explained=explained)
+        return page
 
     async def _fuzzy_page(
         self, index: Index, query: str, options: SearchOptions, *, fresh: bool
@@ -294,4 +301,5 @@ def _looks_at_no_values(options: SearchOptions) -> bool:
     A small read runs on the event loop, since a hop to a thread takes longer than all of it. Of
     more words each may be in every entry, and how many have them all is known only at the end.
     """
-    return options.where is None and options.highlight is None and options.snippet_words is None
+    shows_more = options.highlight is not None or options.snippet_words is not None
+    return options.where is None and not shows_more and not options.explain

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from buntime_database import Guard, Statement
+from buntime_database import Guard, Statement, Value
 
 from buntime_plugin_keyval.storage.queries import Query
 from buntime_plugin_keyval.storage.ranges import KeyRange
@@ -119,3 +119,9 @@ class SearchSql(NamedTuple):
     words: Callable[[Index, str, tuple[int, int], int], Statement]
     """Index, letter or nothing, shortest and longest, limit: words of the index that begin with the
     letter, and how many entries have each."""
+    matching: Callable[[Index, str, int], Statement]
+    """Index, expression, limit: how many entries match, up to the limit."""
+    explain: Callable[[Statement], Statement]
+    """A statement: what the engine intends for it."""
+    plan: Callable[[Sequence[Sequence[Value]]], list[str]]
+    """The rows of that: the steps, a line for each."""

@@ -25,7 +25,8 @@ _BEYOND_EVERY_NUMBER = 1 << 62
 
 # Expression, what of it, number of the index, its first and its last field, tokenizer.
 _ASKED = "(SELECT kv_query(?::jsonb -> '{}', ?::bigint, ?::bigint, ?::bigint, ?::text))"
-_MATCH, _TERMS = _ASKED.format("match"), _ASKED.format("terms")
+MATCH, _TERMS = _ASKED.format("match"), _ASKED.format("terms")
+"""What words are asked for, and the terms that rank them; `asked` has their arguments."""
 
 # Divided by the logarithm of the number of words: a hit in a short text counts for more.
 _RANK = "?::float8 * ts_rank_cd('{1,1,1,1}', words, " + _TERMS + ", 1)"
@@ -92,17 +93,17 @@ def _hits(
     sql = f"""
 WITH hits AS MATERIALIZED (
   SELECT doc_key, {score} AS score
-  FROM (SELECT index_id, doc_key, words FROM kv_docs WHERE words @@ {_MATCH} OFFSET 0) AS matching
+  FROM (SELECT index_id, doc_key, words FROM kv_docs WHERE words @@ {MATCH} OFFSET 0) AS matching
   JOIN kv_entries ON key = doc_key
   WHERE index_id = ? AND doc_key >= ? AND doc_key < ?
     AND {LIVE} AND {condition.sql or "TRUE"}
   ORDER BY {_order(options)} LIMIT kv_asked(?, ?) OFFSET ?)"""
-    args += [*_asked(index, match), index.id, *_narrowed(index.keys, options)]
+    args += [*asked(index, match), index.id, *_narrowed(index.keys, options)]
     args += [now_ms, *condition.args, index.id, limit, options.offset]
     return sql, args
 
 
-def _asked(index: Index, match: str, field: int | None = None) -> tuple[Value, ...]:
+def asked(index: Index, match: str, field: int | None = None) -> tuple[Value, ...]:
     """What `_ASKED` is given, for one field or for all."""
     first, last = (0, len(index.options.fields) - 1) if field is None else (field, field)
     return (match, index.id, first, last, index.options.tokenize)
@@ -115,10 +116,10 @@ def _score(index: Index, match: str, options: SearchOptions) -> tuple[str, list[
         if field not in fields:
             raise InvalidInput(f"weights.{field}: the index has no such field")
     if not options.weights:
-        return f"-{_RANK}", [1.0, *_asked(index, match)]
+        return f"-{_RANK}", [1.0, *asked(index, match)]
     args: list[Value] = []
     for number, field in enumerate(fields):
-        args += [options.weights.get(field, 1.0), *_asked(index, match, number)]
+        args += [options.weights.get(field, 1.0), *asked(index, match, number)]
     return f"-({' + '.join([_RANK] * len(fields))})", args
 
 
@@ -138,6 +139,8 @@ def _entry(index: Index, match: str, options: SearchOptions) -> tuple[str, list[
     """SQL for a result, with its arguments: the entry and what was asked for beside it."""
     members = [ENTRY_MEMBERS]
     args: list[Value] = []
+    if options.explain:
+        members.append("""',"score":', -score""")
     if options.highlight is not None:
         sql, given = _shown("highlight", index, match, options.highlight, None)
         members.append(sql)

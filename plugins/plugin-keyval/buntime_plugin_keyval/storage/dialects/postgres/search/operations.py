@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from buntime_plugin_keyval.storage.dialects.postgres.arguments import numbered
 from buntime_plugin_keyval.storage.dialects.postgres.rows import IN_RANGE, VALUE_SIZE
-from buntime_plugin_keyval.storage.dialects.postgres.search import asking, building
+from buntime_plugin_keyval.storage.dialects.postgres.search import asking, building, explaining
 from buntime_plugin_keyval.storage.dialects.postgres.search.match import to_match
 from buntime_plugin_keyval.storage.dialects.search import CatalogueSql, SearchSql
 
@@ -58,4 +58,7 @@ SEARCH = SearchSql(
     small=None,
     rows=asking.rows,
     words=asking.words,
+    matching=explaining.matching,
+    explain=explaining.explain,
+    plan=explaining.plan,
 )

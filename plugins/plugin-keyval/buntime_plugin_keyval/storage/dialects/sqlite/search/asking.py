@@ -177,6 +177,8 @@ def _entry(index: Index, options: SearchOptions) -> tuple[str, list[Value]]:
     """SQL for a result, with its arguments: the entry and what was asked for beside it."""
     members = [ENTRY_MEMBERS]
     args: list[Value] = []
+    if options.explain:
+        members.append("""',"score":', -score""")
     fields = list(enumerate(index.options.fields))
     if options.highlight is not None:
         marked = _Marked(options.highlight)
