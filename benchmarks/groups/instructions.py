@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from itertools import cycle, islice
@@ -25,12 +25,14 @@ TITLES = {
     "get": "get one entry",
     "put": "put one entry, in a commit of its own",
     f"put-{TOGETHER}": f"put one entry, {TOGETHER} connections at once",
+    f"put-{TOGETHER}-key": "the same, each with an idempotency key",
     f"sum-{TOGETHER}": f"add to a counter, {TOGETHER} connections at once",
     f"delete-{TOGETHER}": f"delete one entry, {TOGETHER} connections at once",
     f"enqueue-{TOGETHER}": f"send a message, {TOGETHER} connections at once",
 }
 DIFFERENT = 200
-"""Requests; each has been sent before it counts, so that nothing happens for the first time."""
+"""Requests; each has been sent before it counts, so that nothing happens for the first time. Where
+they have idempotency keys, these are new each time."""
 
 
 class CountedServer(Buntime):
@@ -73,6 +75,14 @@ def _deletes() -> list[Request]:
     return [Request("DELETE", f"/keys/gone/{number}?exact=true") for number in range(DIFFERENT)]
 
 
+def _with_keys(requests: Iterable[bytes]) -> Iterator[bytes]:
+    """The same, with keys as our clients make them: they grow."""
+    for number, request in enumerate(requests):
+        line, _, rest = request.partition(b"\r\n")
+        key = b"%08x-%04x-7000-8000-%012x" % (number >> 4, number % 16, number * 0x9E3779B1)
+        yield b"%b\r\nidempotency-key: %b\r\n%b" % (line, key, rest)
+
+
 @contextmanager
 def opened(chosen: Selection, folder: Path, settings: Settings) -> Iterator[Plan]:
     """See `Group`."""
@@ -89,17 +99,18 @@ def opened(chosen: Selection, folder: Path, settings: Settings) -> Iterator[Plan
         sums = server.requests(_SUMS)
         deletes = server.requests(_deletes())
         sent = {
-            "get": (gets, 1),
-            "put": (puts, 1),
-            f"put-{TOGETHER}": (puts, TOGETHER),
-            f"sum-{TOGETHER}": (sums, TOGETHER),
-            f"delete-{TOGETHER}": (deletes, TOGETHER),
-            f"enqueue-{TOGETHER}": (server.requests(_MESSAGES), TOGETHER),
+            "get": (cycle(gets), 1),
+            "put": (cycle(puts), 1),
+            f"put-{TOGETHER}": (cycle(puts), TOGETHER),
+            f"put-{TOGETHER}-key": (_with_keys(cycle(puts)), TOGETHER),
+            f"sum-{TOGETHER}": (cycle(sums), TOGETHER),
+            f"delete-{TOGETHER}": (cycle(deletes), TOGETHER),
+            f"enqueue-{TOGETHER}": (cycle(server.requests(_MESSAGES)), TOGETHER),
         }
         for case in cases:
             requests, at_once = sent[case]
             with server.connected(at_once) as connections:
-                connections.send(requests)
+                connections.send([*islice(requests, DIFFERENT)])
         counter.warmed(server.pid)
         jobs = [
             job((case, OURS), partial(_counted, counter, server, *sent[case])) for case in cases
@@ -108,11 +119,12 @@ def opened(chosen: Selection, folder: Path, settings: Settings) -> Iterator[Plan
 
 
 def _counted(
-    counter: Counter, server: CountedServer, requests: Sequence[bytes], at_once: int
+    counter: Counter, server: CountedServer, requests: Iterator[bytes], at_once: int
 ) -> Measurement:
-    counted = list(islice(cycle(requests), counter.requests))
+    first = [*islice(requests, at_once)]
+    counted = [*islice(requests, counter.requests)]
     with server.connected(at_once) as connections:
-        connections.send(requests[:at_once])  # the server has accepted them then
+        connections.send(first)  # the server has accepted them then
         count = counter.counted(server.pid, partial(connections.send, counted))
     return Measurement(count / len(counted))
 

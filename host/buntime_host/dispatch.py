@@ -87,6 +87,7 @@ _LOOKED_AT = (
         FORWARDED_PREFIX,
     }
 )
+_SECRETS = (TOKEN_HEADER, KEY_HEADER)
 _PRECONDITIONS = {b"if-match": "If-Match", b"if-none-match": "If-None-Match"}
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _BODILESS = SAFE_METHODS | {"DELETE"}
@@ -211,14 +212,19 @@ class RequestDispatcher:
         What is refused, and what is not common, goes there: `__call__` sees to all of it.
         """
         gate = self.gate
-        if len(headers) == 1 and (headers[0][0] == TOKEN_HEADER or headers[0][0] == KEY_HEADER):
-            # The common request with a key pays for nothing else.
-            if gate.is_open:
-                return COMMON
-            known = gate.known.get(headers[0])
-            if known is None or (mount.asks_for is not None and not known.allows(mount.asks_for)):
-                return None
-            return Admitted(b"", NOTHING, known)
+        if len(headers) == 1:
+            # The common request with a key, be it its sender's or its own, pays for nothing else.
+            name, value = headers[0]
+            if name in _SECRETS:
+                if gate.is_open:
+                    return COMMON
+                known = gate.known.get(headers[0])
+                asks_for = mount.asks_for
+                if known is None or (asks_for is not None and not known.allows(asks_for)):
+                    return None
+                return Admitted(b"", NOTHING, known)
+            if name == b"idempotency-key" and gate.is_open:
+                return Admitted(b"", Noticed(idempotency_keys=[value]))
         origin = site = key = token = cookie = None
         given_id = b""
         keys: list[bytes] = []

@@ -177,10 +177,7 @@ class KeyValApp:
                     return self._answer_large(service, route, request)
                 given = route.read(request.query, content)
             if noticed.idempotency_keys and method != "GET":
-                conditions = _PRECONDITIONS if noticed.precondition is not None else ()
-                named = (_quoted(request, name) for name in conditions)
-                said = (method.encode(), path, request.query, *named, content)
-                once = _once(noticed.idempotency_keys, request.principal.id, *said)
+                once = _once(request, path)
             asked = route.ask(service, Request(path, given, content, head, request, once))
             if asked.cost.conditions:
                 _check_conditions(asked.cost.conditions, service)
@@ -372,11 +369,16 @@ def _quoted(request: DirectRequest, name: bytes) -> bytes:
     return b"%b=%b" % (name, ",".join(values).encode())
 
 
-def _once(keys: Sequence[bytes], owner: str, *said: bytes) -> Once:
-    """That of the request which says this, of whom it is. Raises `InvalidInput`."""
+def _once(request: DirectRequest, path: bytes) -> Once:
+    """That of a request which has an idempotency key. Raises `InvalidInput`."""
+    noticed = request.noticed
+    keys = noticed.idempotency_keys
     if len(keys) > 1:
         raise InvalidInput(f"Idempotency-Key must be given once, received it {len(keys)} times")
-    return Once(keys[0].decode("latin-1"), *said, owner=owner)
+    head: tuple[bytes, ...] = (request.method.encode(), path, request.query)
+    if noticed.precondition is not None:
+        head += tuple(_quoted(request, name) for name in _PRECONDITIONS)
+    return Once(keys[0].decode("latin-1"), *head, request.body, owner=request.principal.id)
 
 
 def _answer_error(error: Exception, service: KeyValService | None) -> Answer:
