@@ -1,15 +1,17 @@
-"""Large results are written in pieces: others have their turns meanwhile."""
+"""Large results are read and written in pieces: others have their turns meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Awaitable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
-from buntime_database import Column, SessionResult
+from buntime_database import Column, DatabaseUnavailable, SessionResult
 from buntime_database import Value as SqlValue
+from buntime_plugin_database.engines.libsql.values import read_result
 from buntime_plugin_database.faces.hrana.requests import HRANA, statement_result
 from buntime_plugin_database.faces.http.values import row_objects, rows_as_json
 from buntime_plugin_database.faces.rows_json import SMALL_BYTES, row_json, rows_json, size_of
@@ -87,3 +89,28 @@ async def test_an_infinity_is_refused() -> None:
     for rows in ([(float("inf"),)], [("x" * LARGE, float("inf"))]):
         with pytest.raises(InvalidArgument):
             await rows_json(rows, HRANA)
+
+
+def answered(*texts: str) -> dict[str, Any]:
+    """What a libSQL server says of a row of blobs, in base64."""
+    row = [{"type": "blob", "base64": text} for text in texts]
+    return {"cols": [{"name": "b"} for _ in texts], "rows": [row], "affected_row_count": 0}
+
+
+async def test_long_blobs_of_a_server_are_read_in_turns() -> None:
+    blobs = [bytes(range(256)) * 8_000 + b"x" * more for more in range(3)]
+    texts = [base64.b64encode(blob).decode() for blob in blobs]
+    texts[2] = texts[2].rstrip("=")  # as sqld writes it
+    turns, result = await turns_during(read_result(answered("QQ", *texts)))
+    assert result.rows == [(b"A", *blobs)]
+    assert turns >= len(blobs) * 10
+    turns, result = await turns_during(read_result(answered("QQ")))
+    assert (turns, result.rows) == (0, [(b"A",)])
+
+
+@pytest.mark.parametrize("rows", [None, [None], [[None]], [[{"base64": 1}]]], ids=str)
+async def test_what_makes_no_sense_is_an_error_of_the_database(rows: Any) -> None:
+    with pytest.raises(DatabaseUnavailable, match="makes no sense"):
+        await read_result({**answered(), "rows": rows})
+    with pytest.raises(DatabaseUnavailable, match="makes no sense"):
+        await read_result(answered("A" * 1_000_001))

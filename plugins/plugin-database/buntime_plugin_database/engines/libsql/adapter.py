@@ -10,7 +10,7 @@ from buntime_database import Batch, Capabilities, ResultSet, Statement, Value
 from buntime_plugin_database.engines.libsql.options import LibsqlOptions
 from buntime_plugin_database.engines.libsql.positions import Positions
 from buntime_plugin_database.engines.libsql.servers import Servers
-from buntime_plugin_database.engines.libsql.values import decode_result, encode_statement
+from buntime_plugin_database.engines.libsql.values import encode_statement, read_result
 from buntime_plugin_database.engines.libsql.writer import BatchWriter
 from buntime_plugin_database.shared.counters import (
     Counters,
@@ -87,7 +87,7 @@ class LibsqlAdapter(ServerAdapter):
         named: bool,  # noqa: ARG002 - it always names them
     ) -> ResultSet:
         statement = encode_statement(sql, args)
-        return decode_result(await self._servers.read(statement, fresh=fresh))
+        return await read_result(await self._servers.read(statement, fresh=fresh))
 
     async def _commit(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
         return await self._writer.batch_each(batches)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import math
@@ -15,6 +16,8 @@ from buntime_plugin_database.shared.server_adapter import checked_text
 
 _LEAST, _MOST = -(2**63), 2**63 - 1
 _NULL: Json = {"type": "null"}
+_PIECE = 256 * 1024
+"""Characters of base64 that are decoded at once; a multiple of four."""
 
 
 def encode_statement(sql: str, args: Sequence[Value], *, want_rows: bool = True) -> Json:
@@ -36,8 +39,40 @@ def decode_result(result: Json) -> ResultSet:
             changed,
             int(rowid) or None if changed and rowid is not None else None,
         )
-    except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
-        raise DatabaseUnavailable(f"the server's answer makes no sense: {error!r}") from error
+    except _NONSENSE as error:
+        raise _makes_no_sense(error) from error
+
+
+async def read_result(result: Json) -> ResultSet:
+    """The same of a result that may be large: others have their turns while its blobs are read."""
+    try:
+        for row in result["rows"]:
+            for value in row:
+                text = value.get("base64", "")
+                if len(text) > _PIECE:
+                    value["base64"] = await _decode_in_turns(text)
+    except _NONSENSE as error:
+        raise _makes_no_sense(error) from error
+    return decode_result(result)
+
+
+async def _decode_in_turns(text: str) -> bytes:
+    pieces = []
+    for start in range(0, len(text), _PIECE):
+        pieces.append(_decode_base64(text[start : start + _PIECE]))
+        await asyncio.sleep(0)
+    return b"".join(pieces)
+
+
+def _decode_base64(text: str) -> bytes:
+    return base64.b64decode(text + "=" * (-len(text) % 4))
+
+
+_NONSENSE = (KeyError, TypeError, ValueError, AttributeError, binascii.Error)
+
+
+def _makes_no_sense(error: Exception) -> DatabaseUnavailable:
+    return DatabaseUnavailable(f"the server's answer makes no sense: {error!r}")
 
 
 def position_of(result: Json) -> int | None:
@@ -80,5 +115,5 @@ def _decode(value: Any) -> Value:
         return float(value["value"])
     if kind == "blob":
         text = value["base64"]
-        return base64.b64decode(text + "=" * (-len(text) % 4))
+        return text if isinstance(text, bytes) else _decode_base64(text)
     raise ValueError(f"unknown type of value {kind!r}")
