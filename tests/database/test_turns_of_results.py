@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from buntime_database import Adapter, MoreThanAsked, SessionLimits
+from buntime_database import Adapter, ConstraintViolation, MoreThanAsked, SessionLimits
 from buntime_plugin_database.faces.http.plain import Bound
 from buntime_plugin_database.faces.http.sessions import RequestSessions, SessionPart
 from buntime_plugin_database.faces.large import (
@@ -50,9 +50,35 @@ async def test_one_statement_that_gives_too_much_has_written_nothing(service: Da
     await adapter.execute("INSERT INTO t VALUES (0)")
     assert (await session.execute(SMALL.sql, max_bytes=40)).rows == [(2,)]
     await session.execute("BEGIN")
-    assert len((await session.execute(many, max_bytes=40)).rows) == 3
+    assert (await session.execute("INSERT INTO t VALUES (4) RETURNING x", max_bytes=40)).rows
+    for sql in (LARGE.sql, many):
+        with pytest.raises(MoreThanAsked):
+            await session.execute(sql, max_bytes=40)
+        assert not session.autocommit
+    assert len((await session.execute(many)).rows) == 3
     await session.execute("COMMIT")
-    assert await rows(adapter) == [0, 2, 1, 2, 3]
+    assert await rows(adapter) == [0, 2, 4, 1, 2, 3]
+    await session.close()
+
+
+@pytest.mark.parametrize("begin", ["BEGIN", None], ids=["in a transaction", "alone"])
+async def test_one_that_fails_leaves_what_sqlite_leaves(
+    service: Databases, begin: str | None
+) -> None:
+    adapter = service.get_root_adapter()
+    await adapter.execute("CREATE UNIQUE INDEX once ON t (x)")
+    await adapter.execute("INSERT INTO t VALUES (1)")
+    session = await adapter.open_session()
+    for action, left in (("FAIL", [1, 2]), ("ABORT", [1, 2]), ("ROLLBACK", [1, 2])):
+        if begin is not None:
+            await session.execute(begin)
+        failing = f"INSERT OR {action} INTO t VALUES ({len(action) - 2}), (1) RETURNING x"
+        with pytest.raises(ConstraintViolation):
+            await session.execute(failing, max_bytes=40)
+        assert session.autocommit == (begin is None or action == "ROLLBACK")
+        if not session.autocommit:
+            await session.execute("COMMIT")
+        assert await rows(adapter) == left
     await session.close()
 
 

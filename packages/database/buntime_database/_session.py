@@ -100,8 +100,8 @@ class Session(Protocol):
         """Run exactly one statement. A name may leave out its prefix, and wins over a position.
 
         With `max_bytes`, a statement that only reads raises `MoreThanAsked` when its rows, or a
-        value that it computes, are larger than that. So does one that writes outside of a
-        transaction, and then nothing was written; inside of one it gives them all.
+        value that it computes, are larger than that. So does one that writes and gives rows, and
+        then it has written nothing; a transaction that it is in stays open.
         """
         ...
 

@@ -61,6 +61,22 @@ class _Asked(NamedTuple):
     max_bytes: int | None
 
 
+class _Around(NamedTuple):
+    """What is around a statement that writes, so that it can be undone."""
+
+    begin: str
+    keep: str
+    undo: str
+
+
+_ALONE = _Around("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
+_IN_TRANSACTION = _Around(
+    "SAVEPOINT one_statement",
+    "RELEASE one_statement",
+    "ROLLBACK TO one_statement; RELEASE one_statement",
+)
+
+
 class SqliteSession:
     """Implements `buntime_database.Session`."""
 
@@ -90,8 +106,8 @@ class SqliteSession:
         self._busy_seconds = 0.0
         self._gives_little = False
         """Whether the statement under way may give fewer bytes than others."""
-        self._began = False
-        """Whether such a one writes: in a transaction that was begun for it, until it has ended."""
+        self._around: _Around | None = None
+        """What was begun for such a one that writes, until it has ended."""
 
     async def start(self, path: str, options: SqliteOptions) -> None:
         """Open the connection."""
@@ -265,10 +281,10 @@ class SqliteSession:
             self._undo()
             self._lost = reason
 
-    def _undo(self) -> None:
+    def _undo(self, how: str = "ROLLBACK") -> None:
         if self._connection.in_transaction:
             self._time.lift_deadline()  # a rollback is not to be interrupted
-            self._connection.execute("ROLLBACK")
+            self._connection.execute(how)
 
     def _knows_loss(self, sql: str) -> bool:
         """Whether this is the ROLLBACK of a client whose transaction is gone already."""
@@ -315,8 +331,9 @@ class SqliteSession:
             finally:
                 running.close()
         except (ResultTooLarge, apsw.TooBigError) as error:
-            if self._began:
-                self._undo()
+            if self._around is not None:
+                around, self._around = self._around, None
+                self._undo(around.undo)
                 self._connection.release_memory()
             if self._gives_little:
                 raise MoreThanAsked(f"the rows are larger than {fewer} bytes") from error
@@ -325,9 +342,9 @@ class SqliteSession:
             if self._gives_little:
                 self._gives_little = False
                 self._connection.limit(apsw.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
-            if self._began:
-                self._began = False
-                self._commit_own()
+            if self._around is not None:
+                around, self._around = self._around, None
+                self._keep(around)
         forget_large(self._connection, running.size)
         return running.result(rows, truncated=truncated and asked.want_rows)
 
@@ -346,29 +363,30 @@ class SqliteSession:
         description = describe(self._connection, sql)
         if not description.is_readonly:
             self._room.check_statement(self._connection, sql, args, alone=self._autocommit)
-        own = not description.is_readonly and self._autocommit and _has_returning(sql, description)
-        if max_bytes is not None and (description.is_readonly or own):
+        gives_written = not description.is_readonly and _has_returning(sql, description)
+        if max_bytes is not None and (description.is_readonly or gives_written):
             self._gives_little = True
             self._connection.limit(apsw.SQLITE_LIMIT_LENGTH, max_bytes)
         self._permissions.vacuuming = _VACUUM.match(sql) is not None
         values = bind(description.parameters, args, named)
         with self._time.queued(self._connection, is_readonly=description.is_readonly):
-            if self._gives_little and own:
-                self._connection.execute("BEGIN IMMEDIATE")
-                self._began = True
+            if self._gives_little and gives_written:
+                around = _ALONE if self._autocommit else _IN_TRANSACTION
+                self._connection.execute(around.begin)
+                self._around = around
             return Running(self._connection, sql, values, description.columns)
 
-    def _commit_own(self) -> None:
-        """Commit what the statement has written, as SQLite does where it began no transaction.
+    def _keep(self, around: _Around) -> None:
+        """Keep what the statement has written, as SQLite does where nothing is around it.
 
         After an error too: with `OR FAIL`, the rows before it stay.
         """
         if not self._connection.in_transaction:
             return
         try:
-            self._connection.execute("COMMIT")
+            self._connection.execute(around.keep)
         except apsw.Error:
-            self._undo()
+            self._undo(around.undo)
             raise
 
     def _start_cursor(self, sql: str, args: Sequence[Value], named: Mapping[str, Value]) -> Running:
