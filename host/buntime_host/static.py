@@ -1,10 +1,14 @@
-"""A plugin's page: the files beside its `entrypoint`, and the page itself for its own links."""
+"""A plugin's page: the files beside its `entrypoint`, and the page itself for its own links.
+
+An entrypoint that is a module has a page as those of the host are, around it.
+"""
 
 from __future__ import annotations
 
 import html
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import anyio.to_thread
@@ -17,7 +21,7 @@ from starlette.types import Scope
 
 from buntime_host.errors import InvalidPlugin, MethodNotAllowed, NotFound
 from buntime_host.manifest import Manifest
-from buntime_host.pages import base_from, make_strict
+from buntime_host.pages import base_from, make_strict, page_of_module
 
 _HEAD = re.compile(r"<head(\s[^>]*)?>", re.IGNORECASE)
 _HEAD_END = re.compile(r"</head\s*>", re.IGNORECASE)
@@ -27,9 +31,11 @@ def page_of(manifest: Manifest) -> PluginPage | None:
     """The page that a manifest names, or None. Raises `InvalidPlugin` if it is not there."""
     if manifest.entrypoint is None:
         return None
-    if not manifest.entrypoint.lower().endswith((".html", ".htm")):
+    suffix = Path(manifest.entrypoint).suffix.lower()
+    if suffix not in (".html", ".htm", ".js"):
         raise InvalidPlugin(
-            f"entrypoint {manifest.entrypoint} is not an .html file, and workers are not supported"
+            f"entrypoint {manifest.entrypoint} is neither an .html file nor a .js module, and"
+            " workers are not supported"
         )
     file = (manifest.dir / manifest.entrypoint).resolve()
     if not file.is_relative_to(manifest.dir.resolve()) or not file.is_file():
@@ -39,8 +45,11 @@ def page_of(manifest: Manifest) -> PluginPage | None:
         for name, value in manifest.env.items()
         if name.startswith(manifest.env_prefix) and manifest.env_prefix
     }
-    if exposed and manifest.strict_page:
+    if exposed and (manifest.strict_page or suffix == ".js"):
         raise InvalidPlugin("strictPage permits no script within the page, so it can have no env")
+    if suffix == ".js":
+        title = str(manifest.menus[0]["title"]) if manifest.menus else manifest.name
+        return PluginPage(file, title=title, inject_base=True, is_strict=True)
     return PluginPage(
         file, env=exposed, inject_base=manifest.inject_base, is_strict=manifest.strict_page
     )
@@ -50,11 +59,19 @@ class PluginPage(StaticFiles):
     """Files of one folder; unknown paths are the page, if the client asks for HTML."""
 
     def __init__(
-        self, file: Path, *, env: Mapping[str, str], inject_base: bool, is_strict: bool
+        self,
+        file: Path,
+        *,
+        env: Mapping[str, str] = {},
+        title: str | None = None,
+        inject_base: bool,
+        is_strict: bool,
     ) -> None:
+        """The page is `file`, or the one around it with this title, if it is a module."""
         super().__init__(directory=file.parent)
         self._file = file
         self._env = dict(env)
+        self._title = title
         self._inject_base = inject_base
         self._is_strict = is_strict
 
@@ -69,7 +86,7 @@ class PluginPage(StaticFiles):
                 raise NotFound from error
             response = await self._page(scope)
         else:
-            if Path(path).name == self._file.name and (self._file.parent / path) == self._file:
+            if self._title is None and self._file.parent / path == self._file:
                 response = await self._page(scope)
         response.headers["X-Content-Type-Options"] = "nosniff"
         if response.headers.get("content-type", "").startswith("text/html"):
@@ -79,14 +96,18 @@ class PluginPage(StaticFiles):
         return response
 
     async def _page(self, scope: Scope) -> Response:
+        below = scope["path"][len(scope["root_path"]) :]
+        # Relative: a proxy may have taken away the beginning of the path.
+        base = base_from(below) if self._is_strict else f"{scope['root_path']}/"
+        if self._title is not None:
+            title, view = f"{self._title} · Buntime", below.rpartition("/")[2] or "overview"
+            make = partial(page_of_module, self._file, title=title, view=view, base=base)
+            return Response(await anyio.to_thread.run_sync(make), media_type="text/html")
         if not self._inject_base and not self._env:
             stat = await anyio.to_thread.run_sync(self._file.stat)
             return self.file_response(self._file, stat, scope)
         text = await anyio.to_thread.run_sync(self._file.read_text, "utf-8")
         if self._inject_base:
-            below = scope["path"][len(scope["root_path"]) :]
-            # Relative: a proxy may have taken away the beginning of the path.
-            base = base_from(below) if self._is_strict else f"{scope['root_path']}/"
             tag = f'<base href="{html.escape(base)}">'
             text = _HEAD.sub(lambda match: match[0] + tag, text, count=1)
         if self._env:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -79,6 +80,45 @@ async def test_a_strict_page(add_plugin: AddPlugin, make_host: MakeHost, call: C
             answer = await call(host, path=path, headers=HTML)
             assert answer.headers["content-security-policy"] == POLICY, path
             assert answer.headers["cache-control"] == "no-cache", path
+
+
+async def test_a_module_has_a_page_around_it(
+    add_plugin: AddPlugin, make_host: MakeHost, call: Call
+) -> None:
+    menus = [{"title": "<Entries>", "path": "/ui"}]
+    folder = add_plugin("ui", base="/ui", entrypoint="client/app.js", menus=menus)
+    modules = {
+        "app.js": 'import { h } from "../.well-known/buntime/ui/dom.js";\n'
+        'import {\n  one,\n} from "./parts/one.js";\nimport "./last.js";\n'
+        '/** @type {import("./types.js").Type} */\nconst later = () => import("./seen.js");\n',
+        "parts/one.js": "export { two } from '../two.js';\nexport const one = 1;\n",
+        "two.js": 'import { one } from "./parts/one.js";\nexport const two = "./none.js";\n',
+        "seen.js": 'import { three } from "./three.js";\n',
+        "three.js": "export const three = 3;\n",
+        "last.js": "",
+    }
+    for name, text in modules.items():
+        (folder / "client" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "client" / name).write_text(text)
+    always = ["../.well-known/buntime/ui/dom.js", "parts/one.js", "last.js", "two.js"]
+    async with make_host() as host:
+        for path, base, modules_of_view in (
+            ("/ui/", "./", []),
+            ("/ui/seen", "./", ["seen.js", "three.js"]),
+            ("/ui/app", "./", []),
+            (f"/ui/{'x' * 300}", "./", []),
+            ("/ui/deep/seen", "../", ["seen.js", "three.js"]),
+        ):
+            page = await call(host, path=path, headers=HTML)
+            assert page.headers["content-security-policy"] == POLICY
+            text = page.body.decode()
+            assert f'<base href="{base}">' in text
+            assert "<title>&lt;Entries&gt; · Buntime</title>" in text
+            assert '<script type="module" src="app.js"></script>' in text
+            preloaded = re.findall('<link rel="modulepreload" href="(.*?)">', text)
+            assert preloaded == [*always, *modules_of_view], path
+        script = await call(host, path="/ui/app.js", headers=HTML)
+        assert script.body.decode() == modules["app.js"]
 
 
 async def test_a_strict_page_has_no_env(add_plugin: AddPlugin, make_host: MakeHost) -> None:

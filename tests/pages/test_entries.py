@@ -265,3 +265,30 @@ def test_narrow_pages_scroll_only_down(
             expect(page.locator("main .chip").first).to_be_visible()
             assert page.evaluate("document.documentElement.scrollWidth") <= 390, view
             assert violations(page) == []
+
+
+def test_the_first_content_takes_five_rounds(
+    page: Page, open_server: LiveServer, api: httpx2.Client
+) -> None:
+    """However many entries there are: the page, all it is made of, where the API is, who asks, and
+    one page of them.
+
+    Nothing else is asked for before there is content, and no number of entries at all.
+    """
+    sets = [{"key": ["many", number], "value": number} for number in range(60)]
+    api.post("/keys/set-batch", json={"sets": sets})
+    with page.expect_event("requestfinished", lambda it: it.url.endswith("/keys/paginate")):
+        page.goto(f"{open_server.url}/keyval/entries?prefix=many", wait_until="commit")
+    expect(page.get_by_role("row")).to_have_count(51)
+    spans = page.evaluate(
+        "performance.getEntriesByType('resource').map((it) => [it.name, it.initiatorType])"
+    )
+    modules = [name for name, by in spans if name.endswith(".js")]
+    told = "[...document.querySelectorAll('script, link[rel=modulepreload]')]"
+    at_once = page.evaluate(f"{told}.map((it) => it.href ?? it.src)")
+    assert set(modules) == set(at_once), "one is asked for only when another has come"
+    assert len(modules) < 40
+    asked = [name.partition(open_server.url)[2] for name, by in spans if by == "fetch"]
+    assert asked[0] == "/.well-known/buntime"
+    assert sorted(asked[1:3]) == ["/api/admin/session", "/api/plugins/loaded"]
+    assert asked[3:] == ["/keyval/api/keys/paginate"]

@@ -1,42 +1,27 @@
 // @ts-check
 /**
- * The pages of the key-value store.
+ * The pages of the key-value store. A view is loaded when it is opened.
  */
 import { openShell } from "../.well-known/buntime/ui/shell.js";
 import { addTexts } from "../.well-known/buntime/ui/texts.js";
-import { openAtomic } from "./atomic.js";
-import { openConsumer } from "./consumer.js";
-import { openConsumers } from "./consumers.js";
-import { openEntries } from "./entries.js";
-import { openEntry } from "./entry.js";
-import { openLocks } from "./locks.js";
-import { openMetrics } from "./metrics.js";
-import { openOverview } from "./overview.js";
 import { PT } from "./pt.js";
-import { openQueue } from "./queue.js";
-import { openSchedules } from "./schedules.js";
-import { openSearch } from "./search.js";
-import { openStreams } from "./streams.js";
-import { openTask } from "./task.js";
-import { openTasks } from "./tasks.js";
-import { openWatch } from "./watch.js";
 
 addTexts("pt", PT);
 
 await openShell([
-  { path: "", title: "Overview", open: openOverview },
-  { path: "entries", title: "Entries", open: openEntries },
-  { path: "entry", title: "Entry", open: openEntry },
-  { path: "queue", title: "Queue", open: openQueue },
-  { path: "tasks", title: "Tasks", open: openTasks },
-  { path: "task", title: "Task", open: openTask },
-  { path: "schedules", title: "Schedules", open: openSchedules },
-  { path: "search", title: "Search", open: openSearch },
-  { path: "watch", title: "Watch", open: openWatch },
-  { path: "atomic", title: "Atomic", open: openAtomic },
-  { path: "streams", title: "Streams", open: openStreams },
-  { path: "consumers", title: "Consumers", open: openConsumers },
-  { path: "consumer", title: "Consumer", open: openConsumer },
-  { path: "locks", title: "Locks", open: openLocks },
-  { path: "metrics", title: "Metrics", open: openMetrics },
+  { path: "", title: "Overview", open: async (opened) => (await import("./overview.js")).openOverview(opened) },
+  { path: "entries", title: "Entries", open: async (opened) => (await import("./entries.js")).openEntries(opened) },
+  { path: "entry", title: "Entry", open: async (opened) => (await import("./entry.js")).openEntry(opened) },
+  { path: "queue", title: "Queue", open: async (opened) => (await import("./queue.js")).openQueue(opened) },
+  { path: "tasks", title: "Tasks", open: async (opened) => (await import("./tasks.js")).openTasks(opened) },
+  { path: "task", title: "Task", open: async (opened) => (await import("./task.js")).openTask(opened) },
+  { path: "schedules", title: "Schedules", open: async (opened) => (await import("./schedules.js")).openSchedules(opened) },
+  { path: "search", title: "Search", open: async (opened) => (await import("./search.js")).openSearch(opened) },
+  { path: "watch", title: "Watch", open: async (opened) => (await import("./watch.js")).openWatch(opened) },
+  { path: "atomic", title: "Atomic", open: async (opened) => (await import("./atomic.js")).openAtomic(opened) },
+  { path: "streams", title: "Streams", open: async (opened) => (await import("./streams.js")).openStreams(opened) },
+  { path: "consumers", title: "Consumers", open: async (opened) => (await import("./consumers.js")).openConsumers(opened) },
+  { path: "consumer", title: "Consumer", open: async (opened) => (await import("./consumer.js")).openConsumer(opened) },
+  { path: "locks", title: "Locks", open: async (opened) => (await import("./locks.js")).openLocks(opened) },
+  { path: "metrics", title: "Metrics", open: async (opened) => (await import("./metrics.js")).openMetrics(opened) },
 ]);
