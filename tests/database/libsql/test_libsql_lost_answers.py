@@ -23,6 +23,7 @@ from buntime_plugin_database.shared import witness
 from database.libsql.support import lose_answers
 from support.losing import Losing, losing_proxy
 from support.sqld import Sqld, running_sqld
+from support.waiting import PATIENCE
 
 OpenLibsql = Callable[..., LibsqlAdapter]
 ADD = "UPDATE lost_counter SET n = n + 1"
@@ -62,7 +63,7 @@ async def count(adapter: LibsqlAdapter) -> Any:
 
 
 async def more_than(number: Callable[[], int], wanted: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while number() <= wanted:  # noqa: ASYNC110 - nobody could set an event
             await asyncio.sleep(0.01)
 

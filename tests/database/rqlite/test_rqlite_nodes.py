@@ -25,6 +25,7 @@ from buntime_plugin_database.engines.rqlite.options import RqliteOptions
 from database.rqlite.conftest import OpenRqlite
 from support.rqlite import Rqlited, leader_of, running_rqlite
 from support.sqld import free_port
+from support.waiting import PATIENCE
 
 INSERT = "INSERT INTO seen (n) VALUES (?)"
 
@@ -151,7 +152,7 @@ async def test_a_cluster_without_a_majority_says_so(
         await adapter.execute("CREATE TABLE t (n INTEGER)")
         for server in servers[1:]:
             server.kill()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while servers[0].is_ready():  # noqa: ASYNC110 - it notices by and by
                 await asyncio.sleep(0.1)
         with pytest.raises(DatabaseUnavailable):
@@ -160,7 +161,7 @@ async def test_a_cluster_without_a_majority_says_so(
         assert await adapter.check() is not None
         for server in servers[1:]:
             server.launch()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while await adapter.check() is not None:  # noqa: ASYNC110 - nobody could set an event
                 await asyncio.sleep(0.1)
         await adapter.batch([Statement("INSERT INTO t VALUES (1)")])

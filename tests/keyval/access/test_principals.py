@@ -19,6 +19,7 @@ from buntime_plugin_keyval.faces.http.app import KeyValApp
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.requests.permissions import PERMISSIONS
 from keyval.service.world import World, until
+from support.waiting import PATIENCE
 
 PERMISSIBLE = Permissible({"keyval": PERMISSIONS})
 A = encode_key(("a",))
@@ -291,6 +292,6 @@ async def test_streams_end_when_their_key_is_revoked(world: World, path: str, qu
     await until(lambda: bool(sent))
     assert not stream.done()
     who.life.end()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await stream
     assert sent[-1] == {"type": "http.response.body", "body": b""}

@@ -17,6 +17,7 @@ from buntime_plugin_keyval.engine.scans import MAX_WAITING, Scans
 from buntime_plugin_keyval.model.errors import TooManyScans
 from support.api import Api, api_of
 from support.live import live_server
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -151,7 +152,7 @@ async def test_one_client_has_two_turns_while_nobody_else_waits() -> None:
     scans = Scans(SqliteOptions().readers)
     turns = [scans.turn("a") for _ in range(4)]
     for turn in turns[:2]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await turn.__aenter__()
     third = asyncio.create_task(turns[2].__aenter__())
     other = scans.turn("b")
@@ -159,10 +160,10 @@ async def test_one_client_has_two_turns_while_nobody_else_waits() -> None:
     await asyncio.sleep(0)
     assert not third.done()
     await turns[0].__aexit__(None, None, None)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await third
     await turns[1].__aexit__(None, None, None)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await first
 
 
@@ -175,7 +176,7 @@ async def test_what_no_longer_waits_does_not_get_a_turn() -> None:
     waiting[0].cancel()
     await asyncio.sleep(0)
     await first.__aexit__(None, None, None)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await waiting[1]
 
 
@@ -189,7 +190,7 @@ async def test_one_client_waits_with_so_many_at_the_most() -> None:
                 pass
         other = asyncio.create_task(scans.turn("b").__aenter__())
         await asyncio.sleep(0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await waiting[0]
     for task in (*waiting, other):
         task.cancel()

@@ -16,10 +16,11 @@ from buntime_plugin_keyval.model.errors import TooManyStreams
 from buntime_plugin_keyval.model.messages import LeasedMessage
 from keyval.queue.test_queue_messages import LEASE_MS, states
 from keyval.service.world import FakeClock, World, open_world, until
+from support.waiting import PATIENCE
 
 
 async def take(listener: Listener) -> LeasedMessage:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(PATIENCE):
         message = await listener.next()
     assert message is not None
     return message

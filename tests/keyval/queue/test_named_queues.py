@@ -11,6 +11,7 @@ from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.queue.listener import Listener
 from keyval.queue.test_queue_messages import LEASE_MS
 from keyval.service.world import FakeClock, World, until
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.engines("sqlite", "odd", "postgres")
 
@@ -146,7 +147,7 @@ async def test_who_names_a_queue_settles_what_is_in_it(kv: LocalKv, world: World
 
 
 async def next_of(listener: Listener) -> str:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(PATIENCE):
         message = await listener.next()
     assert message is not None
     return message.value

@@ -20,6 +20,7 @@ from buntime_plugin_keyval.service import make_service
 from buntime_plugin_keyval.storage.schema import migrate
 from keyval.queue.test_queue_messages import LEASE_MS, drain, states
 from keyval.service.world import FAST, LOGGER, NOW_MS, FakeClock, World, until
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -270,7 +271,7 @@ async def test_the_loops_of_a_service_wake_in_time(tmp_path: Path, step: int) ->
         async def swept() -> bool:
             return not await adapter.query("SELECT 1 FROM kv_entries")
 
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE):
             assert await got.get() == 1  # after its delay
             assert time.monotonic() - started >= 0.3
             await until(swept)

@@ -10,6 +10,7 @@ from buntime_keyval import InvalidInput, InvalidValue, KvEntry, KvMissing
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from keyval.service.world import FakeClock
 from support.store import open_kv
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.engines("sqlite", "libsql", "rqlite", "postgres", "odd")
 
@@ -160,7 +161,7 @@ async def test_what_makes_a_value_cannot_wait_for_it(kv: LocalKv) -> None:
         return (await kv.get_or_set(["left"], one)).value
 
     crossed = [kv.get_or_set(["left"], one), kv.get_or_set(["right"], other)]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         outcomes = await asyncio.gather(*crossed, return_exceptions=True)
     assert all(isinstance(it, InvalidInput) for it in outcomes)
 

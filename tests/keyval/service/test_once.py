@@ -26,6 +26,7 @@ from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.storage.dialects.sqlite.values import INLINE_BYTES
 from buntime_plugin_keyval.storage.replays import NEWS_BATCH, Kept
 from keyval.service.world import NOW_MS, FakeClock, World
+from support.waiting import PATIENCE
 
 OpenStore = Callable[..., AbstractAsyncContextManager[World]]
 
@@ -83,7 +84,7 @@ async def test_one_whose_caller_has_gone_is_under_way_until_it_is_done(
         await begun.wait()
         first.cancel()
         await asyncio.wait([first])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             with pytest.raises(RequestUnderWay):
                 await add(world.kv, "k")
         go_on.set()

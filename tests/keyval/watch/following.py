@@ -11,6 +11,7 @@ from buntime_plugin_keyval.features.watch.bookmarks import Bookmark
 from buntime_plugin_keyval.features.watch.events import WatchEvent, watch_events
 from buntime_plugin_keyval.features.watch.watcher import WatchTarget
 from keyval.service.world import World
+from support.waiting import PATIENCE
 
 EVERYTHING = WatchTarget(prefixes=(b"",))
 
@@ -52,7 +53,7 @@ class Client:
     async def read(self) -> bool:
         """Take an event; False for one that says that nothing happened."""
         assert self._stream is not None
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE):
             event = await anext(self._stream)
         assert len(event.states) <= self.limit + len(self.target.keys)
         if self.bookmark is not None and not self.resets and not event.is_reset:

@@ -11,13 +11,14 @@ from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.watch.watcher import WatchTarget
 from buntime_plugin_keyval.model.errors import TooManyStreams
 from keyval.service.world import FakeClock, World, exact, until
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.engines("sqlite", "odd", "libsql", "rqlite", "postgres")
 
 
 async def event(watch: AsyncWatch) -> list[tuple[Any, Any]]:
     """Keys and values of the next event; None as value of an entry that is gone."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(PATIENCE):
         entries = await anext(watch)
     for entry in entries:
         assert (entry.versionstamp is None) == (entry.value is None)
