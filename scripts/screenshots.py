@@ -35,10 +35,15 @@ def main() -> None:
         with open_browser() as browser:
             page = browser.new_page(viewport=SIZE, locale="en-US")
             for name, view, text in (
-                ("entries", "keyval/entries", "users"),
-                ("entry", 'keyval/entry?key=["users",1]', "Versionstamp"),
+                ("entries", "keyval/entries?prefix=shop", "users"),
+                ("entry", 'keyval/entry?key=["shop","users",1]', "Versionstamp"),
                 ("queue", "keyval/queue?queue=mail", "no such address"),
                 ("tasks", "keyval/tasks", "send-mail"),
+                (
+                    "search",
+                    "keyval/search?prefix=posts&query=sug* cream&explain=true",
+                    "Explanation",
+                ),
                 ("gateway", "gateway/", "at the most"),
             ):
                 page.goto(f"{server.url}/{view}")
@@ -49,17 +54,25 @@ def fill(client: httpx2.Client) -> None:
     """Store what the pictures show."""
     people = [{"name": "Ada", "born": 1815}, {"name": "Grace", "born": 1906}]
     sets: list[dict[str, object]] = [
-        {"key": ["users", number], "value": person, "metadata": {"source": "form"}}
+        {"key": ["shop", "users", number], "value": person, "metadata": {"source": "form"}}
         for number, person in enumerate(people, 1)
     ]
     sets += [
-        {"key": ["orders", {"__type": "bigint", "value": str(10**18 + number)}], "value": number}
+        {"key": ["shop", "orders", {"__type": "bigint", "value": str(10**18 + number)}], "value": 1}
         for number in range(6)
     ]
     sets += [
-        {"key": ["sessions", name], "value": {"user": 1}, "expiresIn": "30m"} for name in "abc"
+        {"key": ["shop", "sessions", name], "value": {"user": 1}, "expiresIn": "30m"}
+        for name in "abc"
+    ]
+    texts = {"Crème brûlée": "A dessert of cream and sugar", "Sugar": "Sweet, as cream never is"}
+    sets += [
+        {"key": ["posts", number], "value": {"title": title, "body": body}}
+        for number, (title, body) in enumerate(texts.items(), 1)
     ]
     client.post("/keys/set-batch", json={"sets": sets}).raise_for_status()
+    index = {"prefix": ["posts"], "fields": ["title", "body"]}
+    client.post("/indexes", json=index).raise_for_status()
     for name in ("nobody", "ada", "grace"):
         options = {"queue": "mail", "backoffSchedule": []}
         body = {"value": {"to": f"{name}@example.org"}, "options": options}

@@ -138,11 +138,11 @@ async function hits(query, signal) {
     { class: "stack" },
     (page.warnings ?? []).map((warning) => h("p", { class: "hint" }, warning)),
     page.searchedFor ? h("p", { class: "hint" }, t("Found for: {query}", { query: page.searchedFor })) : null,
-    page.explained ? explanation(page.explained) : null,
     table(t("Hits"), page.explained ? [...columns, score] : columns, page.entries, t("Nothing found")),
     page.cursor
       ? h("p", {}, h("a", { class: "button", href: addressOf("search", { ...again, cursor: page.cursor }) }, t("Next page")))
       : null,
+    page.explained ? explanation(page.explained) : null,
   );
 }
 
@@ -154,6 +154,7 @@ function explanation({ tokenize, terms, asked, plan }) {
   return h(
     "section",
     { class: "stack", "aria-label": t("Explanation") },
+    h("h2", {}, t("Explanation")),
     h("p", {}, t("Tokenizer"), ": ", h("code", {}, tokenize)),
     table(
       t("Words and phrases"),
@@ -171,8 +172,7 @@ function explanation({ tokenize, terms, asked, plan }) {
           "details",
           { open: true },
           h("summary", {}, t("Asked of the engine, and its plan")),
-          h("pre", { tabindex: 0 }, asked),
-          h("pre", { tabindex: 0 }, plan.join("\n")),
+          h("div", { class: "stack" }, h("pre", { tabindex: 0 }, asked), h("pre", { tabindex: 0 }, plan.join("\n"))),
         ),
   );
 }
