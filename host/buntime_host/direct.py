@@ -9,7 +9,7 @@ body leave in one write. Where a plugin looks at all requests (middleware, `on_r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple, Protocol, TypeVar, final, runtime_checkable
 
@@ -103,6 +103,19 @@ class NotDirect(Exception):
     """Raised where a request turns out to need ASGI: it is made once more, that way."""
 
 
+@final
+class RepeatedHeaders(list[Header]):
+    """Headers that one connection sends again and again, letter for letter."""
+
+    __slots__ = ("found",)
+
+    def __init__(self, headers: Iterable[Header]) -> None:
+        super().__init__(headers)
+        self.found: dict[object, Any] = {}
+        """What somebody has found out from them and the address of the client, which holds for all
+        requests that have them; by who that is."""
+
+
 class DirectRequest:
     """One whole request, of the direct way or made of what ASGI brought."""
 
@@ -135,7 +148,8 @@ class DirectRequest:
         """Raw path below the base of the plugin, still percent-encoded."""
         self.query = query
         self.headers = headers
-        """Their names in lower case. Not to be changed: the next request may have the same."""
+        """Their names in lower case. Not to be changed: the next request may have the same, which
+        are `RepeatedHeaders` then."""
         self.noticed = noticed
 
     @property

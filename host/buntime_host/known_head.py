@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from buntime_host.direct import Header
+from buntime_host.direct import Header, RepeatedHeaders
 
 METHOD = b"GET "
 _VERSION = b" HTTP/1.1\r\n"
@@ -31,7 +31,7 @@ class KnownHead(NamedTuple):
 
     rest: bytes
     """All of it behind the path, to its end."""
-    headers: list[Header]
+    headers: RepeatedHeaders
     noted: list[Header] | None
     """Those that the dispatcher wants to see, each time."""
     host: bytes | None

@@ -20,7 +20,7 @@ from uvicorn._types import ASGI3Application, HTTPScope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from buntime_host.direct import BEGUN, HUNG_UP, Header
+from buntime_host.direct import BEGUN, HUNG_UP, Header, RepeatedHeaders
 from buntime_host.direct_exchange import DirectExchange
 from buntime_host.dispatch import NOTED, SAFE_METHODS, RequestDispatcher
 from buntime_host.edge import Edge, Holding, Resting
@@ -267,7 +267,8 @@ class HostProtocol(HttpToolsProtocol):
             rest = rest_of(data, self.url)
             if rest is not None:
                 self._lessons -= 1
-                self._known = KnownHead(rest, self.headers, self._noted, self._host)
+                headers = RepeatedHeaders(self.headers)
+                self._known = KnownHead(rest, headers, self._noted, self._host)
 
     def _feed_backlog(self) -> None:
         """Feed what was read, until there are requests to be answered before the rest."""

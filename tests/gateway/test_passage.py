@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from buntime_host import Answer, Companion, DirectRequest, Workers, read_options
-from buntime_host.direct import pairs_of
+from buntime_host.direct import RepeatedHeaders, pairs_of
 from buntime_plugin_gateway.addresses import Addresses
 from buntime_plugin_gateway.config import GatewayConfig
 from buntime_plugin_gateway.cors import CorsPolicy
@@ -55,6 +55,30 @@ def test_an_answer_keeps_what_it_has() -> None:
         lines = answered(gateway, request_of("/x", *headers)).lines
         assert b"access-control" not in lines
         assert b"vary: origin\r\n" in lines
+
+
+def test_requests_with_the_same_headers_are_answered_like_others() -> None:
+    """What they say of the client and of his page is looked up once, what is counted each time."""
+    gateway, log = gateway_of(
+        rateLimit={"requests": 2, "excludePaths": ["/free"]}, cors={"origin": PAGE}
+    )
+    by_address: dict[str, list[tuple[int, bytes | None]]] = {}
+    for peer, origin in (("192.0.2.1", PAGE), ("192.0.2.2", OTHER)):
+        headers = RepeatedHeaders([(b"origin", origin.encode())])
+        for path in ("/a", "/b", "/free", "/c"):
+            request = request_of(path, peer=peer)
+            request.headers = headers
+            answer = answered(gateway, request)
+            told = dict(pairs_of(answer.lines))
+            allowed = told.get(b"access-control-allow-origin")
+            by_address.setdefault(peer, []).append((answer.status, allowed))
+    assert by_address == {
+        "192.0.2.1": [(status, PAGE.encode()) for status in (200, 200, 200, 429)],
+        "192.0.2.2": [(status, None) for status in (200, 200, 200, 429)],
+    }
+    assert {(it.ip, it.path) for it in log.entries()} == {
+        (peer, path) for peer in by_address for path in ("/a", "/b", "/free", "/c")
+    }
 
 
 def test_without_cors_a_plugin_says_for_itself() -> None:

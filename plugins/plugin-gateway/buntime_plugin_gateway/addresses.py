@@ -20,8 +20,8 @@ class Addresses:
     def __init__(self, client_of: Callable[[Mapping[str, Any]], str | None]) -> None:
         """`client_of` is that of the context: None for the address of a trusted proxy."""
         self._client_of = client_of
-        self.clients: dict[str, str] = {}
-        """Peers that are no trusted proxies, as they are shown: `of` them, without its call."""
+        self._clients: dict[str, str] = {}
+        """Peers that are no trusted proxies, as they are shown."""
         self._proxies: dict[str, str] = {}
         """Those that are."""
 
@@ -31,7 +31,7 @@ class Addresses:
         if peer is None:
             return self._client_of(request.peer) or UNKNOWN
         host = peer[0]
-        shown = self.clients.get(host)
+        shown = self._clients.get(host)
         if shown is not None:
             return shown
         proxy = self._proxies.get(host)
@@ -43,14 +43,14 @@ class Addresses:
         return proxy
 
     def _look_up(self, request: DirectRequest, peer: tuple[str, int]) -> str:
-        for known in (self.clients, self._proxies):
+        for known in (self._clients, self._proxies):
             if len(known) >= _MOST_KNOWN:
                 known.clear()
         client = self._client_of({"client": peer, "headers": ()})
         if client is None:
             self._proxies[peer[0]] = _plain(peer[0])
         else:
-            self.clients[peer[0]] = client
+            self._clients[peer[0]] = client
         return self.of(request)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from buntime_host import Answer, Companion, DirectRequest
 from buntime_host.cors import without_answer_headers
-from buntime_host.direct import pairs_of
+from buntime_host.direct import RepeatedHeaders, pairs_of
 
 from buntime_plugin_gateway.addresses import Addresses
 from buntime_plugin_gateway.cache import MISS, CachePlace
@@ -27,7 +27,6 @@ class GatewayPassage:
 
     def __init__(self, addresses: Addresses, parts: Parts, *, log_all: bool) -> None:
         self._addresses = addresses
-        self._clients = addresses.clients
         self._limiter = parts.limiter
         self._shell = parts.shell
         self.cache = parts.cache
@@ -60,15 +59,9 @@ class GatewayPassage:
     def arrives(self, request: DirectRequest) -> Answer | Companion:
         """See `RequestPassage`."""
         now, epoch = monotonic(), time()
-        client = request.client
-        address = None if client is None else self._clients.get(client[0])
-        if address is None:
-            address = self._addresses.of(request)
-        lines = self._lines
-        if self.cors is not None:
-            for name, value in request.headers:
-                if name == b"origin":
-                    lines = self.cors.lines(value)
+        headers = request.headers
+        known = headers.found.get(self) if type(headers) is RepeatedHeaders else None
+        address, lines = self._sender(request) if known is None else known
         # Not the request itself, which refers to what goes with it: none of both would go without
         # a collection.
         arrived = (epoch, address, request.method, request.whole_path, now)
@@ -84,6 +77,18 @@ class GatewayPassage:
         if self._shapes:
             return self._to_be_shaped(request, ShapedRequest(self, arrived, lines), now)
         return RequestInHand(self, arrived, lines)
+
+    def _sender(self, request: DirectRequest) -> tuple[str, bytes]:
+        """His address, and what CORS says to him in each answer."""
+        address, lines = self._addresses.of(request), self._lines
+        headers = request.headers
+        if self.cors is not None:
+            for name, value in headers:
+                if name == b"origin":
+                    lines = self.cors.lines(value)
+        if isinstance(headers, RepeatedHeaders):
+            headers.found[self] = address, lines
+        return address, lines
 
     def _to_be_shaped(
         self, request: DirectRequest, in_hand: ShapedRequest, now: float

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import uvicorn
 from buntime_host import Answer, AsgiRequest, DirectRequest, send_answer
+from buntime_host.direct import RepeatedHeaders
 from buntime_host.dispatch import RequestDispatcher
 from buntime_host.edge import Edge
 from buntime_host.known_head import LESSONS, MOST_BYTES
@@ -200,6 +201,33 @@ async def test_a_long_head_is_parsed_each_time(connect: Any, parsed: list[bytes]
     for _ in range(2):
         await connection.answers(long)
     assert parsed == [long, long]
+
+
+async def test_what_was_found_of_headers_is_there_as_long_as_they_come_again(connect: Any) -> None:
+    asked: list[DirectRequest] = []
+    first, second = await connect(), await connect()
+    (mount,) = first.protocol._direct.values()
+    answer = mount.app.answer
+
+    def seen(request: DirectRequest) -> Any:
+        asked.append(request)
+        return answer(request)
+
+    mount.app.answer = seen
+    for path in ("/direct/a", "/direct/b", "/direct/c"):
+        await first.answers(request("GET", path))
+    await second.answers(HELLO)
+    await second.answers(HELLO)
+    other = request("GET", "/direct/a", "x-own: 1")
+    await first.answers(other)
+    await first.answers(other)
+    headers = [it.headers for it in asked]
+    repeated = [isinstance(it, RepeatedHeaders) for it in headers]
+    assert repeated == [False, True, True, False, True, False, True]
+    assert headers[1] is headers[2]
+    assert headers[1] == headers[0] == headers[4]
+    assert headers[1] is not headers[4]
+    assert headers[6] == headers[5] != headers[1]
 
 
 async def test_headers_are_looked_at_each_time(connect: Any) -> None:

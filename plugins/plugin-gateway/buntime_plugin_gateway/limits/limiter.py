@@ -47,9 +47,9 @@ class Limit:
         """What `key_of` puts before an address, where it does no more than that."""
         self.fits = fits
         self._told: dict[tuple[int, int, int], bytes] = {}
-        self._first = b""
-        """The headers for who has asked for nothing lately, at moments of one second."""
-        self._first_since = self._first_until = 0.0
+        self.first = b""
+        """The `lines` for who has asked for nothing lately, at moments of one second."""
+        self.first_since = self.first_until = 0.0
 
     def lines(self, full_at: float, now: float, epoch: float) -> bytes:
         """Headers that tell what is left in a bucket that is full at a moment.
@@ -58,9 +58,6 @@ class Limit:
         client that has asked for nothing lately, all do within a second.
         """
         capacity, pause, _ = self.rate
-        is_first = full_at == now + pause
-        if is_first and self._first_since < epoch <= self._first_until:
-            return self._first
         missing = full_at - now
         left = capacity - ceil(missing / pause - _ROUNDING)
         reset = ceil(missing)
@@ -71,9 +68,9 @@ class Limit:
                 self._told.clear()
             known = _LINES % (capacity, left, second * 1000, capacity, left, reset)
             self._told[left, second, reset] = known
-        if is_first:
-            self._first, self._first_until = known, second - pause
-            self._first_since = self._first_until - 1
+        if full_at == now + pause:
+            self.first, self.first_until = known, second - pause
+            self.first_since = self.first_until - 1
         return known
 
     def retry_after(self, missing: float) -> int:
@@ -130,8 +127,12 @@ class Limiter:
         limit = self._of(path) if self._routes else self._general
         of_address = limit.of_address
         key = limit.key_of(request, address) if of_address is None else of_address + address
-        allowed, full_at = self._take(key, limit.rate, now)
-        lines = limit.lines(full_at, now, epoch)
+        rate = limit.rate
+        allowed, full_at = self._take(key, rate, now)
+        if full_at == now + rate[1] and limit.first_since < epoch <= limit.first_until:
+            lines = limit.first
+        else:
+            lines = limit.lines(full_at, now, epoch)
         if allowed:
             self._allowed += 1
             return lines
