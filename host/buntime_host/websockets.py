@@ -88,7 +88,12 @@ class ServedSocket:
             await self.go_away()
 
     async def go_away(self) -> None:
-        """Close with 1001. The plugin gets a disconnect from `receive` and errors from `send`."""
+        """Close with 1001. The plugin gets a disconnect from `receive` and errors from `send`.
+
+        Nothing is sent to one that is closed: the plugin may have done so since it was asked for.
+        """
+        if self.closed:
+            return
         self._gone = self.closed = True
         self._registry.discard(self)
         # The client may have left at this very moment, which is all that was wanted.
