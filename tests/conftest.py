@@ -34,6 +34,14 @@ SLOW_FOLDERS = (
 """Tests that start programs, all of them: `slow` is for those besides them."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--wide",
+        action="store_true",
+        help="run each test of a store on every engine, not a sample: see tests/keyval/engines.py",
+    )
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """What is collected stays: to look through half a million objects again finds nothing."""

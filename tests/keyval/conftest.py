@@ -15,7 +15,7 @@ import pytest
 from buntime_database import Adapter
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.storage import schema
-from keyval.engines import ENGINES, Engine, Servers
+from keyval.engines import ENGINES, Engine, Servers, sample_of_engines
 from keyval.service.world import FakeClock, World
 from support.api import Api, api_of
 from support.live import LiveServer, add_looker, live_server
@@ -29,13 +29,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("way", ways.args, indirect=True, scope="module")
     mark = metafunc.definition.get_closest_marker("engines")
     if mark is not None and "engine" in metafunc.fixturenames:
+        names = list(mark.args)
+        if not metafunc.config.getoption("wide"):
+            names = sample_of_engines(metafunc.definition.nodeid, names)
         # Each commit is a round trip to another process, and a test begins with an empty server.
         slow = {
             name: [pytest.mark.slow]
-            for name in mark.args
+            for name in names
             if name.startswith(("libsql", "rqlite", "postgres"))
         }
-        engines = [pytest.param(name, marks=slow.get(name, [])) for name in mark.args]
+        engines = [pytest.param(name, marks=slow.get(name, [])) for name in names]
         metafunc.parametrize("engine", engines, indirect=True, scope="module")
 
 
@@ -55,9 +58,10 @@ def database_servers(
 
 
 @pytest.fixture(scope="module")
-def engine(request: pytest.FixtureRequest, database_servers: Servers) -> Engine:
+def engine(request: pytest.FixtureRequest, database_servers: Servers) -> Iterator[Engine]:
     """Where the stores of a test are: embedded, unless it has the mark `engines`."""
-    return ENGINES[getattr(request, "param", "sqlite")](database_servers)
+    yield ENGINES[getattr(request, "param", "sqlite")](database_servers)
+    database_servers.end_namespaces()
 
 
 @pytest.fixture(scope="module")

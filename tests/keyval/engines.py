@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
+from zlib import crc32
 
 import apsw
 from buntime_database import Adapter
@@ -35,6 +36,11 @@ from support.postgres import Postgres
 from support.rqlite import Rqlited, running_rqlite
 from support.sqld import Sqld, running_sqld
 
+SHARED_DIALECT = ("libsql", "libsql-replica", "rqlite", "odd")
+"""Engines with the statements of the embedded one; they differ in how these are carried."""
+SAMPLE = 3
+"""One test in so many runs on each of them, unless all are asked for with `--wide`."""
+
 BUSY_SECONDS = 60
 """A lock is waited for: whoever is faster may be so for long on a loaded machine."""
 ODD = Path(__file__).parent / "plugins" / "odd"
@@ -46,6 +52,22 @@ FORGET_MESSAGES = (
     "DELETE FROM kv_tasks",
     "DELETE FROM kv_schedules",
 )
+
+
+def sample_of_engines(test: str, names: Sequence[str]) -> list[str]:
+    """The engines that a test runs on of those that its mark names.
+
+    What holds on the embedded engine is seen once more on a third of the tests for each engine that
+    shares its dialect: which ones depends on the name of the test alone. A test that does not run
+    on the embedded engine runs on all that it names.
+    """
+    if "sqlite" not in names:
+        return list(names)
+    return [
+        name
+        for name in names
+        if name not in SHARED_DIALECT or crc32(f"{test} {name}".encode()) % SAMPLE == 0
+    ]
 
 
 class Engine(Protocol):
@@ -165,6 +187,8 @@ class Servers:
         postgres: Callable[[], Postgres],
     ) -> None:
         self._stack = stack
+        self._namespaces = stack.enter_context(ExitStack())
+        self._namespaced: Sqld | None = None
         self.new_folder = new_folder
         self._postgres = postgres
 
@@ -178,11 +202,18 @@ class Servers:
         """For stores of this process: a host on the same ones would sweep what these keep."""
         return self._start("sqld-of-worlds", replicas=1)
 
-    @cached_property
+    @property
     def namespaced(self) -> Sqld:
-        """A server with a database for each namespace."""
-        (server,) = self._start("namespaced", namespaces=True)
-        return server
+        """A server with a database for each namespace, until `end_namespaces`."""
+        if self._namespaced is None:
+            opening = running_sqld(self.new_folder("namespaced"), namespaces=True)
+            (self._namespaced,) = self._namespaces.enter_context(opening)
+        return self._namespaced
+
+    def end_namespaces(self) -> None:
+        """End that server: a hundred namespaces take half a processor while nobody asks."""
+        self._namespaced = None
+        self._namespaces.close()
 
     @cached_property
     def node_of_hosts(self) -> Rqlited:

@@ -9,14 +9,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, ConsoleMessage, Page
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from support.npm import npm_folder
+from support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT / "host" / "buntime_host" / "ui"
 AXE = "4.14.1"
 SERIOUS = ("serious", "critical")
+
+expect.set_options(timeout=PATIENCE * 1000)
 
 TYPE_CHECKS = {
     "allowJs": True,
@@ -63,7 +66,7 @@ def watched_page(browser: Browser, **options: Any) -> Iterator[Page]:
             said.append(message.text)
 
     context = browser.new_context(**{"locale": "en-US", **options})
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(PATIENCE * 1000)
     page = context.new_page()
     page.on("console", note)
     page.on("pageerror", lambda error: said.append(str(error)))

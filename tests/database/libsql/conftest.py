@@ -20,9 +20,12 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Sqld]]:
         yield servers
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def namespaced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Sqld]]:
-    """The same with a database for each namespace."""
+    """The same with a database for each namespace.
+
+    They end with the module: a hundred namespaces take half a processor while nobody asks.
+    """
     folder = tmp_path_factory.mktemp("namespaced")
     with running_sqld(folder, replicas=1, namespaces=True) as servers:
         yield servers

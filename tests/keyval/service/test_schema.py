@@ -16,6 +16,7 @@ from buntime_plugin_keyval.storage.schema import Migration, SchemaTooNew, load_m
 from keyval.engines import Engine
 from keyval.service.upgrade import Older, check_upgrade
 from keyval.service.world import NOW_MS, World
+from support.waiting import PATIENCE
 
 pytestmark = [pytest.mark.engines("sqlite", "libsql-replica"), pytest.mark.slow]
 
@@ -26,7 +27,7 @@ STEP = Migration(
     "later",
     ("CREATE TABLE later (x)", "ALTER TABLE kv_entries ADD COLUMN later TEXT"),
 )
-ROUNDS = 25
+ROUNDS = 10
 MIGRATE = """
 import asyncio, sys
 from pathlib import Path
@@ -142,7 +143,7 @@ def test_two_processes_at_once(tmp_path: Path, engine: Engine) -> None:
         for name in ("one", "other")
     ]
     try:
-        printed = [starter.communicate(timeout=60) for starter in starters]
+        printed = [starter.communicate(timeout=4 * PATIENCE) for starter in starters]
     finally:
         for starter in starters:
             starter.kill()

@@ -208,5 +208,7 @@ def test_two_processes_watch_each_other(
         one.json("DELETE", "/keys/s/a")
         assert change(stream) == [(["s", "a"], None)]
         one.put("s/e", 1, expiresIn=200)
-        assert change(stream) == [(["s", "e"], 1)]
-        assert change(stream) == [(["s", "e"], None)]
+        told = [change(stream)]
+        while told[-1] != [(["s", "e"], None)]:  # alone, if the other looks only after its life
+            told.append(change(stream))
+        assert told[:-1] in ([], [[(["s", "e"], 1)]])
