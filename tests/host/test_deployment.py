@@ -78,6 +78,40 @@ def test_compose_files_fit_together(engine: str) -> None:
     assert base["services"]["buntime"]["ports"] == ["127.0.0.1:8000:8000"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["", *ENGINES])
+def test_compose_takes_its_files(engine: str) -> None:
+    """By its own schema, with what is set in the environment; no daemon is asked."""
+    program = shutil.which("docker-compose")
+    if program is None:
+        if os.environ.get("CI"):
+            pytest.fail("docker-compose is needed in CI")
+        pytest.skip("docker-compose is not installed: its files are NOT tried")
+    more = ["-f", f"deploy/compose.{engine}.yaml"] if engine else []
+    secrets = {"RUNTIME_MASTER_KEY": "m" * 32, "POSTGRES_PASSWORD": "of the test"}
+
+    def read(environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [program, "-f", "compose.yaml", *more, "config"],
+            cwd=ROOT,
+            env={**os.environ, **environ},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    done = read(secrets)
+    assert done.returncode == 0, done.stderr
+    services = yaml.safe_load(done.stdout)["services"]
+    assert set(services) == {"buntime", *filter(None, [engine])}
+    assert services["buntime"]["environment"]["RUNTIME_MASTER_KEY"] == "m" * 32
+    if engine == "postgres":
+        assert ":of the test@postgres/" in services["buntime"]["environment"]["DATABASE_URL"]
+    without = read({**secrets, "RUNTIME_MASTER_KEY": ""})
+    assert without.returncode != 0
+    assert "at least 32 random characters" in without.stderr
+
+
 def systemd(*arguments: str) -> str:
     program = shutil.which("systemd-analyze")
     if program is None:
