@@ -88,9 +88,10 @@ def raw_value(value: Any) -> msgspec.Raw:
     return msgspec.Raw(value_json(value))
 
 
-def value_json(value: Any) -> bytes:
-    """A Python value as JSON, `$now` left for the server. Raises `InvalidInput`."""
-    return encode_value(value, None).encode()
+def value_json(value: Any, *, placeholders: bool = False) -> bytes:
+    """A Python value as JSON, `$now` left for the server, and `UUIDV7` if `placeholders` are
+    allowed. Raises `InvalidInput`."""
+    return encode_value(value, None, placeholders=placeholders).encode()
 
 
 def option_members(options: EntryOptions) -> dict[str, msgspec.Raw]:

@@ -74,6 +74,23 @@ async def test_placeholders_become_the_versionstamp(kv: Any) -> None:
         await kv.get(["log", kv.uuidv7()])
 
 
+async def test_values_name_the_commit_that_writes_them(kv: Any) -> None:
+    own = kv.uuidv7()
+    result = await (
+        kv.atomic().set(["orders", own], {"id": own}).append(["l"], [own]).patch(["p"], {"o": own})
+    ).commit()
+    stamp = result.versionstamp
+    assert await value(kv, "orders", stamp) == {"id": stamp}
+    assert await value(kv, "l") == [stamp]
+    assert await value(kv, "p") == {"o": stamp}
+    alone = await kv.set(["alone"], {"id": own})
+    assert await value(kv, "alone") == {"id": alone.versionstamp}
+    patched = await kv.patch(["alone"], {"by": own})
+    assert await value(kv, "alone") == {"id": alone.versionstamp, "by": patched.versionstamp}
+    with pytest.raises(InvalidInput, match="uuidv7 placeholder is allowed only"):
+        await kv.enqueue({"id": own})
+
+
 async def test_a_mutation_that_does_not_fit_is_an_error(kv: Any) -> None:
     await kv.set(["text"], "text")
     with pytest.raises(RequestRejected, match="requires a numeric value"):

@@ -73,6 +73,23 @@ def test_placeholders_become_the_versionstamp(kv: Any) -> None:
         kv.get(["log", kv.uuidv7()])
 
 
+def test_values_name_the_commit_that_writes_them(kv: Any) -> None:
+    own = kv.uuidv7()
+    result = (
+        kv.atomic().set(["orders", own], {"id": own}).append(["l"], [own]).patch(["p"], {"o": own})
+    ).commit()
+    stamp = result.versionstamp
+    assert value(kv, "orders", stamp) == {"id": stamp}
+    assert value(kv, "l") == [stamp]
+    assert value(kv, "p") == {"o": stamp}
+    alone = kv.set(["alone"], {"id": own})
+    assert value(kv, "alone") == {"id": alone.versionstamp}
+    patched = kv.patch(["alone"], {"by": own})
+    assert value(kv, "alone") == {"id": alone.versionstamp, "by": patched.versionstamp}
+    with pytest.raises(InvalidInput, match="uuidv7 placeholder is allowed only"):
+        kv.enqueue({"id": own})
+
+
 def test_a_mutation_that_does_not_fit_is_an_error(kv: Any) -> None:
     kv.set(["text"], "text")
     with pytest.raises(RequestRejected, match="requires a numeric value"):

@@ -166,6 +166,8 @@ async def test_writes_that_look_at_values_see_them(opened: Open) -> None:
         found = [it.value async for it in kv.list(["secret"])]
         assert SECRET in found
         assert SECRET not in await one.raw()
+        stamp = (await kv.set(["secret", "id"], {"id": kv.uuidv7()})).versionstamp
+        assert (await kv.get(["secret", "id"])).value == {"id": stamp}
         async with kv.watch(["secret", "n"]) as watch:
             await kv.set(["secret", "n"], 43)
             seen: list[Any] = []

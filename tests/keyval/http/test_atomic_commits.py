@@ -255,6 +255,21 @@ def test_placeholders_become_the_versionstamp(api: Api, route: str, placeholder:
     assert api.keys() == [["log", stamp, 0], ["log", stamp, 1]]
 
 
+@pytest.mark.parametrize("route", ["/atomic", "/transaction"])
+def test_placeholders_in_values_become_the_versionstamp(api: Api, route: str) -> None:
+    value = {"id": {"$uuidv7": True}, "large": ["$"] * 50_000}
+    mutations = [{"type": "set", "key": ["a"], "value": value}]
+    stamp = api.json("POST", route, {"mutations": mutations})["versionstamp"]
+    assert api.value("a") == {"id": stamp, "large": ["$"] * 50_000}
+
+
+def test_a_placeholder_in_the_value_of_a_key_becomes_its_versionstamp(api: Api) -> None:
+    stamp = api.put("a", {"id": {"$uuidv7": True}})
+    assert api.value("a") == {"id": stamp}
+    message = api.error("PUT", "/keys/a", {"$uuidv7": True, "id": 1})
+    assert "may have nothing beside it" in message
+
+
 def test_now_in_a_mutation_is_one_time_for_all(api: Api) -> None:
     now = {"$now": True}
     api.mutate(

@@ -111,6 +111,22 @@ async def test_keys_of_the_commit_have_the_stamp_that_it_has_got(world: World, l
         await world.kv.delete(("log",))
 
 
+async def test_values_have_the_stamp_that_the_commit_has_got(world: World, late: World) -> None:
+    own = late.kv.uuidv7()
+    for number in range(3):
+        await world.kv.set(("a",), number)
+        alone = await late.kv.set(("alone",), {"id": own})
+        await world.kv.set(("a",), number)
+        result = await late.kv.atomic().set(("log", own), [own]).append(("all",), [own]).commit()
+        stamp = str(result.versionstamp)
+        assert await values(world.kv, "log") == {("log", stamp): [stamp]}
+        assert (await world.kv.get(("all",))).value[-1] == stamp
+        entry = await world.kv.get(("alone",))
+        assert (entry.value, entry.versionstamp) == ({"id": alone.versionstamp}, alone.versionstamp)
+        await world.kv.delete(("log",))
+    await check_order(world)
+
+
 async def test_subscribers_hear_of_the_stamps_and_keys_that_are_stored(
     world: World, late: World
 ) -> None:

@@ -83,6 +83,66 @@ async def test_a_placeholder_becomes_the_versionstamp_of_its_commit(kv: LocalKv)
     assert {entry.versionstamp async for entry in kv.list()} == {stamp}
 
 
+async def test_placeholders_in_values_become_the_versionstamp(kv: LocalKv) -> None:
+    await kv.set(("list",), [0])
+    await kv.set(("object",), {"a": 1, "kept": {"b": 2}})
+    own = kv.uuidv7()
+    result = await (
+        kv.atomic()
+        .set(("orders", own), {"id": own, "lines": [{"order": own}], "text": '{"$uuidv7":true}'})
+        .set(("newest",), own)
+        .append(("list",), [own])
+        .prepend(("list",), [{"$uuidv7": True}])
+        .patch(("object",), {"a": own, "kept": {"c": own}})
+        .commit(results=True)
+    )
+    stamp = result.versionstamp
+    assert await values(kv) == {
+        ("list",): [stamp, 0, stamp],
+        ("newest",): stamp,
+        ("object",): {"a": stamp, "kept": {"b": 2, "c": stamp}},
+        ("orders", stamp): {"id": stamp, "lines": [{"order": stamp}], "text": '{"$uuidv7":true}'},
+    }
+    assert result.results[2:] == (
+        [0, stamp],
+        [stamp, 0, stamp],
+        {"a": stamp, "kept": {"b": 2, "c": stamp}},
+    )
+
+
+@pytest.mark.parametrize("length", [1, 200_000], ids=["short", "long"])
+async def test_a_value_that_is_set_alone_may_have_its_versionstamp(
+    kv: LocalKv, length: int
+) -> None:
+    value = {"id": kv.uuidv7(), "price": "$" * length, "at": kv.now()}
+    stamp = (await kv.set(("a",), value, expires_in="1h")).versionstamp
+    entry = await kv.get(("a",))
+    assert entry.versionstamp == stamp
+    assert entry.value is not None
+    assert (entry.value["id"], entry.value["price"]) == (stamp, "$" * length)
+
+
+async def test_a_placeholder_in_a_value_has_nothing_beside_it(kv: LocalKv) -> None:
+    value = {"$uuidv7": True, "other": 1}
+    for call in (kv.set(("a",), value), kv.atomic().set(("b",), 1).set(("a",), value).commit()):
+        with pytest.raises(InvalidInput, match="nothing beside it"):
+            await call
+    assert await values(kv) == {}
+    await kv.set(("a",), {"$uuidv7": "true", "other": {"$uuidv7": False}})
+    assert await values(kv) == {("a",): {"$uuidv7": "true", "other": {"$uuidv7": False}}}
+
+
+async def test_a_placeholder_stands_for_nothing_outside_of_entries(kv: LocalKv) -> None:
+    for call in (
+        lambda: kv.enqueue({"id": kv.uuidv7()}),
+        lambda: kv.atomic().enqueue({"id": kv.uuidv7()}).commit(),
+        lambda: kv.set(("a",), 1, metadata={"id": kv.uuidv7()}),
+    ):
+        with pytest.raises(InvalidInput, match="uuidv7 placeholder is allowed only"):
+            await call()
+    assert await values(kv) == {}
+
+
 async def test_a_placeholder_can_be_deleted_in_its_own_commit(kv: LocalKv) -> None:
     key = ("a", kv.uuidv7())
     await kv.atomic().set(key, 1).delete(key).commit()

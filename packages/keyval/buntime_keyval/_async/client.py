@@ -487,7 +487,7 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         return Now()
 
     def uuidv7(self) -> Placeholder:
-        """A key part for atomic mutations that becomes the versionstamp of their commit."""
+        """Becomes the versionstamp of its commit, in values and in keys of atomic mutations."""
         return UUIDV7
 
     def atomic(self) -> AsyncAtomic:

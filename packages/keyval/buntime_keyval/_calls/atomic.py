@@ -167,7 +167,7 @@ class AtomicBuilder(Generic[K]):
                 placed, value, expires_in, expires_at, metadata
             )
         options = entry_options(expires_in, expires_at, metadata, type=type)
-        return self._add("set", placed, encode_value(value, None), options)
+        return self._add("set", placed, encode_value(value, None, placeholders=True), options)
 
     def delete(self: B, key: K) -> B:
         """Delete exactly this key, not what extends it."""
@@ -418,7 +418,7 @@ def _members(mutation: Mutation | NewMessage | ConsumerCommit | NewTask) -> dict
 
 def _operand(kind: MutationType, given: Any) -> int | str:
     if kind == "patch":
-        return encode_value(given, None)
+        return encode_value(given, None, placeholders=True)
     return _array(kind, given) if kind in LISTS else _integer(kind, given)
 
 
@@ -437,4 +437,4 @@ def _integer(kind: str, value: object) -> int:
 def _array(kind: str, items: object) -> str:
     if not isinstance(items, (list, tuple)):
         raise InvalidInput(f"{kind} takes a list or tuple of items, received {items!r:.100}")
-    return encode_value(items, None)
+    return encode_value(items, None, placeholders=True)

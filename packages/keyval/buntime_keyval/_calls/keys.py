@@ -164,7 +164,7 @@ def set_value(
         return _written_if("PUT", raw, value, options, required)
     key = checked_key(raw)
     given = entry_options(expires_in, expires_at, metadata, type=type)
-    text = value_json(value)
+    text = value_json(value, placeholders=True)
     item = Item(key, text, typed_members(given, "type"))
     path = _path(key)
     if path is not None:
@@ -195,7 +195,7 @@ def patch_value(
             options = options.or_else(on_create)
         return _written_if("PATCH", raw, patch, options, required)
     key = checked_key(raw)
-    text = value_json(patch)
+    text = value_json(patch, placeholders=True)
     path = _path(key)
     if path is not None and on_create is NO_OPTIONS:
         target = f"/keys/{path}{_query(options)}"
@@ -210,7 +210,9 @@ def patch_value(
 def _written_if(
     method: str, raw: Any, value: Any, options: EntryOptions, required: EntryRequirement
 ) -> Call[CommitResult]:
-    return written_json(method, checked_key(raw), value_json(value), options, required)
+    return written_json(
+        method, checked_key(raw), value_json(value, placeholders=True), options, required
+    )
 
 
 def written_json(

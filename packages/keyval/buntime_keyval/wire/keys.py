@@ -71,7 +71,7 @@ _encode_json = msgspec.json.encode
 
 
 class Placeholder:
-    """A key part that becomes the versionstamp of the commit which writes the key."""
+    """A part of a key or value that becomes the versionstamp of the commit which writes it."""
 
     def __repr__(self) -> str:
         return "UUIDV7"

@@ -17,6 +17,7 @@ import msgspec
 
 from buntime_keyval.wire.binary import BYTES_TYPE, tag_bytes, untag_bytes
 from buntime_keyval.wire.errors import InvalidInput
+from buntime_keyval.wire.keys import UUIDV7
 from buntime_keyval.wire.limits import MAX_SAFE_INTEGER, MAX_VALUE_BYTES, MAX_VALUE_DEPTH
 from buntime_keyval.wire.numbers import (
     BIGINT_TYPE,
@@ -28,6 +29,7 @@ from buntime_keyval.wire.numbers import (
     read_integer,
     tag_bigint,
 )
+from buntime_keyval.wire.stamps import placeholder_value
 
 NOW_MEMBER = "$now"
 """An object whose member of this name is true stands for the server's time."""
@@ -177,8 +179,10 @@ def _has_special(text: bytes) -> bool:
     return (b"$" in text and b'"$now"' in text) or (b"_" in text and b'"__type"' in text)
 
 
-def encode_value(value: Any, now_ms: int | None) -> str:
+def encode_value(value: Any, now_ms: int | None, *, placeholders: bool = False) -> str:
     """The canonical text of a Python value; `now_ms` None leaves `$now` for the server.
+
+    `placeholders` allows `UUIDV7`, which is left for the commit: see `stamps.py`.
 
     JSON types as they are; `BigInt`, and integers beyond ±(2^53 - 1), as tagged bigints; `bytes`
     tagged; tuples and sets as arrays; dataclasses and msgspec structs as objects; `datetime`,
@@ -188,7 +192,10 @@ def encode_value(value: Any, now_ms: int | None) -> str:
     """
     try:
         plain = msgspec.to_builtins(
-            value, builtin_types=_BYTES_LIKE, str_keys=True, enc_hook=_tag_exact_integer
+            value,
+            builtin_types=_BYTES_LIKE,
+            str_keys=True,
+            enc_hook=_placed if placeholders else _tag_exact_integer,
         )
         return checked_text(_encode(_canonical_python(plain, now_ms)))
     except (TypeError, UnicodeEncodeError) as error:
@@ -285,7 +292,13 @@ def _refuse_others(value: dict[str, Any], members: tuple[str, ...]) -> None:
 def _tag_exact_integer(value: object) -> Any:
     if isinstance(value, BigInt):
         return tag_bigint(value)
+    if value is UUIDV7:
+        raise TypeError("a uuidv7 placeholder is allowed only in keys and values of entries")
     raise TypeError(f"objects of type {type(value).__name__} are not supported")
+
+
+def _placed(value: object) -> Any:
+    return placeholder_value() if value is UUIDV7 else _tag_exact_integer(value)
 
 
 def untag(value: Any) -> Any:

@@ -188,11 +188,14 @@ class Committer:
             # There may be many that look at nothing: these need not be asked what.
             looking = [job for job in group if not isinstance(job.write, SetValue)]
             rows = await self._load(group, now_ms) if looking else {}
+            holds_stamp = any(job.write.holds_stamp for job in looking)
+            if holds_stamp and self._late_groups:
+                self._stamps.learn(await newest_stamp(self._db))
         except DatabaseError as error:
             for job in group:
                 job.fail(error)
             return
-        is_firm = not self._late_groups
+        is_firm = holds_stamp or not self._late_groups
         if not is_firm:
             self._late_groups -= 1
         deciding = Deciding(self._db.sql, self._stamps, at, rows, is_firm=is_firm)

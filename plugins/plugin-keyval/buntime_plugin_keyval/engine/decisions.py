@@ -98,6 +98,7 @@ class SetValue:
     is_long = False
     has_counts = False
     may_refuse = False
+    holds_stamp = False
 
     def __init__(self, key: bytes, key_json: str, value: str, options: EntryOptions) -> None:
         self.key = key
@@ -151,3 +152,5 @@ class Write(NamedTuple, Generic[T]):
     """Whether it needs the counts of the effects for that."""
     may_refuse: bool = False
     """Whether it concludes with None where one of its guards does not hold."""
+    holds_stamp: bool = False
+    """Whether it may write its versionstamp where no later one can be put in its place."""

@@ -25,6 +25,7 @@ from buntime_database import (
 from buntime_host import Workers
 from buntime_keyval.engine import EngineCheck
 from buntime_keyval.wire.commits import NO_OPTIONS, EntryOptions, Mutation
+from buntime_keyval.wire.stamps import may_hold_stamp
 
 from buntime_plugin_keyval.engine import writes
 from buntime_plugin_keyval.engine.additions import Addition, Requirement
@@ -126,7 +127,9 @@ class Store(StoreReads):
         if self._most_key is not None:
             check_key(key, self._most_key)
         write = SetValue(key, key_json, value, options)
-        written = self._committer.submit(write, once, "set")
+        written = self._committer.submit(
+            writes.set_stamped(write) if may_hold_stamp(value) else write, once, "set"
+        )
         if options is not NO_OPTIONS:
             written.add_done_callback(partial(self._set, options))
         return written

@@ -10,9 +10,10 @@ from buntime_database import ResultSet
 from buntime_keyval.engine import EngineCheck
 from buntime_keyval.wire import encode_key
 from buntime_keyval.wire.commits import LIVES, MERGING, Mutation
+from buntime_keyval.wire.stamps import may_hold_stamp, stamped_text
 
 from buntime_plugin_keyval.engine.additions import Addition, Requirement
-from buntime_plugin_keyval.engine.decisions import Decision, Settled, View, Write
+from buntime_plugin_keyval.engine.decisions import Decision, Settled, SetValue, View, Write
 from buntime_plugin_keyval.engine.drafts import Draft, draft_key
 from buntime_plugin_keyval.model.conditions import Conditions
 from buntime_plugin_keyval.model.errors import LimitExceeded, PreconditionFailed
@@ -33,6 +34,23 @@ LONG_NUMBER_BITS = 3000
 
 Required = Sequence[tuple[bytes, Conditions]]
 """Keys, and what has to be so of their entries."""
+
+
+def set_stamped(value: SetValue) -> Write[str]:
+    """The write of one value that may hold its versionstamp, which is what it concludes with."""
+
+    def decide(view: View) -> Decision[str]:
+        put = value.put(view.at)
+        put = put._replace(value=stamped_text(put.value, view.versionstamp))
+        return Decision((put,), lambda *_: view.versionstamp)
+
+    return Write(
+        decide,
+        size=value.size,
+        is_long=value.size > LONG_VALUE,
+        recall=value.recall,
+        holds_stamp=True,
+    )
 
 
 def remove(
@@ -148,6 +166,7 @@ def commit(
     added: list[Effect] = []
     reads = [*also_read]
     written = 0
+    holds_stamp = False
     for mutation in mutations:
         if isinstance(mutation, Addition):
             added.append(mutation.effect)
@@ -160,6 +179,9 @@ def commit(
         operand = mutation.operand
         if isinstance(operand, str):
             written += len(operand)
+            if may_hold_stamp(operand):
+                holds_stamp = True
+                is_long = is_long or len(operand) > LONG_VALUE
             if mutation.type == "patch" and len(operand) > LONG_VALUE:
                 is_long = True
         elif operand is not None and operand.bit_length() > LONG_NUMBER_BITS:
@@ -187,6 +209,9 @@ def commit(
             draft = drafts.get(key)
             if draft is None:
                 draft = drafts[key] = Draft(key, view)
+            if holds_stamp and isinstance(mutation.operand, str):
+                operand = stamped_text(mutation.operand, versionstamp)
+                mutation = mutation._replace(operand=operand)
             draft.apply(mutation)
             if has_results:
                 made.append(result := draft.result(mutation))
@@ -230,6 +255,7 @@ def commit(
         is_long=is_long,
         recall=_recall_commit,
         may_refuse=True,
+        holds_stamp=holds_stamp,
     )
 
 

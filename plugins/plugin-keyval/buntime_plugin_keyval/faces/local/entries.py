@@ -177,9 +177,9 @@ class LocalEntries(LocalPart):
         now_ms = self._store.clock.wall()
         once = None
         if idempotency_key is None:
-            text = encode_value(value, now_ms)
+            text = encode_value(value, now_ms, placeholders=True)
         else:
-            text, said = text_and_saying(value, now_ms)
+            text, said = text_and_saying(value, now_ms, placeholders=True)
             options = (expires_in, expires_at, metadata)
             kind = () if type is None else (type,)
             also = () if required is None else required
@@ -218,9 +218,9 @@ class LocalEntries(LocalPart):
         now_ms = self._store.clock.wall()
         once = None
         if idempotency_key is None:
-            text = encode_value(patch, now_ms)
+            text = encode_value(patch, now_ms, placeholders=True)
         else:
-            text, said = text_and_saying(patch, now_ms)
+            text, said = text_and_saying(patch, now_ms, placeholders=True)
             about = (expires_in, expires_at, metadata, type, required)
             also = () if on_create is NO_OPTIONS else (on_create,)
             once = once_of(idempotency_key, "patch", checked, said, *about, *also)

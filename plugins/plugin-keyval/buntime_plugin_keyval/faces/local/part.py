@@ -77,10 +77,15 @@ def reading(consistency: Consistency) -> AbstractContextManager[None]:
     return demanding(ReadDemand(strong=True)) if is_strong(consistency) else nullcontext()
 
 
-def text_and_saying(value: Any, now_ms: int) -> tuple[str, str]:
-    """The text of a value to store, and what its caller says however often: `$now` stays there."""
-    said = encode_value(value, None)
-    return encode_value(value, now_ms) if NOW_TEXT in said else said, said
+def text_and_saying(value: Any, now_ms: int, *, placeholders: bool = False) -> tuple[str, str]:
+    """The text of a value to store, and what its caller says however often: `$now` stays there.
+
+    `UUIDV7` stays in both, if `placeholders` are allowed.
+    """
+    said = encode_value(value, None, placeholders=placeholders)
+    if NOW_TEXT in said:
+        return encode_value(value, now_ms, placeholders=placeholders), said
+    return said, said
 
 
 def check_mode(mode: Mode, poll_interval: Duration) -> bool:
