@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +25,7 @@ def server_url(
     url: str | os.PathLike[str],
     database: Mapping[str, Any] | None,
     keyval: Mapping[str, Any] | None,
+    clock: object,
 ) -> str:
     """The URL of the API of a server; one without a path stands for the usual one.
 
@@ -32,6 +33,8 @@ def server_url(
     """
     if database is not None or keyval is not None:
         raise InvalidInput("a server has its own options: leave database and keyval out")
+    if clock is not None:
+        raise InvalidInput("a server has its own clock: clock is for a store in this process")
     url = str(url)
     return url.rstrip("/") + _DEFAULT_PATH if urlsplit(url).path in ("", "/") else url
 
@@ -41,11 +44,17 @@ def location_of(
     token: object,
     database: Mapping[str, Any] | None,
     keyval: Mapping[str, Any] | None,
+    clock: Callable[[], float] | None,
 ) -> Location:
     """Where the data of a store in this process are. Raises `InvalidInput`."""
     if token is not None:
         raise InvalidInput("token is for a server; that of a database is one of its options")
-    return Location(_checked(url), database or {}, keyval or {})
+    if clock is not None and not callable(clock):
+        raise InvalidInput(
+            f"clock must be a function that tells epoch seconds, such as time.time, received"
+            f" {clock!r:.50}"
+        )
+    return Location(_checked(url), database or {}, keyval or {}, clock)
 
 
 def _checked(url: object) -> str:

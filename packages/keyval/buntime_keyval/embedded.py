@@ -35,6 +35,8 @@ class Location(NamedTuple):
     """Further options of the database engine."""
     keyval: Mapping[str, Any] = {}
     """Options of the store, as the plugin has them."""
+    clock: Callable[[], float] | None = None
+    """What tells its time, in epoch seconds; None for that of the system."""
 
     @property
     def is_memory(self) -> bool:

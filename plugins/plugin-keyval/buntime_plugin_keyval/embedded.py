@@ -6,15 +6,20 @@ a server, its limits, its errors, its background work, holds here.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from buntime_database import DatabaseError
 from buntime_host import BuntimeError, Host, InProcess, parse_config
+from buntime_host.discovery import FoundPlugin, find_module
 from buntime_keyval import CannotOpen
 from buntime_keyval.embedded import MEMORY, Answered, AnsweredStream, Location
+
+from buntime_plugin_keyval.model.clock import clock_of
 
 _SERVERS = {"libsql": "libsql", "postgres": "postgres", "postgresql": "postgres"}
 """Which engine serves which kind of URL; all others are files."""
@@ -52,7 +57,8 @@ class HostedStore:
             raise CannotOpen(f"cannot open {location.shown}: {error}") from error
         self._shown = location.shown
         self._file = file_of(adapter, config.base_dir)
-        self._host = Host(config, environ={}, is_private=True)
+        given = () if location.clock is None else (_timed_by(location.clock),)
+        self._host = Host(config, environ={}, is_private=True, given=given)
         self._requests = InProcess(self._host, "/keyval")
 
     async def start(self) -> None:
@@ -88,6 +94,17 @@ class HostedStore:
         self._host.announce_closing()
         await self._requests.finish()
         await self._host.stop()
+
+
+def _timed_by(clock: Callable[[], float]) -> FoundPlugin:
+    """The plugin of the store, with another clock than that of the system."""
+    from buntime_plugin_keyval.plugin import KeyValPlugin  # of no use to commands, and large
+
+    found = find_module(KeyValPlugin.__module__)
+    if found is None:
+        raise RuntimeError("plugin-keyval has no manifest")
+    entry = partial(KeyValPlugin, clock=clock_of(clock))
+    return msgspec.structs.replace(found, source="given", entry=entry)
 
 
 def adapter_of(url: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.encryption.keys import open_sealing
 from buntime_plugin_keyval.features.feature import AnyFeature, migrate_features
 from buntime_plugin_keyval.features.stream.values import logged_ranges
+from buntime_plugin_keyval.model.clock import Clock
 from buntime_plugin_keyval.requests.permissions import PERMISSIONS
 from buntime_plugin_keyval.requests.quotas import check_limits
 from buntime_plugin_keyval.service import FEATURES, KeyValService, make_service
@@ -41,8 +42,9 @@ class KeyValPlugin:
 
     FEATURES: ClassVar[Sequence[AnyFeature]] = FEATURES
 
-    def __init__(self, _: dict[str, Any]) -> None:
-        """Options come with `on_init`."""
+    def __init__(self, _: dict[str, Any], *, clock: Clock | None = None) -> None:
+        """Options come with `on_init`. `clock` is by default that of the system."""
+        self._clock = clock
         self._app = KeyValApp(self.FEATURES)
         self._legacy_base = False
         self._service: KeyValService | None = None
@@ -67,6 +69,7 @@ class KeyValPlugin:
         store = Store(
             adapter,
             logger=ctx.logger,
+            clock=self._clock,
             workers=ctx.workers,
             limits=config.limits,
             sealing=open_sealing(config.encryption, ctx.base_dir),

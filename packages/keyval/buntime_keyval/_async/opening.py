@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from buntime_keyval._async.client import AsyncKv
@@ -18,6 +18,7 @@ def open_kv(
     token: str | AsyncTokenSource | None = None,
     database: Mapping[str, Any] | None = None,
     keyval: Mapping[str, Any] | None = None,
+    clock: Callable[[], float] | None = None,
 ) -> AsyncKv:
     """A store, on a server or in this process: `async with open_kv("app.db") as kv`.
 
@@ -28,10 +29,13 @@ def open_kv(
     `aclose`; several processes may have the same one open, but for one in memory.
 
     `database` and `keyval` are further options of the database engine and of the store, as in a
-    configuration. Raises `InvalidInput`, and `CannotOpen` where no store can be in this process;
-    the first request raises `CannotOpen` where there is none to open.
+    configuration. `clock` tells the time of a store in this process, in epoch seconds as
+    `time.time` does: a test lets time pass with it, but never go back.
+
+    Raises `InvalidInput`, and `CannotOpen` where no store can be in this process; the first request
+    raises `CannotOpen` where there is none to open.
     """
     if is_server(url):
-        return AsyncKv(server_url(url, database, keyval), token=token)
-    location = location_of(url, token, database, keyval)
+        return AsyncKv(server_url(url, database, keyval, clock), token=token)
+    location = location_of(url, token, database, keyval, clock)
     return AsyncKv("http://localhost/keyval/api", transport=Embedded(location))

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from buntime_keyval._opening import is_server, location_of, server_url
@@ -19,6 +19,7 @@ def open_kv_sync(
     token: str | TokenSource | None = None,
     database: Mapping[str, Any] | None = None,
     keyval: Mapping[str, Any] | None = None,
+    clock: Callable[[], float] | None = None,
 ) -> Kv:
     """A store, on a server or in this process: `with open_kv_sync("app.db") as kv`.
 
@@ -29,10 +30,13 @@ def open_kv_sync(
     `close`; several processes may have the same one open, but for one in memory.
 
     `database` and `keyval` are further options of the database engine and of the store, as in a
-    configuration. Raises `InvalidInput`, and `CannotOpen` where no store can be in this process;
-    the first request raises `CannotOpen` where there is none to open.
+    configuration. `clock` tells the time of a store in this process, in epoch seconds as
+    `time.time` does: a test lets time pass with it, but never go back.
+
+    Raises `InvalidInput`, and `CannotOpen` where no store can be in this process; the first request
+    raises `CannotOpen` where there is none to open.
     """
     if is_server(url):
-        return Kv(server_url(url, database, keyval), token=token)
-    location = location_of(url, token, database, keyval)
+        return Kv(server_url(url, database, keyval, clock), token=token)
+    location = location_of(url, token, database, keyval, clock)
     return Kv("http://localhost/keyval/api", transport=Embedded(location))

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 from buntime_host import Numbers
 
 _NS = 1_000_000
+_MS_OF_SECOND = 1000
 _STEP_MS = 1000
 """Clocks that differ by less than half of this agree: one of them may be slewed."""
 
@@ -60,6 +61,18 @@ def _elapsed() -> Callable[[], int]:
     the system has such a one."""
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic_ns if boot is None else partial(time.clock_gettime_ns, boot)
+
+
+def clock_of(seconds: Callable[[], float]) -> SystemClock:
+    """A clock by a function that tells epoch seconds: that of the wall, and the time that passes.
+
+    It may stand still, and must not go back.
+    """
+
+    def nanoseconds() -> int:
+        return round(seconds() * _MS_OF_SECOND) * _NS
+
+    return SystemClock(wall_ns=nanoseconds, elapsed_ns=nanoseconds)
 
 
 class SystemClock:
