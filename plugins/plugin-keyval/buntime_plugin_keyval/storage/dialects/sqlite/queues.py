@@ -72,9 +72,9 @@ INSERT INTO kv_queue_starts (queue, at, earlier, total)
 SELECT ?1, ?2, before, before + given FROM (
   SELECT coalesce((SELECT max(total) FROM kv_queue_starts WHERE queue = ?1), 0) AS before, (
     SELECT count(*) FROM kv_queue INDEXED BY kv_queue_leased
-    WHERE queue = ?1 AND lease IS NOT NULL AND visible_at > ?2 AND lease = ?3) AS given)
-WHERE given > 0 AND EXISTS (
-  SELECT 1 FROM kv_queues WHERE name = ?1 AND rate_count IS NOT NULL)
+    WHERE queue = ?1 AND lease IS NOT NULL AND visible_at > ?2 AND lease = ?3) AS given
+  FROM kv_queues WHERE name = ?1 AND rate_count IS NOT NULL)
+WHERE given > 0
 ON CONFLICT (queue, at) DO UPDATE SET total = excluded.total""",
     forget_starts="""
 DELETE FROM kv_queue_starts
