@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TypeGuard
 
 from buntime_keyval.wire.describe import Describe, describe
@@ -10,6 +11,8 @@ from buntime_keyval.wire.limits import MOST_PRIORITY
 
 MOST_NAME = 256
 """Characters of a name."""
+
+_OF_NAMES = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*").fullmatch
 
 
 def checked_name(what: str, value: object, shown: Describe = describe) -> str:
@@ -33,12 +36,7 @@ def checked_queue(what: str, value: object, shown: Describe = describe) -> str:
 
 
 def _is_name(value: object) -> TypeGuard[str]:
-    return (
-        isinstance(value, str)
-        and len(value) <= MOST_NAME
-        and not any(ord(char) < 32 or 127 <= ord(char) < 160 for char in value)
-        and not any(0xD800 <= ord(char) < 0xE000 for char in value)
-    )
+    return isinstance(value, str) and len(value) <= MOST_NAME and _OF_NAMES(value) is not None
 
 
 def checked_priority(what: str, value: object, shown: Describe = describe) -> int:
