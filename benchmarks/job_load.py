@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import uvloop
 from client import BenchmarkError
@@ -22,7 +22,7 @@ RUNNERS = 8
 LEASED = 16
 """Tasks that a runner takes at a time."""
 AT_ONCE = 8
-"""Tasks that a runner has at work at a time, each with a connection of its own."""
+"""Connections of a runner that says of each task by itself that it is done."""
 RECORDS = 20_000
 BATCH = 1_000
 HOLDERS = 16
@@ -30,39 +30,67 @@ IDLE_EACH = 250
 """Who listen for tasks, who ask for some, who wait for a lock, and who for records."""
 IDLE_WAIT = "60s"
 _CHUNK = 500
+_Run: TypeAlias = "Callable[[LiveServer, int, list[int]], Awaitable[None]]"
+"""What one runner does: its number, and what it adds the numbers of its tasks to."""
 _NAME = "bench"
 """Of the tasks, of the consumer, and what the locks begin with."""
 
 
 def tasks(server: LiveServer, _: int) -> Numbers:
-    """Each task is leased and completed once, with its result kept."""
+    """Each task is leased and completed once, with its result kept; a runner says at once which
+    ones it has done, as that of the clients does."""
+    return {"tasks": _measured(server, _run_together)}
+
+
+def tasks_each(server: LiveServer, _: int) -> Numbers:
+    """The same with a request for each task that is done."""
+    return {"tasks-each": _measured(server, _run_each)}
+
+
+def _measured(server: LiveServer, run: _Run) -> Measurement:
     _send(
         server,
         [{"type": "task", "name": _NAME, "payload": {"number": n}} for n in range(TASKS)],
     )
     spent, begin = server.cpu_seconds(), time.perf_counter()
-    numbers = uvloop.run(_all_run(server))
+    numbers = uvloop.run(_all_run(server, run))
     seconds, spent = time.perf_counter() - begin, server.cpu_seconds() - spent
     if sorted(numbers) != list(range(TASKS)):
         raise BenchmarkError(f"{len(numbers)} runs of {TASKS} tasks")
     counts = server.call("GET", f"/tasks/stats?name={_NAME}")["tasks"][_NAME]
     if counts.keys() != {"completed"}:
         raise BenchmarkError(f"left of the tasks: {counts}")
-    return {"tasks": Measurement(TASKS / seconds, cpu=spent / TASKS * 1e6)}
+    return Measurement(TASKS / seconds, cpu=spent / TASKS * 1e6)
 
 
-async def _all_run(server: LiveServer) -> list[int]:
+async def _all_run(server: LiveServer, run: _Run) -> list[int]:
     numbers: list[int] = []
+    await asyncio.gather(*(run(server, number, numbers) for number in range(RUNNERS)))
+    return numbers
 
-    async def run(number: int) -> None:
-        lease = server.request(
-            "POST", "/tasks/lease", {"runner": f"r{number}", "names": [_NAME], "limit": LEASED}
-        )
-        async with _connections(server, AT_ONCE + 1) as (leasing, *others):
-            while leased := json.loads(await leasing.call(lease))["tasks"]:
-                numbers.extend(task["payload"]["number"] for task in leased)
-                await asyncio.gather(*(complete(leased, connection) for connection in others))
 
+async def _leased(server: LiveServer, number: int, leasing: Connection) -> list[Any]:
+    wanted = {"runner": f"r{number}", "names": [_NAME], "limit": LEASED}
+    answer = await leasing.call(server.request("POST", "/tasks/lease", wanted))
+    leased: list[Any] = json.loads(answer)["tasks"]
+    return leased
+
+
+async def _run_together(server: LiveServer, number: int, numbers: list[int]) -> None:
+    async with _connections(server, 1) as (connection,):
+        while leased := await _leased(server, number, connection):
+            numbers.extend(task["payload"]["number"] for task in leased)
+            done = [
+                {"id": task["id"], "token": task["token"], "result": task["payload"]}
+                for task in leased
+            ]
+            request = server.request("POST", "/tasks/complete", {"tasks": done})
+            heard = json.loads(await connection.call(request))["tasks"]
+            if heard != [{"cancelled": False}] * len(leased):
+                raise BenchmarkError(f"tasks could not be completed: {heard}")
+
+
+async def _run_each(server: LiveServer, number: int, numbers: list[int]) -> None:
     async def complete(leased: list[Any], connection: Connection) -> None:
         while leased:
             task = leased.pop()
@@ -72,8 +100,10 @@ async def _all_run(server: LiveServer) -> list[int]:
             if answer != b'{"ok":true,"cancelled":false}':
                 raise BenchmarkError(f"a task could not be completed: {answer!r}")
 
-    await asyncio.gather(*(run(number) for number in range(RUNNERS)))
-    return numbers
+    async with _connections(server, AT_ONCE + 1) as (leasing, *others):
+        while leased := await _leased(server, number, leasing):
+            numbers.extend(task["payload"]["number"] for task in leased)
+            await asyncio.gather(*(complete(leased, connection) for connection in others))
 
 
 def consume(server: LiveServer, seconds: int) -> Numbers:

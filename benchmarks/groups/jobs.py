@@ -7,13 +7,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from group import Group, Job, Plan, Selection, Settings
-from job_load import BATCH, HOLDERS, IDLE_EACH, RUNNERS, consume, idle, locks, tasks
+from job_load import BATCH, HOLDERS, IDLE_EACH, RUNNERS, consume, idle, locks, tasks, tasks_each
 from live_server import LiveServer
 from results import Cell, Measurement, Row, Section
 
 from groups.live import BARE_ROW, OURS, beside_bare, rate_row
 
-CASES = {"idle": idle, "tasks": tasks, "consume": consume, "locks": locks}
+CASES = {
+    "idle": idle,
+    "tasks": tasks,
+    "tasks-each": tasks_each,
+    "consume": consume,
+    "locks": locks,
+}
 ROOM = 2 * IDLE_EACH
 """For callers that wait, all from one address."""
 
@@ -44,6 +50,7 @@ SECTION = Section(
     [
         BARE_ROW,
         rate_row("tasks", f"tasks leased and completed, {RUNNERS} runners", 3_000),
+        rate_row("tasks-each", "the same, a request for each that is done", 1_500),
         rate_row("consume", f"records read and committed in batches of {BATCH:,}", 50_000),
         rate_row("locks", f"locks acquired and released, {HOLDERS} holders", 5_000),
         Row(("idle", OURS), "a core's share, 1,000 runners and waiters", "%", most=1),

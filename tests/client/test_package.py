@@ -42,8 +42,8 @@ NAMES = """
     AsyncLock Lock LockGrant LockHeld LockInfo LockLost
     AsyncConsumer Consumer ConsumerBatch ConsumerFailing ConsumerFailure ConsumerInfo
     ConsumerLetter ConsumerLocked PositionAhead StaleConsumer
-    AsyncRunner LeasedTask Runner TaskConflict TaskContext TaskHeard TaskInfo TaskLimits TaskLost
-    TaskPage
+    AsyncRunner LeasedTask Runner TaskConflict TaskContext TaskDone TaskHeard TaskInfo
+    TaskLimits TaskLost TaskPage
     AsyncMessageQueue MessageQueue QueuedMessage QueueInfo QueueOptions QueuePage QueueRate
 """.split()  # noqa: SIM905 - easier to read
 

@@ -20,6 +20,43 @@ async def kv() -> Any:
         yield store
 
 
+async def test_what_is_done_at_once_is_told_at_once(kv: AsyncKv) -> None:
+    number = 8
+    runner = kv.runner(concurrency=number)
+    together = asyncio.Barrier(number)
+
+    @runner.task("work")
+    async def work(place: int) -> int:
+        await together.wait()
+        return place
+
+    sent = [await kv.tasks.send("work", place) for place in range(number)]
+    async with runner:
+        found = [await kv.tasks.wait(task, "20s") for task in sent]
+    assert [it.result for it in found] == [*range(number)]
+    operations = (await kv.metrics())["operations"]
+    assert operations["task_complete"]["count"] == 1
+
+
+async def test_who_is_refused_keeps_nobody_else_from_being_done(kv: AsyncKv) -> None:
+    runner = kv.runner(concurrency=2)
+    together = asyncio.Barrier(2)
+
+    @runner.task("work")
+    async def work(result: str | None) -> str:
+        await together.wait()
+        return result or "\ud800"  # which is no Unicode
+
+    refused = await kv.tasks.send("work")
+    done = await kv.tasks.send("work", "fine")
+    async with runner:
+        found = await kv.tasks.wait(done, "20s")
+    assert (found.status, found.result) == ("completed", "fine")
+    again = await kv.tasks.get(refused)
+    assert again is not None
+    assert not again.is_over
+
+
 async def test_a_timeout_cancels(kv: AsyncKv) -> None:
     ended: list[str] = []
     runner = kv.runner()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -336,6 +336,17 @@ class TaskHeard(msgspec.Struct, frozen=True, rename="camel"):
     """Whether somebody has cancelled it."""
     lock_expires_at: int | None = None
     """When the lease ends now."""
+    lost: bool = False
+    """Among several: another runner has it, or it is gone. For one alone that is `TaskLost`."""
+
+
+class TaskDone(NamedTuple):
+    """A task that its runner has done, for `complete_many`."""
+
+    task: str
+    """Its id."""
+    token: str
+    result: Any = None
 
 
 class TaskLimits(msgspec.Struct, frozen=True, rename="camel"):

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from buntime_keyval._errors import InvalidValue
-from buntime_keyval._results import LeasedTask
+from buntime_keyval._errors import InvalidValue, TaskLost
+from buntime_keyval._results import LeasedTask, TaskDone
 from buntime_keyval.wire import InvalidInput
 
 HEARTBEATS = 3
@@ -68,6 +68,21 @@ class TaskContext:
         self._is_told = False
 
 
+class CompletedRun:
+    """A task that is done, on its way to the server, perhaps with others."""
+
+    def __init__(self, done: TaskDone) -> None:
+        self.done = done
+        self.is_left = True
+        """Whether it was not told: the call for several has failed, perhaps because of another."""
+        self.error: Exception | None = None
+        """What came of it."""
+
+    def told(self, error: Exception | None = None) -> None:
+        """That was said to the server."""
+        self.is_left, self.error = False, error
+
+
 class Handler(NamedTuple):
     """What runs tasks of a name."""
 
@@ -108,6 +123,12 @@ def handler_of(function: Callable[..., Any]) -> Handler:
         ) from None
     payload = hints.get(parameters[0].name, Any)
     return Handler(function, payload, len(parameters) == _WITH_CONTEXT)
+
+
+def lost_task(task: str) -> TaskLost:
+    """What it is that another runner has a task."""
+    text = f"The task {task} is not run under this token any more"
+    return TaskLost(text, status=409, code="TASK_LOST")
 
 
 def runner_name() -> str:

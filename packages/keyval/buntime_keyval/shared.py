@@ -60,6 +60,7 @@ from buntime_keyval._calls.stream import position as stream_position
 from buntime_keyval._calls.stream import wish as stream_wish
 from buntime_keyval._calls.tasks import TaskStatus, new_task, task_id, task_name
 from buntime_keyval._calls.tasks import checked_count as checked_task_count
+from buntime_keyval._calls.tasks import checked_done as checked_done_tasks
 from buntime_keyval._calls.tasks import checked_token as checked_task_token
 from buntime_keyval._calls.tasks import lease_ms as task_lease_ms
 from buntime_keyval._calls.tasks import wait_ms as task_wait_ms
@@ -120,6 +121,7 @@ __all__ = [
     "checked_attempts",
     "checked_concurrency",
     "checked_deletion",
+    "checked_done_tasks",
     "checked_id",
     "checked_limit",
     "checked_lock_token",

@@ -14,6 +14,7 @@ from buntime_keyval import (
     NotFound,
     TaskConflict,
     TaskContext,
+    TaskDone,
     TaskLost,
 )
 from client._async.beside import until
@@ -49,6 +50,20 @@ async def test_a_task_from_its_beginning_to_its_end(kv: Any) -> None:
     assert await tasks.get(sent.id) is None
     with pytest.raises(NotFound):
         await tasks.wait(sent.id)
+
+
+async def test_several_are_done_at_once(kv: Any) -> None:
+    sent = [await kv.tasks.send("several", number) for number in range(3)]
+    leased = await kv.tasks.lease("w", ["several"], limit=2)
+    done = [TaskDone(it.id, it.token, {"of": it.payload, "raw": b"x"}) for it in leased]
+    heard = await kv.tasks.complete_many([*done, TaskDone(sent[2].id, "another")])
+    assert [(it.cancelled, it.lost) for it in heard] == [
+        *((False, False), (False, False), (False, True))
+    ]
+    results = [(await kv.tasks.get(task)).result for task in sent]
+    assert results == [{"of": 0, "raw": b"x"}, {"of": 1, "raw": b"x"}, None]
+    with pytest.raises(InvalidInput):
+        await kv.tasks.complete_many([])
 
 
 async def test_what_is_wrong_is_refused_before_it_is_sent(kv: Any) -> None:

@@ -200,6 +200,7 @@ CASES: list[Case] = [
     ("POST", "/atomic", "", {"mutations": [{"type": "task", "name": "mail"}]}, [SEND_TASK]),
     ("GET", "/tasks/stats", "", None, [TASKS]),
     ("POST", "/tasks/lease", "", {"runner": "w"}, [RUN_TASK]),
+    ("POST", "/tasks/complete", "", {"tasks": [{"id": "x", "token": "t"}]}, [RUN_TASK]),
     (
         *("POST", "/tasks/lease", "", {"runner": "w", "names": ["a", "b"]}),
         [f"{RUN_TASK}:a", f"{RUN_TASK}:b"],

@@ -102,6 +102,7 @@ CASES = [
     Case("POST", "/tasks/OVER/retry", None),
     Case("POST", "/tasks/RUN/release", {"token": "HELD"}),
     Case("POST", "/tasks/RUN/complete", {"token": "HELD", "result": 7}),
+    Case("POST", "/tasks/complete", {"tasks": [{"id": "RUN", "token": "HELD", "result": 7}]}),
     Case("POST", "/tasks/RUN/fail", {"token": "HELD", "error": "no"}),
     Case("DELETE", "/tasks/TASK", None),
     Case("PUT", "/tasks/limits/work", {"maxRunning": 1}),
@@ -164,6 +165,11 @@ def _prepared(api: Api, case: Case) -> Case:
             (run,) = api.json("POST", "/tasks/lease", leasing)["tasks"]
             task_id, text = run["id"], text.replace("HELD", run["token"])
         case = case._replace(path=case.path.replace(kind, task_id))
+    if case.path == "/tasks/complete":
+        api.send("POST", "/tasks", {"name": "to-complete"})
+        leasing = {"runner": "w", "names": ["to-complete"], "duration": "1h"}
+        (run,) = api.json("POST", "/tasks/lease", leasing)["tasks"]
+        text = text.replace("HELD", run["token"]).replace("RUN", run["id"])
     return case._replace(body=json.loads(text) if text else None)
 
 

@@ -15,6 +15,7 @@ from buntime_plugin_keyval.features.queue.http import Listening, OptionsBody
 from buntime_plugin_keyval.features.schedules.http import CRON, EVERY, TASK, TIMEZONE, NewSchedule
 from buntime_plugin_keyval.features.stream.http import StreamReading
 from buntime_plugin_keyval.features.tasks.shapes import (
+    Completions,
     Leasing,
     LimitsBody,
     TaskBody,
@@ -148,6 +149,10 @@ SAMPLES: dict[Kind, Sample] = {
     members_of(Leasing)["names"].kind: Sample(
         (["a", "b"], "a,b"), ([], 1, {}, [1], [""]), ("a", "a,b"), ("", "a,")
     ),
+    members_of(Completions)["tasks"].kind: Sample(
+        ([{"id": "none", "token": "none"}], [{"id": "none", "token": "none", "result": [1]}]),
+        (1, "x", [], {}, [1], [{"id": "none"}], [{"id": "none", "token": "none", "results": 1}]),
+    ),
     members_of(Leasing)["limit"].kind: Sample((1, 1000), (0, 1001, "5", True, [])),
     members_of(TaskListening)["prefetch"].kind: Sample(
         (), (), ("1", "1000"), ("0", "1001", "x", "")
@@ -220,6 +225,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "POST /tasks": {"name": "work"},
     "GET /tasks/stats": {},
     "POST /tasks/lease": {"runner": "w1"},
+    "POST /tasks/complete": {"tasks": [{"id": "none", "token": "none"}]},
     "GET /tasks/listen": {"runner": "w1"},
     "GET /tasks/limits/<id>": {},
     "PUT /tasks/limits/<id>": {},

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from buntime_keyval import InvalidInput, NotFound, TaskConflict, TaskLost
 from buntime_keyval.wire.tasks import NewTask, TaskOptions, pause_behind
-from buntime_plugin_keyval.features.tasks.tasks import Run, RunnerCall
+from buntime_plugin_keyval.features.tasks.tasks import Heard, Run, RunnerCall
 from buntime_plugin_keyval.model.messages import QueueSettings
+from buntime_plugin_keyval.storage.task_effects import CompletedTask
 from buntime_plugin_keyval.storage.tasks import StoredTask, WantedTasks
 from keyval.service.world import World, until
 from support.waiting import PATIENCE
@@ -58,6 +59,33 @@ async def test_a_task_from_its_beginning_to_its_end(world: World) -> None:
     assert (found.status, found.result, found.attempts) == ("completed", '{"sent":1}', 1)
     assert (found.completed_at, found.last_error) == (clock.wall(), None)
     assert await world.rows("SELECT count(*) FROM kv_queue") == [(0,)]
+
+
+async def test_several_are_completed_in_one_commit(world: World) -> None:
+    desk = world.service.tasks.desk
+    names = ["good", "cancelled", "lost", "last"]
+    sent = [await send(world, name, sequence="s") for name in names]
+    behind = await send(world, "last", sequence="s")
+    runs = {run.name: run for run in await lease(world)}
+    await desk.cancel(sent[1].id)
+    done = [CompletedTask(run.task.id, run.token, f'["{name}"]') for name, run in runs.items()]
+    done = [it._replace(lease="another") if it.id == sent[2].id else it for it in done]
+    for _ in range(2):  # the same again is as good as once
+        heard = dict(zip(runs, await desk.complete_many(done), strict=True))
+        assert heard == {
+            "good": Heard(cancelled=False),
+            "cancelled": Heard(cancelled=True),
+            "lost": Heard(cancelled=False, lost=True),
+            "last": Heard(cancelled=False),
+        }
+        assert [await status(world, task) for task in sent] == [
+            *("completed", "cancelled", "running", "completed")
+        ]
+    found = await desk.get(sent[0].id)
+    assert (found.result, found.attempts) == ('["good"]', 1)
+    assert found.completed_at == world.clock.wall()
+    assert [run.task.id for run in await lease(world)] == [behind.id]  # the next of its sequence
+    assert await desk.complete_many([]) == []
 
 
 async def test_a_failed_attempt_waits_longer_each_time(world: World) -> None:

@@ -76,6 +76,31 @@ def test_a_task_from_its_beginning_to_its_end(shared_api: Api, name: str) -> Non
     assert shared_api.send("GET", place).status_code == 404
 
 
+def test_several_are_done_at_once(shared_api: Api, name: str) -> None:
+    sent = [send(shared_api, name, payload=number)["id"] for number in range(3)]
+    runs = lease(shared_api, name, limit=2)
+    done = [{"id": it["id"], "token": it["token"], "result": [it["payload"]]} for it in runs]
+    done.append({"id": sent[2], "token": "another"})
+    told = shared_api.json("POST", "/tasks/complete", {"tasks": done})
+    assert told == {
+        "tasks": [{"cancelled": False}, {"cancelled": False}, {"cancelled": False, "lost": True}]
+    }
+    found = [shared_api.json("GET", f"/tasks/{it}") for it in sent]
+    assert [(it["status"], it["result"]) for it in found] == [
+        *(("completed", [0]), ("completed", [1]), ("pending", None))
+    ]
+    for wrong, told in (
+        ([], "1 to 1000"),
+        ([1], "tasks[0] must be an object"),
+        ([done[0], {"id": "a"}], "tasks[1].token"),
+        ([{**done[0], "results": 1}], "tasks[0]"),
+    ):
+        assert told in shared_api.error("POST", "/tasks/complete", {"tasks": wrong})
+    long = [{**done[0], "result": "x" * 300_000}, {**done[1], "result": ["y" * 300_000]}]
+    told = shared_api.json("POST", "/tasks/complete", {"tasks": long})
+    assert [it["cancelled"] for it in told["tasks"]] == [False, False]  # they were done before
+
+
 def test_what_cannot_be_is_said(shared_api: Api, name: str) -> None:
     sent = send(shared_api, name)
     lost = shared_api.send("POST", f"/tasks/{sent['id']}/complete", {"token": "another"})

@@ -16,20 +16,23 @@ from buntime_keyval._async.concurrency import (
     sleep,
     until_signalled,
 )
+from buntime_keyval._async.lanes import Lanes
 from buntime_keyval._async.reports import report
 from buntime_keyval._errors import InvalidValue, KvError, TaskLost
 from buntime_keyval._messages import checked_concurrency, error_text
 from buntime_keyval._reports import ErrorHandler, logger
-from buntime_keyval._results import LeasedTask, TaskHeard
+from buntime_keyval._results import LeasedTask, TaskDone, TaskHeard
 from buntime_keyval._retries import seconds
 from buntime_keyval._runs import (
     HEARTBEATS,
     LOOK_SECONDS,
     MOST_BEAT_SECONDS,
+    CompletedRun,
     Handler,
     TaskContext,
     give_up,
     handler_of,
+    lost_task,
     pending_progress,
     result_of,
     runner_name,
@@ -72,6 +75,9 @@ class AsyncTaskSource(Protocol):
         """See `AsyncTasks`."""
 
     async def complete(self, task: str, token: str, result: Any = None) -> TaskHeard:
+        """See `AsyncTasks`."""
+
+    async def complete_many(self, done: Sequence[TaskDone]) -> list[TaskHeard]:
         """See `AsyncTasks`."""
 
     async def fail(self, task: str, token: str, error: str, *, retry: bool = True) -> TaskHeard:
@@ -122,6 +128,7 @@ class AsyncRunner:
         self._handlers: dict[str, Handler] = {}
         self._free = self._concurrency
         self._running: dict[str, TaskContext] = {}
+        self._completing = Lanes(self._complete_together)
         self._changed = Condition()
         self._stopping = False
         self._draining = True
@@ -273,13 +280,38 @@ class AsyncRunner:
             except InvalidValue as wrong:
                 failure = wrong
             else:
-                await self._tasks.complete(task.id, task.token, result)
+                await self._complete(TaskDone(task.id, task.token, result))
                 return
         await self._tasks.fail(task.id, task.token, error_text(failure))
         if isinstance(failure, Exception):
             is_last = task.attempts >= max(1, task.max_retries)
             then = "that was the last attempt" if is_last else "trying again"
             await report(failure, self._on_error, then)
+
+    async def _complete(self, done: TaskDone) -> None:
+        """Say that a task is done, together with those that are at the same time."""
+        completion = CompletedRun(done)
+        await self._completing.go(None, completion)
+        if completion.is_left:
+            await self._tasks.complete(*done)
+        if completion.error is not None:
+            raise completion.error
+
+    async def _complete_together(self, going: Sequence[CompletedRun]) -> None:
+        try:
+            if len(going) == 1:
+                await self._tasks.complete(*going[0].done)
+                going[0].told()
+                return
+            heard = await self._tasks.complete_many([one.done for one in going])
+        except Exception as error:  # noqa: BLE001 - each of them gets it, or makes its own call
+            if len(going) == 1:
+                going[0].told(error)
+            else:
+                logger.debug("Tasks are completed one by one: %s", error)
+        else:
+            for one, it in zip(going, heard, strict=True):
+                one.told(lost_task(one.done.task) if it.lost else None)
 
     async def _watch(self, attempt: UserCall, context: TaskContext) -> bool:
         """Keep the task while its function runs; False if nobody waits for that any more."""

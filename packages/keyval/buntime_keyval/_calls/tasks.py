@@ -13,7 +13,14 @@ from buntime_keyval._calls.keys import checked_page, query_text
 from buntime_keyval._calls.queues import Rate, wanted_options
 from buntime_keyval._core import Call, json_body
 from buntime_keyval._entries import raw_value
-from buntime_keyval._results import LeasedTask, TaskHeard, TaskInfo, TaskLimits, TaskPage
+from buntime_keyval._results import (
+    LeasedTask,
+    TaskDone,
+    TaskHeard,
+    TaskInfo,
+    TaskLimits,
+    TaskPage,
+)
 from buntime_keyval.wire import Duration, InvalidInput, encode_value, untag
 from buntime_keyval.wire.describe import as_written
 from buntime_keyval.wire.names import checked_name, checked_priority
@@ -43,6 +50,10 @@ class _Leased(msgspec.Struct):
     tasks: list[LeasedTask]
 
 
+class _AllHeard(msgspec.Struct):
+    tasks: list[TaskHeard]
+
+
 class _Deleted(msgspec.Struct):
     deleted: bool
 
@@ -57,6 +68,7 @@ _decode_leased = msgspec.json.Decoder(_Leased).decode
 _decode_deleted = msgspec.json.Decoder(_Deleted).decode
 _decode_counted = msgspec.json.Decoder(_Counted).decode
 _decode_heard = msgspec.json.Decoder(TaskHeard).decode
+_decode_all_heard = msgspec.json.Decoder(_AllHeard).decode
 _decode_limits = msgspec.json.Decoder(TaskLimits).decode
 
 
@@ -225,6 +237,19 @@ def complete(task: str, token: str, result: Any = None) -> Call[TaskHeard]:
     return Call("POST", f"{_target(task)}/complete", _decode_heard, body, repeatable=True)
 
 
+def complete_many(done: Sequence[TaskDone]) -> Call[list[TaskHeard]]:
+    """Several are done; once more does no harm."""
+    told = [
+        {
+            "id": task_id(task),
+            "token": checked_token(token),
+            "result": None if result is None else raw_value(result),
+        }
+        for task, token, result in checked_done(done)
+    ]
+    return Call("POST", "/tasks/complete", _read_heard, json_body(tasks=told), repeatable=True)
+
+
 def fail(task: str, token: str, error: str, *, retry: bool) -> Call[TaskHeard]:
     """It was in vain; once more does no harm."""
     body = json_body(token=checked_token(token), error=error, retry=None if retry else False)
@@ -297,6 +322,15 @@ def checked_token(token: object) -> str:
     return token
 
 
+def checked_done(done: Sequence[TaskDone]) -> Sequence[TaskDone]:
+    """Tasks that are done, as many as one runner can have. Raises `InvalidInput`."""
+    if not 1 <= len(done) <= MOST_TASKS_LEASED:
+        raise InvalidInput(
+            f"complete_many takes 1 to {MOST_TASKS_LEASED} tasks, received {len(done)}"
+        )
+    return done
+
+
 def checked_count(limit: object) -> int:
     """How many tasks a runner takes. Raises `InvalidInput`."""
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST_TASKS_LEASED:
@@ -330,6 +364,10 @@ def _read_leased(content: bytes) -> list[LeasedTask]:
         msgspec.structs.replace(task, payload=untag(task.payload))
         for task in _decode_leased(content).tasks
     ]
+
+
+def _read_heard(content: bytes) -> list[TaskHeard]:
+    return _decode_all_heard(content).tasks
 
 
 def _read_nothing(content: bytes) -> None:

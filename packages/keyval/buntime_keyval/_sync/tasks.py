@@ -11,12 +11,20 @@ from typing import Any
 from buntime_keyval._calls import tasks as calls
 from buntime_keyval._calls.queues import Rate
 from buntime_keyval._calls.tasks import TaskStatus
-from buntime_keyval._results import LeasedTask, TaskHeard, TaskInfo, TaskLimits, TaskPage
+from buntime_keyval._results import (
+    LeasedTask,
+    TaskDone,
+    TaskHeard,
+    TaskInfo,
+    TaskLimits,
+    TaskPage,
+)
 from buntime_keyval._sync.session import Session
 from buntime_keyval.wire import Duration
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
 
 Leased = list[LeasedTask]
+Ended = list[TaskHeard]
 Counts = dict[str, dict[str, int]]
 
 
@@ -171,6 +179,13 @@ class Tasks:
     def complete(self, task: str, token: str, result: Any = None) -> TaskHeard:
         """A leased task is done. Raises `TaskLost`."""
         return self._session.send(calls.complete(task, token, result))
+
+    def complete_many(self, done: Sequence[TaskDone]) -> Ended:
+        """Several leased tasks are done, at most 1000, in one commit; what is said of each.
+
+        One that another runner has is `lost`, and stops none of the others.
+        """
+        return self._session.send(calls.complete_many(done))
 
     def fail(self, task: str, token: str, error: str, *, retry: bool = True) -> TaskHeard:
         """An attempt was in vain; without `retry` it was the last one. Raises `TaskLost`."""

@@ -39,7 +39,7 @@ MOST_TASK_WAIT_MS = 60_000
 MOST_TASKS_LEASED = 1000
 """Tasks that a runner may take at once."""
 
-TASK_PATHS = frozenset({"stats", "lease", "listen", "limits"})
+TASK_PATHS = frozenset({"stats", "lease", "complete", "listen", "limits"})
 """What no task may have as an id: paths beside those of tasks."""
 
 

@@ -278,7 +278,7 @@ def _refuse_body(shape: type[RequestShape], content: bytes) -> None:
 
 _SHOWN = 50
 VALUES = re.compile(
-    r"(?:(?:mutations|sets)\[[0-9]*\]\.)?(?:value|metadata|payload|result|progress)"
+    r"(?:(?:mutations|sets|tasks)\[[0-9]*\]\.)?(?:value|metadata|payload|result|progress)"
 )
 """Members that hold whatever is to be stored."""
 

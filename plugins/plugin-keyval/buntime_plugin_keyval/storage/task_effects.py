@@ -95,6 +95,28 @@ class Finish(NamedTuple):
         return (Statement(sql.tasks.finish, args),)
 
 
+class CompletedTask(NamedTuple):
+    """A task that a runner has done."""
+
+    id: str
+    lease: str
+    result: str = "null"
+    """Canonical JSON."""
+
+
+class CompleteTasks(NamedTuple):
+    """Complete those of the tasks that are leased so; the count is how many these are."""
+
+    done: Sequence[CompletedTask]
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        told = msgspec.json.encode(self.done).decode()
+        return (Statement(sql.tasks.complete, (told, at.now_ms, at.wall_ms)),)
+
+
 class CancelTask(NamedTuple):
     """Cancel a task that is not over. While somebody runs it, its place is not given to others."""
 
@@ -185,6 +207,7 @@ TaskEffect = (
     | BeginTasks
     | Stop
     | Finish
+    | CompleteTasks
     | CancelTask
     | LeavePlace
     | Progress
@@ -193,7 +216,7 @@ TaskEffect = (
     | ForgetOldTasks
 )
 
-CALLING = (AddTask, Stop, Finish, CancelTask, LeavePlace, Again)
+CALLING = (AddTask, Stop, Finish, CompleteTasks, CancelTask, LeavePlace, Again)
 """Those after which there may be work, or somebody is told of an end."""
 
 

@@ -13,6 +13,7 @@ from buntime_keyval import (
     KvError,
     LeasedTask,
     QueueRate,
+    TaskDone,
     TaskHeard,
     TaskInfo,
     TaskLimits,
@@ -23,6 +24,7 @@ from buntime_keyval.shared import (
     ErrorHandler,
     Rate,
     TaskStatus,
+    checked_done_tasks,
     checked_page,
     checked_task_count,
     checked_task_token,
@@ -49,9 +51,11 @@ from buntime_plugin_keyval.features.tasks.tasks import Heard, Run, RunnerCall
 from buntime_plugin_keyval.model.clock import Clock, moment_of
 from buntime_plugin_keyval.model.errors import TaskLost, TaskNotFound
 from buntime_plugin_keyval.requests.permissions import TASK_ADMIN, TASK_RUN, TASK_SEND, Permits
+from buntime_plugin_keyval.storage.task_effects import CompletedTask
 from buntime_plugin_keyval.storage.tasks import StoredTask, WantedTasks
 
 Leased = list[LeasedTask]
+Ended = list[TaskHeard]
 
 
 class LocalTasks:
@@ -246,6 +250,20 @@ class LocalTasks:
         known = await self._known(TASK_RUN, task, TaskLost)
         told = encode_value(result, self._clock.wall())
         return self._heard(await self._desk.complete(known, checked_task_token(token), told))
+
+    async def complete_many(self, done: Sequence[TaskDone]) -> Ended:
+        """Several leased tasks are done, at most 1000, in one commit; what is said of each.
+
+        One that another runner has is `lost`, and stops none of the others.
+        """
+        wall_ms = self._clock.wall()
+        told = [
+            CompletedTask(task_id(task), checked_task_token(token), encode_value(result, wall_ms))
+            for task, token, result in checked_done_tasks(done)
+        ]
+        refuse_lost()
+        heard = await self._part.complete_many(self._permits.principal, told)
+        return [TaskHeard(it.cancelled, lost=it.lost) for it in heard]
 
     async def fail(self, task: str, token: str, error: str, *, retry: bool = True) -> TaskHeard:
         """An attempt was in vain; without `retry` it was the last one. Raises `TaskLost`."""

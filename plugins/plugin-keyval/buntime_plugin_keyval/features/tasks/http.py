@@ -17,6 +17,7 @@ from buntime_keyval.wire.tasks import MOST_TASK_WAIT_MS
 from buntime_plugin_keyval.features.tasks.part import TaskPart
 from buntime_plugin_keyval.features.tasks.shapes import (
     Completion,
+    Completions,
     FailedRun,
     Heartbeat,
     Leasing,
@@ -43,10 +44,11 @@ from buntime_plugin_keyval.requests.asked import (
     Routes,
     Somewhere,
 )
-from buntime_plugin_keyval.requests.large import LargeMembers, value_frame
+from buntime_plugin_keyval.requests.large import LargeMembers, items_frame, value_frame
 from buntime_plugin_keyval.requests.permissions import TASK_ADMIN, TASK_RUN, TASK_SEND
 from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
 from buntime_plugin_keyval.requests.sse import OPENED, PING, frame, opened
+from buntime_plugin_keyval.storage.task_effects import CompletedTask
 from buntime_plugin_keyval.storage.tasks import StoredTask, WantedTasks
 
 CREATED = 201
@@ -206,6 +208,23 @@ def complete(part: TaskPart, request: Request[Completion]) -> Asked:
     return _of_one(part, request, ("task_complete", "write"), TASK_RUN, run, TaskLost)
 
 
+def complete_many(part: TaskPart, request: Request[Completions]) -> Asked:
+    """`POST /tasks/complete`: several tasks are done, with their results, in one commit.
+
+    One that its runner has lost stops none of the others: it says `lost`.
+    """
+    now_ms = part.store.clock.wall()
+    given = request.given.tasks
+    done = [CompletedTask(one.id, one.token, text_of(one.result, now_ms)) for one in given]
+
+    async def run() -> str:
+        heard = await part.complete_many(request.source.principal, done, request.once)
+        return f'{{"tasks":[{",".join(_ended_json(it) for it in heard)}]}}'
+
+    needs = [Somewhere(TASK_RUN)]
+    return Asked("task_complete", "write", run, cost=Cost(len(done)), needs=needs)
+
+
 def fail(part: TaskPart, request: Request[FailedRun]) -> Asked:
     """`POST /tasks/{id}/fail`: an attempt at a task has failed."""
     given = request.given
@@ -251,6 +270,11 @@ def _large(member: str) -> Any:
     return members
 
 
+def _large_results(part: TaskPart) -> LargeMembers:
+    results = {"result": value_frame(part.store.clock.wall())}
+    return dict([items_frame("tasks", lambda _, item: item, results)])
+
+
 ROUTES: Routes = {
     "/tasks": {
         "GET": Route(list_tasks, TaskListing),
@@ -258,6 +282,9 @@ ROUTES: Routes = {
     },
     "/tasks/stats": {"GET": Route(stats, OfName)},
     "/tasks/lease": {"POST": Route(lease, Leasing, MemberPlace.BODY)},
+    "/tasks/complete": {
+        "POST": Route(complete_many, Completions, MemberPlace.BODY, _large_results)
+    },
     "/tasks/listen": {"GET": Route(listen, TaskListening, is_stream=True)},
     "/tasks/limits/{id}": {
         "GET": Route(get_limits, RequestShape),
@@ -352,6 +379,11 @@ def _heard_json(part: TaskPart, heard: Heard) -> str:
         return f'{{"ok":true,"cancelled":{cancelled}}}'
     ends = heard.ends_at - moment_of(part.store.clock).ahead_ms
     return f'{{"ok":true,"cancelled":{cancelled},"lockExpiresAt":{ends}}}'
+
+
+def _ended_json(heard: Heard) -> str:
+    lost = ',"lost":true' if heard.lost else ""
+    return f'{{"cancelled":{"true" if heard.cancelled else "false"}{lost}}}'
 
 
 def _check_wait(name: str, milliseconds: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from buntime_database import Guard
@@ -19,11 +19,11 @@ from buntime_plugin_keyval.features.feature import Ground, Part
 from buntime_plugin_keyval.features.queue.feature import QUEUE
 from buntime_plugin_keyval.features.queue.part import QueuePart
 from buntime_plugin_keyval.features.tasks.shapes import read_task_mutation
-from buntime_plugin_keyval.features.tasks.tasks import TaskDesk
+from buntime_plugin_keyval.features.tasks.tasks import Heard, TaskDesk
 from buntime_plugin_keyval.model.messages import QueueSettings, new_id
-from buntime_plugin_keyval.requests.permissions import TASK_SEND, require_some
+from buntime_plugin_keyval.requests.permissions import TASK_RUN, TASK_SEND, require_some
 from buntime_plugin_keyval.storage.dialects.tasks import MARK
-from buntime_plugin_keyval.storage.task_effects import AddTask
+from buntime_plugin_keyval.storage.task_effects import AddTask, CompletedTask
 
 
 class TaskPart(Part):
@@ -97,6 +97,18 @@ class TaskPart(Part):
         require_some(principal, scope)
         name = await self.desk.name_of(task_id)
         return name is None or principal.allows(scope, name)
+
+    async def complete_many(
+        self, principal: Principal, done: Sequence[CompletedTask], once: Once | None = None
+    ) -> list[Heard]:
+        """Several tasks are done; those that somebody may not run are lost to them.
+
+        Raises `PermissionDenied` to who may run none.
+        """
+        may = [await self.may(principal, TASK_RUN, one.id) for one in done]
+        own = [one for one, its in zip(done, may, strict=True) if its]
+        heard = iter(await self.desk.complete_many(own, once))
+        return [next(heard) if its else Heard(cancelled=False, lost=True) for its in may]
 
     def task(self, new: NewTask, before: str = "") -> Addition:
         """A task, for a commit; it fails if a task of another name has its id,

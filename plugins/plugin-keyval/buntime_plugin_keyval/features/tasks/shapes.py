@@ -212,6 +212,37 @@ class Completion(Tokened, frozen=True, kw_only=True):
     result: Annotated[object, VALUE] = None
 
 
+class DoneTask(Completion, frozen=True, kw_only=True):
+    """One of several tasks that are done."""
+
+    id: Annotated[str, _TASK_ID]
+
+
+def _done_tasks(name: str, raw: object) -> list[DoneTask]:
+    if not isinstance(raw, list) or not 1 <= len(raw) <= MOST_TASKS_LEASED:
+        raise InvalidInput(
+            f"{name} must be an array of 1 to {MOST_TASKS_LEASED} objects with id, token and"
+            f" result, received {describe(raw)}"
+        )
+    done = []
+    for place, item in enumerate(raw):
+        if not isinstance(item, dict):
+            raise InvalidInput(f"{name}[{place}] must be an object, received {describe(item)}")
+        done.append(read_object(DoneTask, item, f"{name}[{place}]"))
+    return done
+
+
+_DONE = Kind(
+    "an array of objects with id, token and result", None, _done_tasks, schema={"type": "array"}
+)
+
+
+class Completions(RequestShape, frozen=True, kw_only=True):
+    """Tasks that are done."""
+
+    tasks: Annotated[list[DoneTask], _DONE]
+
+
 class FailedRun(Tokened, frozen=True, kw_only=True):
     """An attempt was in vain."""
 

@@ -35,6 +35,8 @@ from buntime_plugin_keyval.storage.task_effects import (
     Again,
     BeginTasks,
     CancelTask,
+    CompletedTask,
+    CompleteTasks,
     Finish,
     ForgetOldTasks,
     ForgetTask,
@@ -82,6 +84,8 @@ class Heard(NamedTuple):
     cancelled: bool
     ends_at: int | None = None
     """When the lease ends now, in the store's time; None if there is none any more."""
+    lost: bool = False
+    """Among several: the task is not run under this token any more."""
 
 
 class RunnerCall(NamedTuple):
@@ -389,6 +393,38 @@ class TaskDesk:
             return await self._ended(task_id, token, "completed")
         self._settled(task_id)
         return Heard(cancelled=False)
+
+    @measured("task_complete")
+    async def complete_many(
+        self, done: Sequence[CompletedTask], once: Once | None = None
+    ) -> list[Heard]:
+        """Several tasks are done, all in one commit; the same again is as good as once.
+
+        What their runner is told of each, in their order. One that is lost stops none of the
+        others.
+        """
+        completed = Heard(cancelled=False)
+        if not done:
+            return []
+        size = sum(len(one.result) for one in done)
+        (finished,) = await self._commit(CompleteTasks(done), once=once, size=size)
+        if finished.rowcount == len(done):
+            heard = [completed] * len(done)
+        else:
+            heard = [await self._heard(one) for one in done]
+        for one, told in zip(done, heard, strict=True):
+            if not told.lost:
+                self._queue.settled(message_id(one.id))
+                self.room.tell(one.id)
+        self.room.wake()
+        return heard
+
+    async def _heard(self, done: CompletedTask) -> Heard:
+        """What a runner is told of one that may not have been completed."""
+        try:
+            return await self._ended(done.id, done.lease, "completed")
+        except TaskLost:
+            return Heard(cancelled=False, lost=True)
 
     @measured("task_fail")
     async def fail(

@@ -52,6 +52,9 @@ class TaskSql(NamedTuple):
     finish: str
     """Id, lease or NULL, status, result, last error, now, time on the wall: it is over, unless it
     is cancelled; only if it is leased so, where there is a lease."""
+    complete: str
+    """JSON array of arrays of an id, a lease and a result, now, time on the wall: those that are
+    leased so, and are not cancelled, are completed."""
     cancel: str
     """Id, now, time on the wall: cancels it. One that somebody runs is not over before that ends,
     so that others do not get its place."""

@@ -131,6 +131,15 @@ UPDATE kv_tasks SET
     (SELECT {_ATTEMPTS} FROM kv_queue WHERE id = chr(1) || $1::text), kv_tasks.attempts)
 WHERE id = $1::text AND completed_at IS NULL AND status <> 'cancelled'
   AND ($2::text IS NULL OR {_LEASED})""",
+    complete=f"""
+UPDATE kv_tasks SET
+  status = 'completed', result = told.result, last_error = NULL, set_at = $2::bigint,
+  completed_at = $3::bigint, forget_at = $2::bigint + keep_ms, attempts = told.attempts
+FROM (
+  SELECT told.value ->> 0 AS id, told.value ->> 2 AS result, {_ATTEMPTS} AS attempts
+  FROM json_array_elements($1::json) AS told (value) JOIN kv_queue AS message
+    ON message.id = chr(1) || (told.value ->> 0) AND message.lease = told.value ->> 1) AS told
+WHERE kv_tasks.id = told.id AND completed_at IS NULL AND status <> 'cancelled'""",
     cancel=f"""
 UPDATE kv_tasks SET
   status = 'cancelled', result = NULL, last_error = NULL, set_at = $2::bigint,

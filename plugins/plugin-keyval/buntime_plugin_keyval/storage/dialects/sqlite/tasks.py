@@ -128,6 +128,16 @@ UPDATE kv_tasks SET
   forget_at = ?6 + keep_ms,
   attempts = coalesce((SELECT {_ATTEMPTS} FROM kv_queue WHERE id = char(1) || ?1), attempts)
 WHERE id = ?1 AND completed_at IS NULL AND status <> 'cancelled' AND (?2 IS NULL OR {_LEASED})""",
+    complete="""
+UPDATE kv_tasks SET
+  status = 'completed', result = told.result, last_error = NULL, set_at = ?2, completed_at = ?3,
+  forget_at = ?2 + keep_ms, attempts = told.attempts
+FROM (
+  SELECT told.value ->> 0 AS id, told.value ->> 2 AS result,
+    min(max_attempts, attempts + (NOT counted)) AS attempts
+  FROM json_each(?1) AS told CROSS JOIN kv_queue AS message
+    ON message.id = char(1) || (told.value ->> 0) AND message.lease = told.value ->> 1) AS told
+WHERE kv_tasks.id = told.id AND completed_at IS NULL AND status <> 'cancelled'""",
     cancel=f"""
 UPDATE kv_tasks SET
   status = 'cancelled', result = NULL, last_error = NULL, set_at = ?2,
