@@ -184,15 +184,14 @@ class Snapshots(Part):
         return _page(selection, rows, cursor)
 
     def _check_time(self, now_ms: int) -> None:
-        """Raise for a time that no good cursor has; clients can write what they like.
+        """Raise `SnapshotGone` for a time at which nobody could tell what has expired.
 
-        With an earlier one they would see what has expired and is not removed yet.
+        With an earlier one clients would see what has expired and is not removed yet. A later one
+        they may have made up, or got from a host whose clock is further ahead.
         """
         now = self._store.clock.now()
-        if now_ms < now - self._logged_ms:
+        if not now - self._logged_ms <= now_ms <= now + SKEW_MS:
             raise SnapshotGone
-        if now_ms > now + SKEW_MS:
-            raise InvalidInput("Invalid cursor")
 
     async def _unheld(self, selection: Selection, cursor: Cursor) -> SnapshotPage:
         rows = await read_page(self._store.db, selection, cursor.now_ms, self._most_bytes)
