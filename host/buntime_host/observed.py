@@ -62,7 +62,9 @@ class CountedExchange(DirectExchange):
         DirectExchange.__init__(
             self, connection, mount, method, path, query, headers, admitted, url
         )
-        self._row = numbers.row(method, mount.route_of(method, path))
+        route = mount.route_of(method, path)
+        row = numbers.rows.get((method, route))
+        self._row = numbers.row(method, route) if row is None else row
         self._begun = perf_counter()
 
     def add_body(self, part: bytes) -> None:

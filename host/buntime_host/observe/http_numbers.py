@@ -44,7 +44,8 @@ class HttpNumbers:
 
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
-        self._rows: dict[tuple[str, str], Doubles] = {}
+        self.rows: dict[tuple[str, str], Doubles] = {}
+        """By method and route, those that have one already: `row` of them, without its call."""
         self._other = self._allocated(OTHER_METHOD, OTHER_ROUTE)
         if workers.took_over:  # requests of the process that was here before run no more
             for name in workers.names(_PREFIX):
@@ -58,19 +59,19 @@ class HttpNumbers:
 
     def row(self, method: str, route: str) -> Doubles:
         """Where requests of this method and route count."""
-        row = self._rows.get((method, route))
+        row = self.rows.get((method, route))
         return self._new_row(method, route) if row is None else row
 
     def _new_row(self, method: str, route: str) -> Doubles:
         known = method if method in METHODS else OTHER_METHOD
-        if len(self._rows) >= MOST_ROWS:
+        if len(self.rows) >= MOST_ROWS:
             return self._other
         try:
             row = self._allocated(known, route)
         except MemoryError:  # plugins have taken it
             return self._other
         if known == method:
-            self._rows[method, route] = row
+            self.rows[method, route] = row
         return row
 
     def _allocated(self, method: str, route: str) -> Doubles:

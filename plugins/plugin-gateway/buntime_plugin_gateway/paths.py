@@ -56,6 +56,14 @@ def matcher(patterns: Iterable[str], option_name: str) -> Callable[[bytes], obje
     return fits
 
 
+def beginnings(patterns: Iterable[str]) -> tuple[bytes, ...]:
+    """What paths begin with that a `matcher` of these finds: it need not be asked of others."""
+    return tuple(
+        b"" if pattern.startswith((REGEX, "^")) else _WILD.split(pattern, maxsplit=1)[0].encode()
+        for pattern in patterns
+    )
+
+
 def _as_regex(pattern: str, option_name: str) -> str:
     if pattern.startswith(REGEX):
         text = pattern.removeprefix(REGEX)
