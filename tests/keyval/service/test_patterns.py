@@ -12,6 +12,7 @@ from buntime_host.errors import PermissionDenied
 from buntime_keyval import ANY, BigInt, InvalidInput
 from buntime_keyval.wire import encode_key
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
+from buntime_plugin_keyval.engine.store import REMOVED_TOGETHER
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.requests.permissions import PERMISSIONS
 from keyval.service.world import World
@@ -142,6 +143,19 @@ async def test_what_is_deleted_is_what_was_listed(kv: LocalKv) -> None:
     assert (await kv.delete(pattern=pets)).deleted_count == len(left[5:10])
     assert (await kv.delete(pattern=pets)).deleted_count == 0
     assert await kv.count() == len(KEYS) - len(left)
+
+
+async def test_many_are_deleted_and_what_lies_between_them_stays(kv: LocalKv) -> None:
+    number = 2 * REMOVED_TOGETHER + 5
+    await kv.set_many([(("u", n, name), n) for n in range(number) for name in ("age", "name")])
+    written = (await kv.changes())[-1].seq
+    for _ in range(2):
+        done = await kv.delete(pattern=["u", ANY, "name"], idempotency_key="once")
+        assert done.deleted_count == number
+    assert await keys(kv, ["u", ANY, ANY]) == [("u", n, "age") for n in range(number)]
+    logged = await kv.changes(after=written)
+    assert [it.key for it in logged] == [encode_key(("u", n, "name")) for n in range(number)]
+    assert len({it.versionstamp for it in logged}) == 1
 
 
 async def test_what_has_expired_does_not_fit(world: World) -> None:

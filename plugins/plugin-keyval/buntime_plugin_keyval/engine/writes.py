@@ -20,7 +20,7 @@ from buntime_plugin_keyval.model.errors import LimitExceeded, PreconditionFailed
 from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits, check_key
 from buntime_plugin_keyval.storage.dialects.reads import LONG_VALUE
 from buntime_plugin_keyval.storage.effects import Effect, Expire, NoteStamp, Put, Remove
-from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, single, subtree
+from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
 from buntime_plugin_keyval.storage.reads import Row
 from buntime_plugin_keyval.storage.replays import Kept
 from buntime_plugin_keyval.storage.selection import EVERYTHING, POINT_LIMIT, RowCondition
@@ -89,13 +89,14 @@ def _require(required: Required, view: View) -> None:
             raise PreconditionFailed(stamp)
 
 
-def remove_rows(rows: Sequence[tuple[bytes, RowCondition]]) -> Write[int]:
-    """Remove entries that meet a condition, each its own; concludes with their number."""
-    effects = [Remove(single(key), condition) for key, condition in rows]
-    decision = Decision(effects, _total)
+def remove_rows(parts: Sequence[tuple[KeyRange, RowCondition]], number: int) -> Write[int]:
+    """Remove what meets the conditions, each in its range, which are `number` entries at most;
+    concludes with their number.
+    """
+    decision = Decision([Remove(keys, condition) for keys, condition in parts], _total)
     return Write(
         lambda _: decision,
-        bounded=len(rows) <= POINT_LIMIT,
+        bounded=number <= POINT_LIMIT,
         recall=lambda kept: sum(kept.counts),
         has_counts=True,
     )

@@ -68,7 +68,7 @@ class WriteSql(NamedTuple):
     unchanged_since: str
     """Condition of a guard. Key, now, the random part of a versionstamp: the key is as the commit
     left it that was to have that stamp."""
-    has_stamp: Callable[[str], RowCondition]
-    """The condition that an entry still has a versionstamp."""
+    have_stamps: Callable[[Sequence[tuple[bytes, str]]], RowCondition]
+    """Keys with versionstamps: the condition that an entry is one of them, unchanged."""
     with_values: Callable[[DisjointRanges], WriteSql]
     """The same operations, with the values of keys in these ranges in the log as well."""

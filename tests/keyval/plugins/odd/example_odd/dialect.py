@@ -61,7 +61,7 @@ ODD = _OURS._replace(
     upkeep=nothing_to_do,
     getting=one_by_one(_OURS.reads.get_short),
     filter=SQLITE.filter,  # a condition gets its numbers with the statement that it is part of
-    writes=write_sql(_OURS.writes._replace(has_stamp=SQLITE.writes.has_stamp)),
+    writes=write_sql(_OURS.writes._replace(have_stamps=SQLITE.writes.have_stamps)),
     consumers=_OURS.consumers._replace(
         state=_OURS.consumers.state.replace(LAG, _COUNTED),
         states=_OURS.consumers.states.replace(LAG, _COUNTED),

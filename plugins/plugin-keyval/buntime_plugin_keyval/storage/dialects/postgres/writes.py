@@ -193,6 +193,9 @@ WRITES = WriteSql(
 (SELECT substr(versionstamp, 20) FROM kv_entries WHERE key = ? AND {LIVE})
 IS NOT DISTINCT FROM ?::text"""
     ),
-    has_stamp=lambda stamp: RowCondition("versionstamp = ?", (stamp,)),
+    have_stamps=lambda rows: RowCondition(
+        f"(key, versionstamp) IN ({', '.join(['(?, ?)'] * len(rows))})",
+        [part for row in rows for part in row],
+    ),
     with_values=_with_values,
 )

@@ -267,6 +267,9 @@ WRITES = WriteSql(
     unchanged=f"(SELECT versionstamp FROM kv_entries WHERE key = ? AND {LIVE}) IS ?",
     unchanged_since=f"""
 (SELECT substr(versionstamp, 20) FROM kv_entries WHERE key = ? AND {LIVE}) IS ?""",
-    has_stamp=lambda stamp: RowCondition("versionstamp = ?", (stamp,)),
+    have_stamps=lambda rows: RowCondition(
+        f"(key, versionstamp) IN (VALUES {', '.join(['(?, ?)'] * len(rows))})",
+        [part for row in rows for part in row],
+    ),
     with_values=_with_values,
 )
