@@ -41,6 +41,7 @@ def test_tasks_are_made_and_followed(
     told = {"token": leased["token"], "progress": {"page": 7}}
     api.post("/tasks/book-1/heartbeat", json=told)
     page.get_by_role("link", name="book-1").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Task")
     expect(page.get_by_text("running", exact=True)).to_be_visible()
     expect(page.locator("pre").first).to_contain_text("90071992547409931")
     expect(page.locator("pre").last).to_contain_text('"page": 7')
