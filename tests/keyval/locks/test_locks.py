@@ -161,6 +161,17 @@ async def test_who_waits_is_served_in_order(passing: World) -> None:
     assert tokens == sorted(tokens)
 
 
+async def test_who_has_a_lock_prolongs_it_before_those_who_wait(passing: World) -> None:
+    locks = passing.kv.locks
+    held = await locks.acquire("a", "w0", duration="5s")
+    (task,) = await line_up(passing, "w1")
+    passing.clock.advance(4_000)
+    again = await locks.acquire("a", "w0", duration="5s")
+    assert (again.token, again.expires_at) == (held.token, held.expires_at + 4_000)
+    assert await locks.release("a", "w0", token=held.token)
+    assert (await task).token > held.token
+
+
 async def test_the_end_of_a_lock_wakes_the_first_in_line(passing: World) -> None:
     locks = passing.kv.locks
     await locks.acquire("a", "w0", duration="5s")

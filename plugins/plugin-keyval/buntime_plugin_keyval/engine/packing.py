@@ -91,15 +91,20 @@ class Packing:
             if keepings:
                 keys = [key for key, *_ in keepings]
                 steps += keep_all(self._sql, keepings, after, now_ms)
-        for job in writing:
-            steps += job.steps
-        wanted: Sequence[int] | None = None
-        if not is_followed and all(map(_wants_nothing, writing)):
-            wanted = (_ROW,) if keys else ()
+        wanted: list[int] | None = None
+        are_wanted = True
+        if not is_followed and all(job.is_firm for job in writing):
+            wanted = [_ROW] if keys else []
+            for job in writing:
+                begins = len(steps)
+                steps += job.steps
+                wanted += [begins + step for step in _wanted(job)]
+            are_wanted = len(wanted) > bool(keys)
+        else:
+            for job in writing:
+                steps += job.steps
         batch = Batch(steps, all(job.is_bounded for job in writing), wanted)
-        return Packed(
-            [batch], partial(self._unpack_all, writing, keys, wanted is None, perf_counter())
-        )
+        return Packed([batch], partial(self._unpack_all, writing, keys, are_wanted, perf_counter()))
 
     def pack_each(
         self, writing: Sequence[WriteJob], after: int | None, now_ms: int, *, is_followed: bool
@@ -178,8 +183,8 @@ class Packing:
 
     def _batch(self, job: WriteJob, is_followed: bool) -> Batch:
         if self._is_embedded or job.decision is None:
-            nothing = not is_followed and _wants_nothing(job)
-            return Batch(job.steps, job.is_bounded, () if nothing else None)
+            is_told = is_followed or not job.is_firm
+            return Batch(job.steps, job.is_bounded, None if is_told else _wanted(job))
         placed = list(zip(job.decision.effects, job.first_steps, strict=True))
         recalls: dict[int, str] = {}
         if not self._gives_rows:
@@ -200,9 +205,14 @@ def _as_they_are(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
     return outcomes
 
 
-def _wants_nothing(job: WriteJob) -> bool:
-    """Whether its conclusion needs no result, unless somebody is told of its changes."""
-    return job.decision is not None and job.decision.conclude is None and job.is_firm
+def _wanted(job: WriteJob) -> Sequence[int]:
+    """The steps whose results its conclusion needs, where its stamp is firm and nobody is told of
+    its changes."""
+    decision = job.decision
+    if decision is None or decision.conclude is None:
+        return ()
+    placed = zip(decision.effects, job.first_steps, strict=True)
+    return [step for effect, step in placed if not isinstance(effect, Put | NoteStamp)]
 
 
 def _key_taken(error: DatabaseError) -> DatabaseError:

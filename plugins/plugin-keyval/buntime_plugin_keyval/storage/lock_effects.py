@@ -12,10 +12,27 @@ from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
 
 
-class Acquire(NamedTuple):
-    """Give somebody a lock that nobody else has, or waits for longer.
+class Prolong(NamedTuple):
+    """Let somebody who has a lock keep it for so long from now on, under the token that it has."""
 
-    Who has it keeps its token.
+    name: str
+    owner: str
+    metadata: str | None
+    """None for what it has already."""
+    duration_ms: int
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        args = (self.name, self.owner, self.metadata, at.now_ms, self.duration_ms)
+        return (Statement(sql.locks.prolong, args),)
+
+
+class Acquire(NamedTuple):
+    """Give somebody a lock that nobody has, or waits for longer.
+
+    Behind a `Prolong`, for who may have it already.
     """
 
     name: str
@@ -31,7 +48,7 @@ class Acquire(NamedTuple):
         """See `Effect`."""
         args = (self.name, self.owner, self.metadata, at.now_ms, self.duration_ms)
         give = sql.locks.steal if self.is_stolen else sql.locks.acquire
-        served = Statement(sql.locks.served, (_json([self.name]), at.now_ms))
+        served = Statement(sql.locks.served_owner, (self.name, self.owner, at.now_ms))
         return (Statement(give, args), served)
 
 
@@ -154,8 +171,12 @@ class PassOn(NamedTuple):
         self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
     ) -> Sequence[Statement]:
         """See `Effect`."""
+        locks = sql.locks
+        if len(self.names) == 1:
+            args = (self.names[0], at.now_ms)
+            return Statement(locks.grant_one, args), Statement(locks.served_one, args)
         args = (_json(self.names), at.now_ms)
-        return (Statement(sql.locks.grant, args), Statement(sql.locks.served, args))
+        return Statement(locks.grant, args), Statement(locks.served, args)
 
 
 class ForgetLocks(NamedTuple):
@@ -172,7 +193,9 @@ class ForgetLocks(NamedTuple):
         return (Statement(sql.locks.forget, args), Statement(sql.locks.forget_places, args))
 
 
-LockEffect = Acquire | Enlist | Stay | Leave | Renew | Release | Withdraw | PassOn | ForgetLocks
+LockEffect = (
+    Prolong | Acquire | Enlist | Stay | Leave | Renew | Release | Withdraw | PassOn | ForgetLocks
+)
 
 PASSING_ON = (Release, Withdraw, PassOn, Leave)
 """Those after which others may have a lock, or be the first in line."""

@@ -97,8 +97,9 @@ class GroupRun:
 
     def _run_batch(self, batch: Batch, until: float) -> bool:
         """Run what is left of a batch; whether that is all of it."""
-        connection, results, wanted = self._connection, self._results, batch.wanted
+        connection, results = self._connection, self._results
         steps = batch.steps
+        wanted = None if batch.wanted is None else frozenset(batch.wanted)
         if not results:
             connection.set_last_insert_rowid(0)  # so that nobody is told of another one's row
         for step in steps[len(results) :] if results else steps:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from asyncio import Future
 from typing import Annotated, Any
 from urllib.parse import unquote_to_bytes
 
 import msgspec
-from buntime_host import Answer
+from buntime_host import Answer, Promised
 from buntime_keyval.wire import InvalidInput, canonical_metadata
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MOST_LOCK_WAIT_MS
 from buntime_keyval.wire.names import checked_name
@@ -105,9 +106,9 @@ def release(part: LockPart, request: Request[Releasing]) -> Asked:
     """`POST /locks/{name}/release`: give a lock back."""
     name, given = _name(request), request.given
 
-    async def run() -> str:
-        released = await part.locks.release(name, given.owner, given.token, request.once)
-        return f'{{"released":{"true" if released else "false"}}}'
+    def run() -> Promised:
+        released = part.locks.release(name, given.owner, given.token, request.once)
+        return Promised(released, _answer_released)
 
     return Asked("lock_release", "write", run, needs=_needs(LOCK, name))
 
@@ -149,6 +150,10 @@ ROUTES: Routes = {
     "/locks/{id}/release": {"POST": Route(release, Releasing, MemberPlace.BODY)},
     "/locks/{id}/steal": {"POST": Route(steal, Taking, MemberPlace.BODY)},
 }
+
+
+def _answer_released(released: Future[bool]) -> Answer:
+    return Answer(200, f'{{"released":{"true" if released.result() else "false"}}}')
 
 
 def _needs(scope: str, name: str | None) -> list[Need]:

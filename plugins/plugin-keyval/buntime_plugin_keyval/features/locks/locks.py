@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from buntime_database import ResultSet
 
@@ -34,11 +34,14 @@ from buntime_plugin_keyval.storage.lock_effects import (
     ForgetLocks,
     Leave,
     PassOn,
+    Prolong,
     Release,
     Renew,
 )
 from buntime_plugin_keyval.storage.locks import HeldLock, Line, list_held, read_held, read_lines
 from buntime_plugin_keyval.storage.replays import Kept
+
+N = TypeVar("N")
 
 KEPT_MS = 3_600_000
 """How long what is over stays in the tables."""
@@ -151,19 +154,19 @@ class LockDesk:
         stealing = Write(decide, recall=lambda kept: Granted(kept.versionstamp, int(kept.told)))
         return await self._store.write(stealing, once)
 
-    @measured("lock_release")
-    async def release(
+    def release(
         self, name: str, owner: str, token: str | None = None, once: Once | None = None
-    ) -> bool:
+    ) -> asyncio.Future[bool]:
         """End a lock of an owner, held under this token if one is given; whether there was one.
 
-        Without a token the owner's place in the line is given up, too.
+        Without a token the owner's place in the line is given up, too. It is on its way when this
+        returns. Raises `RequestUnderWay`.
         """
-        release = _counted([Release(name, owner, token), NoteStamp(), PassOn([name])])
-        released = await self._store.write(release, once)
+        release = _counted([Release(name, owner, token), NoteStamp(), PassOn([name])], bool)
+        released = self._store.write(release, once, "lock_release")
         if self._waiters.number:
-            self.loop.wake()
-        return released > 0
+            released.add_done_callback(lambda _: self.loop.wake())
+        return released
 
     @measured("lock_get")
     async def get(self, name: str) -> LockState | None:
@@ -185,7 +188,7 @@ class LockDesk:
 
     async def forget(self, limit: int) -> int:
         """Remove at most so much of what was over long ago; how much."""
-        return await self._store.write(_counted([ForgetLocks(KEPT_MS, limit)]))
+        return await self._store.write(_counted([ForgetLocks(KEPT_MS, limit)], int))
 
     def end_waits(self) -> None:
         """Let everybody who waits know that this process ends."""
@@ -269,10 +272,11 @@ class LockDesk:
         """The lock that a commit gave, or prolonged; its time may be over by now."""
         if asked.ends_at is None:
             return None
-        found = (await read_held(self._store.db, [wanted.name], 0)).get(wanted.name)
         token = asked.stamp
-        if found is not None and found.owner == wanted.owner and found.token < token:
-            token = found.token  # it was prolonged
+        if asked.is_prolonged:
+            found = (await read_held(self._store.db, [wanted.name], 0)).get(wanted.name)
+            if found is not None and found.owner == wanted.owner and found.token < token:
+                token = found.token
         return Granted(token, self._wall(asked.ends_at))
 
     async def _had(self, wanted: WantedLock) -> Granted | None:
@@ -318,29 +322,27 @@ def _of(wanted: WantedLock) -> tuple[str, str, str | None, int]:
 
 def _asking(wanted: WantedLock, *behind: Effect) -> Write[LockAttempt]:
     """Takes a lock if that may be, and then has further effects."""
-    effects: Sequence[Effect] = [NoteStamp(), Acquire(*_of(wanted)), *behind]
+    lock = _of(wanted)
+    effects: Sequence[Effect] = [NoteStamp(), Prolong(*lock), Acquire(*lock), *behind]
 
     def decide(view: View) -> Decision[LockAttempt]:
         stamp, ends_at = view.versionstamp, view.now_ms + wanted.duration_ms
 
         def conclude(results: Sequence[ResultSet], settled: Settled) -> LockAttempt:
-            was_given = results[1].rowcount > 0
-            return LockAttempt(settled.get(stamp, stamp), ends_at if was_given else None)
+            is_prolonged, was_given = results[1].rowcount > 0, results[2].rowcount > 0
+            ends = ends_at if is_prolonged or was_given else None
+            return LockAttempt(settled.get(stamp, stamp), ends, is_prolonged)
 
         return Decision(effects, conclude)
 
     return Write(decide)
 
 
-def _counted(effects: Sequence[Effect]) -> Write[int]:
-    """A write that concludes with how many its first effect concerned."""
-    decision = Decision(effects, _first_count)
-    return Write(lambda _: decision, recall=_first_kept, has_counts=True)
+def _counted(effects: Sequence[Effect], told: Callable[[int], N]) -> Write[N]:
+    """A write that concludes with what is told of how many its first effect concerned."""
+    decision = Decision(effects, lambda results, _: told(results[0].rowcount))
 
+    def recall(kept: Kept) -> N:
+        return told(kept.counts[0] if kept.counts else 0)
 
-def _first_count(results: Sequence[ResultSet], _: Settled) -> int:
-    return results[0].rowcount
-
-
-def _first_kept(kept: Kept) -> int:
-    return kept.counts[0] if kept.counts else 0
+    return Write(lambda _: decision, recall=recall, has_counts=True)

@@ -51,6 +51,8 @@ class LockAttempt(NamedTuple):
     """Of the commit."""
     ends_at: int | None
     """When the lock ends, if the owner has it since, or still; by the clock of the store."""
+    is_prolonged: bool
+    """Whether the owner had it before, under the token of then."""
 
 
 class Waiter:

@@ -13,9 +13,12 @@ class LockSql(NamedTuple):
     noted it before.
     """
 
+    prolong: str
+    """Name, owner, metadata or NULL, now, duration: lets the owner who has the lock keep it, under
+    the token that it has."""
     acquire: str
-    """Name, owner, metadata or NULL, now, duration: gives the lock to the owner, who keeps the
-    token that it has, unless others have the lock or wait for it longer."""
+    """The same arguments: gives the lock to the owner, unless anybody has it or others wait for it
+    longer."""
     steal: str
     """The same arguments: gives the lock to the owner with a new token, whoever has it."""
     renew: str
@@ -28,6 +31,12 @@ class LockSql(NamedTuple):
     """JSON array of names, now: gives each of these locks that nobody has to the first in line."""
     served: str
     """JSON array of names, now: removes from the lines those who have the lock."""
+    grant_one: str
+    """The same as `grant` with the name of one lock."""
+    served_one: str
+    """The same as `served` with the name of one lock."""
+    served_owner: str
+    """Name, owner, now: removes the owner from the line, if it has the lock."""
     leave: str
     """Name, owner, process or NULL: gives up a place, only if that process looks after it where
     there is one."""

@@ -13,29 +13,44 @@ _LOCK = "INSERT INTO kv_locks AS old (name, owner, token, acquired_at, expires_a
 _NAMES = "(SELECT json_array_elements_text($1::json))"
 _HELD = "name, owner, token, acquired_at, expires_at, metadata FROM kv_locks"
 
-# Who renews keeps token and metadata, unless there are new ones.
 _OVER = """
 ON CONFLICT (name) DO UPDATE SET
-  owner = excluded.owner, expires_at = excluded.expires_at,
-  token = CASE WHEN {renews} THEN old.token ELSE excluded.token END,
-  acquired_at = CASE WHEN {renews} THEN old.acquired_at ELSE excluded.acquired_at END,
-  metadata = CASE WHEN {renews} THEN coalesce(excluded.metadata, old.metadata)
-    ELSE excluded.metadata END"""
-_RENEWS = "old.owner = excluded.owner AND old.expires_at > $4::bigint"
+  owner = excluded.owner, token = excluded.token, acquired_at = excluded.acquired_at,
+  expires_at = excluded.expires_at, metadata = excluded.metadata"""
 _GIVEN = f"$1::text, $2::text, {NOTED_STAMP}, $4::bigint, $4::bigint + $5::bigint, $3::text"
 
+# `{names}` is what names are compared with: one, or those of an array.
+_GRANT = f"""{_LOCK}
+SELECT head.name, head.owner, {NOTED_STAMP}, $2::bigint, $2::bigint + head.duration, head.metadata
+FROM kv_lock_waiters AS head
+WHERE head.name {{names}} AND head.until > $2
+  AND NOT EXISTS (
+    SELECT 1 FROM kv_lock_waiters AS earlier
+    WHERE earlier.name = head.name AND earlier.seq < head.seq AND earlier.until > $2)
+  AND NOT EXISTS (
+    SELECT 1 FROM kv_locks AS held WHERE held.name = head.name AND held.expires_at > $2)
+{_OVER}"""
+_SERVED = """
+DELETE FROM kv_lock_waiters
+WHERE name {names} AND owner = (
+  SELECT held.owner FROM kv_locks AS held
+  WHERE held.name = kv_lock_waiters.name AND held.expires_at > $2::bigint)"""
+
 LOCKS = LockSql(
+    prolong="""
+UPDATE kv_locks SET
+  expires_at = $4::bigint + $5::bigint, metadata = coalesce($3::text, metadata)
+WHERE name = $1 AND owner = $2 AND expires_at > $4::bigint""",
     acquire=f"""{_LOCK}
 SELECT {_GIVEN}
-WHERE EXISTS (SELECT 1 FROM kv_locks WHERE name = $1 AND owner = $2 AND expires_at > $4)
-  OR NOT EXISTS (
-    SELECT 1 FROM kv_lock_waiters
-    WHERE name = $1 AND until > $4 AND owner <> $2 AND seq < coalesce(
-      (SELECT seq FROM kv_lock_waiters WHERE name = $1 AND owner = $2 AND until > $4),
-      9223372036854775807))
-{_OVER.format(renews=_RENEWS)}
-WHERE old.expires_at <= $4 OR old.owner = excluded.owner""",
-    steal=f"{_LOCK}\nVALUES ({_GIVEN})" + _OVER.format(renews="FALSE"),
+WHERE NOT EXISTS (
+  SELECT 1 FROM kv_lock_waiters
+  WHERE name = $1 AND until > $4 AND owner <> $2 AND seq < coalesce(
+    (SELECT seq FROM kv_lock_waiters WHERE name = $1 AND owner = $2 AND until > $4),
+    9223372036854775807))
+{_OVER}
+WHERE old.expires_at <= $4""",
+    steal=f"{_LOCK}\nVALUES ({_GIVEN}){_OVER}",
     renew="""
 UPDATE kv_locks SET expires_at = $5
 WHERE name = $1 AND owner = $2 AND token = $3 AND expires_at > $4""",
@@ -43,21 +58,14 @@ WHERE name = $1 AND owner = $2 AND token = $3 AND expires_at > $4""",
 DELETE FROM kv_locks
 WHERE name = $1 AND owner = $2 AND (token = $3::text OR $3::text IS NULL) AND expires_at > $4
   AND (token >= $5::text OR $5::text IS NULL)""",
-    grant=f"""{_LOCK}
-SELECT head.name, head.owner, {NOTED_STAMP}, $2::bigint, $2::bigint + head.duration, head.metadata
-FROM kv_lock_waiters AS head
-WHERE head.name IN {_NAMES} AND head.until > $2
-  AND NOT EXISTS (
-    SELECT 1 FROM kv_lock_waiters AS earlier
-    WHERE earlier.name = head.name AND earlier.seq < head.seq AND earlier.until > $2)
-  AND NOT EXISTS (
-    SELECT 1 FROM kv_locks AS held WHERE held.name = head.name AND held.expires_at > $2)
-{_OVER.format(renews="FALSE")}""",
-    served=f"""
+    grant=_GRANT.format(names=f"IN {_NAMES}"),
+    served=_SERVED.format(names=f"IN {_NAMES}"),
+    grant_one=_GRANT.format(names="= $1::text"),
+    served_one=_SERVED.format(names="= $1::text"),
+    served_owner="""
 DELETE FROM kv_lock_waiters
-WHERE name IN {_NAMES} AND owner = (
-  SELECT held.owner FROM kv_locks AS held
-  WHERE held.name = kv_lock_waiters.name AND held.expires_at > $2::bigint)""",
+WHERE name = $1 AND owner = $2 AND EXISTS (
+  SELECT 1 FROM kv_locks WHERE name = $1 AND owner = $2 AND expires_at > $3::bigint)""",
     leave="""
 DELETE FROM kv_lock_waiters
 WHERE name = $1 AND owner = $2 AND (process = $3::text OR $3::text IS NULL)""",

@@ -9,28 +9,42 @@ _LOCK = "INSERT INTO kv_locks (name, owner, token, acquired_at, expires_at, meta
 _NAMES = "(SELECT value FROM json_each(?1))"
 _HELD = "name, owner, token, acquired_at, expires_at, metadata FROM kv_locks"
 
-# Who renews keeps token and metadata, unless there are new ones.
 _OVER = """
 ON CONFLICT (name) DO UPDATE SET
-  owner = excluded.owner, expires_at = excluded.expires_at,
-  token = iif({renews}, kv_locks.token, excluded.token),
-  acquired_at = iif({renews}, kv_locks.acquired_at, excluded.acquired_at),
-  metadata = iif({renews}, coalesce(excluded.metadata, kv_locks.metadata), excluded.metadata)"""
-_RENEWS = "kv_locks.owner = excluded.owner AND kv_locks.expires_at > ?4"
+  owner = excluded.owner, token = excluded.token, acquired_at = excluded.acquired_at,
+  expires_at = excluded.expires_at, metadata = excluded.metadata"""
+
+# `{names}` is what names are compared with: one, or those of an array, which takes longer.
+_GRANT = f"""{_LOCK}
+SELECT first.name, first.owner, {NOTED_STAMP}, ?2, ?2 + first.duration, first.metadata
+FROM kv_lock_waiters AS first
+WHERE first.name {{names}} AND first.until > ?2
+  AND NOT EXISTS (
+    SELECT 1 FROM kv_lock_waiters AS earlier
+    WHERE earlier.name = first.name AND earlier.seq < first.seq AND earlier.until > ?2)
+  AND NOT EXISTS (
+    SELECT 1 FROM kv_locks AS lock WHERE lock.name = first.name AND lock.expires_at > ?2)
+{_OVER}"""
+_SERVED = """
+DELETE FROM kv_lock_waiters
+WHERE name {names} AND owner = (
+  SELECT lock.owner FROM kv_locks AS lock
+  WHERE lock.name = kv_lock_waiters.name AND lock.expires_at > ?2)"""
 
 LOCKS = LockSql(
+    prolong="""
+UPDATE kv_locks SET expires_at = ?4 + ?5, metadata = coalesce(?3, metadata)
+WHERE name = ?1 AND owner = ?2 AND expires_at > ?4""",
     acquire=f"""{_LOCK}
 SELECT ?1, ?2, {NOTED_STAMP}, ?4, ?4 + ?5, ?3
-WHERE EXISTS (SELECT 1 FROM kv_locks WHERE name = ?1 AND owner = ?2 AND expires_at > ?4)
-  OR NOT EXISTS (
-    SELECT 1 FROM kv_lock_waiters
-    WHERE name = ?1 AND until > ?4 AND owner <> ?2 AND seq < coalesce(
-      (SELECT seq FROM kv_lock_waiters WHERE name = ?1 AND owner = ?2 AND until > ?4),
-      9223372036854775807))
-{_OVER.format(renews=_RENEWS)}
-WHERE kv_locks.expires_at <= ?4 OR kv_locks.owner = excluded.owner""",
-    steal=f"{_LOCK}\nVALUES (?1, ?2, {NOTED_STAMP}, ?4, ?4 + ?5, ?3)"
-    + _OVER.format(renews="FALSE"),
+WHERE NOT EXISTS (
+  SELECT 1 FROM kv_lock_waiters
+  WHERE name = ?1 AND until > ?4 AND owner <> ?2 AND seq < coalesce(
+    (SELECT seq FROM kv_lock_waiters WHERE name = ?1 AND owner = ?2 AND until > ?4),
+    9223372036854775807))
+{_OVER}
+WHERE kv_locks.expires_at <= ?4""",
+    steal=f"{_LOCK}\nVALUES (?1, ?2, {NOTED_STAMP}, ?4, ?4 + ?5, ?3){_OVER}",
     renew="""
 UPDATE kv_locks SET expires_at = ?5
 WHERE name = ?1 AND owner = ?2 AND token = ?3 AND expires_at > ?4""",
@@ -38,21 +52,14 @@ WHERE name = ?1 AND owner = ?2 AND token = ?3 AND expires_at > ?4""",
 DELETE FROM kv_locks
 WHERE name = ?1 AND owner = ?2 AND (token = ?3 OR ?3 IS NULL) AND expires_at > ?4
   AND (token >= ?5 OR ?5 IS NULL)""",
-    grant=f"""{_LOCK}
-SELECT first.name, first.owner, {NOTED_STAMP}, ?2, ?2 + first.duration, first.metadata
-FROM kv_lock_waiters AS first
-WHERE first.name IN {_NAMES} AND first.until > ?2
-  AND NOT EXISTS (
-    SELECT 1 FROM kv_lock_waiters AS earlier
-    WHERE earlier.name = first.name AND earlier.seq < first.seq AND earlier.until > ?2)
-  AND NOT EXISTS (
-    SELECT 1 FROM kv_locks AS lock WHERE lock.name = first.name AND lock.expires_at > ?2)
-{_OVER.format(renews="FALSE")}""",
-    served=f"""
+    grant=_GRANT.format(names=f"IN {_NAMES}"),
+    served=_SERVED.format(names=f"IN {_NAMES}"),
+    grant_one=_GRANT.format(names="= ?1"),
+    served_one=_SERVED.format(names="= ?1"),
+    served_owner="""
 DELETE FROM kv_lock_waiters
-WHERE name IN {_NAMES} AND owner = (
-  SELECT lock.owner FROM kv_locks AS lock
-  WHERE lock.name = kv_lock_waiters.name AND lock.expires_at > ?2)""",
+WHERE name = ?1 AND owner = ?2
+  AND EXISTS (SELECT 1 FROM kv_locks WHERE name = ?1 AND owner = ?2 AND expires_at > ?3)""",
     leave="""
 DELETE FROM kv_lock_waiters
 WHERE name = ?1 AND owner = ?2 AND (process = ?3 OR ?3 IS NULL)""",
