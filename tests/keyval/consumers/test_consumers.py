@@ -23,9 +23,7 @@ from buntime_plugin_keyval.storage.consumers import held_position
 from buntime_plugin_keyval.storage.ranges import subtree
 from keyval.service.world import World, until
 
-pytestmark = pytest.mark.engines("sqlite", "odd", "postgres")
-
-EVERYWHERE = pytest.mark.engines("sqlite", "odd", "postgres", "libsql", "rqlite")
+pytestmark = pytest.mark.engines("sqlite", "odd", "postgres", "libsql", "rqlite")
 
 
 def desk_of(world: World) -> ConsumerDesk:
@@ -95,7 +93,6 @@ async def test_chosen_records_and_what_lies_between_them(world: World) -> None:
     assert (await desk_of(world).get("ahead")).position == 0
 
 
-@EVERYWHERE
 async def test_one_owner_at_a_time_and_the_late_one_changes_nothing(world: World) -> None:
     desk = desk_of(world)
     seqs = await written(world, 3)
@@ -118,7 +115,6 @@ async def test_one_owner_at_a_time_and_the_late_one_changes_nothing(world: World
     assert places(await fetch(world, "late")) == seqs[1:]
 
 
-@EVERYWHERE
 async def test_effects_and_position_are_one_commit(world: World) -> None:
     seqs = await written(world, 2)
     late = await fetch(world, "late", duration=1_000)
@@ -138,7 +134,6 @@ async def test_effects_and_position_are_one_commit(world: World) -> None:
     assert places(await fetch(world, "w2")) == seqs[1:]
 
 
-@EVERYWHERE
 async def test_what_fails_too_often_is_kept_and_passed(world: World) -> None:
     desk = desk_of(world)
     seqs = await written(world, 4)
@@ -164,7 +159,6 @@ async def test_what_fails_too_often_is_kept_and_passed(world: World) -> None:
     assert [it.record.seq for it in await desk.letters("mailer", seqs[1], 10)] == [seqs[2]]
 
 
-@EVERYWHERE
 async def test_dead_letters_are_delivered_once_more_or_removed(world: World) -> None:
     desk = desk_of(world)
     seqs = await written(world, 4)

@@ -381,6 +381,23 @@ async def test_deletions_by_a_filter(world: World) -> None:
     assert (await kv.get(["d", 7])).exists
 
 
+@pytest.mark.engines("libsql", "rqlite", "postgres")
+async def test_work_of_several_commits(world: World, other: World) -> None:
+    done: list[str] = []
+
+    async def work() -> int:
+        done.append("work")
+        return 7
+
+    for each in (world, world, other):
+        result = await each.store.replays.run(
+            Once("k", b"work"), work, keep=lambda told: told, recall=lambda kept: int(kept.told)
+        )
+        assert result == 7
+    assert done == ["work"]
+    assert await kept(world) == 1
+
+
 async def test_results_are_forgotten_by_age_and_by_number(world: World, clock: FakeClock) -> None:
     for number in range(10):
         await add(world.kv, f"k{number}")

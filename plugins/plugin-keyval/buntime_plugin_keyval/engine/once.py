@@ -193,15 +193,14 @@ class Replays:
                     kept = await self.read(once)
                     if kept is not None:
                         return recall(kept)
-                steps = replays.keep_all(self._db.sql, [keeping], after, self._clock.now())
                 try:
-                    _, row = await self._db.adapter.batch(steps)
+                    place = await replays.keep(self._db, keeping, after, self._clock.now())
                 except GuardFailed:
                     self.fall_behind()
                 except OutcomeUnknown as error:
                     raise outcome_unknown(error) from error
                 else:
-                    self.kept([once.key], replays.place_of(row))
+                    self.kept([once.key], place)
                     return result
         finally:
             self.end(once)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
-from buntime_database import Guard, ResultSet, Statement
+from buntime_database import Batch, DatabaseError, Guard, ResultSet, Statement
 
 from buntime_plugin_keyval.model.versionstamps import tail_of
 from buntime_plugin_keyval.storage.database import Database
@@ -86,6 +86,20 @@ def place_of(result: ResultSet) -> int | None:
     An engine that asks what a commit gave, after a lost answer, may not know all of it.
     """
     return result.rows[0][0] if result.rows else None  # type: ignore[return-value] # an integer
+
+
+async def keep(db: Database, keeping: Keeping, after: int, now_ms: int) -> int | None:
+    """Keep one result in a commit of its own, as `keep_all` does; its place, if that is told.
+
+    Raises `GuardFailed`, and `DatabaseError`.
+    """
+    steps = keep_all(db.sql, [keeping], after, now_ms)
+    # Not every engine gives rows of a statement that writes.
+    batch = Batch(steps, recalls={len(steps) - 1: db.sql.replays.kept_place})
+    (outcome,) = await db.adapter.batch_each([batch])
+    if isinstance(outcome, DatabaseError):
+        raise outcome
+    return place_of(outcome[-1])
 
 
 async def find(db: Database, place: int, key: str) -> tuple[bytes, Kept] | None:
