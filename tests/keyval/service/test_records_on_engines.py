@@ -32,7 +32,7 @@ async def test_reading(world: World) -> None:
     await records.mutate_all(*(RecordPut(name, {"at": name}) for name in names))
     assert list(await records.get_batch(*names)) == names
     assert list(await records.get_batch("nope", "n/007", "n/007")) == ["n/007"]
-    assert await records.get_batch() == {}
+    assert await records.get_batch() == await records.get_batch("nope", "nobody") == {}
     assert await records.get("nope") is None
     assert keys_of(await records.get_prefix("n/", 1, 2)) == ["n/001", "n/002"]
     assert keys_of(await records.get_range("n/001", "n/003")) == ["n/001", "n/002"]
@@ -81,6 +81,8 @@ async def test_changes(world: World) -> None:
         ("delete", "b", 1),
     ]
     assert await records.stream(changes[1].seq, 1, of_type="str") == changes[1:2]
+    assert await records.stream(changes[0].seq, 2) == changes[:2]
+    assert await records.stream(of_type="nothing") == []
     assert await records.stream_seq() == changes[-1].seq
     await records.stream_trim(changes[1].seq)
     assert await records.stream(changes[2].seq) == changes[2:]
@@ -93,12 +95,26 @@ async def test_deleting(world: World) -> None:
     names = ("a", "b/1", "b/2", "b/3", "c", "d", "%")
     await records.mutate_all(*(RecordPut(name, 1) for name in names))
     assert await records.delete("a", "c", "nope") == 2
-    assert await records.delete_prefix("nope") == 0
+    assert await records.delete("a") == await records.delete_prefix("nope") == 0
     assert await records.delete_prefix("b/", 1, 1) == 1
     assert keys_of(await records.get_prefix("b/")) == ["b/1", "b/3"]
     assert await records.delete_range("b/3", "d") == 1
     assert await records.delete_prefix("%") == 1
     assert await records.delete_prefix("*") == 2
+
+
+async def test_windows_of_what_is_deleted(world: World) -> None:
+    records = world.kv.records()
+    await records.mutate_all(*(RecordPut(f"k/{number}", 1) for number in range(9)))
+    assert await records.delete_prefix("k/", 0, 2) == 2
+    assert await records.delete_range("k/2", "k/5", 0, 2) == 2
+    assert keys_of(await records.list()) == ["k/4", "k/5", "k/6", "k/7", "k/8"]
+    assert await records.delete_range("k/4", "k/6", 1) == 1  # the first stays
+    assert await records.delete_range("k/4", "k/8", 1, 1) == 1
+    assert await records.delete_range("k/8", "k/4") == await records.delete_range("x", "z") == 0
+    assert await records.delete_prefix("k/", 1) == 2  # the first stays
+    assert keys_of(await records.list()) == ["k/4"]
+    assert await records.delete_prefix("k/", 1) == await records.delete_prefix("k/", 0, 0) == 0
 
 
 async def test_several_at_once(world: World) -> None:
@@ -241,6 +257,15 @@ async def test_walks_through_graphs(world: World) -> None:
         path = await graph.shortest_path(people["ada"], people["kim"], types=types)
         assert path is not None
         assert path.depth == length
+
+    def is_not_of_eve(edge: GraphEdge) -> bool:
+        return edge.source.id != "eve"
+
+    for types, found_way in ((None, True), ("follows", False)):
+        path = await graph.shortest_path(
+            people["ada"], people["kim"], types=types, where=is_not_of_eve
+        )
+        assert (path is not None) is found_way
     assert await graph.shortest_path(people["ada"], people["lea"]) is None
     assert await graph.remove(people["ada"], "likes", people["kim"])
     assert not await graph.remove(people["ada"], "likes", people["kim"])

@@ -9,7 +9,7 @@ import pytest
 from buntime_keyval import StreamTrimmed
 from keyval.service.world import World
 
-pytestmark = pytest.mark.engines("sqlite", "odd", "postgres")
+pytestmark = pytest.mark.engines("sqlite", "odd", "postgres", "libsql", "rqlite")
 
 
 async def all_of(world: World, after: int = 0, **options: Any) -> list[tuple[str, Any]]:
@@ -56,7 +56,6 @@ async def test_each_change_in_the_order_of_the_commits(world: World) -> None:
     assert (first.value, first.has_value) == (None, False)
 
 
-@pytest.mark.engines("sqlite", "odd", "postgres", "libsql", "rqlite")
 async def test_fault_10_each_change_has_its_time(world: World) -> None:
     times = []
     for number in range(3):
@@ -70,7 +69,6 @@ async def test_fault_10_each_change_has_its_time(world: World) -> None:
     assert (entry.details.created_at, entry.details.updated_at) == (times[0], times[-1])
 
 
-@pytest.mark.engines("sqlite", "odd", "postgres", "libsql", "rqlite")
 async def test_revisions_and_types_are_those_of_the_entry(world: World) -> None:
     """However an entry is written, alone and in groups, the log says what it was then."""
     kv = world.kv

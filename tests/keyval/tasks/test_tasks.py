@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from buntime_keyval import InvalidInput, NotFound, TaskConflict, TaskLost
+from buntime_keyval.shared import TaskStatus
 from buntime_keyval.wire.tasks import NewTask, TaskOptions, pause_behind
 from buntime_plugin_keyval.features.tasks.tasks import Heard, Run, RunnerCall
 from buntime_plugin_keyval.model.messages import QueueSettings
@@ -458,6 +459,38 @@ async def test_lists_by_status_name_and_parent(world: World) -> None:
         "c": {"pending": 1},
     }
     assert await desk.counts("a") == {"a": {"cancelled": 1, "pending": 1}}
+
+
+async def test_each_status_has_its_list(world: World) -> None:
+    desk, seen = world.service.tasks.desk, list[tuple[str, list[str]]]()
+    statuses: tuple[TaskStatus, ...] = ("pending", "running", "completed", "failed", "cancelled")
+
+    async def look() -> None:
+        for each in statuses:
+            found = (await world.kv.tasks.list(status=each)).tasks
+            seen.extend([(each, [task.name for task in found])] if found else [])
+
+    with pytest.raises(NotFound):
+        await desk.get("nobody")
+    await look()
+    good, bad = await send(world, "good"), await send(world, "bad", max_retries=2, pauses_ms=(1,))
+    await look()
+    runs = {run.name: run for run in await lease(world)}
+    await look()
+    await desk.complete(good.id, runs["good"].token)
+    await desk.fail(bad.id, runs["bad"].token, "no")
+    await look()
+    world.clock.advance(10)
+    (again,) = await lease(world)
+    await desk.fail(bad.id, again.token, "no")
+    await desk.cancel((await send(world, "gone")).id)
+    await look()
+    assert seen == [
+        ("pending", ["bad", "good"]),
+        ("running", ["bad", "good"]),
+        *[("pending", ["bad"]), ("completed", ["good"])],
+        *[("completed", ["good"]), ("failed", ["bad"]), ("cancelled", ["gone"])],
+    ]
 
 
 async def test_a_queue_knows_nothing_of_tasks(world: World) -> None:
