@@ -461,6 +461,29 @@ async def test_lists_by_status_name_and_parent(world: World) -> None:
     assert await desk.counts("a") == {"a": {"cancelled": 1, "pending": 1}}
 
 
+async def test_a_page_of_a_status_is_full(world: World) -> None:
+    """What is stored as running is pending again once its lease is over."""
+    desk, tasks = world.service.tasks.desk, world.kv.tasks
+    parent = await send(world, "parent")
+    over, running, waiting = [(await send(world, parent=parent.id)).id for _ in range(3)]
+    token = {run.task.id: run.token for run in await lease(world, "a", limit=2)}[running]
+    world.clock.advance(LEASE_MS - 1)
+    await desk.heartbeat(running, token)
+    world.clock.advance(1)
+    found: dict[TaskStatus, list[str]] = {"pending": [waiting, over], "running": [running]}
+    for of in ({"name": "a"}, {"parent": parent.id}, {"name": "a", "parent": parent.id}):
+        for status, expected in found.items():
+            ids = []
+            for offset in range(3):
+                page = await tasks.list(status=status, limit=1, offset=offset, **of)
+                ids += [task.id for task in page.tasks]
+                assert [task.status for task in page.tasks] in ([], [status])
+                assert (page.cursor is None) is (offset >= len(expected))
+            assert ids == expected
+    assert [task.id for task in (await tasks.list(status="running")).tasks] == [running]
+    assert (await tasks.list(status="failed", parent=parent.id)).tasks == []
+
+
 async def test_each_status_has_its_list(world: World) -> None:
     desk, seen = world.service.tasks.desk, list[tuple[str, list[str]]]()
     statuses: tuple[TaskStatus, ...] = ("pending", "running", "completed", "failed", "cancelled")

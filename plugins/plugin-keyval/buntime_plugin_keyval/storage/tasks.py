@@ -107,13 +107,8 @@ async def read_several(db: Database, ids: Sequence[str], now_ms: int) -> list[St
 
 
 async def list_tasks(db: Database, wanted: WantedTasks, now_ms: int) -> list[StoredTask]:
-    """Tasks, the newest first. With a status of pending or running there may be others among
-    them: what is stored as running may be over the end of its lease."""
-    asked: tuple[str, ...] = STATUSES
-    if wanted.status == "pending":
-        asked = ("pending", "running")
-    elif wanted.status is not None:
-        asked = (wanted.status,)
+    """Tasks, the newest first."""
+    asked = STATUSES if wanted.status is None else (wanted.status,)
     args = (
         *(now_ms, wanted.name, wanted.parent, msgspec.json.encode(asked).decode()),
         *(_ALL if wanted.before is None else wanted.before, wanted.limit, wanted.offset),

@@ -148,8 +148,9 @@ class LocalTasks:
             offset,
         )
         rows = await self._desk.newest(wanted)
-        found = [self._told(row) for row in rows if status in (None, row.status)]
-        return TaskPage(found, str(rows[-1].seq) if len(rows) == size else None)
+        return TaskPage(
+            [self._told(row) for row in rows], str(rows[-1].seq) if len(rows) == size else None
+        )
 
     async def stats(self, name: str | None = None) -> dict[str, dict[str, int]]:
         """How many tasks have which status, by their names."""

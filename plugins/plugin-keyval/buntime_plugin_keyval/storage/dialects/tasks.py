@@ -94,7 +94,7 @@ class TaskSql(NamedTuple):
     next_of_any: str
     """The same of all names."""
     listed: str
-    """Now, name or NULL, parent or NULL, JSON array of statuses as they are stored, number, limit,
+    """Now, name or NULL, parent or NULL, JSON array of statuses as they are now, number, limit,
     offset: rows of tasks that were added before that number, the last ones first."""
     counts: str
     """Now, name or NULL: names, statuses as they are now, and how many tasks have both."""

@@ -53,14 +53,20 @@ WHERE at IS NOT NULL GROUP BY queue ORDER BY min(at)"""
 
 def _listed() -> str:
     """Each status has its own way into an index, so that only rows that count are looked at."""
-    statuses = "(SELECT json_array_elements_text($4::json))"
+    asked = "(SELECT json_array_elements_text($4::json))"
     last = "seq < $5::bigint"
+    told = f"""CASE WHEN EXISTS (
+      SELECT 1 FROM kv_queue AS message WHERE message.id = chr(1) || kv_tasks.id AND {_RUNS})
+      THEN 'running' ELSE 'pending' END"""
+    are_asked = {status: f"'{status}' IN {asked}" for status in STATUSES}
+    some = f"({are_asked['running']} OR {are_asked['pending']})"
+    are_asked["running"] = f"{some} AND {told} IN {asked}"
     of_status = " UNION ALL ".join(
         f"""
   (SELECT seq FROM kv_tasks
-   WHERE {{name}} AND status = '{status}' AND {last} AND '{status}' IN {statuses}
+   WHERE {{name}} AND status = '{status}' AND {last} AND {is_asked}
    ORDER BY seq DESC LIMIT $6::bigint + $7::bigint)"""
-        for status in STATUSES
+        for status, is_asked in are_asked.items()
     )
     return f"""
 SELECT {_ROW}
@@ -68,7 +74,8 @@ WHERE task.seq IN (
   SELECT seq FROM (
     (SELECT seq FROM kv_tasks
      WHERE $3::text IS NOT NULL AND parent = $3::text AND {last}
-       AND ($2::text IS NULL OR name = $2::text) AND status IN {statuses}
+       AND ($2::text IS NULL OR name = $2::text)
+       AND CASE WHEN status = 'running' THEN {told} ELSE status END IN {asked}
      ORDER BY seq DESC LIMIT $6::bigint + $7::bigint)
     UNION ALL {of_status.format(name="$3::text IS NULL AND name = $2::text")}
     UNION ALL {of_status.format(name="$3::text IS NULL AND $2::text IS NULL")}) AS found

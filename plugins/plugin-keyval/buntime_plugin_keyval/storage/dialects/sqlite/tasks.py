@@ -47,14 +47,20 @@ WHERE at IS NOT NULL GROUP BY queue ORDER BY min(at)"""
 
 def _listed() -> str:
     """Each status has its own way into an index, so that only rows that count are looked at."""
+    asked = "(SELECT value FROM json_each(?4))"
+    told = f"""iif(EXISTS (
+      SELECT 1 FROM kv_queue AS message WHERE message.id = char(1) || kv_tasks.id AND {_RUNS}),
+      'running', 'pending')"""
+    are_asked = {status: f"'{status}' IN {asked}" for status in STATUSES}
+    some = f"({are_asked['running']} OR {are_asked['pending']})"
+    are_asked["running"] = f"{some} AND {told} IN {asked}"
     of_status = " UNION ALL ".join(
         f"""
   SELECT * FROM (
     SELECT seq FROM kv_tasks
-    WHERE {{name}}status = '{status}' AND seq < ?5
-      AND '{status}' IN (SELECT value FROM json_each(?4))
+    WHERE {{name}}status = '{status}' AND seq < ?5 AND {is_asked}
     ORDER BY seq DESC LIMIT ?6 + ?7)"""
-        for status in STATUSES
+        for status, is_asked in are_asked.items()
     )
     return f"""
 SELECT {_ROW}
@@ -63,7 +69,7 @@ WHERE task.seq IN (
     SELECT * FROM (
       SELECT seq FROM kv_tasks
       WHERE ?3 IS NOT NULL AND parent = ?3 AND seq < ?5 AND (?2 IS NULL OR name = ?2)
-        AND status IN (SELECT value FROM json_each(?4))
+        AND iif(status = 'running', {told}, status) IN {asked}
       ORDER BY seq DESC LIMIT ?6 + ?7)
     UNION ALL SELECT * FROM ({of_status.format(name="?3 IS NULL AND name = ?2 AND ")})
     UNION ALL SELECT * FROM ({of_status.format(name="?3 IS NULL AND ?2 IS NULL AND ")}))
