@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import pytest
 from support.children import program
 from support.database import wait_until
 from support.sqld import free_port, listens
+from support.waiting import PATIENCE
 
 _GLOBAL = """
 {
@@ -60,11 +62,23 @@ def running_caddy(folder: Path, sites: str) -> Iterator[Caddy]:
     with log.open("wb") as output:
         command = [caddy, "run", "--config", str(config), "--adapter", "caddyfile"]
         with program(command, env=environ, stdout=output, stderr=output) as process:
+            port = int(address.rpartition(":")[2])
 
             def is_up() -> bool:
                 assert process.poll() is None, log.read_text()
-                return authority.exists() and listens(int(address.rpartition(":")[2]))
+                return authority.exists() and listens(port)
 
             wait_until(is_up)
             trust = ssl.create_default_context(cafile=str(authority))
+            wait_until(lambda: _has_certificate(port, trust))
             yield Caddy(f"https://{address}", trust)
+
+
+def _has_certificate(port: int, trust: ssl.SSLContext) -> bool:
+    """It listens before its authority has signed one."""
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
+        try:
+            trust.wrap_socket(connection, server_hostname="localhost").close()
+        except ssl.SSLError:
+            return False
+    return True
