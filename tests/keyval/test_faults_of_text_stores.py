@@ -6,7 +6,6 @@ Those of faults that a database may have run on every engine that may hold a sto
 from __future__ import annotations
 
 import asyncio
-import importlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ from buntime_database import Transaction
 from buntime_keyval import KvRecord, RecordPut
 from buntime_plugin_keyval.config import Retention
 from buntime_plugin_keyval.features.expiry.sweeper import Sweeper
+from keyval.named_tests import engines_of
 from keyval.service.world import LOGGER, World, until
 from support.waiting import PATIENCE
 
@@ -56,9 +56,11 @@ FAULTS = {
     (11, "the stream grows for ever"): (f"{HERE}.test_fault_11_old_changes_go_by_themselves",),
     (12, "commands show base64, take objects alone, and tell errors on stdout"): (
         "client.cli.test_direct.test_fault_12_values_are_json_and_errors_are_not_output",
+        "client.cli.test_direct.test_tasks_and_who_runs_them",
     ),
 }
 
+COMMANDS = 12
 MINUTE_MS = 60_000
 
 
@@ -74,15 +76,9 @@ def keys_of(found: list[KvRecord[object]]) -> list[str]:
 @pytest.mark.parametrize("fault", FAULTS, ids=[f"{number} {words}" for number, words in FAULTS])
 def test_each_fault_has_its_tests(fault: tuple[int, str]) -> None:
     for place in FAULTS[fault]:
-        module, _, name = place.rpartition(".")
-        home = importlib.import_module(module)
-        test = getattr(home, name)
-        assert callable(test)
-        if fault[0] == 12:
-            continue  # commands are the same whatever holds the store
-        marks = [*getattr(test, "pytestmark", []), getattr(home, "pytestmark", None)]
-        (engines, *_) = [mark for mark in marks if mark is not None and mark.name == "engines"]
-        assert {*engines.args} >= {*ENGINES}, place
+        engines = engines_of(place)
+        # Commands are the same whatever holds the store.
+        assert engines >= {*ENGINES} or fault[0] == COMMANDS, place
 
 
 async def plan_of(world: World, sql: str, args: Any) -> list[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import apsw
 import pytest
+from buntime_database import DatabaseUnavailable
 from buntime_keyval import InvalidInput, PositionAhead, StreamTrimmed
 from buntime_keyval.wire import encode_key
 from buntime_plugin_keyval.engine.once import Once
@@ -21,6 +23,7 @@ from buntime_plugin_keyval.model.errors import ConsumerLocked, ConsumerNotFound,
 from buntime_plugin_keyval.requests.answers import ClientGone
 from buntime_plugin_keyval.storage.consumers import held_position
 from buntime_plugin_keyval.storage.ranges import subtree
+from keyval.service.test_faults import MOST_STATEMENTS, Fault
 from keyval.service.world import World, until
 
 pytestmark = pytest.mark.engines("sqlite", "odd", "postgres", "libsql", "rqlite")
@@ -287,6 +290,31 @@ async def test_a_store_that_closes_lets_others_go_on(world: World) -> None:
     await world.service.end_streams()
     assert places(await waiting) == []
     assert len(places(await fetch(world, "w2"))) == 1
+
+
+@pytest.mark.engines("sqlite")
+async def test_a_database_that_fails_gives_an_error_and_loses_no_record(world: World) -> None:
+    """Whichever statement of a fetch and a commit it is."""
+    desk = desk_of(world)
+    seqs = await written(world, 3)
+    for position in range(1, MOST_STATEMENTS):
+        await desk.move("mailer", 0)
+        fault = Fault(world, position, apsw.IOError)
+        told = None
+        try:
+            batch = await fetch(world)
+            assert places(batch) == seqs
+            told = await desk.commit(Holder("mailer", batch.token), seqs[0])
+        except DatabaseUnavailable:
+            assert fault.statement is not None
+        world.adapter.get_raw_client().exec_trace = None
+        state = await desk.get("mailer")
+        assert state.position in ((0, seqs[0]) if told is None else (told,))
+        assert places(await fetch(world)) == [seq for seq in seqs if seq > state.position]
+        if fault.statement is None:
+            assert told == seqs[0]
+            break
+    assert 2 < position < MOST_STATEMENTS - 1, "every statement had its turn"
 
 
 async def test_what_is_said_twice_with_one_key_is_done_once(world: World) -> None:

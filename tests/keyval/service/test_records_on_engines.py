@@ -43,6 +43,17 @@ async def test_reading(world: World) -> None:
     assert await records.count_range("n/200", "n/100") == 0
 
 
+async def test_the_order_is_that_of_bytes(world: World) -> None:
+    """Whatever order of texts the database has."""
+    records = world.kv.records()
+    keys = ["a", "B", "Z", "_", "a b", "a-b", "ab", "é", "e", "10", "9", "\uffff", "\U0001f600"]
+    await records.mutate_all(*(RecordPut(key, 1) for key in keys))
+    ordered = sorted(keys, key=str.encode)
+    assert keys_of(await records.list()) == ordered
+    assert keys_of(await records.get_range("B", "a")) == ["B", "Z", "_"]
+    assert [it.key async for it in records.paginator(page_size=3)] == ordered
+
+
 async def test_versions_and_patches(world: World) -> None:
     records, clock = world.kv.records(), world.clock
     for version in range(10):
