@@ -264,6 +264,33 @@ def test_tasks_and_who_runs_them(folder: Path) -> None:
     assert (done["status"], done["retryCount"], done["result"]) == ("completed", 0, ["a", 1])
 
 
+def test_schedules(folder: Path) -> None:
+    daily = ("--cron", "0 3 * * *", "--timezone", "Europe/Lisbon", "--missed", "once")
+    task = {"name": "report", "payload": {"to": "ada"}}
+    assert call("schedule", "put", "sales", json.dumps(task), *daily).stdout == ""
+    call("schedule", "put", "feed", "read-feed", "--every", "10m", "--paused")
+    (sales,) = documents("schedule", "get", "sales")
+    assert (sales["task"], sales["cron"], sales["every"]) == (task, "0 3 * * *", None)
+    assert (sales["timezone"], sales["missed"], sales["fires"]) == ("Europe/Lisbon", "once", 0)
+    assert [it.endswith(":00:00.000Z") for it in sales["next"]] == [True] * 5
+    (feed,) = documents("schedule", "list", "--limit", "1")
+    assert (feed["name"], feed["every"], feed["paused"], feed["next"]) == (
+        *("feed", 600_000),
+        *(True, []),
+    )
+    (started,) = documents("task", "get", call("schedule", "run", "sales").stdout.strip())
+    assert (started["name"], started["payload"]) == ("report", {"to": "ada"})
+    assert call("schedule", "delete", "feed").exit_code == 0
+    assert [it["name"] for it in documents("schedule", "list", "--after", "a")] == ["sales"]
+    for action in ("get", "run", "delete"):
+        missing = call("schedule", action, "feed")
+        assert (missing.exit_code, missing.stdout, "feed" in missing.stderr) == (1, "", True)
+    wrong = call("schedule", "put", "feed", "{", "--every", "10m")
+    assert (wrong.exit_code, "neither a name nor a JSON object" in wrong.stderr) == (2, True)
+    both = call("schedule", "put", "feed", "read-feed", *daily, "--every", "10m")
+    assert (both.exit_code, "cron" in both.stderr) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("written", "milliseconds"),
     [

@@ -15,6 +15,7 @@ import msgspec
 from click.shell_completion import CompletionItem
 
 from buntime_keyval._calls.keys import read_commit, written_json
+from buntime_keyval._calls.schedules import Missed
 from buntime_keyval._core import Call, json_body
 from buntime_keyval._entries import encoded, raw_key
 from buntime_keyval._results import CommitResult
@@ -165,6 +166,38 @@ SCHEDULED_FOR = click.option(
     callback=_moment_argument,
     help="Not before this time, such as 2030-01-31T08:00:00Z.",
 )
+
+
+def _task_argument(_: click.Context, __: click.Parameter, text: str) -> dict[str, Any]:
+    if not text.lstrip().startswith("{"):
+        return {"name": text}
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        raise click.UsageError("TASK is neither a name nor a JSON object") from None
+
+
+_OF_A_SCHEDULE = (
+    click.argument("name", metavar="NAME"),
+    click.argument("task", metavar="TASK", callback=_task_argument),
+    click.option("--cron", metavar="EXPRESSION", help='When, such as "*/5 * * * *".'),
+    click.option("--every", metavar="DURATION", help="Or the pause from one to the next."),
+    click.option(
+        "--timezone", metavar="ZONE", help="That of the expression; UTC unless it is named."
+    ),
+    click.option(
+        "--missed", type=click.Choice(get_args(Missed)), default="skip", show_default=True,
+        help="What becomes of times at which no host ran.",
+    ),
+    click.option("--paused", is_flag=True, help="Start nothing for now."),
+)  # fmt: skip
+
+
+def schedule_options(command: F) -> F:
+    """Give a command the arguments and options that say all of a schedule; `task` is a dict."""
+    for option in reversed(_OF_A_SCHEDULE):
+        command = option(command)
+    return command
 
 
 def parse_rate(text: str) -> tuple[int, str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import click
 import msgspec
 
+from buntime_keyval._calls.schedules import Missed
 from buntime_keyval._results import ScheduleInfo
+from buntime_keyval.cli.inputs import schedule_options
 from buntime_keyval.cli.options import Job, connected
 from buntime_keyval.cli.output import note, shown_time, value_json
 
@@ -20,25 +22,16 @@ def schedule() -> None:
 
 
 @schedule.command()
-@_NAME
-@click.argument("task", metavar="TASK")
-@click.option("--cron", metavar="EXPRESSION", help='When, such as "*/5 * * * *".')
-@click.option("--every", metavar="DURATION", help="Or the pause from one to the next.")
-@click.option("--timezone", metavar="ZONE", help="That of the expression; UTC unless it is named.")
-@click.option(
-    "--missed", type=click.Choice(["skip", "once", "all"]), default="skip", show_default=True,
-    help="What becomes of times at which no host ran.",
-)  # fmt: skip
-@click.option("--paused", is_flag=True, help="Start nothing for now.")
+@schedule_options
 @connected
 def put(
     job: Job,
     name: str,
-    task: str,
+    task: dict[str, Any],
     cron: str | None,
     every: str | None,
     timezone: str | None,
-    missed: Literal["skip", "once", "all"],
+    missed: Missed,
     paused: bool,
 ) -> None:
     """Make a schedule, or change it.
@@ -48,7 +41,7 @@ def put(
     """
     made = job.kv.schedules.put(
         name,
-        _task(task),
+        task,
         cron=cron,
         every=every,
         timezone=timezone,
@@ -102,15 +95,6 @@ def delete(job: Job, name: str) -> None:
     if not deleted:
         note(f"there is no schedule {name}")
         raise SystemExit(1)
-
-
-def _task(text: str) -> dict[str, Any]:
-    if not text.lstrip().startswith("{"):
-        return {"name": text}
-    try:
-        return msgspec.json.decode(text, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        raise click.UsageError("TASK is neither a name nor a JSON object") from None
 
 
 def _shown(job: Job, schedules: list[ScheduleInfo]) -> None:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import click
 
-from buntime_keyval.cli.direct import benchmarks, consumers, graph, locks, records, streams, tasks
+from buntime_keyval.cli.direct import (
+    benchmarks,
+    consumers,
+    graph,
+    locks,
+    records,
+    schedules,
+    streams,
+    tasks,
+)
 from buntime_keyval.cli.direct.connection import DEFAULT_CONNECTION, KINDS, target_of
 
 
@@ -34,6 +43,7 @@ for _command in (
     streams.stream,
     consumers.consumer,
     tasks.task,
+    schedules.schedule,
     benchmarks.benchmark,
 ):
     kv.add_command(_command)
