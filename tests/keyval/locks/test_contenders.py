@@ -6,13 +6,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from keyval.engines import Engine
-from support.api import Api, api_of
+from keyval.pairs import Pair, pair_of_hosts
 from support.children import program
-from support.live import live_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.engines("sqlite", "postgres", "rqlite")]
 
@@ -20,25 +18,10 @@ CONTENDERS = 32
 ROUNDS = 2
 
 
-class Pair(NamedTuple):
-    """The APIs of two hosts."""
-
-    one: Api
-    two: Api
-
-
 @pytest.fixture(scope="module")
 def pair(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    engine.empty_hosts()
-    folder: Path = tmp_path_factory.mktemp("pair")
-    config = engine.host_config({}, one_view=True)
-    with (
-        live_server(folder, config) as first,
-        live_server(folder, config) as second,
-        api_of(first.api) as one,
-        api_of(second.api) as two,
-    ):
-        yield Pair(one, two)
+    with pair_of_hosts(engine, tmp_path_factory.mktemp("pair")) as pair:
+        yield pair
 
 
 def test_one_of_32_at_a_time(pair: Pair) -> None:
