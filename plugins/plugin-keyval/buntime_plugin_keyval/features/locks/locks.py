@@ -116,6 +116,9 @@ class LockDesk:
         waited, nor of one that was cancelled.
         """
 
+        if once is None and not wait_ms:
+            return await self._take(wanted)  # mostly: with nothing around it
+
         async def ask() -> Granted:
             if not wait_ms:
                 return await self._take(wanted)
