@@ -64,6 +64,9 @@ async def test_several_are_done_at_once(kv: Any) -> None:
     assert results == [{"of": 0, "raw": b"x"}, {"of": 1, "raw": b"x"}, None]
     with pytest.raises(InvalidInput):
         await kv.tasks.complete_many([])
+    for wrong in ("id", [("id", "token", None)], TaskDone("id", "token"), None, 1):
+        with pytest.raises(InvalidInput, match="takes a list of TaskDone, received"):
+            await kv.tasks.complete_many(wrong)
 
 
 async def test_what_is_wrong_is_refused_before_it_is_sent(kv: Any) -> None:

@@ -12,7 +12,7 @@ import pytest
 from buntime_host import Answer, DirectRequest, Principal, settled
 from buntime_host.access import NOTHING, Permissible, compile_grant
 from buntime_host.errors import PermissionDenied
-from buntime_keyval import NotFound, TaskConflict, TaskLost
+from buntime_keyval import NotFound, TaskConflict, TaskDone, TaskLost
 from buntime_keyval.engine import EngineCheck, EngineRange, EngineWrite
 from buntime_keyval.wire import encode_key
 from buntime_plugin_keyval.faces.http.app import KeyValApp
@@ -66,6 +66,7 @@ TASKS: dict[str, tuple[Any, ...]] = {
     "list": (),
     "stats": (),
     **dict.fromkeys(("complete", "heartbeat", "release"), ("a", "t")),
+    "complete_many": ([TaskDone("a", "t")],),
     "fail": ("a", "t", "no"),
 }
 LETTERS: dict[str, tuple[Any, ...]] = {"list": (), "purge": ()}

@@ -324,6 +324,9 @@ def checked_token(token: object) -> str:
 
 def checked_done(done: Sequence[TaskDone]) -> Sequence[TaskDone]:
     """Tasks that are done, as many as one runner can have. Raises `InvalidInput`."""
+    given: object = done
+    if not isinstance(given, Sequence) or not all(isinstance(one, TaskDone) for one in given):
+        raise InvalidInput(f"complete_many takes a list of TaskDone, received {as_written(given)}")
     if not 1 <= len(done) <= MOST_TASKS_LEASED:
         raise InvalidInput(
             f"complete_many takes 1 to {MOST_TASKS_LEASED} tasks, received {len(done)}"
