@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -155,6 +156,11 @@ def entries(server: LiveServer, request_id: str) -> list[dict[str, Any]]:
     return [line for line in lines if line.get("requestId") == request_id]
 
 
+def is_told(server: LiveServer, request_id: str, message: str) -> bool:
+    """Whether such a line was logged with this id."""
+    return any(line.get("message") == message for line in entries(server, request_id))
+
+
 def access_of(server: LiveServer, request_id: str) -> dict[str, Any]:
     """The one line of the access log for a request."""
     server.wait_for_output(f'"requestId":"{request_id}","client"')
@@ -216,6 +222,7 @@ def test_the_lines_of_plugins_have_the_id_of_the_request(server: LiveServer) -> 
         request_id = f"plugin:{number}"
         ask(server, target, request_id, f"traceparent: {PARENT}")
         access_of(server, request_id)
+        wait_until(partial(is_told, server, request_id, message))  # perhaps behind the other line
         told = [line for line in entries(server, request_id) if line.get("message") == message]
         assert [line["traceId"] for line in told] == [TRACE], (target, told)
 
