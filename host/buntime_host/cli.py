@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -80,7 +81,6 @@ def serve(
     import msgspec
 
     from buntime_host import server, supervisor
-    from buntime_host.config import without_file
     from buntime_host.errors import StartupError
     from buntime_host.host import Host
     from buntime_host.logs import configure_logging
@@ -100,9 +100,7 @@ def serve(
     if strict:
         overrides["strict"] = True
     config = _load(config_path, overrides)
-    config = msgspec.structs.replace(config, insecure=insecure)
-    if config.path is None:
-        config = without_file(config)
+    config = _as_served(msgspec.structs.replace(config, insecure=insecure))
     configure_logging(config.log_level, config.log_format)
     try:
         alone = config.workers == 1
@@ -146,6 +144,8 @@ def init(folder: Path, template: str) -> None:
     with _told(None, hints=False):
         for path in write_project(template, folder):
             click.echo(f"wrote {path}")
+    there = "" if folder == Path() else f"cd {shlex.quote(str(folder))}; "
+    click.echo(f"Try it: {there}buntime serve{' --reload' if template == 'plugin' else ''}")
 
 
 @cli.command("new-plugin")
@@ -213,7 +213,7 @@ def check(config_path: Path | None, strict: bool, opens: bool) -> None:
 
     Plugins are imported and made, and not initialised: nothing is opened without --open.
     """
-    config = _load(config_path, {"strict": True} if strict else None)
+    config = _as_served(_load(config_path, {"strict": True} if strict else None))
     plan = _plan(config)
     rows = _rows(config, plan)
     _print_remarks(plan)
@@ -256,7 +256,7 @@ def doctor(config_path: Path | None, no_open: bool, as_json: bool) -> None:
     from buntime_host import doctor
     from buntime_host.trial import find_problems
 
-    config = _load(config_path)
+    config = _as_served(_load(config_path))
     plan = _plan(config)
     findings = [*doctor.examine(config, plan)]
     if not no_open and not plan.errors:
@@ -375,6 +375,13 @@ def _load(path: Path | None, overrides: dict[str, Any] | None = None) -> HostCon
         return load_config(path, overrides=overrides)
     except StartupError as error:
         raise _fatal(error, path) from error
+
+
+def _as_served(config: HostConfig) -> HostConfig:
+    """With what plugins take where there is no file, for commands that do what `serve` does."""
+    from buntime_host.config import without_file
+
+    return without_file(config) if config.path is None else config
 
 
 def _plan(config: HostConfig) -> Plan:

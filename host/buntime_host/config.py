@@ -72,7 +72,7 @@ class HostConfig(HostSettings, frozen=True, kw_only=True):
     """Whether others may reach the host without saying who they are: `--insecure`."""
     takes_unconfigured: bool = False
     """Whether plugins take what their manifests have for hosts without a file: where one serves
-    without it. Other commands would look at data that nobody meant."""
+    without it, or is asked about that. Other commands would look at data that nobody meant."""
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """Sentences for the log, at warning and info level."""

@@ -94,9 +94,11 @@ def configuration(config: HostConfig, plan: Plan) -> Iterator[Finding]:
         if plugin.problem:
             text = f"{plugin.manifest.name}: {plugin.problem}"
             yield Finding(about, "failure", text, "correct its options, or take it out of plugins")
-    if not plan.errors:
-        where = config.path or f"no file in {config.base_dir}"
-        yield ok(about, f"{where}: {len(plan.order)} plugins in order")
+    if config.path is None:
+        text = f"there is no file in {config.base_dir}: installed plugins with defaults of theirs"
+        yield Finding(about, "warning", text, "`buntime init` writes one, --config names another")
+    elif not plan.errors:
+        yield ok(about, f"{config.path}: {len(plan.order)} plugins in order")
 
 
 def port(config: HostConfig) -> Iterator[Finding]:

@@ -135,9 +135,10 @@ def test_a_folder_without_configuration(run: Any, tmp_path: Path) -> None:
 
 def test_a_new_folder(run: Any, tmp_path: Path) -> None:
     done = run("init", "shop")
-    assert (done.exit_code, done.stdout) == (
-        0,
-        "wrote shop/.env.example\nwrote shop/buntime.jsonc\nwrote shop/compose.yaml\n",
+    assert done.exit_code == 0
+    assert done.stdout == (
+        "wrote shop/.env.example\nwrote shop/buntime.jsonc\nwrote shop/compose.yaml\n"
+        "Try it: cd shop; buntime serve\n"
     )
     written = (tmp_path / "shop" / "buntime.jsonc").read_text()
     assert written == (Path(__file__).parents[2] / "buntime.jsonc").read_text()
@@ -157,6 +158,7 @@ def test_a_new_folder_for_a_plugin(run: Any, tmp_path: Path) -> None:
     done = run("init", "mine", "--template", "plugin")
     assert done.exit_code == 0
     assert "wrote mine/plugins/hello/plugin.py\n" in done.stdout
+    assert done.stdout.endswith("Try it: cd mine; buntime serve --reload\n")
     found = run("check", "--config", "mine/buntime.jsonc")
     assert (found.exit_code, "\n  hello" in found.stdout, found.stderr) == (0, True, "")
     assert (

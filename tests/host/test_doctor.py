@@ -65,6 +65,19 @@ def test_where_all_is_well() -> None:
     assert "plugins:" not in text
 
 
+def test_a_folder_without_a_configuration_is_looked_at_as_it_is_served(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORT", "0")
+    result = examine()
+    assert result.exit_code == 0, result.output
+    assert f"warning  configuration: there is no file in {folder}: installed" in result.stdout
+    assert "ok       plugins: they run, and what they keep is whole\n" in result.stdout
+    opened = CliRunner().invoke(cli, ["check", "--open"])
+    assert opened.exit_code == 0, opened.output
+    assert "ok: 2 plugins" in opened.stdout
+
+
 def test_a_port_that_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
