@@ -165,3 +165,35 @@ def test_hits_in_their_texts(run: Commands, store: Kv) -> None:
     assert hit["highlight"]["text"] == "The views of one two <mark>three</mark>"
     assert hit["key"] == ["articles", 1]
     assert run("search", "articles", "three", "--snippet", "65").status == 2
+
+
+def test_how_hits_were_found(run: Commands, store: Kv) -> None:
+    store.set(["articles", 1], {"title": "Sugar", "text": "sweet"})
+    store.set(["articles", 2], {"title": "Dessert", "text": "of sugar, cream and more than that"})
+    run.ok("index", "create", "articles", "title", "text")
+    done = run.ok("search", "articles", "title:sug*", "--explain")
+    key, score, value = done.out.rstrip("\n").split("\t")
+    assert (key, value) == ("articles/1", '{"title":"Sugar","text":"sweet"}')
+    assert float(score) > 0
+    lines = done.err.splitlines()
+    assert lines[:2] == ["words by unicode61:", "  title:sug*: 1 of the entries"]
+    assert "plan:" in lines
+    done = run.ok("search", "articles", "sugar", "--explain", "--highlight")
+    cells = [line.split("\t") for line in done.out.splitlines()]
+    assert {(row[0], row[2]) for row in cells} == {("articles/1", "title"), ("articles/2", "text")}
+    scores = [float(row[1]) for row in cells]
+    assert scores == sorted(scores, reverse=True)
+    explained, *hits = run.ok("search", "articles", "sugar", "--explain", "--json").documents
+    (term,) = explained["explained"]["terms"]
+    assert (term["text"], term["entries"], term["more"]) == ("sugar", 2, False)
+    assert explained["explained"]["plan"]
+    assert [hit["score"] for hit in hits] == sorted((it["score"] for it in hits), reverse=True)
+    assert len(hits) == 2
+    assert "score" not in run.ok("search", "articles", "sugar", "--json").documents[0]
+
+
+def test_an_explanation_of_nothing_to_look_for(run: Commands, store: Kv) -> None:
+    run.ok("index", "create", "articles", "title")
+    done = run.ok("search", "articles", "\x1b[31m", "--explain")
+    assert done.out == ""
+    assert "\x1b" not in done.err

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, get_args
 
@@ -12,10 +12,10 @@ import msgspec
 
 from buntime_keyval._calls.search import Tokenizer
 from buntime_keyval._entries import raw_key
-from buntime_keyval._results import SearchHit, SearchPage
+from buntime_keyval._results import SearchExplained, SearchHit, SearchPage
 from buntime_keyval.cli.inputs import CONSISTENCY, IDEMPOTENCY_KEY, INDEX_PREFIX, KEY, WHERE
 from buntime_keyval.cli.options import Job, connected
-from buntime_keyval.cli.output import shown_key
+from buntime_keyval.cli.output import Output, shown_key, shown_value, visible
 from buntime_keyval.wire import Key
 from buntime_keyval.wire.limits import MAX_LIMIT
 from buntime_keyval.wire.python_options import Consistency
@@ -34,6 +34,7 @@ _MARKS = ("**", "**")
     help="Show extracts of so many words around the hits.",
 )  # fmt: skip
 @click.option("--fuzzy", is_flag=True, help="Look for similar words where nothing is found.")
+@click.option("--explain", is_flag=True, help="Show how hits were found, and how good each is.")
 @CONSISTENCY
 @WHERE
 @connected
@@ -45,6 +46,7 @@ def search(
     highlight: bool,
     snippet: int | None,
     fuzzy: bool,
+    explain: bool,
     consistency: Consistency,
     where: dict[str, Any] | None,
 ) -> None:
@@ -53,6 +55,10 @@ def search(
     With --highlight or --snippet each field with a hit is a line of key, field and text, and the
     hits stand between asterisks. In JSON it is a member of that name, with <mark> around hits
     where they are to be highlighted.
+
+    With --explain each hit has its score, the best the largest, and stderr says what the query
+    became: its words, how many entries have each, and the plan of the engine. In JSON that is
+    the first line, {"explained": ...}.
     """
     shows_text = highlight or snippet is not None
     search_page = partial(
@@ -63,21 +69,24 @@ def search(
         highlight=highlight if job.out.as_json or not shows_text else _MARKS,
         snippet=snippet or False,
         fuzzy=fuzzy,
+        explain=explain,
         consistency=consistency,
     )
-    hits = _hits(search_page, limit)
+    hits = _hits(search_page, limit, job.out)
     if job.out.as_json:
         for hit in hits:
-            shown: dict[str, Any] = {"highlight": hit.highlight, "snippet": hit.snippet}
+            shown = {name: getattr(hit, name) for name in ("highlight", "snippet", "score")}
             job.out.entry_json(hit, **{name: it for name, it in shown.items() if it is not None})
-    elif shows_text:
-        job.out.table(("key", "field", "text"), _texts(hits))
-    else:
-        job.out.entries(hits)
+        return
+    columns = ("field", "text") if shows_text else ("value",)
+    shown_hit = _texts if shows_text else partial(_value, short=job.out.is_terminal)
+    scored = ("score",) if explain else ()
+    rows = ((*_named(hit), *cells) for hit in hits for cells in shown_hit(hit))
+    job.out.table(("key", *scored, *columns), rows)
 
 
 def _hits(
-    search_page: Callable[..., SearchPage[Any]], limit: int | None
+    search_page: Callable[..., SearchPage[Any]], limit: int | None, out: Output
 ) -> Iterator[SearchHit[Any]]:
     """All hits, or the first `limit`; what is to be said beside them goes to stderr."""
     left = sys.maxsize if limit is None else limit
@@ -86,6 +95,12 @@ def _hits(
         click.echo(f"warning: {text}", err=True)
     if page.searched_for is not None:
         click.echo(f"Nothing was found; searched for: {page.searched_for}", err=True)
+    if page.explained is not None:
+        if out.as_json:
+            out.document(explained=page.explained)
+        else:
+            for line in _explanation(page.explained):
+                click.echo(visible(line), err=True)
     while True:
         yield from page.entries
         left -= len(page.entries)
@@ -94,11 +109,33 @@ def _hits(
         page = search_page(limit=min(left, MAX_LIMIT), cursor=page.cursor)
 
 
-def _texts(hits: Iterable[SearchHit[Any]]) -> Iterator[tuple[str, str, str]]:
-    for hit in hits:
-        for field, text in (hit.snippet or hit.highlight or {}).items():
-            if _MARKS[0] in text:
-                yield shown_key(hit.key), field, text
+def _explanation(explained: SearchExplained) -> Iterator[str]:
+    yield f"words by {explained.tokenize}:"
+    for term in explained.terms:
+        field = "" if term.field is None else f"{term.field}:"
+        found = f"{term.entries}{'+' if term.more else ''} of the entries"
+        yield f"  {field}{term.text}{'*' if term.prefix else ''}: {found}"
+    if explained.asked is not None:
+        yield f"asked: {explained.asked}"
+        yield "plan:"
+        for step in explained.plan:
+            yield f"  {step}"
+
+
+def _named(hit: SearchHit[Any]) -> tuple[str, ...]:
+    """The key of a hit, and its score where it has one."""
+    key = shown_key(hit.key)
+    return (key,) if hit.score is None else (key, f"{hit.score:.4g}")
+
+
+def _texts(hit: SearchHit[Any]) -> Iterator[tuple[str, str]]:
+    for field, text in (hit.snippet or hit.highlight or {}).items():
+        if _MARKS[0] in text:
+            yield field, text
+
+
+def _value(hit: SearchHit[Any], *, short: bool) -> Iterator[tuple[str]]:
+    yield (shown_value(hit.value, short=short),)
 
 
 @click.group()
