@@ -120,6 +120,7 @@ def test_edited_rows_are_written_together(page: Page, server: LiveServer, api: A
 
 
 def test_the_way_back_asks_for_drafts(page: Page, server: LiveServer, api: Api) -> None:
+    httpx2.post(f"{server.url}/database/api/tenants", json={"id": "other"})
     studio(page, server, table="pairs")
     page.get_by_role("link", name="people").click()
     expect(cell(page, 0, 2)).to_have_text("Ada")
@@ -129,6 +130,10 @@ def test_the_way_back_asks_for_drafts(page: Page, server: LiveServer, api: Api) 
     dialog.get_by_role("button", name="Cancel").click()
     expect(cell(page, 0, 2)).to_have_text("Grace")
     assert "table=people" in page.url
+    tenant = page.get_by_label("Tenant")
+    tenant.select_option(index=1)
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(tenant).to_have_value("")
     page.go_back()
     dialog.get_by_role("button", name="Discard").click()
     expect(cell(page, 0, 1)).to_have_text("a")

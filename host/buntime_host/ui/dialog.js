@@ -3,6 +3,7 @@
  * Questions that wait for their answer.
  */
 import { h, newId } from "./dom.js";
+import { guardForm, unsaved } from "./drafts.js";
 import { t } from "./texts.js";
 
 /**
@@ -12,6 +13,7 @@ import { t } from "./texts.js";
  * @property {string} [action] what the button says that goes on
  * @property {boolean} [dangerous] whether something is lost for good
  * @property {() => Promise<string | null | void>} [submit] does it: where it returns a text or raises, that is shown and the question stays
+ * @property {boolean} [final] whether there is nothing to cancel: only its button closes it
  * @property {boolean} [wide]
  */
 
@@ -21,7 +23,7 @@ import { t } from "./texts.js";
  * @returns {Promise<boolean>} whether to go on, or that it is done
  */
 export function ask(question) {
-  const { title, content, action = t("OK"), dangerous = false, submit, wide = false } = question;
+  const { title, content, action = t("OK"), dangerous = false, submit, final = false, wide = false } = question;
   const id = newId();
   const problem = h("p", { class: "problem", role: "alert" });
   const go = h("button", { type: "submit", class: dangerous ? "danger" : "primary" }, action);
@@ -34,11 +36,12 @@ export function ask(question) {
     h(
       "div",
       { class: "actions" },
-      h("button", { type: "button", onclick: () => dialog.close() }, t("Cancel")),
+      final ? null : h("button", { type: "button", onclick: () => dialog.close() }, t("Cancel")),
       go,
     ),
   );
-  const dialog = h("dialog", { "aria-labelledby": id, class: wide ? "wide" : null }, form);
+  const dialog = h("dialog", { "aria-labelledby": id, class: wide ? "wide" : null, closedby: final ? "none" : null }, form);
+  const closed = new AbortController();
   let isDone = false;
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -54,14 +57,52 @@ export function ask(question) {
       dialog.close();
     }
   });
+  dialog.addEventListener("cancel", async (event) => {
+    if (event.target !== dialog) return; // that of a field for files
+    if (!final && !draft.holds()) return;
+    event.preventDefault();
+    if (!final && (await discards())) dialog.close();
+  });
   document.body.append(dialog);
+  const draft = guardForm(form, closed.signal);
   dialog.showModal();
   return new Promise((answer) => {
     dialog.addEventListener("close", () => {
+      closed.abort();
       dialog.remove();
       answer(isDone);
     });
   });
+}
+
+/** Close what is asked, since nobody looks at what it is about any more. */
+export function closeDialogs() {
+  for (const dialog of document.querySelectorAll("dialog")) dialog.close();
+}
+
+/** @type {Promise<boolean> | null} */
+let releasing = null;
+
+/**
+ * Let go what is not saved, if there is anything and somebody agrees.
+ * @returns {Promise<boolean>} whether nothing is left to lose
+ */
+export function release() {
+  releasing ??= releaseOnce().finally(() => {
+    releasing = null;
+  });
+  return releasing;
+}
+
+async function releaseOnce() {
+  if (unsaved().length === 0) return true;
+  const agrees = await discards();
+  if (agrees) for (const draft of unsaved()) draft.forget();
+  return agrees;
+}
+
+function discards() {
+  return ask({ title: t("Discard what is not saved?"), action: t("Discard"), dangerous: true });
 }
 
 /**

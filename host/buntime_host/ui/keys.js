@@ -169,9 +169,10 @@ function showSecret({ key, name }) {
     content: [
       h("p", {}, t("Keep it now: it is not shown again.")),
       field(t("Key"), shown),
-      h("button", { type: "button", onclick: () => void copy(key) }, t("Copy")),
+      h("button", { type: "button", onclick: () => void attempt(() => copy(key)) }, t("Copy")),
     ],
     action: t("I have it"),
+    final: true,
   });
 }
 

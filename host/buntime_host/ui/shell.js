@@ -5,8 +5,9 @@
  */
 import { forget, may, mayHost, permitted, signIn, signOut, whoIsIt } from "./access.js";
 import { HOST, hostApi, onUnauthorized } from "./api.js";
-import { ask, field } from "./dialog.js";
+import { ask, closeDialogs, field, release } from "./dialog.js";
 import { fill, h } from "./dom.js";
+import { unsaved } from "./drafts.js";
 import { attempt, notices, sayError } from "./notice.js";
 import { addTexts, choose, language, t } from "./texts.js";
 import { PT } from "./pt.js";
@@ -26,12 +27,6 @@ import { PT } from "./pt.js";
  */
 
 /**
- * @typedef {object} Guard what somebody would lose by leaving a view
- * @property {() => boolean} holds whether there is anything
- * @property {() => Promise<boolean>} release asks, and lets it go; whether it is gone
- */
-
-/**
  * @typedef {object} Menu an item of the navigation, as manifests have it
  * @property {string} title
  * @property {Record<string, string>} [titles] by language
@@ -47,10 +42,10 @@ let views = [];
 let left = new AbortController();
 /** Whether nobody was there when the view was opened. @type {boolean} */
 let isForNobody = false;
+/** Whether somebody is asked whether the way back may be gone. */
+let isAskedToReturn = false;
 /** The address of the view that is shown. */
 let shownAt = "";
-/** @type {Guard | null} */
-let guard = null;
 
 const main = h("main", { id: "main", tabindex: -1 });
 const navigation = h("nav", { "aria-label": t("Pages"), id: "navigation" });
@@ -86,16 +81,20 @@ export async function openShell(known) {
 }
 
 /**
- * Go to a view of this page, or to the same one with another query.
+ * Go to a view of this page, or to the same one with another query, unless somebody would rather
+ * keep what is not saved.
  * @param {string} path
  * @param {Record<string, string | null | undefined>} [query] what is null or empty is left out
  * @param {{replaces?: boolean}} [how] whether it takes the place of the address that is there
+ * @returns {Promise<boolean>} whether it went there
  */
 export async function go(path, query = {}, { replaces = false } = {}) {
+  if (!(await release())) return false;
   const url = addressOf(path, query);
   if (replaces) history.replaceState(null, "", url);
   else history.pushState(null, "", url);
   await show();
+  return true;
 }
 
 /**
@@ -106,21 +105,6 @@ export async function go(path, query = {}, { replaces = false } = {}) {
 export function note(path, query) {
   shownAt = addressOf(path, query);
   history.replaceState(null, "", shownAt);
-}
-
-/**
- * Have somebody asked before a view is left: by a link, the browser's way back, or the end of the
- * page. A view that goes elsewhere by itself has asked, or has nothing to lose.
- * @param {Guard} given
- * @param {AbortSignal} signal of the view
- */
-export function guardView(given, signal) {
-  if (signal.aborted) return;
-  guard = given;
-  const stay = (/** @type {Event} */ event) => {
-    if (given.holds()) event.preventDefault();
-  };
-  window.addEventListener("beforeunload", stay, { signal });
 }
 
 /**
@@ -138,14 +122,20 @@ export function addressOf(path, query = {}) {
 
 /** Follow the browser's way back, which it has gone already. */
 async function returned() {
-  if (!guard?.holds()) return show();
+  if (unsaved().length === 0) {
+    closeDialogs();
+    return show();
+  }
   history.pushState(null, "", shownAt);
-  if (await guard.release()) history.back();
+  if (isAskedToReturn) return; // the way back once more, while the question is there
+  isAskedToReturn = true;
+  const isFree = await release();
+  isAskedToReturn = false;
+  if (isFree) history.back();
 }
 
 /** Draw the view that the address names. */
 async function show() {
-  guard = null;
   shownAt = location.href;
   left.abort();
   left = new AbortController();
@@ -296,7 +286,7 @@ function who(somebody) {
 
 async function leave() {
   await attempt(async () => {
-    if (guard?.holds() && !(await guard.release())) return;
+    if (!(await release())) return;
     await signOut();
     await drawNavigation();
     await show();
@@ -329,7 +319,7 @@ async function askOnce() {
   if (isIn) {
     await attempt(drawNavigation);
     // What was drawn for nobody has no buttons.
-    if (isForNobody) void show();
+    if (isForNobody && (await release())) void show();
   }
   return isIn;
 }
@@ -340,10 +330,10 @@ async function askOnce() {
  */
 async function guarded(event) {
   const link = followedBy(event);
-  if (link === null || !guard?.holds()) return;
+  if (link === null || unsaved().length === 0) return;
   event.preventDefault();
   event.stopPropagation();
-  if (await guard.release()) link.click();
+  if (await release()) link.click();
 }
 
 /**

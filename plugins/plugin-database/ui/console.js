@@ -4,8 +4,9 @@
  */
 import { whoIsIt } from "../.well-known/buntime/ui/access.js";
 import { api } from "../.well-known/buntime/ui/api.js";
-import { field, ticked } from "../.well-known/buntime/ui/dialog.js";
+import { field, release, ticked } from "../.well-known/buntime/ui/dialog.js";
 import { fill, h } from "../.well-known/buntime/ui/dom.js";
+import { guardForm } from "../.well-known/buntime/ui/drafts.js";
 import { save } from "../.well-known/buntime/ui/files.js";
 import { count } from "../.well-known/buntime/ui/format.js";
 import { table } from "../.well-known/buntime/ui/table.js";
@@ -51,12 +52,20 @@ export async function openConsole({ query, signal }) {
   const drawPast = () =>
     fill(
       past,
-      history.shown((entry) => {
+      history.shown(async (entry) => {
+        if (!(await release())) return;
         sql.value = entry.sql;
         args.value = entry.args;
+        draft.forget();
         sql.focus();
       }),
     );
+
+  const remember = (/** @type {import("./history.js").Statement} */ statement) => {
+    history.add(statement);
+    draft.forget();
+    drawPast();
+  };
 
   const ask = async (/** @type {boolean} */ isPlan) => {
     const abort = new AbortController();
@@ -84,8 +93,7 @@ export async function openConsole({ query, signal }) {
           signal: abort.signal,
         })
       );
-      if (!isPlan) history.add({ sql: sql.value, args: args.value });
-      drawPast();
+      if (!isPlan) remember({ sql: sql.value, args: args.value });
       status.textContent = said(found);
       fill(result, shownResult(found));
     } catch (error) {
@@ -112,6 +120,7 @@ export async function openConsole({ query, signal }) {
     ),
     h("div", { class: "toolbar" }, run, explain, cancel),
   );
+  const draft = guardForm(form, signal);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     void ask(false);

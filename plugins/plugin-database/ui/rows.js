@@ -6,9 +6,10 @@
 import { api } from "../.well-known/buntime/ui/api.js";
 import { ask } from "../.well-known/buntime/ui/dialog.js";
 import { fill, h } from "../.well-known/buntime/ui/dom.js";
+import { guardDraft } from "../.well-known/buntime/ui/drafts.js";
 import { count } from "../.well-known/buntime/ui/format.js";
 import { attempt, say } from "../.well-known/buntime/ui/notice.js";
-import { go, guardView } from "../.well-known/buntime/ui/shell.js";
+import { go } from "../.well-known/buntime/ui/shell.js";
 import { t } from "../.well-known/buntime/ui/texts.js";
 import { editRow, editValue, shownValue } from "./cells.js";
 import { filterBar, readFilter } from "./filters.js";
@@ -95,7 +96,7 @@ class Grid {
       this.#pager(page.total, size, offset, took),
     );
     const { signal } = place;
-    guardView({ holds: () => this.#changes.size > 0, release: () => this.#release() }, signal);
+    guardDraft({ holds: () => this.#changes.size > 0, forget: () => this.#changes.clear() }, signal);
     // It stays in sight until the next view is there, which knows nothing of what is edited here.
     signal.addEventListener("abort", () => {
       this.element.inert = true;
@@ -271,20 +272,13 @@ class Grid {
     return this.#changes.size === 0 || (await forgets(this.#changes.size));
   }
 
-  /** Let drafts go, if somebody agrees; whether they are gone. */
-  async #release() {
-    const agrees = await this.#mayForget();
-    if (agrees) this.#changes.clear();
-    return agrees;
-  }
-
   /**
    * Go to the same table with another part of its address.
    * @param {Record<string, string | null>} change
+   * @returns {Promise<boolean>} whether drafts did not keep it from that
    */
-  async #leave(change) {
-    if (!(await this.#release())) return;
-    await go("studio", { ...Object.fromEntries(this.place.query), ...change });
+  #leave(change) {
+    return go("studio", { ...Object.fromEntries(this.place.query), ...change });
   }
 
   /**
@@ -296,7 +290,9 @@ class Grid {
   #pager(total, size, offset, took) {
     const sizes = select(SIZES.map((text) => [text, t("{count} rows a page", { count: text })]), String(size));
     sizes.setAttribute("aria-label", t("Rows of a page"));
-    sizes.addEventListener("change", () => void this.#leave({ size: sizes.value, offset: null }));
+    sizes.addEventListener("change", async () => {
+      if (!(await this.#leave({ size: sizes.value, offset: null }))) sizes.value = String(size);
+    });
     const move = (/** @type {string} */ text, /** @type {number} */ to, /** @type {boolean} */ isThere) =>
       h("button", { type: "button", disabled: !isThere, onclick: () => void this.#leave({ offset: to > 0 ? String(to) : null }) }, text);
     const last = Math.min(offset + this.rows.length, total);

@@ -107,11 +107,15 @@ export function queryOf({ type, tenant }) {
  */
 export function picker(view, adapters, tenants, target) {
   const type = select(adapters.adapters.map((name) => [name, name]), target.type);
-  type.addEventListener("change", () => void go(view, { type: type.value }));
+  type.addEventListener("change", async () => {
+    if (!(await go(view, { type: type.value }))) type.value = target.type;
+  });
   const names = [...new Set([...(tenants ?? []), target.tenant])].filter((name) => name !== "");
   const options = [["", t("Root database")], ...names.map((name) => [name, name])];
   const tenant = select(/** @type {[string, string][]} */ (options), target.tenant);
-  tenant.addEventListener("change", () => void go(view, { type: target.type, tenant: tenant.value }));
+  tenant.addEventListener("change", async () => {
+    if (!(await go(view, { type: target.type, tenant: tenant.value }))) tenant.value = target.tenant;
+  });
   return h(
     "div",
     { class: "row" },

@@ -5,6 +5,7 @@
 import { api } from "../.well-known/buntime/ui/api.js";
 import { field } from "../.well-known/buntime/ui/dialog.js";
 import { h } from "../.well-known/buntime/ui/dom.js";
+import { guardForm } from "../.well-known/buntime/ui/drafts.js";
 import { count } from "../.well-known/buntime/ui/format.js";
 import { say } from "../.well-known/buntime/ui/notice.js";
 import { go } from "../.well-known/buntime/ui/shell.js";
@@ -31,11 +32,12 @@ export async function openAnswers({ signal, somebody }) {
       { class: "cards" },
       shown.map(([title, text]) => h("div", { class: "card" }, h("dt", {}, title), h("dd", {}, text))),
     ),
-    mayReset(somebody) ? forgetting() : null,
+    mayReset(somebody) ? forgetting(signal) : null,
   );
 }
 
-function forgetting() {
+/** @param {AbortSignal} signal */
+function forgetting(signal) {
   const which = h("select", {}, Object.entries(WHICH).map(([value, text]) => h("option", { value }, t(text))));
   const text = h("input", { class: "mono", autocomplete: "off", spellcheck: "false" });
   const textField = field(t("Which"), text, t("A path with *, such as /shop/*; one of them as GET:/shop/1?a=b"));
@@ -53,12 +55,13 @@ function forgetting() {
       const json = which.value === "all" ? {} : { [which.value]: text.value.trim() };
       const { invalidated } = await api("cache/invalidate", { method: "POST", json });
       say(invalidated === "all" ? t("All answers are forgotten") : t("{count} answers are forgotten", { count: count(invalidated) }));
+      draft.forget();
       await go("answers", {}, { replaces: true });
     } catch (error) {
       problem.textContent = error instanceof Error ? error.message : String(error);
     }
   };
-  return h(
+  const form = h(
     "form",
     { class: "stack", onsubmit: submit },
     h("h2", {}, t("Forget answers")),
@@ -66,4 +69,6 @@ function forgetting() {
     problem,
     h("div", {}, h("button", { type: "submit", class: "danger" }, t("Forget"))),
   );
+  const draft = guardForm(form, signal);
+  return form;
 }

@@ -5,6 +5,7 @@
 import { api } from "../.well-known/buntime/ui/api.js";
 import { field } from "../.well-known/buntime/ui/dialog.js";
 import { fill, h } from "../.well-known/buntime/ui/dom.js";
+import { guardForm } from "../.well-known/buntime/ui/drafts.js";
 import { when } from "../.well-known/buntime/ui/format.js";
 import { attempt } from "../.well-known/buntime/ui/notice.js";
 import { table } from "../.well-known/buntime/ui/table.js";
@@ -39,7 +40,7 @@ export async function openExcludes({ signal, somebody }) {
     h("p", {}, t("Its files are in {folder}, as they were when the host started.", { folder: shell.dir })),
     h("h2", {}, t("What it leaves to others")),
     place,
-    mayChange ? adding(draw) : null,
+    mayChange ? adding(draw, signal) : null,
   );
 }
 
@@ -66,8 +67,11 @@ function excludes(known, remove) {
   );
 }
 
-/** @param {() => Promise<void>} draw */
-function adding(draw) {
+/**
+ * @param {() => Promise<void>} draw
+ * @param {AbortSignal} signal
+ */
+function adding(draw, signal) {
   const basename = h("input", { autocomplete: "off", spellcheck: "false" });
   const problem = h("p", { class: "problem", role: "alert" });
   /** @param {Event} event */
@@ -77,16 +81,19 @@ function adding(draw) {
     try {
       await api("shell/excludes", { method: "POST", json: { basename: basename.value.trim() } });
       basename.value = "";
+      draft.forget();
       await draw();
     } catch (error) {
       problem.textContent = error instanceof Error ? error.message : String(error);
     }
   };
-  return h(
+  const form = h(
     "form",
     { class: "row", onsubmit: submit },
     field(t("First segment"), basename, t("As shop: /shop and all below it are not the shell's")),
     h("button", { type: "submit", class: "primary" }, t("Add")),
     problem,
   );
+  const draft = guardForm(form, signal);
+  return form;
 }

@@ -5,6 +5,7 @@
 import { api } from "../.well-known/buntime/ui/api.js";
 import { field } from "../.well-known/buntime/ui/dialog.js";
 import { fill, h } from "../.well-known/buntime/ui/dom.js";
+import { guardForm } from "../.well-known/buntime/ui/drafts.js";
 import { t } from "../.well-known/buntime/ui/texts.js";
 import { pretty } from "./json.js";
 import { keyText } from "./key.js";
@@ -29,7 +30,7 @@ const WITHOUT_LIFE = ["delete", "persist"];
  */
 
 /** @param {import("../.well-known/buntime/ui/shell.js").Opened} opened */
-export async function openAtomic({ somebody }) {
+export async function openAtomic({ signal, somebody }) {
   /** @type {Step[]} */
   const checks = [];
   /** @type {Step[]} */
@@ -79,13 +80,14 @@ export async function openAtomic({ somebody }) {
   async function commit() {
     const body = text();
     const answer = JSON.parse(await api("atomic", { method: "POST", text: body, raw: true }));
+    if (answer.ok) draft.forget();
     fill(result, answer.ok ? done(answer) : await refused(JSON.parse(body).checks));
   }
 
   add(mutations, places.mutations, mutation());
-  return h(
-    "div",
-    { class: "stack" },
+  const form = h(
+    "form",
+    { class: "stack", onsubmit: (/** @type {Event} */ event) => event.preventDefault() },
     h("h2", {}, t("Checks")),
     places.checks,
     h("div", {}, h("button", { type: "button", onclick: () => add(checks, places.checks, check()) }, t("Add a check"))),
@@ -104,6 +106,8 @@ export async function openAtomic({ somebody }) {
         : null,
     ),
   );
+  const draft = guardForm(form, signal);
+  return form;
 }
 
 /** @returns {Step} */

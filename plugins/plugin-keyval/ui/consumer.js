@@ -5,6 +5,7 @@
 import { ApiError, api } from "../.well-known/buntime/ui/api.js";
 import { ask, field } from "../.well-known/buntime/ui/dialog.js";
 import { h } from "../.well-known/buntime/ui/dom.js";
+import { guardForm } from "../.well-known/buntime/ui/drafts.js";
 import { count, when } from "../.well-known/buntime/ui/format.js";
 import { attempt, say } from "../.well-known/buntime/ui/notice.js";
 import { refreshed } from "../.well-known/buntime/ui/refreshed.js";
@@ -121,7 +122,7 @@ export async function openConsumer({ query, signal, somebody }) {
     { class: "stack" },
     h("p", {}, h("code", {}, name)),
     shown.element,
-    placing(path, shown.again),
+    placing(path, shown.again, signal),
     h("div", {}, h("button", { type: "button", class: "danger", onclick: () => void remove() }, t("Forget"))),
     h("p", {}, h("a", { href: addressOf("consumers") }, t("All consumers"))),
   );
@@ -149,8 +150,9 @@ function facts(consumer) {
  * A form that has a consumer go on behind another record.
  * @param {string} path
  * @param {() => Promise<void>} again
+ * @param {AbortSignal} signal
  */
-function placing(path, again) {
+function placing(path, again, signal) {
   const seq = h("input", { type: "number", min: 0, required: true });
   const problem = h("p", { class: "problem", role: "alert" });
   /** @param {Event} event */
@@ -159,17 +161,20 @@ function placing(path, again) {
     problem.textContent = "";
     try {
       await api(`${path}/position`, { method: "PUT", json: { seq: Number(seq.value) } });
+      draft.forget();
       say(t("It goes on behind {seq}", { seq: seq.value }));
       await again();
     } catch (error) {
       problem.textContent = error instanceof Error ? error.message : String(error);
     }
   };
-  return h(
+  const form = h(
     "form",
     { class: "row", onsubmit: submit },
     field(t("Go on behind the position"), seq, t("Who has it has to fetch again; 0 is the beginning")),
     h("button", { type: "submit" }, t("Set")),
     problem,
   );
+  const draft = guardForm(form, signal);
+  return form;
 }

@@ -63,10 +63,11 @@ function newEntry(text, signal) {
     try {
       const made = key.read();
       if (made.length === 0) throw new Error(t("A key is needed"));
-      const draft = { key: made, value: value.read(), metadata: metadata.read() || null, expiresIn: expires.value.trim() };
-      if (!(await writeEntry(draft, null))) {
+      const given = { key: made, value: value.read(), metadata: metadata.read() || null, expiresIn: expires.value.trim() };
+      if (!(await writeEntry(given, null))) {
         throw new Error(t("There is an entry of this key already: open it to change it"));
       }
+      draft.forget();
       say(t("Created"));
       await go("entry", { key: keyText(made) }, { replaces: true });
     } catch (error) {
@@ -84,7 +85,7 @@ function newEntry(text, signal) {
     problem,
     h("div", {}, h("button", { type: "submit", class: "primary" }, t("Create"))),
   );
-  guardForm(form, signal);
+  const draft = guardForm(form, signal);
   return form;
 }
 
@@ -159,7 +160,7 @@ function editor(entry, signal) {
   const problem = h("p", { class: "problem", role: "alert" });
   const conflict = h("div", { class: "stack" });
 
-  function draft() {
+  function given() {
     return {
       key: entry.key,
       value: value.read(),
@@ -174,7 +175,8 @@ function editor(entry, signal) {
   async function write(versionstamp) {
     problem.textContent = "";
     try {
-      if (await writeEntry(draft(), versionstamp)) {
+      if (await writeEntry(given(), versionstamp)) {
+        draft.forget();
         say(t("Saved"));
         await go("entry", { key: keyText(entry.key) }, { replaces: true });
       } else {
@@ -205,6 +207,7 @@ function editor(entry, signal) {
   }
 
   function reload() {
+    draft.forget();
     return go("entry", { key: keyText(entry.key) }, { replaces: true });
   }
 
@@ -227,10 +230,10 @@ function editor(entry, signal) {
       "div",
       { class: "toolbar" },
       h("button", { type: "submit", class: "primary" }, t("Save")),
-      h("button", { type: "button", class: "danger", onclick: () => void remove(entry) }, t("Delete")),
+      h("button", { type: "button", class: "danger", onclick: () => void remove(entry, draft) }, t("Delete")),
     ),
   );
-  guardForm(form, signal);
+  const draft = guardForm(form, signal);
   return form;
 }
 
@@ -248,8 +251,11 @@ function difference(theirs, mine) {
   );
 }
 
-/** @param {Entry} entry */
-async function remove(entry) {
+/**
+ * @param {Entry} entry
+ * @param {import("../.well-known/buntime/ui/drafts.js").Draft} draft what is typed of it, which goes with it
+ */
+async function remove(entry, draft) {
   const isDone = await ask({
     title: t("Delete this entry?"),
     content: h("p", {}, chips(entry.key)),
@@ -261,6 +267,7 @@ async function remove(entry) {
     },
   });
   if (!isDone) return;
+  draft.forget();
   say(t("Deleted"));
   const prefix = entry.key.slice(0, -1);
   await go("entries", { prefix: prefix.length > 0 ? keyText(prefix) : null });

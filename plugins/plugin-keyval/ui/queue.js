@@ -5,6 +5,7 @@
 import { api } from "../.well-known/buntime/ui/api.js";
 import { ask, field } from "../.well-known/buntime/ui/dialog.js";
 import { h } from "../.well-known/buntime/ui/dom.js";
+import { guardForm } from "../.well-known/buntime/ui/drafts.js";
 import { count, span, when } from "../.well-known/buntime/ui/format.js";
 import { attempt, say } from "../.well-known/buntime/ui/notice.js";
 import { refreshed } from "../.well-known/buntime/ui/refreshed.js";
@@ -43,7 +44,7 @@ export async function openQueue({ query, signal, somebody }) {
     "div",
     { class: "stack" },
     chooser(queue),
-    rights.send ? sender(queue, again) : null,
+    rights.send ? sender(queue, again, signal) : null,
     shown === null ? limitedTo(somebody, "queue:admin") : shown.element,
   );
 }
@@ -250,9 +251,10 @@ function overview(queues) {
 /**
  * @param {string} queue
  * @param {() => Promise<void>} sent
+ * @param {AbortSignal} signal
  */
-function sender(queue, sent) {
-  const form = messageForm();
+function sender(queue, sent, signal) {
+  const message = messageForm();
   const problem = h("p", { class: "problem", role: "alert" });
 
   /** @param {Event} event */
@@ -260,27 +262,25 @@ function sender(queue, sent) {
     event.preventDefault();
     problem.textContent = "";
     try {
-      const { value, options } = form.read();
+      const { value, options } = message.read();
       const text = objectText({ value, options: JSON.stringify({ queue, ...options }) });
       const { id } = await api("queue/enqueue", { method: "POST", text });
       say(t("Sent as {id}", { id }));
-      form.clear();
+      message.clear();
+      draft.forget();
       await sent();
     } catch (error) {
       problem.textContent = error instanceof Error ? error.message : String(error);
     }
   }
 
-  return h(
-    "details",
-    {},
-    h("summary", {}, t("Send a message")),
-    h(
-      "form",
-      { class: "stack", onsubmit: submit },
-      form.element,
-      problem,
-      h("div", {}, h("button", { type: "submit", class: "primary" }, t("Send"))),
-    ),
+  const form = h(
+    "form",
+    { class: "stack", onsubmit: submit },
+    message.element,
+    problem,
+    h("div", {}, h("button", { type: "submit", class: "primary" }, t("Send"))),
   );
+  const draft = guardForm(form, signal);
+  return h("details", {}, h("summary", {}, t("Send a message")), form);
 }

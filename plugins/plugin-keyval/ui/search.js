@@ -5,6 +5,7 @@
 import { api } from "../.well-known/buntime/ui/api.js";
 import { ask, field, ticked } from "../.well-known/buntime/ui/dialog.js";
 import { fill, h } from "../.well-known/buntime/ui/dom.js";
+import { guardForm } from "../.well-known/buntime/ui/drafts.js";
 import { count } from "../.well-known/buntime/ui/format.js";
 import { attempt, say } from "../.well-known/buntime/ui/notice.js";
 import { addressOf, go } from "../.well-known/buntime/ui/shell.js";
@@ -38,7 +39,7 @@ export async function openSearch({ query, signal, somebody }) {
     words === "" ? null : await hits(query, signal),
     indexes === null ? null : h("h2", {}, t("Indexes")),
     indexes === null ? null : listed(indexes, mayManage),
-    mayManage ? creation() : null,
+    mayManage ? creation(signal) : null,
   );
 }
 
@@ -226,7 +227,8 @@ async function remove(prefix) {
   if (isDone) await go("search", {}, { replaces: true });
 }
 
-function creation() {
+/** @param {AbortSignal} signal */
+function creation(signal) {
   const prefix = keyField(t("Prefix"), "");
   const fields = h("input", { type: "text", autocomplete: "off" });
   const tokenize = h("select", {}, TOKENIZERS.map((name) => h("option", { value: name }, name)));
@@ -240,6 +242,7 @@ function creation() {
       const names = fields.value.split(",").map((name) => name.trim());
       const json = { prefix: prefix.read(), fields: names.filter((name) => name !== ""), tokenize: tokenize.value };
       await api("indexes", { method: "POST", json });
+      draft.forget();
       say(t("The index is ready"));
       await attempt(() => go("search", { prefix: keyText(json.prefix) }, { replaces: true }));
     } catch (error) {
@@ -247,16 +250,13 @@ function creation() {
     }
   }
 
-  return h(
-    "details",
-    {},
-    h("summary", {}, t("New index")),
-    h(
-      "form",
-      { class: "stack", onsubmit: submit },
-      h("div", { class: "row" }, prefix.element, field(t("Fields"), fields, t("As title, author.name")), field(t("Tokenizer"), tokenize)),
-      problem,
-      h("div", {}, h("button", { type: "submit", class: "primary" }, t("Create"))),
-    ),
+  const form = h(
+    "form",
+    { class: "stack", onsubmit: submit },
+    h("div", { class: "row" }, prefix.element, field(t("Fields"), fields, t("As title, author.name")), field(t("Tokenizer"), tokenize)),
+    problem,
+    h("div", {}, h("button", { type: "submit", class: "primary" }, t("Create"))),
   );
+  const draft = guardForm(form, signal);
+  return h("details", {}, h("summary", {}, t("New index")), form);
 }

@@ -5,6 +5,7 @@
 import { api } from "../.well-known/buntime/ui/api.js";
 import { field } from "../.well-known/buntime/ui/dialog.js";
 import { h } from "../.well-known/buntime/ui/dom.js";
+import { guardForm } from "../.well-known/buntime/ui/drafts.js";
 import { count, when } from "../.well-known/buntime/ui/format.js";
 import { say } from "../.well-known/buntime/ui/notice.js";
 import { refreshed } from "../.well-known/buntime/ui/refreshed.js";
@@ -34,7 +35,7 @@ export async function openTasks({ query, signal, somebody }) {
     "div",
     { class: "stack" },
     chooser(name, status),
-    mayAny(somebody, "task:send") ? sender(async () => void (await list?.again())) : null,
+    mayAny(somebody, "task:send") ? sender(async () => void (await list?.again()), signal) : null,
     list === null ? limitedTo(somebody, "task:admin") : list.element,
   );
 }
@@ -64,34 +65,35 @@ function chooser(name, status) {
   );
 }
 
-/** @param {() => Promise<void>} sent */
-function sender(sent) {
-  const form = taskForm();
+/**
+ * @param {() => Promise<void>} sent
+ * @param {AbortSignal} signal
+ */
+function sender(sent, signal) {
+  const task = taskForm();
   const problem = h("p", { class: "problem", role: "alert" });
   /** @param {Event} event */
   const submit = async (event) => {
     event.preventDefault();
     problem.textContent = "";
     try {
-      const { id } = await api("tasks", { method: "POST", text: objectText(form.read()) });
+      const { id } = await api("tasks", { method: "POST", text: objectText(task.read()) });
+      draft.forget();
       say(t("Made as {id}", { id }));
       await sent();
     } catch (error) {
       problem.textContent = error instanceof Error ? error.message : String(error);
     }
   };
-  return h(
-    "details",
-    {},
-    h("summary", {}, t("Make a task")),
-    h(
-      "form",
-      { class: "stack", onsubmit: submit },
-      form.element,
-      problem,
-      h("div", {}, h("button", { type: "submit", class: "primary" }, t("Make"))),
-    ),
+  const form = h(
+    "form",
+    { class: "stack", onsubmit: submit },
+    task.element,
+    problem,
+    h("div", {}, h("button", { type: "submit", class: "primary" }, t("Make"))),
   );
+  const draft = guardForm(form, signal);
+  return h("details", {}, h("summary", {}, t("Make a task")), form);
 }
 
 /**
