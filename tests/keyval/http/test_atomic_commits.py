@@ -270,6 +270,27 @@ def test_a_placeholder_in_the_value_of_a_key_becomes_its_versionstamp(api: Api) 
     assert "may have nothing beside it" in message
 
 
+@pytest.mark.parametrize("text", ["", "x" * 300_000], ids=["short", "long"])
+def test_a_placeholder_is_refused_where_there_is_no_versionstamp(api: Api, text: str) -> None:
+    value = {"id": {"$uuidv7": True}, "text": text}
+    enqueue = {"type": "enqueue", "value": value}
+    refused: list[tuple[str, str, Any]] = [
+        ("POST", "/queue/enqueue", {"value": value}),
+        ("POST", "/atomic", {"mutations": [enqueue]}),
+        ("POST", "/tasks", {"name": "t", "payload": value}),
+        ("POST", "/tasks/x/complete", {"token": "x", "result": value}),
+        ("POST", "/tasks/x/heartbeat", {"token": "x", "progress": value}),
+    ]
+    if not text:
+        written = {"type": "set", "key": ["a"], "value": 1, "metadata": value}
+        refused.append(("POST", "/atomic", {"mutations": [written]}))
+    for method, path, body in refused:
+        assert "$uuidv7 stands for a versionstamp in keys" in api.error(method, path, body)
+    for wrong in ({"$uuidv7": 1}, {"a": [{"$uuidv7": False}]}):
+        assert "has to be" in api.error("PUT", "/keys/a", {"value": wrong, "text": text})
+    assert api.keys() == []
+
+
 def test_now_in_a_mutation_is_one_time_for_all(api: Api) -> None:
     now = {"$now": True}
     api.mutate(

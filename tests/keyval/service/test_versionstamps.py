@@ -123,13 +123,15 @@ async def test_a_value_that_is_set_alone_may_have_its_versionstamp(
 
 
 async def test_a_placeholder_in_a_value_has_nothing_beside_it(kv: LocalKv) -> None:
-    value = {"$uuidv7": True, "other": 1}
-    for call in (kv.set(("a",), value), kv.atomic().set(("b",), 1).set(("a",), value).commit()):
-        with pytest.raises(InvalidInput, match="nothing beside it"):
-            await call
+    beside = {"$uuidv7": True, "other": 1}
+    for value in (beside, {"a": 1, "$uuidv7": "true"}, [{"$uuidv7": 1}], {"$uuidv7": {"a": True}}):
+        for call in (kv.set(("a",), value), kv.atomic().set(("b",), 1).set(("a",), value).commit()):
+            with pytest.raises(InvalidInput, match="nothing beside it"):
+                await call
     assert await values(kv) == {}
-    await kv.set(("a",), {"$uuidv7": "true", "other": {"$uuidv7": False}})
-    assert await values(kv) == {("a",): {"$uuidv7": "true", "other": {"$uuidv7": False}}}
+    others = {'"$uuidv7': True, '\\"$uuidv7': 1, "a": '{"$uuidv7":1}', "$uuidv": "$uuidv7"}
+    await kv.set(("a",), others)
+    assert await values(kv) == {("a",): others}
 
 
 async def test_a_placeholder_stands_for_nothing_outside_of_entries(kv: LocalKv) -> None:
@@ -139,6 +141,20 @@ async def test_a_placeholder_stands_for_nothing_outside_of_entries(kv: LocalKv) 
         lambda: kv.set(("a",), 1, metadata={"id": kv.uuidv7()}),
     ):
         with pytest.raises(InvalidInput, match="uuidv7 placeholder is allowed only"):
+            await call()
+    assert await values(kv) == {}
+
+
+@pytest.mark.parametrize("value", [{"id": {"$uuidv7": True}}, [{"$uuidv7": 1}]], ids=str)
+async def test_json_that_looks_like_one_is_refused_there(kv: LocalKv, value: Any) -> None:
+    for call in (
+        lambda: kv.enqueue(value),
+        lambda: kv.atomic().enqueue(value).commit(),
+        lambda: kv.set(("a",), 1, metadata=value),
+        lambda: kv.tasks.send("t", value),
+        lambda: kv.atomic().task("t", value).commit(),
+    ):
+        with pytest.raises(InvalidInput, match="not in metadata, messages or tasks"):
             await call()
     assert await values(kv) == {}
 

@@ -56,6 +56,7 @@ from buntime_keyval.wire.numbers import TooManyDigits, is_long, operand_of_text
 from buntime_keyval.wire.python_keys import checked_key
 from buntime_keyval.wire.python_options import entry_options, message_options, refuse_unknown
 from buntime_keyval.wire.shapes import MutationType
+from buntime_keyval.wire.stamps import without_stamps
 from buntime_keyval.wire.tasks import NewTask
 
 MutationKey = Sequence[KeyPart | UUID | datetime | Placeholder]
@@ -294,7 +295,9 @@ class AtomicBuilder(Generic[K]):
     ) -> B:
         """Send a message if, and only if, the commit succeeds; options as in `Kv.enqueue`."""
         options = message_options(delay, backoff_schedule, keys_if_undelivered, queue, priority, id)
-        self._collect().mutations.append(NewMessage(encode_value(value, None), options))
+        self._collect().mutations.append(
+            NewMessage(without_stamps(encode_value(value, None)), options)
+        )
         return self
 
     def commit_consumer(self: B, name: str, token: str, up_to: int) -> B:

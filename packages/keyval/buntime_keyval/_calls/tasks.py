@@ -25,6 +25,7 @@ from buntime_keyval.wire import Duration, InvalidInput, encode_value, untag
 from buntime_keyval.wire.describe import as_written
 from buntime_keyval.wire.names import checked_name, checked_priority
 from buntime_keyval.wire.python_options import checked_expires_at, milliseconds
+from buntime_keyval.wire.stamps import without_stamps
 from buntime_keyval.wire.tasks import (
     LEAST_TASK_LEASE_MS,
     MOST_TASK_WAIT_MS,
@@ -114,7 +115,7 @@ def new_task(
         checked_earlier("after", [task_id(it) for it in after], as_written),
         None if id is None else checked_task_id("id", id, as_written),
     )
-    return NewTask(task_name(name), encode_value(payload, None), options)
+    return NewTask(task_name(name), without_stamps(encode_value(payload, None)), options)
 
 
 def task_members(new: NewTask) -> dict[str, Any]:

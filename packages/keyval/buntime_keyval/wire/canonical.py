@@ -11,6 +11,7 @@ from buntime_keyval.wire.errors import InvalidInput
 from buntime_keyval.wire.limits import MAX_VALUE_BYTES, MAX_VALUE_DEPTH
 from buntime_keyval.wire.numbers import TYPE_MEMBER
 from buntime_keyval.wire.slices import SLICE, Steps, read_slices
+from buntime_keyval.wire.stamps import without_stamps
 from buntime_keyval.wire.values import (
     NOW_MEMBER,
     canonical_members,
@@ -52,9 +53,13 @@ class CanonicalText:
         self.text = text
 
 
-def text_of(value: Any, now_ms: int) -> str:
-    """The canonical text of a decoded value, or of one that is such a text."""
-    return value.text if isinstance(value, CanonicalText) else canonical_part(value, now_ms)
+def text_of(value: Any, now_ms: int, *, placeholders: bool = False) -> str:
+    """The canonical text of a decoded value, or of one that is such a text.
+
+    `placeholders` leaves those of versionstamps for the commit; without it they are refused.
+    """
+    text = value.text if isinstance(value, CanonicalText) else canonical_part(value, now_ms)
+    return text if placeholders else without_stamps(text)
 
 
 def joined_steps(pieces: list[bytes]) -> Steps:

@@ -6,6 +6,7 @@ from typing import Any
 
 from buntime_keyval.wire.errors import InvalidInput
 from buntime_keyval.wire.limits import MAX_METADATA_BYTES
+from buntime_keyval.wire.stamps import without_stamps
 from buntime_keyval.wire.values import canonical_part, decode_json, encode_value
 
 
@@ -26,7 +27,8 @@ def parse_metadata(text: str | None, now_ms: int) -> str | None:
 def canonical_metadata(raw: Any, now_ms: int) -> str | None:
     """The canonical text of decoded metadata, with `$now` resolved; None for null.
 
-    Raises `InvalidInput` for broken tagged values, and for more than `MAX_METADATA_BYTES`.
+    Raises `InvalidInput` for broken tagged values, for placeholders of versionstamps, and for more
+    than `MAX_METADATA_BYTES`.
     """
     return None if raw is None else _checked(canonical_part(raw, now_ms))
 
@@ -40,4 +42,4 @@ def _checked(text: str) -> str:
     size = len(text.encode())
     if size > MAX_METADATA_BYTES:
         raise InvalidInput(f"metadata too large: {size} bytes (max {MAX_METADATA_BYTES})")
-    return text
+    return without_stamps(text)

@@ -190,7 +190,7 @@ def make_mutation(
     elif type in LISTS and not _is_array(value):
         raise InvalidInput(f"{type} value must be an array")
     else:
-        operand = text_of(value, now_ms)
+        operand = text_of(value, now_ms, placeholders=True)
     if expires_in is None and expires_at is None and metadata is None and entry_type is None:
         return Mutation(type, checked, operand, encoded=encoded)
     options = EntryOptions(

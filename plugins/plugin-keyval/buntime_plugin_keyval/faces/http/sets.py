@@ -91,7 +91,7 @@ def _ready(
         return _Ready(
             encode_key(given.key),
             key_to_json(given.key),
-            text_of(given.value, now_ms),
+            text_of(given.value, now_ms, placeholders=True),
             entry_options(given, now_ms),
             _once(index, item, given.idempotency_key, whole, owner),
         )

@@ -20,6 +20,7 @@ from buntime_keyval.wire import (
 )
 from buntime_keyval.wire.python_keys import checked_key
 from buntime_keyval.wire.python_options import Consistency, is_strong
+from buntime_keyval.wire.stamps import without_stamps
 
 from buntime_plugin_keyval.model.where import InvalidWhere, parse_where
 from buntime_plugin_keyval.model.where import Where as Filter
@@ -80,9 +81,11 @@ def reading(consistency: Consistency) -> AbstractContextManager[None]:
 def text_and_saying(value: Any, now_ms: int, *, placeholders: bool = False) -> tuple[str, str]:
     """The text of a value to store, and what its caller says however often: `$now` stays there.
 
-    `UUIDV7` stays in both, if `placeholders` are allowed.
+    Placeholders of versionstamps stay in both, if `placeholders` are allowed.
     """
     said = encode_value(value, None, placeholders=placeholders)
+    if not placeholders:
+        without_stamps(said)
     if NOW_TEXT in said:
         return encode_value(value, now_ms, placeholders=placeholders), said
     return said, said

@@ -40,6 +40,7 @@ from buntime_keyval.wire import canonical_value, decode_value, encode_value
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
 from buntime_keyval.wire.names import checked_name
 from buntime_keyval.wire.python_options import milliseconds
+from buntime_keyval.wire.stamps import without_stamps
 from buntime_keyval.wire.tasks import NewTask
 
 from buntime_plugin_keyval.engine.once import once_of
@@ -241,7 +242,7 @@ class LocalTasks:
         """
         known = await self._known(TASK_RUN, task, TaskLost)
         length = None if duration is None else task_lease_ms(duration)
-        told = None if progress is None else encode_value(progress, self._clock.wall())
+        told = None if progress is None else told_text(progress, self._clock.wall())
         return self._heard(
             await self._desk.heartbeat(known, checked_task_token(token), length, told)
         )
@@ -249,7 +250,7 @@ class LocalTasks:
     async def complete(self, task: str, token: str, result: Any = None) -> TaskHeard:
         """A leased task is done. Raises `TaskLost`."""
         known = await self._known(TASK_RUN, task, TaskLost)
-        told = encode_value(result, self._clock.wall())
+        told = told_text(result, self._clock.wall())
         return self._heard(await self._desk.complete(known, checked_task_token(token), told))
 
     async def complete_many(self, done: Sequence[TaskDone]) -> Ended:
@@ -259,7 +260,7 @@ class LocalTasks:
         """
         wall_ms = self._clock.wall()
         told = [
-            CompletedTask(task_id(task), checked_task_token(token), encode_value(result, wall_ms))
+            CompletedTask(task_id(task), checked_task_token(token), told_text(result, wall_ms))
             for task, token, result in checked_done_tasks(done)
         ]
         refuse_lost()
@@ -370,6 +371,11 @@ class LocalRunning(LocalPart):
         )
         self._remember(runner)
         return runner
+
+
+def told_text(value: Any, now_ms: int) -> str:
+    """The text of what a runner tells. Raises `InvalidInput`."""
+    return without_stamps(encode_value(value, now_ms))
 
 
 def settled_task(new: NewTask, clock: Clock) -> NewTask:
