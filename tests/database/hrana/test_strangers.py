@@ -1,13 +1,15 @@
 """Whatever arrives at any route of the plugin, the answer is one that the plugin has in mind.
 
 No 500, no traceback, no other form than JSON, and at the end it still works. `FUZZ_REQUESTS` asks
-for more than the usual number of requests, `FUZZ_SEED` for others.
+for more than the usual number of requests, `FUZZ_SEED` for others, as in
+`tests/keyval/http/test_strangers.py`.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -251,6 +253,7 @@ def test_every_route(server: LiveServer) -> None:
     choice = mutator.random.choice
     routes = all_routes()
     baton: str | None = None
+    statuses: Counter[int] = Counter()
     with httpx2.Client(timeout=PATIENCE, verify=NO_TLS) as client:
         for number in range(REQUESTS):
             method, path = choice(routes)
@@ -267,6 +270,7 @@ def test_every_route(server: LiveServer) -> None:
             answer = client.request(
                 method, f"{server.url}/database{path}", content=content, headers=headers
             )
+            statuses[answer.status_code] += 1
             shown = f"request {number}: {method} {path} {content!r:.500} {headers}: {answer.text}"
             assert answer.status_code < 500 or answer.status_code in (501, 503), shown
             if answer.status_code >= 400 and method != "HEAD":
@@ -274,6 +278,7 @@ def test_every_route(server: LiveServer) -> None:
                 assert answer.json()["code"], shown
             if answer.status_code == 200 and path.endswith("pipeline"):
                 baton = answer.json()["baton"]
+    print("Statuses:", sorted(statuses.items()))
     is_well(server)
 
 
