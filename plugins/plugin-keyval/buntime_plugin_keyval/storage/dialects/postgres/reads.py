@@ -17,6 +17,7 @@ from buntime_plugin_keyval.storage.dialects.postgres.rows import (
     LIVE,
     VALUE_SIZE,
     as_bytes,
+    entry_of,
     value_up_to,
 )
 from buntime_plugin_keyval.storage.dialects.reads import (
@@ -39,6 +40,7 @@ VARIABLE_LIMIT = 1024
 _KEYS_OF_JSON = "SELECT decode(code, 'hex') FROM json_array_elements_text(?::json) AS codes (code)"
 
 _COUNTED = "revision, type"
+_ENTRY = entry_of("code")
 
 # In what reads keys, %s is where they go in.
 _OF_KEYS = f"FROM kv_entries WHERE key IN (%s) AND {LIVE}"
@@ -56,9 +58,9 @@ WITH wanted AS MATERIALIZED (
   FROM json_array_elements($1::json) AS pairs (pair)),
 total AS MATERIALIZED (
   SELECT sum(times * ({ENTRY_SIZE[shape]}))::bigint AS bytes
-  FROM wanted JOIN kv_entries ON key = code WHERE (expires_at IS NULL OR expires_at > $2))
+  FROM wanted CROSS JOIN {_ENTRY} WHERE (expires_at IS NULL OR expires_at > $2))
 SELECT key, versionstamp, CASE WHEN times > 0 AND bytes <= $3 THEN {as_bytes(entry)} END, bytes
-FROM total CROSS JOIN wanted JOIN kv_entries ON key = code
+FROM total CROSS JOIN wanted CROSS JOIN {_ENTRY}
 WHERE (expires_at IS NULL OR expires_at > $2)"""
     for shape, entry in ENTRY_JSON.items()
 }
@@ -90,7 +92,7 @@ _FITTING_PART = """(
 _PAGE_WITHIN = f"""{_FOUND}
 SELECT coalesce({as_bytes("string_agg(entry, ',' ORDER BY number)")}, ''::bytea),
   (array_agg(code ORDER BY number))[count(*)], count(*), (SELECT count(*) FROM found)
-FROM (SELECT code, number, {{entry}} AS entry FROM {_FITTING_PART} JOIN kv_entries ON key = code)
+FROM (SELECT code, number, {{entry}} AS entry FROM {_FITTING_PART} CROSS JOIN {_ENTRY})
   AS page"""
 
 # All of these, or none if there is no room for all.
@@ -98,14 +100,14 @@ _LIST_WITHIN = f"""{_FOUND}
 SELECT coalesce({as_bytes("string_agg(entry, ',' ORDER BY number)")}, ''::bytea),
   (SELECT count(*) FROM found), coalesce((SELECT max(bytes) FROM found), 0)
 FROM (
-  SELECT number, {{entry}} AS entry FROM found JOIN kv_entries ON key = code
+  SELECT number, {{entry}} AS entry FROM found CROSS JOIN {_ENTRY}
   WHERE (SELECT max(bytes) FROM found) <= ?) AS page"""
 
 # As rows: a page of a snapshot may be too large for one text.
 _PAGE_ROWS = f"SELECT key, CASE WHEN {{size}} <= {SHORT_ENTRY} THEN {{entry}} END {_SELECTED}"
 _PAGE_ROWS_WITHIN = f"""{_FOUND}
 SELECT code, {as_bytes("{entry}")}, (SELECT count(*) FROM found)
-FROM {_FITTING_PART} JOIN kv_entries ON key = code ORDER BY number"""
+FROM {_FITTING_PART} CROSS JOIN {_ENTRY} ORDER BY number"""
 
 _ANY = f"SELECT EXISTS (SELECT 1 FROM kv_entries WHERE {IN_RANGE} AND {LIVE} AND {{where}})"
 

@@ -40,6 +40,15 @@ ENTRY_SIZE: Mapping[Shape, str] = {
 }
 
 
+def entry_of(key: str) -> str:
+    """The entry of a key, to be joined with what has the keys.
+
+    The fence has the server look each key up in the index, whatever it believes of the table. Of
+    one that was empty when it last looked, and was filled since, it would read all for every key.
+    """
+    return f"LATERAL (SELECT * FROM kv_entries WHERE kv_entries.key = {key} OFFSET 0) AS kv_entries"
+
+
 def value_up_to(most: int) -> str:
     """The value, or NULL where it has more bytes than that."""
     return f"CASE WHEN {VALUE_SIZE} <= {most} THEN value END"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from buntime_plugin_keyval.storage.dialects.postgres.log import HEAD, HEAD_COLUMNS
+from buntime_plugin_keyval.storage.dialects.postgres.rows import entry_of
 from buntime_plugin_keyval.storage.dialects.watch import WatchSql
 
 _KEYS = """
@@ -23,7 +24,7 @@ WITH changed AS (
 wanted AS MATERIALIZED (
   SELECT changed.key, since, seq,
     row_number() OVER latest AS number, sum({_SIZE}) OVER latest AS bytes
-  FROM changed LEFT JOIN kv_entries ON kv_entries.key = changed.key
+  FROM changed LEFT JOIN {entry_of("changed.key")} ON TRUE
   WHERE seq > $2::bigint OR changed.key IN (
     SELECT decode(code, 'hex') FROM json_array_elements_text($3::json) AS codes (code))
   WINDOW latest AS (ORDER BY seq)),
@@ -38,7 +39,7 @@ SELECT head.*, wanted.key, since, wanted.seq, kv_changes.versionstamp,
 FROM head
 LEFT JOIN wanted ON number <= $7::bigint OR (number <= $4::bigint AND bytes <= $5::bigint)
 LEFT JOIN kv_changes ON kv_changes.seq = wanted.seq
-LEFT JOIN kv_entries ON kv_entries.key = wanted.key
+LEFT JOIN {entry_of("wanted.key")} ON TRUE
 ORDER BY wanted.seq""",
     # LATERAL: the ranges are read one after the other, each no further than the limit.
     states=f"""
@@ -52,12 +53,12 @@ WITH told (part, number, key) AS MATERIALIZED (
     ORDER BY found.key LIMIT $3::bigint) AS listed),
 sized AS MATERIALIZED (
   SELECT part, number, told.key, row_number() OVER told AS place, sum({_SIZE}) OVER told AS bytes
-  FROM told LEFT JOIN kv_entries ON kv_entries.key = told.key
+  FROM told LEFT JOIN {entry_of("told.key")} ON TRUE
   WINDOW told AS (ORDER BY part, number, told.key ROWS UNBOUNDED PRECEDING)),
 head AS (SELECT {HEAD_COLUMNS}, (SELECT count(*) FROM told) AS many FROM {HEAD})
 SELECT head.*, sized.key, kv_entries.value, kv_entries.versionstamp, expires_at
 FROM head LEFT JOIN sized ON place <= $5::bigint OR bytes <= $4::bigint
-LEFT JOIN kv_entries ON kv_entries.key = sized.key
+LEFT JOIN {entry_of("sized.key")} ON TRUE
 ORDER BY place""",
     poll=f"""
 WITH given (key, versionstamp) AS MATERIALIZED (

@@ -13,7 +13,7 @@ from buntime_keyval.wire.searching import HitMarks
 
 from buntime_plugin_keyval.storage.dialects.postgres import rows as entry_rows
 from buntime_plugin_keyval.storage.dialects.postgres.arguments import numbered
-from buntime_plugin_keyval.storage.dialects.postgres.rows import ENTRY_MEMBERS, LIVE
+from buntime_plugin_keyval.storage.dialects.postgres.rows import ENTRY_MEMBERS, LIVE, entry_of
 from buntime_plugin_keyval.storage.ranges import KeyRange
 from buntime_plugin_keyval.storage.searching import EVERYTHING, Index, SearchOptions
 from buntime_plugin_keyval.storage.selection import RowCondition
@@ -22,6 +22,7 @@ MOST_ENTRIES = 10_000
 """Entries whose words are looked at for similar ones: the server has no list of all words."""
 
 _BEYOND_EVERY_NUMBER = 1 << 62
+_ENTRY = entry_of("doc_key")
 
 # Expression, what of it, number of the index, its first and its last field, tokenizer.
 _ASKED = "(SELECT kv_query(?::jsonb -> '{}', ?::bigint, ?::bigint, ?::bigint, ?::text))"
@@ -57,7 +58,7 @@ SELECT {entry_rows.as_bytes(entries) if as_bytes else entries}, (SELECT count(*)
 FROM (
   SELECT score, doc_key, {entry} AS entry
   FROM (SELECT score, doc_key FROM hits ORDER BY {order} LIMIT ?) AS best
-  JOIN kv_entries ON key = doc_key) AS found"""
+  CROSS JOIN {_ENTRY}) AS found"""
     return Statement(numbered(sql), (*hits_args, limit, *entry_args, limit))
 
 
@@ -73,7 +74,7 @@ def rows(
     entry, entry_args = _entry(index, match, options)
     sql = f"""
 {hits}
-SELECT {entry}, value FROM hits JOIN kv_entries ON key = doc_key ORDER BY {_order(options)}"""
+SELECT {entry}, value FROM hits CROSS JOIN {_ENTRY} ORDER BY {_order(options)}"""
     return Statement(numbered(sql), (*hits_args, *entry_args))
 
 
@@ -94,7 +95,7 @@ def _hits(
 WITH hits AS MATERIALIZED (
   SELECT doc_key, {score} AS score
   FROM (SELECT index_id, doc_key, words FROM kv_docs WHERE words @@ {MATCH} OFFSET 0) AS matching
-  JOIN kv_entries ON key = doc_key
+  CROSS JOIN {_ENTRY}
   WHERE index_id = ? AND doc_key >= ? AND doc_key < ?
     AND {LIVE} AND {condition.sql or "TRUE"}
   ORDER BY {_order(options)} LIMIT kv_asked(?, ?) OFFSET ?)"""

@@ -30,13 +30,14 @@ _DROP = (
     "DELETE FROM kv_indexes WHERE id = $1",
 )
 
+# The fence is that of `rows.entry_of`.
 _FILL = numbered(
     f"""
 INSERT INTO kv_docs (index_id, doc_key, words)
 SELECT id, key, kv_vector(id, value, paths, tokenize)
 FROM kv_indexes CROSS JOIN kv_entries
 WHERE id = ? AND {IN_RANGE}
-  AND NOT EXISTS (SELECT 1 FROM kv_docs WHERE index_id = id AND doc_key = key)
+  AND NOT EXISTS (SELECT 1 FROM kv_docs WHERE index_id = id AND doc_key = key OFFSET 0)
 ORDER BY key"""
 )
 
