@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from support.live import LiveServer, live_server
 from support.postgres import Postgres, running_postgres
+from support.sampling import is_in_sample
 
 # How long an example takes, or is made, tells of the machine and of nothing else.
 settings.register_profile(
@@ -34,11 +35,18 @@ SLOW_FOLDERS = (
 """Tests that start programs, all of them: `slow` is for those besides them."""
 
 
+GENERATED = Path(__file__).parent / "client/_sync"
+"""Tests of the blocking client: `scripts/unasync` makes them from those beside, as the client."""
+SAMPLE_OF_GENERATED = 4
+"""One case in so many of each of them runs, and the first one."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--wide",
         action="store_true",
-        help="run each test of a store on every engine, not a sample: see tests/keyval/engines.py",
+        help="run each test of a store on every engine and each case on both halves of the client,"
+        " not a sample: see tests/keyval/engines.py and tests/conftest.py",
     )
 
 
@@ -53,7 +61,9 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("wide"):
+        _leave_out_generated_cases(config, items)
     folders = [Path(__file__).parent / name for name in SLOW_FOLDERS]
     in_slow = cache(lambda path: any(path.is_relative_to(folder) for folder in folders))
     for item in items:
@@ -62,6 +72,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Files with slow tests first: at the end other processes wait for the one with the last file.
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def _leave_out_generated_cases(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of what is said once and written twice, each test runs on both halves, its cases on one."""
+    seen: set[str] = set()
+    left_out = []
+    for item in items:
+        test, _, case = item.nodeid.partition("[")
+        is_again = bool(case) and test in seen and item.path.is_relative_to(GENERATED)
+        if is_again and not is_in_sample(item.nodeid, SAMPLE_OF_GENERATED):
+            left_out.append(item)
+        seen.add(test)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        gone = set(left_out)
+        items[:] = [item for item in items if item not in gone]
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
-from zlib import crc32
 
 import apsw
 from buntime_database import Adapter
@@ -34,11 +33,12 @@ from support.live import LiveServer
 from support.packages import install_beside
 from support.postgres import Postgres
 from support.rqlite import Rqlited, running_rqlite
+from support.sampling import is_in_sample
 from support.sqld import Sqld, running_sqld
 
 SHARED_DIALECT = ("libsql", "libsql-replica", "rqlite", "odd")
 """Engines with the statements of the embedded one; they differ in how these are carried."""
-SAMPLE = 3
+SAMPLE = 6
 """One test in so many runs on each of them, unless all are asked for with `--wide`."""
 
 BUSY_SECONDS = 60
@@ -57,7 +57,7 @@ FORGET_MESSAGES = (
 def sample_of_engines(test: str, names: Sequence[str]) -> list[str]:
     """The engines that a test runs on of those that its mark names.
 
-    What holds on the embedded engine is seen once more on a third of the tests for each engine that
+    What holds on the embedded engine is seen once more on a sixth of the tests for each engine that
     shares its dialect: which ones depends on the name of the test alone. A test that does not run
     on the embedded engine runs on all that it names.
     """
@@ -66,7 +66,7 @@ def sample_of_engines(test: str, names: Sequence[str]) -> list[str]:
     return [
         name
         for name in names
-        if name not in SHARED_DIALECT or crc32(f"{test} {name}".encode()) % SAMPLE == 0
+        if name not in SHARED_DIALECT or is_in_sample(f"{test} {name}", SAMPLE)
     ]
 
 
