@@ -105,7 +105,8 @@ class DirectExchange(DirectRequest):
         self.url = url
         self.client = connection.client
         self._connection = connection
-        self._app = mount.app
+        self._mount = mount
+        self._app = mount.app  # a lookup less where it is asked
         self._parts: list[bytes] = []
         if admitted is not None:
             self._id, self.noticed, self.principal = admitted

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote
 
 from starlette.types import Message, Receive, Scope, Send
@@ -36,41 +36,37 @@ _BEGINNINGS = frozenset({"http.response.start", "websocket.http.response.start"}
 _BODIES = frozenset({"http.response.body", "websocket.http.response.body"})
 
 
+class CountedConnection(DirectConnection, Protocol):
+    """What such a request needs to know of its connection where requests are counted."""
+
+    numbers: HttpNumbers
+
+
 class CountedExchange(DirectExchange):
     """A request of the direct way where requests are counted, and nothing else is told of them.
 
-    Most are answered at once: those are counted when they are, and run for nobody to see.
+    Most are answered at once: those are counted when they are, and run for nobody to see. For the
+    sake of these it is made as one that nobody counts, and calls no method by `super()`.
     """
 
-    _row: Doubles | None
-    """Where it counts; None once it has."""
-    _waits = False
-    """Whether it counts as one that runs."""
-
-    def __init__(
-        self,
-        numbers: HttpNumbers,
-        connection: DirectConnection,
-        mount: DirectMount,
-        method: str,
-        path: bytes,
-        query: bytes,
-        headers: list[Header],
-        admitted: Admitted | None,
-        url: bytes,
-    ) -> None:
-        DirectExchange.__init__(
-            self, connection, mount, method, path, query, headers, admitted, url
-        )
-        route = mount.route_of(method, path)
-        row = numbers.rows.get((method, route))
-        self._row = numbers.row(method, route) if row is None else row
-        self._begun = perf_counter()
+    _connection: CountedConnection
+    _begun = 0.0
+    """When the first of its body, or all of it, was there."""
+    _row: Doubles | None = None
+    """Where it counts, once it has run for others to see."""
+    _is_counted = False
+    """Whether it counts as one that has ended."""
 
     def add_body(self, part: bytes) -> None:
         """See `DirectExchange`."""
         self._begin_to_wait()
         super().add_body(part)
+
+    def run(self) -> None:
+        """See `DirectExchange`."""
+        if not self._begun:
+            self._begun = perf_counter()
+        DirectExchange.run(self)
 
     def leave(self) -> None:
         """See `DirectExchange`."""
@@ -87,31 +83,41 @@ class CountedExchange(DirectExchange):
         super()._wait_for(reply)
 
     def _go_by_asgi(self) -> None:
-        if self._row is not None and self._waits:
+        if self._row is not None and not self._is_counted:
             withdrawn(self._row)
-        self._row = None
+        self._is_counted = True
         super()._go_by_asgi()
 
     def _say(self, answer: Answer) -> None:
-        row = self._row
-        if row is None or self._waits:
-            self._count(answer.status)
-        else:  # the common one: a call less
-            self._row = None
+        if self._row is None and not self._is_counted:  # the common one: without a call
+            self._is_counted = True
+            row = self._connection.numbers.row(
+                self.method, self._mount.route_of(self.method, self.path)
+            )
             at_once(row, answer.status, perf_counter() - self._begun)
-        DirectExchange._say(self, answer)  # which costs less than `super()`
+        else:
+            self._count(answer.status)
+        DirectExchange._say(self, answer)
 
     def _begin_to_wait(self) -> None:
-        if self._row is not None and not self._waits:
-            self._waits = True
+        if self._row is None and not self._is_counted:
+            self._begun = self._begun or perf_counter()
+            self._row = self._find_row()
             waits(self._row)
 
     def _count(self, status: int) -> None:
-        row = self._row
-        if row is not None:
-            self._row = None
-            count = ended if self._waits else at_once
-            count(row, status, perf_counter() - self._begun)
+        if self._is_counted:
+            return
+        self._is_counted = True
+        seconds = perf_counter() - self._begun if self._begun else 0.0
+        if self._row is None:
+            at_once(self._find_row(), status, seconds)
+        else:
+            ended(self._row, status, seconds)
+
+    def _find_row(self) -> Doubles:
+        method = self.method
+        return self._connection.numbers.row(method, self._mount.route_of(method, self.path))
 
 
 class ObservedExchange(DirectExchange):
@@ -173,7 +179,7 @@ class ObservedExchange(DirectExchange):
 def observed_exchange(observer: Observer) -> Callable[..., DirectExchange]:
     """What makes the requests of the direct way where this one sees them."""
     if observer.numbers is not None and observer.only_counts:
-        return partial(CountedExchange, observer.numbers)
+        return CountedExchange
     return partial(ObservedExchange, observer)
 
 

@@ -28,6 +28,7 @@ from buntime_host.errors import BadRequest, HeadersTooLarge, HttpError, RequestT
 from buntime_host.exchange import Exchange, refusal
 from buntime_host.known_head import LESSONS, KnownHead, rest_of
 from buntime_host.limits import EdgeLimits
+from buntime_host.observe.http_numbers import HttpNumbers
 from buntime_host.observed import observed_exchange
 from buntime_host.passage import COMPANION
 from buntime_host.reading import FlowInTurns
@@ -75,6 +76,8 @@ class HostProtocol(HttpToolsProtocol):
     """One connection; websockets get the bare transport."""
 
     cycle: Exchange | DirectExchange  # type: ignore[assignment] # which is asked for the same
+    numbers: HttpNumbers
+    """Where requests are counted, if they are."""
 
     def __init__(self, edge: Edge, **options: Any) -> None:
         super().__init__(**options)
@@ -108,6 +111,8 @@ class HostProtocol(HttpToolsProtocol):
         self._direct_request: Callable[..., DirectExchange] = (
             DirectExchange if observer is None else observed_exchange(observer)
         )
+        if observer is not None and observer.numbers is not None:
+            self.numbers = observer.numbers
         self._at_once = 0
         """Requests that were answered at once, in this turn of the loop."""
         self._turn_ends = 0.0

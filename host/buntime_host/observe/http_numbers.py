@@ -44,8 +44,8 @@ class HttpNumbers:
 
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
-        self.rows: dict[tuple[str, str], Doubles] = {}
-        """By method and route, those that have one already: `row` of them, without its call."""
+        self._rows: dict[str, dict[str, Doubles]] = {method: {} for method in METHODS}
+        """By method and route, those that have one already."""
         self._other = self._allocated(OTHER_METHOD, OTHER_ROUTE)
         if workers.took_over:  # requests of the process that was here before run no more
             for name in workers.names(_PREFIX):
@@ -59,19 +59,21 @@ class HttpNumbers:
 
     def row(self, method: str, route: str) -> Doubles:
         """Where requests of this method and route count."""
-        row = self.rows.get((method, route))
-        return self._new_row(method, route) if row is None else row
+        try:
+            return self._rows[method][route]
+        except KeyError:
+            return self._new_row(method, route)
 
     def _new_row(self, method: str, route: str) -> Doubles:
         known = method if method in METHODS else OTHER_METHOD
-        if len(self.rows) >= MOST_ROWS:
+        if sum(map(len, self._rows.values())) >= MOST_ROWS:
             return self._other
         try:
             row = self._allocated(known, route)
         except MemoryError:  # plugins have taken it
             return self._other
         if known == method:
-            self.rows[method, route] = row
+            self._rows[method][route] = row
         return row
 
     def _allocated(self, method: str, route: str) -> Doubles:

@@ -230,9 +230,12 @@ def test_the_lines_of_plugins_have_the_id_of_the_request(server: LiveServer) -> 
 def test_what_is_slow_is_told(server: LiveServer) -> None:
     ask(server, "/routes/slow", "slow:1")
     ask(server, "/routes/stream", "slow:2")  # its answer began at once
-    assert access_of(server, "slow:2")["ms"] >= 1000
+    whole = access_of(server, "slow:2")["ms"]
+    assert whole >= 1000
     access_of(server, "slow:1")
-    assert [line["message"] for line in entries(server, "slow:2") if "message" in line] == []
+    late = [line["message"] for line in entries(server, "slow:2") if "message" in line]
+    # Where the machine stood still, it did not begin at once.
+    assert all(int(text.split()[-2]) <= whole - 1000 for text in late)
     (told,) = (line for line in entries(server, "slow:1") if "message" in line)
     assert re.fullmatch(
         r"Slow request: GET /routes/slow was answered after \d+ ms", told["message"]

@@ -40,7 +40,7 @@ from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.faces.http.bodies import read_body
 from buntime_plugin_keyval.faces.http.errors import error_json, told_error
 from buntime_plugin_keyval.faces.http.positions import demand_of, position_headers, told_positions
-from buntime_plugin_keyval.faces.http.routes import Methods, StoreRoutes
+from buntime_plugin_keyval.faces.http.routes import API_PATH, BELOW_API, Methods, StoreRoutes
 from buntime_plugin_keyval.faces.http.scans import is_scan, run_scan
 from buntime_plugin_keyval.features.feature import AnyFeature
 from buntime_plugin_keyval.model.errors import (
@@ -61,9 +61,7 @@ from buntime_plugin_keyval.requests.shape import RequestShape
 from buntime_plugin_keyval.requests.sse import send_events
 from buntime_plugin_keyval.service import FEATURES, KeyValService
 
-API_PATH = b"/api"
 JSON = "application/json"
-BELOW_API = API_PATH + b"/"
 REPLAYED = (b"idempotent-replayed", b"true")
 RETRY_SOON = (b"retry-after", b"1")
 _PRECONDITIONS = (b"if-match", b"if-none-match")
@@ -104,6 +102,8 @@ class KeyValApp:
     def __init__(self, features: Sequence[AnyFeature] = FEATURES) -> None:
         self.table = StoreRoutes(features)
         """Which endpoint serves what."""
+        self.route_of = self.table.route_of
+        """See `TellsRoutes`."""
         self.service: KeyValService | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -132,13 +132,6 @@ class KeyValApp:
     def is_direct(self, method: str, path: bytes) -> bool:  # noqa: ARG002 - see `DirectApp`
         """See `DirectApp`: everything but streams."""
         return path.startswith(BELOW_API) and path[len(API_PATH) :] not in self.table.streams
-
-    def route_of(self, method: str, path: bytes) -> str | None:
-        """See `TellsRoutes`."""
-        if not path.startswith(BELOW_API):
-            return None
-        method = "GET" if method == "HEAD" else method
-        return self.table.template(path[len(API_PATH) :], method)
 
     def answer(
         self,

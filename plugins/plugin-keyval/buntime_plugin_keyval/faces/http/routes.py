@@ -35,6 +35,10 @@ _OF_SERVICE: Mapping[str, Methods] = {
 # A key of one part may be spelt like a fixed route; the methods that the route lacks reach it.
 KEY: Methods = {"GET": keys.GET, "PUT": keys.PUT, "PATCH": keys.PATCH, "DELETE": keys.DELETE}
 
+API_PATH = b"/api"
+BELOW_API = API_PATH + b"/"
+BELOW_KEYS = API_PATH + KEYS_PATH
+
 KEY_TEMPLATE = "/api/keys/{key}"
 
 NOTHING: Methods = {}
@@ -72,6 +76,11 @@ class StoreRoutes:
             if any(route.is_stream for route in methods.values())
         )
         """The paths of event streams, which are fixed ones."""
+        self._below_keys = {
+            API_PATH + path: methods
+            for path, methods in self._fixed.items()
+            if path.startswith(KEYS_PATH)
+        }
         self._most_segments = max((path.count(b"/") for path in self._varying), default=0) + 1
 
     def find(self, path: bytes, method: str) -> Methods:
@@ -85,12 +94,17 @@ class StoreRoutes:
             return fixed
         return self._varying.get(self._blank(path.removesuffix(b"/").split(b"/")), NOTHING)
 
-    def template(self, path: bytes, method: str) -> str | None:
-        """The path of a route below the base, of a key `/api/keys/{key}`; None if there is none."""
+    def route_of(self, method: str, path: bytes) -> str | None:
+        """What a path below the base is one of, `/api/keys/{key}` for a key; None if of nothing."""
+        if method == "HEAD":
+            method = "GET"
+        if path.startswith(BELOW_KEYS) and method not in self._below_keys.get(path, NOTHING):
+            return KEY_TEMPLATE if method in KEY else None
+        if not path.startswith(BELOW_API):
+            return None
+        path = path[len(API_PATH) :]
         if method in self._fixed.get(path, NOTHING):
             return self._templates[path]
-        if path.startswith(KEYS_PATH):
-            return KEY_TEMPLATE if method in KEY else None
         blank = self._blank(path.removesuffix(b"/").split(b"/"))
         return self._templates[blank] if method in self._varying.get(blank, NOTHING) else None
 
