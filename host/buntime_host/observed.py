@@ -195,8 +195,8 @@ class ObservedDispatcher(RequestDispatcher):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or websocket, and see it from its head to its end."""
         method = scope.get("method", WEBSOCKET)
-        path = self.below.rest_of(raw_path_of(scope))
-        seen = self._see(method, path, self._route_of(method, path), scope["headers"])
+        sent = raw_path_of(scope)
+        seen = self._see(method, sent, self._route_of(method, sent), scope["headers"])
         traced = seen.traced
         if traced is not None:
             scope["headers"] = traced.passed_on(scope["headers"])
@@ -214,7 +214,10 @@ class ObservedDispatcher(RequestDispatcher):
         finally:
             seen.end(scope["state"]["request_id"], scope, principal_of(scope).id)
 
-    def _route_of(self, method: str, path: bytes) -> str:
+    def _route_of(self, method: str, sent: bytes) -> str:
+        path = self.below.rest_of(sent)
+        if self.below.base_path and path == sent:
+            return NO_ROUTE  # it is not below the base path
         asked: Scope = {"path": unquote(path.decode("latin-1")), "raw_path": path}
         mount = self.table.find(asked)
         if mount is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -44,6 +45,21 @@ async def test_everything_is_below_the_base_path(
             assert (refused.status, refused.code) == (404, "NOT_FOUND")
             assert "below /store (basePath)" in refused.json["error"]
         assert "basePath" not in (await call(host, path="/store/none")).json["error"]
+
+
+async def test_requests_are_told_of_as_they_are_sent_and_counted_by_what_serves_them(
+    add_plugin: AddPlugin, make_host: MakeHost, call: Call, caplog: pytest.LogCaptureFixture
+) -> None:
+    add_plugin("page", PAGE, base="/page")
+    caplog.set_level("INFO", "access")
+    async with make_host({**STORE, "observe": {"accessLog": "json"}}) as host:
+        for path in ("/store/page/seen", "/page/seen"):
+            await call(host, path=path)
+    told = [record.getMessage() for record in caplog.records if record.name == "access"]
+    assert [(line["path"], line["route"]) for line in map(json.loads, told)] == [
+        ("/store/page/seen", "/page/seen"),
+        ("/page/seen", "(none)"),
+    ]
 
 
 async def test_what_names_paths_names_them_as_they_are_seen(
