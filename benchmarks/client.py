@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -35,13 +37,13 @@ class Client:
         self._connection = http.client.HTTPConnection(parts.netloc, timeout=TIMEOUT_SECONDS)
         self._used = time.monotonic()
 
-    def call(self, request: Request) -> Any:
+    def call(self, request: Request, headers: Mapping[str, str] = MappingProxyType({})) -> Any:
         """The decoded JSON answer. Raises `BenchmarkError` unless its status is 200."""
         body = request.body.encode() or None
         if time.monotonic() - self._used > IDLE_SECONDS:
             self._connection.close()
         try:
-            self._connection.request(request.method, self.base + request.path, body)
+            self._connection.request(request.method, self.base + request.path, body, headers)
             response = self._connection.getresponse()
             content = response.read()
         except (OSError, http.client.HTTPException) as error:

@@ -19,7 +19,7 @@ import dataset
 from bulk import make_database
 from cases import BARE, Case
 from client import BenchmarkError, Client, Request
-from load import Expected, run_wrk
+from load import Expected, Keys, run_wrk
 from processes import cpu_seconds, read_line, resident_mib, started
 from results import Measurement
 
@@ -110,9 +110,15 @@ class HttpContender:
         return measured
 
     def send(
-        self, requests: Sequence[Request], expected: Expected, *, seconds: int, connections: int
+        self,
+        requests: Sequence[Request],
+        expected: Expected,
+        *,
+        seconds: int,
+        connections: int,
+        keys: Keys | None = None,
     ) -> tuple[int, Measurement]:
-        """Load, and what it cost the server: how many were answered, and how fast."""
+        """Load, and what it cost the server: how many were answered, how fast; see `run_wrk`."""
         try:
             spent = cpu_seconds(self.pid)
             answered, measured = run_wrk(
@@ -122,6 +128,7 @@ class HttpContender:
                 expected,
                 seconds=seconds,
                 connections=connections,
+                keys=keys,
             )
             spent = cpu_seconds(self.pid) - spent
         except OSError as error:

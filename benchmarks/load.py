@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from client import BenchmarkError, Client, Request
 from results import Measurement
@@ -17,6 +18,10 @@ TIMEOUT_SECONDS = 10
 SLACK_SECONDS = 30
 """How much longer than planned a measurement may take before it is ended."""
 
+Keys: TypeAlias = Literal["growing", "random"]
+"""Whether the idempotency keys of requests begin with a number that grows, as those of our clients
+do, or with a random one."""
+
 SCRIPT = """\
 local requests = {
 %(requests)s
@@ -24,6 +29,7 @@ local requests = {
 local marker, least = %(marker)s, %(least)d
 local find = string.find
 local last, threads = 0, {}
+local keys, run, sent, random = %(keys)s, %(run)s, 0, math.random
 wrong, example = 0, ""
 
 function setup(thread)
@@ -31,13 +37,30 @@ function setup(thread)
 end
 
 function init(args)
+  math.randomseed(run)
   for index, request in ipairs(requests) do
     requests[index] = wrk.format(request[1], request[2], nil, request[3])
+    if keys then
+      local head = requests[index]
+      local line = head:find("\\r\\n", 1, true)
+      requests[index] = { head:sub(1, line + 1) .. "Idempotency-Key: ", head:sub(line) }
+    end
   end
+end
+
+local function key()
+  sent = sent + 1
+  if keys == "growing" then
+    return string.format("%%08x-%%08x-%%08x%%08x", run, sent, random(0, 2^31), random(0, 2^31))
+  end
+  return string.format("%%08x-%%08x-%%08x%%08x", random(0, 2^31), random(0, 2^31), run, sent)
 end
 
 function request()
   last = last %% #requests + 1
+  if keys then
+    return requests[last][1] .. key() .. requests[last][2]
+  end
   return requests[last]
 end
 
@@ -91,9 +114,11 @@ def run_wrk(
     *,
     seconds: int,
     connections: int,
+    keys: Keys | None = None,
 ) -> tuple[int, Measurement]:
     """Send the requests again and again from all connections for so many seconds.
 
+    With `keys` each has an `Idempotency-Key` that no other one has, in no other run either.
     How many were answered, and how fast; at the end each connection had one more under way.
     Raises `BenchmarkError` if a single one failed, or was not answered as expected.
     """
@@ -106,6 +131,8 @@ def run_wrk(
         "requests": "\n".join(lines),
         "marker": _lua_text(expected.marker),
         "least": expected.least_bytes,
+        "keys": "nil" if keys is None else _lua_text(keys),
+        "run": str(time.time_ns() // 1_000_000 % 2**31),
     }
     script.write_text(SCRIPT % parts, encoding="ascii")
     command = [

@@ -41,6 +41,8 @@ class Comparison(NamedTuple):
     by: Cell
     least: float | None = None
     """The aim: the least ratio."""
+    most: float | None = None
+    """The aim: the largest ratio."""
     of_cpu: bool = False
     """Divides the processor time of a request, of which less is better, and not the value."""
 
@@ -104,11 +106,13 @@ def ratio(results: Results, row: Row, comparison: Comparison) -> float | None:
 def is_met(results: Results, row: Row) -> bool | None:
     """Whether all aims of a measured row are met; None where it has none."""
     value = middle(results[row.cell]).value
-    verdicts = [
-        found >= comparison.least
-        for comparison in row.comparisons
-        if comparison.least is not None and (found := ratio(results, row, comparison)) is not None
-    ]
+    verdicts = []
+    for comparison in row.comparisons:
+        found = ratio(results, row, comparison)
+        if found is not None and comparison.least is not None:
+            verdicts.append(found >= comparison.least)
+        if found is not None and comparison.most is not None:
+            verdicts.append(found <= comparison.most)
     if row.least is not None:
         verdicts.append(value >= row.least)
     if row.most is not None:

@@ -20,6 +20,7 @@ from groups import (
     growth,
     instructions,
     jobs,
+    keyed,
     libsql,
     live,
     on_postgres,
@@ -38,6 +39,7 @@ from rich.console import Console
 
 GROUPS = (
     stores.GROUP,
+    keyed.GROUP,
     embedded.GROUP,
     live.GROUP,
     jobs.GROUP,

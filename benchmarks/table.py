@@ -110,6 +110,8 @@ def _ratio(results: Results, row: Row, comparison: Comparison) -> str:
     if found is None:
         return ""
     aim = "" if comparison.least is None else f" (≥ {comparison.least:.3g})"
+    if comparison.most is not None:
+        aim = f" (≤ {comparison.most:.3g})"
     return f"{number(found)}{aim}"
 
 
