@@ -109,7 +109,9 @@ class DirectExchange(DirectRequest):
         self._app = mount.app  # a lookup less where it is asked
         self._parts: list[bytes] = []
         if admitted is not None:
-            self._id, self.noticed, self.principal = admitted
+            self._id = admitted.request_id
+            self.noticed = admitted.noticed
+            self.principal = admitted.principal
 
     def add_body(self, part: bytes) -> None:
         """Take in a part of the body."""

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from buntime_host.access import EVERYONE, Principal
 from buntime_host.direct import DirectRequest, Header, PromisedWork, Reply
 from buntime_host.noticed import Noticed
@@ -47,7 +49,7 @@ class DirectMount(NamedTuple):
     """Whether what may write goes by ASGI, where it is remembered."""
 
 
-class Admitted(NamedTuple):
+class Admitted(msgspec.Struct, frozen=True, gc=False):
     """What the headers of a request on the direct way say."""
 
     request_id: bytes

@@ -224,14 +224,14 @@ class RequestDispatcher:
                     return None
                 return Admitted(b"", NOTHING, known)
             if name == b"idempotency-key" and gate.is_open:
-                return Admitted(b"", Noticed(idempotency_keys=[value]))
+                return Admitted(b"", Noticed(idempotency_keys=(value,)))
         origin = site = key = token = cookie = None
         given_id = b""
-        keys: list[bytes] = []
+        keys: tuple[bytes, ...] = ()
         for pair in headers:
             name, value = pair
             if name == b"idempotency-key":
-                keys.append(value)
+                keys += (value,)
             elif name == b"x-api-key":
                 key = pair
             elif name == b"authorization":
@@ -286,7 +286,7 @@ class RequestDispatcher:
                 elif name == b"sec-fetch-site":
                     site = value
                 elif name == b"idempotency-key":
-                    notice(scope).idempotency_keys.append(value)
+                    notice(scope).idempotency_keys += (value,)
                 elif name == b"authorization":
                     token = value
                 elif name == b"x-api-key":

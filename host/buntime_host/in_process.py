@@ -63,7 +63,7 @@ class InProcess:
         if mount.direct is None:
             raise TypeError(f"{mount.base} answers no whole requests")
         pairs = list(headers)
-        keys = [value for name, value in pairs if name == b"idempotency-key"]
+        keys = tuple(value for name, value in pairs if name == b"idempotency-key")
         noticed = Noticed(idempotency_keys=keys) if keys else NOTHING
         request = _Request(method, path[len(self._base) :], query, pairs, noticed)
         request_id = str(uuid4())

@@ -7,23 +7,23 @@ need not look again; a common request has no notes and pays nothing for them.
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from buntime_host.errors import Forbidden
 
 _MEMBER = "buntime.noticed"
 
 
-@dataclass(slots=True)
-class Noticed:
+class Noticed(msgspec.Struct, gc=False):
     """What is uncommon about a request."""
 
     unasked_body: bool = False
     """It has a body though its method, such as GET, asks for none."""
     precondition: str | None = None
     """`If-Match` or `If-None-Match`, if it has such a header."""
-    idempotency_keys: list[bytes] = field(default_factory=list)
+    idempotency_keys: tuple[bytes, ...] = ()
     """What its `Idempotency-Key` headers say: at most one, if its sender is careful."""
     foreign: bool = False
     """A page of an origin that is not trusted sent it, with a safe method such as GET.

@@ -129,7 +129,7 @@ class HostProtocol(HttpToolsProtocol):
         self._host: bytes | None = None
         self._noted: list[tuple[bytes, bytes]] | None = None
         """Those of its headers that the dispatcher wants to see."""
-        self._has_origin = self._chunked = False
+        self._chunked = False
         self._left = 0
         """Bytes of its body that are to come, where it said how many."""
         self._received = 0
@@ -403,7 +403,7 @@ class HostProtocol(HttpToolsProtocol):
         self._since = self.edge.now
         self._fed = self._left = self._received = self._barren = 0
         self._host = self._noted = None
-        self._has_origin = self._chunked = False
+        self._chunked = False
 
     def on_url(self, url: bytes) -> None:
         """A part of the URL, mostly all of it."""
@@ -423,22 +423,26 @@ class HostProtocol(HttpToolsProtocol):
                 raise Refused(BadRequest("The header Host is there twice"))
             self._host = value
         elif name in _LOOKED_AT:
-            self._watch(name, value)
+            if name not in NOTED:
+                self._watch(name, value)
+            elif self._noted is None:
+                self._noted = [(name, value)]
+            else:
+                self._note(name, value)
         self.headers.append((name, value))
 
+    def _note(self, name: bytes, value: bytes) -> None:
+        """One more of those that the dispatcher wants to see."""
+        noted = self._noted or []
+        if name == b"origin" and any(known == name for known, _ in noted):
+            raise Refused(BadRequest("The header Origin is there twice"))
+        noted.append((name, value))
+
     def _watch(self, name: bytes, value: bytes) -> None:
-        if name in NOTED:
-            if self._noted is None:
-                self._noted = []
-            self._noted.append((name, value))
         if name == b"content-length":
             self._left = int(value)  # the parser has looked at it
         elif name == b"expect":
             self.expect_100_continue = value.lower() == b"100-continue"
-        elif name == b"origin":
-            if self._has_origin:
-                raise Refused(BadRequest("The header Origin is there twice"))
-            self._has_origin = True
         elif name == b"transfer-encoding":
             if value.lower() != b"chunked":
                 raise Refused(BadRequest("The header Transfer-Encoding can only be chunked"))

@@ -94,9 +94,6 @@ def _recalling_stamps(batch: Batch) -> Batch:
         if isinstance(step, Statement) and step.sql in STAMPED
     }
     own = {number: stamp_of_commit(SQLITE, stamp) for number, stamp in stamps.items()}
-    for number, step in enumerate(batch.steps):
-        if isinstance(step, Statement) and step.sql == SQLITE.replays.keep:
-            own[number] = SQLITE.replays.kept_place
     return batch._replace(recalls={**own, **(batch.recalls or {})})
 
 

@@ -10,7 +10,7 @@ import pytest
 from buntime_database import DatabaseUnavailable
 from buntime_keyval import InvalidInput, PositionAhead, StreamTrimmed
 from buntime_keyval.wire import encode_key
-from buntime_plugin_keyval.engine.once import Once
+from buntime_plugin_keyval.engine.once import Once, keyed
 from buntime_plugin_keyval.features.consumers.consumers import (
     ConsumerDesk,
     FailingRecord,
@@ -323,7 +323,7 @@ async def test_what_is_said_twice_with_one_key_is_done_once(world: World) -> Non
     holder = Holder("mailer", (await fetch(world)).token)
 
     def once() -> Once:
-        return Once("key", b"nack", b"")
+        return keyed("key", b"nack ")
 
     first = await desk.nack(holder, seqs[0], "broken", 5, once())
     assert await desk.nack(holder, seqs[0], "broken", 5, once()) == first

@@ -15,7 +15,7 @@ from buntime_host import OptionError
 from buntime_keyval import NotFound
 from buntime_keyval.wire import Key, encode_key
 from buntime_plugin_keyval.config import EncryptionConfig, parse_config
-from buntime_plugin_keyval.engine.once import Once
+from buntime_plugin_keyval.engine.once import keyed
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.encryption.feature import ENCRYPTION
@@ -183,7 +183,7 @@ async def test_what_is_kept_of_a_write_is_encrypted_too(opened: Open) -> None:
         store = one.service.store
         await one.kv.set(["secret"], SECRET)
         for _ in range(2):
-            once = Once("some-key", b"the same")
+            once = keyed("some-key", b"the same")
             committed = await store.commit([], [], [encode_key(("secret",))], once)
             assert committed is not None
             assert committed.rows[encode_key(("secret",))].value == f'"{SECRET}"'

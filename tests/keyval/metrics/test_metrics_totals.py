@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from buntime_keyval.wire import encode_key
-from buntime_plugin_keyval.engine.once import Once
+from buntime_plugin_keyval.engine.once import keyed
 from buntime_plugin_keyval.model.errors import IdempotencyKeyReused
 from keyval.service.world import World, until
 
@@ -95,10 +95,10 @@ async def test_a_value_that_is_set_is_one_sample_however_it_ends(world: World) -
     await store.set(key, '["a"]', "1")
     given_up = store.set(key, '["a"]', "2")
     given_up.cancel()
-    once = Once("key", b"set")
+    once = keyed("key", b"set")
     assert await store.set(key, '["a"]', "3", once=once)
     with pytest.raises(IdempotencyKeyReused):
-        await store.set(key, '["a"]', "4", once=Once("key", b"another"))
+        await store.set(key, '["a"]', "4", once=keyed("key", b"another"))
     (samples,) = [of for name, of in store.recorder.totals.items() if name == "set"]
     assert (samples.count, samples.errors) == (4, 1)
     assert await store.get(key) is not None

@@ -12,7 +12,7 @@ import pytest
 from buntime_database import DatabaseError, Guard, Statement
 from buntime_keyval import QueueMessage
 from buntime_keyval.wire import encode_key
-from buntime_plugin_keyval.engine.once import Once
+from buntime_plugin_keyval.engine.once import keyed
 from buntime_plugin_keyval.features.search.index_builder import IndexBuilder
 from buntime_plugin_keyval.features.upkeep.feature import UPKEEP
 from buntime_plugin_keyval.storage.dialects.sqlite import moving
@@ -177,7 +177,7 @@ async def test_a_kept_result_has_its_long_values_by_itself(world: World) -> None
     key = encode_key(("a",))
     await world.kv.set(["a"], LONG)
     for _ in range(2):
-        once = Once("k", b"the same")
+        once = keyed("k", b"the same")
         committed = await world.store.commit([], [], also_read=[key], once=once)
         assert committed is not None
         assert committed.rows[key].value == f'"{LONG}"'

@@ -21,7 +21,7 @@ from buntime_keyval import (
 )
 from buntime_plugin_keyval.engine import once as once_module
 from buntime_plugin_keyval.engine.additions import Requirement
-from buntime_plugin_keyval.engine.once import Once, once_of
+from buntime_plugin_keyval.engine.once import keyed, once_of
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.storage.dialects.sqlite.values import INLINE_BYTES
 from buntime_plugin_keyval.storage.replays import NEWS_BATCH, Kept
@@ -206,7 +206,7 @@ async def test_a_group_of_which_a_part_fails(world: World) -> None:
     false = [Requirement(Guard("1 = 2"))]
 
     async def guarded() -> object:
-        return await world.store.commit(false, [], once=Once("guarded", b"it"))
+        return await world.store.commit(false, [], once=keyed("guarded", b"it"))
 
     results = await asyncio.gather(
         kv.set(["a"], 1, idempotency_key="a"),
@@ -391,7 +391,7 @@ async def test_work_of_several_commits(world: World, other: World) -> None:
 
     for each in (world, world, other):
         result = await each.store.replays.run(
-            Once("k", b"work"), work, keep=lambda told: told, recall=lambda kept: int(kept.told)
+            keyed("k", b"work"), work, keep=lambda told: told, recall=lambda kept: int(kept.told)
         )
         assert result == 7
     assert done == ["work"]

@@ -180,8 +180,8 @@ class Committer:
     async def _commit_group(self, group: list[WriteJob]) -> None:
         at = moment_of(self._clock)
         now_ms = at.now_ms
-        has_keys = any(job.once is not None for job in group)
-        after = await self._tell_again(group) if has_keys else None
+        keyed = [(job, once) for job in group if (once := job.once) is not None]
+        after = await self._tell_again(group, keyed) if keyed else None
         try:
             if not self._knows_newest_stamp:
                 await self.begin()
@@ -287,19 +287,20 @@ class Committer:
             job.fail(failure)
         return ()
 
-    async def _tell_again(self, group: list[WriteJob]) -> int:
+    async def _tell_again(
+        self, group: list[WriteJob], keyed: Sequence[tuple[WriteJob, Once]]
+    ) -> int:
         """Conclude those writes of a group that were made before, and take them out of it.
 
-        The place up to which it is known what is kept under the keys of the others.
+        `keyed` are those with keys. The place up to which it is known what is kept under these.
         """
-        keyed = [(job, job.once) for job in group if job.once is not None]
         after = 0
         failure: DatabaseError | None = None
         try:
             after = await self.replays.look()
         except DatabaseError as error:
             failure = error
-        if failure is None and self.replays.are_new([once.key for _, once in keyed]):
+        if failure is None and not self.replays.known_of([once for _, once in keyed]):
             return after
         for job, once in keyed:
             try:

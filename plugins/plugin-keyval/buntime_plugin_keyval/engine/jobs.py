@@ -14,7 +14,6 @@ from buntime_plugin_keyval.engine.once import Once, Replays
 from buntime_plugin_keyval.model.errors import PreconditionFailed
 from buntime_plugin_keyval.storage.dialects.reads import LONG_VALUE
 from buntime_plugin_keyval.storage.effects import StampedEffect
-from buntime_plugin_keyval.storage.replays import Keeping
 
 
 class Record(Protocol):
@@ -93,14 +92,6 @@ class WriteJob:
     def is_bounded(self) -> bool:
         """Whether an embedded engine may run it on the event loop."""
         return self.write.bounded and max(self.size, self.write.size) <= LONG_VALUE
-
-    @property
-    def keeping(self) -> Keeping | None:
-        """What is to be kept of it in its commit."""
-        once = self.once
-        if once is None or self.decision is None:
-            return None
-        return once.key, once.fingerprint, self.versionstamp, self.told
 
     def fail(self, error: BaseException) -> None:
         """Tell the caller."""

@@ -16,6 +16,7 @@ from time import monotonic
 from typing import TypeVar
 from urllib.parse import quote
 
+import msgspec
 from buntime_database import GuardFailed, OutcomeUnknown
 from buntime_keyval.wire.idempotency import checked_idempotency_key
 
@@ -31,39 +32,44 @@ from buntime_plugin_keyval.storage.replays import FINGERPRINT_BYTES, Kept
 
 T = TypeVar("T")
 
+_OF_NOTHING = blake2b(digest_size=FINGERPRINT_BYTES)
+"""To be copied: one that is made anew takes a third longer."""
+
 LOOK_SECONDS = 0.25
 """After which a process looks for what others have kept, before it keeps something itself: so few
 rows are left to the guards of its commits."""
 
-_UNDER_WAY = 0
-"""In the place of what is not kept yet."""
 
-
-class Once:
+class Once(msgspec.Struct, eq=False, gc=False):
     """One write of a caller, which may have sent it before."""
 
-    __slots__ = ("fingerprint", "given", "is_under_way", "key", "replayed")
+    key: str
+    """With a mark of whose it is."""
+    given: str
+    """The key as its caller has it."""
+    fingerprint: bytes
+    """Of all that it says."""
+    replayed: bool = False
+    """Whether what was answered is the result of an earlier time."""
 
-    def __init__(self, key: object, *request: bytes, owner: str = "") -> None:
-        """`request` is all that it says: under one key it is always the same.
 
-        Only its last part may hold blanks. The keys of each `owner` are his own: nobody learns
-        from them what others have done. Raises `InvalidInput` for what is no key.
-        """
-        self.given = checked_idempotency_key(key)
-        """As its caller has it."""
-        # No key has a blank, so it is that of nobody else.
-        self.key = f"{quote(owner, safe='')} {self.given}" if owner else self.given
-        self.fingerprint = blake2b(b" ".join(request), digest_size=FINGERPRINT_BYTES).digest()
-        self.is_under_way = False
-        """Whether it is this one for which others with the key are refused."""
-        self.replayed = False
-        """Whether what was answered is the result of an earlier time."""
+def keyed(key: object, request: bytes, owner: str = "") -> Once:
+    """A write with a key; `request` is all that it says: under one key it is always the same.
+
+    The keys of each `owner` are his own: nobody learns from them what others have done. Raises
+    `InvalidInput` for what is no key.
+    """
+    given = checked_idempotency_key(key)
+    # No key has a blank, so it is that of nobody else.
+    whose = f"{quote(owner, safe='')} {given}" if owner else given
+    fingerprint = _OF_NOTHING.copy()
+    fingerprint.update(request)
+    return Once(whose, given, fingerprint.digest())
 
 
 def once_of(key: str | None, operation: str, *said: object) -> Once | None:
     """That of a Python caller, which says the same with the same representations."""
-    return None if key is None else Once(key, operation.encode(), repr(said).encode())
+    return None if key is None else keyed(key, f"{operation} {said!r}".encode())
 
 
 class Replays:
@@ -76,8 +82,8 @@ class Replays:
     def __init__(self, db: Database, clock: Clock) -> None:
         self._db = db
         self._clock = clock
-        self._places: dict[str, int] = {}
-        """By key, `_UNDER_WAY` for what is not kept yet; about 130 bytes for a key of 36."""
+        self._places: dict[str, int | Once] = {}
+        """By key, the write itself that is not kept yet; about 130 bytes for a key of 36."""
         self._seen = 0
         """The place up to which all that is kept is known."""
         self._is_behind = True
@@ -88,32 +94,28 @@ class Replays:
 
         Raises `RequestUnderWay`.
         """
-        place = self._places.get(once.key)
-        if place is None:
-            self._places[once.key] = _UNDER_WAY
-            once.is_under_way = True
-        elif place == _UNDER_WAY and not once.is_under_way:
+        place = self._places.setdefault(once.key, once)
+        if place is not once and isinstance(place, Once):
             raise RequestUnderWay
 
     def end(self, once: Once) -> None:
         """It is answered, or given up."""
-        if once.is_under_way:
-            once.is_under_way = False
-            if self._places.get(once.key) == _UNDER_WAY:
-                del self._places[once.key]
+        if self._places.get(once.key) is once:
+            del self._places[once.key]
 
     def is_known(self, once: Once) -> bool:
         """Whether a result was kept under the key, as far as this process knows."""
-        return self._places.get(once.key, _UNDER_WAY) != _UNDER_WAY
+        return isinstance(self._places.get(once.key), int)
 
     @property
     def known(self) -> int:
         """How many keys this process knows: of what is kept, and of what is under way."""
         return len(self._places)
 
-    def are_new(self, keys: Iterable[str]) -> bool:
-        """Whether that is so of none of them."""
-        return not any(map(self._places.get, keys))
+    def known_of(self, writes: Iterable[Once]) -> list[Once]:
+        """Those of these writes of which that is so; all of them were begun."""
+        places = self._places
+        return [once for once in writes if places.get(once.key) is not once]
 
     async def look(self) -> int:
         """Learn of what others have kept, unless that was just done.
@@ -145,8 +147,7 @@ class Replays:
         Raises `IdempotencyKeyReused` if that was of another request, `RequestUnderWay`, and
         `DatabaseError`.
         """
-        place = self._places.get(once.key, _UNDER_WAY)
-        while place != _UNDER_WAY:
+        while isinstance(place := self._places.get(once.key), int):
             found = await replays.find(self._db, place, once.key)
             if found is not None:
                 fingerprint, kept = found
@@ -156,7 +157,6 @@ class Replays:
                 return kept
             if self._places.get(once.key) == place:
                 del self._places[once.key]
-            place = self._places.get(once.key, _UNDER_WAY)
         self.begin(once)
         return None
 
@@ -217,8 +217,8 @@ class Replays:
         seen = self._seen
         oldest, newest = await replays.bounds(self._db)
         if newest < seen:  # another history, such as that of an older file
-            under_way = [key for key, place in self._places.items() if place == _UNDER_WAY]
-            self._places = dict.fromkeys(under_way, _UNDER_WAY)
+            known = self._places.items()
+            self._places = {key: once for key, once in known if isinstance(once, Once)}
             self._seen = 0
         while self._seen < newest:
             rows = await replays.news(self._db, self._seen)
@@ -227,8 +227,14 @@ class Replays:
             self._seen = max(self._seen, rows[-1][0] if rows else newest)
             await asyncio.sleep(0)  # there may be very many, which an embedded engine has at once
         # Those of rows that are gone come first, but for a few that follow later.
-        gone = [*takewhile(lambda key: 0 < self._places[key] < oldest, self._places)]
+        places = self._places
+        gone = [*takewhile(lambda key: _is_before(places[key], oldest), places)]
         for key in gone:
-            del self._places[key]
+            del places[key]
         self._is_behind = False
         self._looked = monotonic()
+
+
+def _is_before(place: int | Once, oldest: int) -> bool:
+    """Whether a result was kept there and is forgotten."""
+    return isinstance(place, int) and place < oldest

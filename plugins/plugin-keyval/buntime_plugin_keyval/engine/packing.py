@@ -33,7 +33,7 @@ from buntime_plugin_keyval.storage.database import Database
 from buntime_plugin_keyval.storage.dialects.dialect import Outcome
 from buntime_plugin_keyval.storage.effects import NoteStamp, Put, StampedEffect, stamp_of_commit
 from buntime_plugin_keyval.storage.message_effects import Lease
-from buntime_plugin_keyval.storage.replays import keep_all, place_of
+from buntime_plugin_keyval.storage.replays import Keeping, keep_all, place_of
 
 APART_GROUPS = 16
 """Groups whose writes are batches of their own, after one that could not be one batch."""
@@ -87,7 +87,7 @@ class Packing:
         steps: list[Guard | Statement] = []
         keys: list[str] = []
         if after is not None:
-            keepings = [keeping for job in writing if (keeping := job.keeping) is not None]
+            keepings = _keepings(writing)
             if keepings:
                 keys = [key for key, *_ in keepings]
                 steps += keep_all(self._sql, keepings, after, now_ms)
@@ -115,10 +115,10 @@ class Packing:
             return Packed(batches, _as_they_are)
         keys: list[str | None] = []
         for number, job in enumerate(writing):
-            keeping = job.keeping
-            keys.append(None if keeping is None else keeping[0])
-            if keeping is not None:
-                steps = keep_all(self._sql, [keeping], after, now_ms)
+            keepings = _keepings([job])
+            keys.append(keepings[0][0] if keepings else None)
+            if keepings:
+                steps = keep_all(self._sql, keepings, after, now_ms)
                 batches[number] = self._keeping(batches[number], steps)
         return Packed(batches, partial(self._unpack_each, keys))
 
@@ -199,6 +199,15 @@ class Packing:
         idle = NoteStamp if is_followed else Put | NoteStamp
         wanted = [step for effect, step in placed if not isinstance(effect, idle)]
         return Batch(job.steps, job.is_bounded, wanted, recalls)
+
+
+def _keepings(writing: Sequence[WriteJob]) -> list[Keeping]:
+    """What is to be kept of these writes in their commits."""
+    return [
+        (once.key, once.fingerprint, job.versionstamp, job.told)
+        for job in writing
+        if (once := job.once) is not None and job.decision is not None
+    ]
 
 
 def _as_they_are(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:

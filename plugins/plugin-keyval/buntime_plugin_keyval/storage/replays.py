@@ -85,7 +85,7 @@ def place_of(result: ResultSet) -> int | None:
 
     An engine that asks what a commit gave, after a lost answer, may not know all of it.
     """
-    return result.rows[0][0] if result.rows else None  # type: ignore[return-value] # an integer
+    return result.rows[0][0] if result.rows else result.lastrowid  # type: ignore[return-value] # an integer
 
 
 async def keep(db: Database, keeping: Keeping, after: int, now_ms: int) -> int | None:

@@ -36,7 +36,7 @@ from buntime_keyval.wire.canonical import WHOLE
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from buntime_plugin_keyval.engine.once import Once
+from buntime_plugin_keyval.engine.once import Once, keyed
 from buntime_plugin_keyval.faces.http.bodies import read_body
 from buntime_plugin_keyval.faces.http.errors import error_json, told_error
 from buntime_plugin_keyval.faces.http.positions import demand_of, position_headers, told_positions
@@ -368,10 +368,12 @@ def _once(request: DirectRequest, path: bytes) -> Once:
     keys = noticed.idempotency_keys
     if len(keys) > 1:
         raise InvalidInput(f"Idempotency-Key must be given once, received it {len(keys)} times")
-    head: tuple[bytes, ...] = (request.method.encode(), path, request.query)
+    query = request.query
     if noticed.precondition is not None:
-        head += tuple(_quoted(request, name) for name in _PRECONDITIONS)
-    return Once(keys[0].decode("latin-1"), *head, request.body, owner=request.principal.id)
+        query = b" ".join((query, *(_quoted(request, name) for name in _PRECONDITIONS)))
+    # None but the last part has blanks.
+    said = b" ".join((request.method.encode(), path, query, request.body))
+    return keyed(keys[0].decode("latin-1"), said, request.principal.id)
 
 
 def _answer_error(error: Exception, service: KeyValService | None) -> Answer:

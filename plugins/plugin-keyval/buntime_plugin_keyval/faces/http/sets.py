@@ -13,7 +13,7 @@ from buntime_keyval.wire.commits import EntryOptions
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import MAX_KEYS_PER_BATCH
 
-from buntime_plugin_keyval.engine.once import Once
+from buntime_plugin_keyval.engine.once import Once, keyed
 from buntime_plugin_keyval.faces.http.errors import error_json, told_error
 from buntime_plugin_keyval.faces.http.keys import ValueOptions, commit_json, entry_options
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Request, Route
@@ -105,7 +105,7 @@ def _once(index: int, item: Any, key: str | None, whole: Once | None, owner: str
         if whole is None:
             return None
         key = f"{whole.fingerprint.hex()}:{index}:{whole.given}"[:_LONGEST]
-    return Once(key, b"set-batch", msgspec.json.encode(item), owner=owner)
+    return keyed(key, b"set-batch " + msgspec.json.encode(item), owner)
 
 
 _LONGEST = 255

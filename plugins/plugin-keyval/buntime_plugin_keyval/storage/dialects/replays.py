@@ -22,9 +22,10 @@ class ReplaysSql(NamedTuple):
     rows behind that place, and there is one at it or behind it, or none at all and the place is
     0."""
     keep: str
-    """A `KeptRow`: adds it behind all others, without counts. The only row has its place."""
+    """A `KeptRow`: adds it behind all others, without counts. Its place is in the only row that it
+    gives, or else it is the rowid."""
     kept_place: str
-    """SQL for that row, as `Batch.recalls` wants it."""
+    """SQL for a row with that place, as `Batch.recalls` wants it."""
     keep_stamp: str
     """Versionstamp that was made for this commit: the newest row has the later one instead, if the
     commit has got one."""

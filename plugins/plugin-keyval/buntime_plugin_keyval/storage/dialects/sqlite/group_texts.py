@@ -10,11 +10,7 @@ request for its log, which costs it more than all that is done.
 from __future__ import annotations
 
 from buntime_plugin_keyval.storage.dialects.sqlite.queue import MESSAGE
-from buntime_plugin_keyval.storage.dialects.sqlite.replays import (
-    NEWEST_PLACE,
-    REPLAYS,
-    RETURNING_PLACE,
-)
+from buntime_plugin_keyval.storage.dialects.sqlite.replays import NEWEST_PLACE
 from buntime_plugin_keyval.storage.dialects.sqlite.rows import CREATED_AT
 from buntime_plugin_keyval.storage.dialects.sqlite.stamps import FIRM_STAMP, NEWEST_STAMP
 from buntime_plugin_keyval.storage.dialects.sqlite.values import ADDED
@@ -110,9 +106,6 @@ UPDATE kv_stamps SET newest = (
   FROM (
     SELECT newest, {_MILLISECONDS} + 1 + ?3 AS n FROM (SELECT {NEWEST_STAMP} AS newest)))""")
 NOTED = "(SELECT json_group_array(json_object('versionstamp', newest)) FROM kv_stamps)"
-
-# As `ReplaysSql.keep`, without a row that tells of it.
-KEEP = REPLAYS.keep.removesuffix(RETURNING_PLACE)
 
 # A text in front, a count or NULL, key, tail of a stamp; how many changes were logged at most.
 KEEP_COUNTS = _short(f"""

@@ -17,7 +17,7 @@ from buntime_database import Batch, Guard, ResultSet, Statement, Value
 
 from buntime_plugin_keyval.model.versionstamps import TAIL_BEGINS, milliseconds_of, moved, tail_of
 from buntime_plugin_keyval.storage.dialects.sqlite import group_texts as texts
-from buntime_plugin_keyval.storage.dialects.sqlite.keeping import KeptTogether, kept_place
+from buntime_plugin_keyval.storage.dialects.sqlite.keeping import KeptTogether
 from buntime_plugin_keyval.storage.dialects.sqlite.log import LOG
 from buntime_plugin_keyval.storage.dialects.sqlite.queue import ENQUEUE, ENQUEUE_ADDED
 from buntime_plugin_keyval.storage.dialects.sqlite.replays import REPLAYS
@@ -370,7 +370,7 @@ class CommitGroup:
                     done = ResultSet(_TOLD if rows else (), rows, 1, seq)
                     outcome.append(_NOTHING if seq is None else done)
                 elif step.sql == REPLAYS.keep and gathered.keeping_step is not None:
-                    outcome.append(kept_place(results[gathered.keeping_step]))
+                    outcome.append(results[gathered.keeping_step])
                 elif step.sql == LOG.note_stamp_late:
                     outcome.append(ResultSet(_TOLD, [(stamp,)], 1))
                 else:

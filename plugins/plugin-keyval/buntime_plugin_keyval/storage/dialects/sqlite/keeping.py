@@ -9,13 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-from buntime_database import Guard, ResultSet, Statement, Value
+from buntime_database import Guard, Statement
 
 from buntime_plugin_keyval.model.versionstamps import milliseconds_of
 from buntime_plugin_keyval.storage.dialects.sqlite import group_texts as texts
 from buntime_plugin_keyval.storage.dialects.sqlite.replays import REPLAYS
-
-_TOLD = ("seq",)
 
 
 class KeptTogether:
@@ -65,7 +63,7 @@ class KeptTogether:
         keys = "\n{}\n".format("\n".join(self._keys))
         stamps = ",".join(stamp for _, stamp in self._stamps)
         row = (len(self._keys), self._now, keys, b"".join(self._fingerprints), stamps, told)
-        return Statement(texts.KEEP, row)
+        return Statement(REPLAYS.keep, row)
 
     def counts(self, logged: int) -> Statement | None:
         """What adds the counts, behind a statement that logs at most so many changes."""
@@ -80,12 +78,6 @@ class KeptTogether:
             for commit, stamp in self._stamps
         ]
         return Statement(texts.KEEP_STAMPS, (_json(rows), 0, last_ms))
-
-
-def kept_place(result: ResultSet) -> ResultSet:
-    """What the statement of each commit gives, of what that of the row gave."""
-    rows: list[tuple[Value, ...]] = [(result.lastrowid,)] if result.lastrowid else []
-    return ResultSet(_TOLD, rows, 1, result.lastrowid)
 
 
 def _json(rows: Sequence[object]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from buntime_plugin_keyval.storage.dialects.replays import ReplaysSql
 from buntime_plugin_keyval.storage.dialects.sqlite.stamps import LOGGED_STAMP, NOTED_STAMP
 
-RETURNING_PLACE = " RETURNING seq"
 NEWEST_PLACE = "(SELECT coalesce(max(seq), 0) FROM kv_replays)"
 
 # The commit has the stamp that was made for it, or a later one with the same random part.
@@ -21,7 +20,7 @@ REPLAYS = ReplaysSql(
   WHERE instr(keys, char(10) || value || char(10))))""",
     keep=f"""
 INSERT INTO kv_replays (seq, at, keys, fingerprints, stamps, counts, told)
-VALUES ({NEWEST_PLACE} + ?1, ?2, ?3, ?4, ?5, '', ?6){RETURNING_PLACE}""",
+VALUES ({NEWEST_PLACE} + ?1, ?2, ?3, ?4, ?5, '', ?6)""",
     kept_place="(SELECT json_group_array(json_object('seq', seq)) FROM (\n"
     f"  SELECT {NEWEST_PLACE} AS seq))",
     keep_stamp=f"UPDATE kv_replays SET stamps = replace(stamps, ?1, {_GIVEN})\n"
