@@ -22,7 +22,7 @@ class Cutting:
         self.fate: Fate = "passes"
         """Of the commits from now on; their connections break at once."""
         self.is_away = False
-        """Whether new connections are refused."""
+        """Whether connections are refused, and those that are there end when they are used."""
         self.away_after_cut = False
         self.cuts = 0
         """Commits so far whose connection broke."""
@@ -39,6 +39,8 @@ class Cutting:
         writes = False
         try:
             while data := await reader.read(CHUNK_BYTES):
+                if self.is_away:
+                    break
                 writes = WRITES in data or (writes and READS not in data)
                 if data.endswith(COMMIT) and writes and self.fate != "passes":
                     self.cuts += 1
