@@ -187,6 +187,14 @@ async def test_what_the_server_has_as_default_does_not_matter(postgres: Postgres
     await adapter.close()
 
 
+@pytest.mark.parametrize("statement_cache", [100, 0])
+async def test_no_statement_is_compiled(postgres: Postgres, statement_cache: int) -> None:
+    adapter = make_adapter(postgres.url, statement_cache=statement_cache)
+    await prepare(adapter, 10)
+    assert await adapter.query("SELECT current_setting('jit')") == [("off",)]
+    await adapter.close()
+
+
 @pytest.mark.parametrize("is_off", [True, False])
 async def test_a_server_that_may_lose_answered_writes_is_told_of(
     postgres: Postgres, caplog: pytest.LogCaptureFixture, is_off: bool

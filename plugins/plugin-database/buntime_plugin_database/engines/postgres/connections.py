@@ -260,7 +260,7 @@ class LinkPool:
             f"SET search_path TO {quoted(self.schema)}; SET statement_timeout TO {limit};"
             " SET IntervalStyle TO iso_8601; SET default_transaction_isolation TO 'read committed';"
             f" SET default_transaction_read_only TO {'off' if self._writes else 'on'};"
-            " SET standard_conforming_strings TO on"
+            " SET standard_conforming_strings TO on; SET jit TO off"
         )
 
 
@@ -297,7 +297,7 @@ def opening(options: PostgresOptions, schema: str, *, writes: bool, patient: boo
     return (
         f"BEGIN ISOLATION LEVEL READ COMMITTED {'READ WRITE' if writes else 'READ ONLY'};"
         f" SET LOCAL search_path TO {quoted(schema)}; SET LOCAL statement_timeout TO {limit};"
-        " SET LOCAL IntervalStyle TO iso_8601;"
+        " SET LOCAL IntervalStyle TO iso_8601; SET LOCAL jit TO off;"
         f" SET LOCAL lock_timeout TO {round(options.timeout_seconds * 1000)};"
         f" SET LOCAL idle_in_transaction_session_timeout TO {idle}"
     )
