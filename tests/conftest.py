@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Generator, Iterator
 from functools import cache
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -33,12 +35,17 @@ SLOW_FOLDERS = (
     "soak",
 )
 """Tests that start programs, all of them: `slow` is for those besides them."""
+SLOW_FIXTURES = frozenset({"counting", "keyed", "serve", "server", "shared_server"})
+"""Servers, for a module or for a test: to start one takes a fifth of a second."""
 
 
 GENERATED = Path(__file__).parent / "client/_sync"
 """Tests of the blocking client: `scripts/unasync` makes them from those beside, as the client."""
 SAMPLE_OF_GENERATED = 4
 """One case in so many of each of them runs, and the first one."""
+
+
+_folders = count()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -67,7 +74,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     folders = [Path(__file__).parent / name for name in SLOW_FOLDERS]
     in_slow = cache(lambda path: any(path.is_relative_to(folder) for folder in folders))
     for item in items:
-        if in_slow(item.path):
+        fixtures = getattr(item, "fixturenames", ())
+        if in_slow(item.path) or not SLOW_FIXTURES.isdisjoint(fixtures):
             item.add_marker(pytest.mark.slow)
     # Files with slow tests first: at the end other processes wait for the one with the last file.
     slow = {item.path for item in items if item.get_closest_marker("slow")}
@@ -88,6 +96,15 @@ def _leave_out_generated_cases(config: pytest.Config, items: list[pytest.Item]) 
         config.hook.pytest_deselected(items=left_out)
         gone = set(left_out)
         items[:] = [item for item in items if item not in gone]
+
+
+@pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """That of pytest looks at the folders of all tests before it makes one more."""
+    name = re.sub(r"[^A-Za-z0-9]", "_", request.node.name)[:30]
+    folder = tmp_path_factory.getbasetemp() / f"{name}_{next(_folders)}"
+    folder.mkdir()
+    return folder
 
 
 @pytest.fixture

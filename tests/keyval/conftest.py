@@ -32,13 +32,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         names = list(mark.args)
         if not metafunc.config.getoption("wide"):
             names = sample_of_engines(metafunc.definition.nodeid, names)
-        # Each commit is a round trip to another process, and a test begins with an empty server.
-        slow = {
-            name: [pytest.mark.slow]
-            for name in names
-            if name.startswith(("libsql", "rqlite", "postgres"))
-        }
-        engines = [pytest.param(name, marks=slow.get(name, [])) for name in names]
+        # Each commit is a round trip to another process, and a test begins with an empty server;
+        # the odd dialect is the embedded one once more.
+        of_files = "sqlite" if "sqlite" in names else "odd"
+        marks = {name: [] if name == of_files else [pytest.mark.slow] for name in names}
+        engines = [pytest.param(name, marks=marks[name]) for name in names]
         metafunc.parametrize("engine", engines, indirect=True, scope="module")
 
 
