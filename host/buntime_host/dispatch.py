@@ -6,8 +6,7 @@ This is the hot path: a few microseconds per request, and nothing that a request
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from urllib.parse import quote
 
@@ -15,11 +14,9 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
-from uuid_utils import uuid4
 
 from buntime_host.access import EVERYONE, Principal, principal_of
 from buntime_host.access.audit import Audit
-from buntime_host.access.credentials import HEADERS as CREDENTIALS
 from buntime_host.access.credentials import (
     KEY_HEADER,
     TICKET,
@@ -52,10 +49,16 @@ from buntime_host.errors import (
     PayloadTooLarge,
     TooManyRequests,
     Unauthorized,
-    UnsupportedEncoding,
+)
+from buntime_host.headers import (
+    GOOD_ID,
+    LOOKED_AT,
+    REQUEST_ID_HEADER,
+    Said,
+    of_plain_body,
+    read_headers,
 )
 from buntime_host.inflate import Inflated, is_gzip
-from buntime_host.logs import REQUEST_ID
 from buntime_host.mount_table import MountTable
 from buntime_host.mounts import Mount
 from buntime_host.noticed import NOTHING, Noticed, notice
@@ -66,35 +69,10 @@ from buntime_host.problem import problem_of, refuse_websocket, send_problem
 from buntime_host.request_hooks import RequestHook, RequestHooks
 from buntime_host.websockets import OpenSockets, ServedSocket, SocketGone
 
-SPOOFABLE = frozenset(
-    {b"x-identity", b"x-base", b"x-not-found", b"x-buntime-internal", b"x-vhost-tenant"}
-)
-"""Headers that plugins set for each other; from outside they are removed."""
-_LOOKED_AT = (
-    SPOOFABLE
-    | CREDENTIALS
-    | {
-        b"content-encoding",
-        b"content-length",
-        b"host",
-        b"idempotency-key",
-        b"if-match",
-        b"if-none-match",
-        b"origin",
-        b"sec-fetch-site",
-        b"transfer-encoding",
-        b"x-request-id",
-        FORWARDED_PREFIX,
-    }
-)
 _SECRETS = (TOKEN_HEADER, KEY_HEADER)
-_PRECONDITIONS = {b"if-match": "If-Match", b"if-none-match": "If-None-Match"}
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _BODILESS = SAFE_METHODS | {"DELETE"}
 """Methods whose requests have a body so seldom that few look for one."""
-REQUEST_ID_HEADER = b"x-request-id"
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
-_MAX_LENGTH_DIGITS = 18
 DIRECT_BODY_BYTES = 64 * 1024
 """Larger bodies come by ASGI, which holds back whoever sends faster than he is read."""
 INTERNAL_ERROR = 500
@@ -105,7 +83,7 @@ SWITCHING = 101
 logger = logging.getLogger("App")
 
 
-NOTED = (_LOOKED_AT | {b"upgrade"}) - {b"content-length", b"host", b"transfer-encoding"}
+NOTED = (LOOKED_AT | {b"upgrade"}) - {b"content-length", b"host", b"transfer-encoding"}
 """Headers that `RequestDispatcher.admit` wants to see."""
 
 
@@ -239,7 +217,7 @@ class RequestDispatcher:
             elif name == b"cookie":
                 cookie = pair
             elif name == b"x-request-id":
-                if not given_id and _REQUEST_ID.fullmatch(value):
+                if not given_id and GOOD_ID.fullmatch(value):
                     given_id = value
             elif name == b"origin":
                 origin = value
@@ -269,174 +247,78 @@ class RequestDispatcher:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or websocket."""
-        origin = site = length = encoding = given_id = prefix = None
-        key = token = cookie = None
-        host = b""
-        chunked = dirty = False
-        for name, value in scope["headers"]:
-            if name in _LOOKED_AT:
-                if name == b"host":
-                    host = value
-                elif name == b"content-length":
-                    length = value
-                elif name == b"origin":
-                    origin = value
-                elif name == b"transfer-encoding":
-                    chunked = True
-                elif name == b"sec-fetch-site":
-                    site = value
-                elif name == b"idempotency-key":
-                    notice(scope).idempotency_keys += (value,)
-                elif name == b"authorization":
-                    token = value
-                elif name == b"x-api-key":
-                    key = value
-                elif name == b"cookie":
-                    cookie = value
-                elif name in _PRECONDITIONS:
-                    notice(scope).precondition = _PRECONDITIONS[name]
-                elif name == b"content-encoding":
-                    encoding = value if encoding is None else encoding + b"," + value
-                elif name == FORWARDED_PREFIX:
-                    prefix = value if prefix is None else prefix + b"," + value
-                elif name == b"x-request-id" and given_id is None and _REQUEST_ID.fullmatch(value):
-                    given_id = value
-                else:
-                    dirty = True
-        if dirty:
-            scope["headers"] = _cleaned(scope["headers"], given_id)
-        if given_id is None:
-            request_id = str(uuid4())
-            given_id = request_id.encode()
-            headers = scope["headers"]
-            if type(headers) is list:
-                headers.append((REQUEST_ID_HEADER, given_id))
-            else:
-                scope["headers"] = [*headers, (REQUEST_ID_HEADER, given_id)]
-        else:
-            request_id = given_id.decode()
-        REQUEST_ID.set(request_id)
+        said = read_headers(scope)
         state = scope.get("state")
         if state is None:
-            scope["state"] = state = {"request_id": request_id}
-        else:
-            state["request_id"] = request_id
+            scope["state"] = state = {}
+        state["request_id"] = said.request_id.decode()
         # Until somebody has been asked who he is, he may do nothing.
         state["principal"] = ANONYMOUS
         elsewhere: HttpError | None = None
-        if prefix is not None or self.below.base_path:
+        if said.prefix is not None or self.below.base_path:
             try:
-                self.below.enter(scope, prefix)
+                self.below.enter(scope, said.prefix)
             except HttpError as error:
                 elsewhere = error
+        if scope["type"] == "http":
+            await self._request(scope, receive, send, said, elsewhere)
+        elif elsewhere is None:
+            await self._websocket(scope, receive, send, said)
+        else:
+            await refuse_websocket(scope, send, problem_of(elsewhere))
 
-        if scope["type"] != "http":
-            if elsewhere is not None:
-                await refuse_websocket(scope, send, problem_of(elsewhere))
-                return
-            allowed = self._origins.permits(origin, site, host)
-            if cookie is not None and not self._origins.takes_cookies(origin, host):
-                cookie = None
-            said = credential_of(key, token, cookie)
-            await self._websocket(scope, receive, send, said, host, allowed=allowed)
-            return
-
-        id_header = (REQUEST_ID_HEADER, given_id)
+    async def _request(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        said: Said,
+        elsewhere: HttpError | None,
+    ) -> None:
+        """Serve a request; `elsewhere` is what is wrong with where it is sent to."""
+        method, origin = scope["method"], said.origin
         of_origins = self._of_origins
         if of_origins is not None and origin is not None and self._origins.trusts(origin):
             of_origins = answer_headers(origin)
-            if scope["method"] == "OPTIONS":
-                preflight = preflight_headers(origin, scope["headers"])
-                if preflight is not None:
-                    await _no_content(send, [*preflight, id_header])
-                    return
-        started = False
-        if self._audit.of_writes and self._audit.wants(scope["method"]):
+            preflight = preflight_headers(origin, scope["headers"]) if method == "OPTIONS" else None
+            if preflight is not None:
+                await _no_content(send, [*preflight, (REQUEST_ID_HEADER, said.request_id)])
+                return
+        if self._audit.of_writes and self._audit.wants(method):
             send = self._remembered(scope, send)
-
-        # Not `async`: the server's own coroutine is handed through, without a frame of ours.
-        def send_with_id(message: Message) -> Awaitable[None]:
-            nonlocal started
-            if message["type"] == "http.response.start":
-                started = True
-                headers = [h for h in message.get("headers", ()) if h[0] != REQUEST_ID_HEADER]
-                headers.append(id_header)
-                if of_origins is not None:
-                    # Behind a passage it was seen to already what an untrusted page may know.
-                    if self._passage is not None and of_origins is self._of_origins:
-                        headers += of_origins
-                    else:
-                        headers = with_answer_headers(headers, of_origins)
-                # A plugin may send the same message object every time, so it is not changed.
-                message = {**message, "headers": headers}
-            return send(message)
-
-        method = scope["method"]
-        respond: Send = send_with_id
+        # Behind a passage it was seen to already what an untrusted page may know.
+        is_seen_to = self._passage is not None and of_origins is self._of_origins
+        head = _AnswerHead(send, said.request_id, of_origins, is_seen_to=is_seen_to)
+        respond: Send = head.send
         passing: Passing | None = None
         if self._passage is not None:
             if method == "OPTIONS":
                 answer = self._passage.preflight(HeadOfAsgi(scope))
                 if answer is not None:
-                    await send_answer(send_with_id, answer)
+                    await send_answer(head.send, answer)
                     return
-            passing = Passing(
-                self._passage, scope, send_with_id, strips=self._of_origins is not None
-            )
+            passing = Passing(self._passage, scope, head.send, strips=self._of_origins is not None)
             respond = passing.send
-        if (origin is not None or site is not None) and not self._origins.permits(
-            origin, site, host
-        ):
-            if method not in SAFE_METHODS:
-                await send_problem(respond, problem_of(Forbidden(code="ORIGIN_NOT_ALLOWED")))
-                return
-            notice(scope).foreign = True
-            cookie = None  # its browser sent that, and not the page
-        elif cookie is not None and not self._origins.takes_cookies(origin, host):
-            cookie = None
-        if elsewhere is not None:
-            await send_problem(respond, problem_of(elsewhere))
-            return
-        mount = self._find(scope)
+        reply = respond
         try:
-            if self.gate.is_open:
-                self.gate.check_host(host, _server_of(scope))
-                state["principal"] = EVERYONE
-                if TICKET in scope["query_string"]:
-                    _take_ticket(scope)
-            else:
-                said = credential_of(key, token, cookie)
-                state["principal"] = await self._recognised(scope, mount, said)
+            self._check_page(scope, said)
+            if elsewhere is not None:
+                raise elsewhere
+            mount = self._find(scope)
+            await self._let_in(scope, mount, said)
+            if passing is not None and await passing.answers():
+                return
+            limit = self._limit if mount is None else mount.limit
+            takes_encoded = mount is not None and mount.takes_encoded
+            receive = _body(scope, said, receive, limit, takes_encoded=takes_encoded)
         except HttpError as error:
             await send_problem(respond, problem_of(error))
             return
-        if passing is not None and await passing.answers():
-            return
-        limit = self._limit if mount is None else mount.limit
-        if length is not None:
-            if not _fits(length, limit):
-                await send_problem(respond, problem_of(PayloadTooLarge()))
-                return
-            if method in _BODILESS and length != b"0":
-                notice(scope).unasked_body = True
-        reply: Send = respond
-        is_plain = encoding is None or (mount is not None and mount.takes_encoded)
-        if not is_plain and (chunked or length not in (None, b"0")):
-            try:
-                if is_gzip(encoding or b""):
-                    receive = Inflated(limit, receive).receive
-                    scope["headers"] = _of_plain_body(scope["headers"])
-                    length = None
-            except UnsupportedEncoding as error:
-                await send_problem(respond, problem_of(error))
-                return
-        if chunked or (length is None and (encoding or method not in SAFE_METHODS)):
+        if _is_without_length(method, said):
             body = BodyLimit(limit, receive, respond)
             receive, reply = body.receive, body.send
-            if method in _BODILESS:
-                notice(scope).unasked_body = True
         if method not in SAFE_METHODS and not self.gate.is_open:
-            receive = _while_good(receive, state["principal"])
+            receive = _while_good(receive, scope["state"]["principal"])
         try:
             if self._pipeline is not None:
                 await self._pipeline(scope, receive, reply)
@@ -447,7 +329,32 @@ class RequestDispatcher:
             else:
                 raise NotFound
         except Exception as error:  # noqa: BLE001 - whatever a plugin raises becomes a response
-            await _failed(error, scope, respond, started=started)
+            await _failed(error, scope, respond, started=head.started)
+
+    def _check_page(self, scope: Scope, said: Said) -> None:
+        """Raise `Forbidden` for what a foreign page may not send, and believe no cookie of one."""
+        origin, site, origins = said.origin, said.site, self._origins
+        if (origin is not None or site is not None) and not origins.permits(
+            origin, site, said.host
+        ):
+            if scope["method"] not in SAFE_METHODS:
+                raise Forbidden(code="ORIGIN_NOT_ALLOWED")
+            notice(scope).foreign = True
+            said.cookie = None  # its browser sent that, and not the page
+        elif said.cookie is not None and not origins.takes_cookies(origin, said.host):
+            said.cookie = None
+
+    async def _let_in(self, scope: Scope, mount: Mount | None, said: Said) -> None:
+        """Find out who sends a request. Raises what `_recognised` does, and, on an open host,
+        `UntrustedHost` for a name that it does not answer to."""
+        if self.gate.is_open:
+            self.gate.check_host(said.host, _server_of(scope))
+            scope["state"]["principal"] = EVERYONE
+            if TICKET in scope["query_string"]:
+                _take_ticket(scope)
+        else:
+            credential = credential_of(said.key, said.token, said.cookie)
+            scope["state"]["principal"] = await self._recognised(scope, mount, credential)
 
     async def _recognised(
         self, scope: Scope, mount: Mount | None, said: Credential | None
@@ -525,16 +432,13 @@ class RequestDispatcher:
         scope["root_path"] = scope.get("root_path", "") + mount.root_path
         await mount.app(scope, receive, send)
 
-    async def _websocket(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        said: Credential | None,
-        host: bytes,
-        *,
-        allowed: bool,
-    ) -> None:
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send, said: Said) -> None:
+        origin, host = said.origin, said.host
+        allowed = self._origins.permits(origin, said.site, host)
+        cookie = said.cookie
+        if cookie is not None and not self._origins.takes_cookies(origin, host):
+            cookie = None
+        credential = credential_of(said.key, said.token, cookie)
         if self._audit.wants("WEBSOCKET"):
             send = self._remembered(scope, send)
         mount = self._find(scope)
@@ -549,7 +453,7 @@ class RequestDispatcher:
             if not allowed:
                 raise Forbidden(code="ORIGIN_NOT_ALLOWED")
             scope["state"]["principal"] = (
-                EVERYONE if self.gate.is_open else await self._recognised(scope, mount, said)
+                EVERYONE if self.gate.is_open else await self._recognised(scope, mount, credential)
             )
         except HttpError as error:
             await refuse_websocket(scope, send, problem_of(error))
@@ -587,6 +491,64 @@ class RequestDispatcher:
             await refuse_websocket(scope, send, problem)
         elif not socket.closed:
             await socket.send({"type": "websocket.close", "code": WEBSOCKET_INTERNAL_ERROR})
+
+
+class _AnswerHead:
+    """Puts into the head of an answer what the host says in each."""
+
+    def __init__(
+        self, send: Send, request_id: bytes, of_origins: list[Header] | None, *, is_seen_to: bool
+    ) -> None:
+        """`is_seen_to` says whether there is nothing left in answers that is said of origins."""
+        self._send = send
+        self._id = (REQUEST_ID_HEADER, request_id)
+        self._of_origins = of_origins
+        self._is_seen_to = is_seen_to
+        self.started = False
+        """Whether an answer has begun."""
+
+    # Not `async`: the server's own coroutine is handed through, without a frame of ours.
+    def send(self, message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.start":
+            self.started = True
+            headers = [h for h in message.get("headers", ()) if h[0] != REQUEST_ID_HEADER]
+            headers.append(self._id)
+            if self._of_origins is not None:
+                if self._is_seen_to:
+                    headers += self._of_origins
+                else:
+                    headers = with_answer_headers(headers, self._of_origins)
+            # A plugin may send the same message object every time, so it is not changed.
+            message = {**message, "headers": headers}
+        return self._send(message)
+
+
+def _body(
+    scope: Scope, said: Said, receive: Receive, limit: int, *, takes_encoded: bool
+) -> Receive:
+    """How a body is received: plain, unless its mount takes it as it comes.
+
+    Raises `PayloadTooLarge` for one that says it is larger than the limit, and
+    `UnsupportedEncoding`. What turns out to be larger is for `BodyLimit`.
+    """
+    length = said.length
+    if length is not None and not said.fits(limit):
+        raise PayloadTooLarge
+    has_body = said.chunked or length not in (None, b"0")
+    if said.encoding is not None and not takes_encoded and has_body and is_gzip(said.encoding):
+        receive = Inflated(limit, receive).receive
+        scope["headers"] = of_plain_body(scope["headers"])
+        said.length = None
+    if scope["method"] in _BODILESS and (has_body or _is_without_length(scope["method"], said)):
+        notice(scope).unasked_body = True
+    return receive
+
+
+def _is_without_length(method: str, said: Said) -> bool:
+    """Whether a request may have a body that does not say how long it is."""
+    return said.chunked or (
+        said.length is None and (bool(said.encoding) or method not in SAFE_METHODS)
+    )
 
 
 def _while_good(receive: Receive, principal: Principal) -> Receive:
@@ -627,24 +589,6 @@ async def _failed(error: Exception, scope: Scope, send: Send, *, started: bool) 
         await send_problem(send, problem)
 
 
-def _cleaned(
-    headers: Iterable[tuple[bytes, bytes]], request_id: bytes | None
-) -> list[tuple[bytes, bytes]]:
-    kept = [
-        (name, value)
-        for name, value in headers
-        if name not in SPOOFABLE and name != REQUEST_ID_HEADER
-    ]
-    if request_id is not None:
-        kept.append((REQUEST_ID_HEADER, request_id))
-    return kept
-
-
-def _of_plain_body(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The headers of a body that is no longer compressed, and whose length is not known."""
-    return [pair for pair in headers if pair[0] not in (b"content-encoding", b"content-length")]
-
-
 def _status_of(message: Message) -> int | None:
     """The status that a message begins an answer with; None if it does not."""
     kind = message["type"]
@@ -670,7 +614,3 @@ def _server_of(scope: Scope) -> str | None:
     """The address that a request came to, where the server says it."""
     server = scope.get("server")
     return server[0] if server else None
-
-
-def _fits(length: bytes, limit: int) -> bool:
-    return length.isdigit() and len(length) <= _MAX_LENGTH_DIGITS and int(length) <= limit
