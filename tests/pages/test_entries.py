@@ -292,3 +292,31 @@ def test_the_first_content_takes_five_rounds(
     assert asked[0] == "/.well-known/buntime"
     assert sorted(asked[1:3]) == ["/api/admin/session", "/api/plugins/loaded"]
     assert asked[3:] == ["/keyval/api/keys/paginate"]
+
+
+def test_a_page_holds_no_more_after_many(
+    page: Page, open_server: LiveServer, api: httpx2.Client
+) -> None:
+    sets = [{"key": ["many", number], "value": "v" * 200} for number in range(18 * 50)]
+    api.post("/keys/set-batch", json={"sets": sets})
+    browser = page.context.new_cdp_session(page)
+    browser.send("Performance.enable")
+
+    def held() -> dict[str, float]:
+        browser.send("HeapProfiler.collectGarbage")
+        metrics = browser.send("Performance.getMetrics")["metrics"]
+        return {metric["name"]: metric["value"] for metric in metrics}
+
+    def go_through(first: int, last: int) -> None:
+        for number in range(first, last):
+            page.get_by_role("link", name="Next page").click()
+            expect(page.get_by_role("link", name=f'"many" {number * 50}')).to_be_visible()
+
+    page.goto(f"{open_server.url}/keyval/entries?prefix=many")
+    go_through(1, 4)
+    before = held()
+    go_through(4, 17)
+    after = held()
+    # One page of entries is 900 nodes, and more than 100 KB.
+    assert after["Nodes"] < before["Nodes"] + 2_000
+    assert after["JSHeapUsedSize"] < before["JSHeapUsedSize"] + 600_000

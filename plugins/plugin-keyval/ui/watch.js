@@ -18,6 +18,7 @@ import { firstPrefix } from "./rights.js";
 /** @typedef {{at: number, key: string, value: string | null}} Seen `key` and `value` as JSON */
 
 const KEPT = 500;
+const KNOWN = 10_000;
 const CUT = 200;
 const STATES = { connecting: "connecting", open: "connected", waiting: "waiting to connect again", ended: "ended" };
 
@@ -165,7 +166,8 @@ async function follow(keys, isExact, note, state, signal) {
 }
 
 /**
- * Whether a change says something that is not known; what is there is told again after a pause.
+ * Whether a change says something that is not known; what is there is told again after a pause. Of
+ * more keys than a page should hold the first are forgotten, and told twice then.
  * @param {Map<string, string | null>} known
  * @param {Change} change
  */
@@ -174,6 +176,10 @@ function isNews(known, { key, versionstamp }) {
   if (known.get(name) === versionstamp) return false;
   if (versionstamp === null) known.delete(name);
   else known.set(name, versionstamp);
+  for (const oldest of known.keys()) {
+    if (known.size <= KNOWN) break;
+    known.delete(oldest);
+  }
   return true;
 }
 
