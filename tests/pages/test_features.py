@@ -52,16 +52,24 @@ def test_dead_letters_are_sent_again(
     page: Page, open_server: LiveServer, api: httpx2.Client
 ) -> None:
     options = {"queue": "dead", "backoffSchedule": []}
-    api.post("/queue/enqueue", json={"value": MARKUP, "options": options})
-    message = api.get("/queue/poll?queue=dead").json()["message"]
-    api.post("/queue/nack", json={"id": message["id"], "error": MARKUP, "queue": "dead"})
+    for number in range(21):
+        value = number or MARKUP
+        api.post("/queue/enqueue", json={"value": value, "options": options})
+        message = api.get("/queue/poll?queue=dead").json()["message"]
+        api.post("/queue/nack", json={"id": message["id"], "error": MARKUP, "queue": "dead"})
     page.goto(f"{open_server.url}/keyval/queue?queue=dead")
-    row = page.get_by_role("row").filter(has_text=MARKUP)
+    letters = page.get_by_role("region", name="Dead letters").get_by_role("row")
+    expect(letters).to_have_count(21)
+    page.get_by_role("link", name="Next page").click()
+    row = letters.nth(1)
+    expect(row).to_contain_text(json.dumps(MARKUP))
     expect(row).to_contain_text(MARKUP)
     assert page.locator("main img").count() == 0
     assert violations(page) == []
     row.get_by_role("button", name="Send again").click()
     expect(page.get_by_text("No dead letters")).to_be_visible()
+    page.get_by_role("link", name="First page").click()
+    expect(letters).to_have_count(21)
     assert api.get("/queue/stats?queue=dead").json()["pending"] == 1
 
 
@@ -176,6 +184,13 @@ def test_metrics_and_overview(page: Page, open_server: LiveServer, api: httpx2.C
     page.goto(f"{open_server.url}/keyval/")
     expect(page.locator(".card").filter(has_text="Entries")).to_be_visible()
     expect(page.locator(".sparkline").first).to_be_visible()
+    watchers = page.locator(".card").filter(has_text="Watchers").locator("dd").first
+    expect(watchers).to_have_text("0")
+    with httpx2.stream("GET", f"{open_server.api}/watch?keys=none") as stream:
+        events = stream.iter_raw()  # it ends with what reads it
+        next(events)
+        expect(watchers).to_have_text("1")
+    expect(watchers).to_have_text("0")
     assert violations(page) == []
 
 

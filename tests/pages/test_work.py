@@ -117,6 +117,9 @@ def test_consumers_are_looked_at_and_placed(
     assert page.locator("main img").count() == 0
     assert violations(page) == []
     assert api.get("/consumers/mailer").json()["lag"] == 1, "looking takes nothing"
+    page.goto(f"{open_server.url}/keyval/consumer?name=mailer&after={failed['seq']}")
+    expect(page.get_by_text("No dead letters")).to_be_visible()
+    page.get_by_role("link", name="First page").click()
     letters.nth(1).get_by_role("button", name="again").click()
     expect(letters.nth(1)).to_contain_text("comes again")
     letters.nth(1).get_by_role("button", name="Delete").click()

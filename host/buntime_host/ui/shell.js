@@ -251,12 +251,12 @@ function hrefOf(path) {
 /** @param {URL} url */
 function markCurrent(url) {
   const path = url.pathname.replace(/\/$/, "");
-  for (const link of navigation.querySelectorAll("a")) {
-    if (new URL(link.href).pathname.replace(/\/$/, "") === path) {
-      link.setAttribute("aria-current", "page");
-    } else {
-      link.removeAttribute("aria-current");
-    }
+  const links = [...navigation.querySelectorAll("a")];
+  // A plugin and its first page may have one address: the page is what is looked at.
+  const current = links.findLast((link) => new URL(link.href).pathname.replace(/\/$/, "") === path);
+  for (const link of links) {
+    if (link === current) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
   }
 }
 

@@ -2,16 +2,18 @@
 /**
  * Atomic: checks and mutations that are done together, or not at all.
  */
-import { api } from "../.well-known/buntime/ui/api.js";
+import { api, apiUrl } from "../.well-known/buntime/ui/api.js";
 import { field } from "../.well-known/buntime/ui/dialog.js";
 import { fill, h } from "../.well-known/buntime/ui/dom.js";
 import { guardForm } from "../.well-known/buntime/ui/drafts.js";
+import { copy } from "../.well-known/buntime/ui/files.js";
 import { t } from "../.well-known/buntime/ui/texts.js";
 import { pretty } from "./json.js";
 import { keyText } from "./key.js";
 import { chips, keyField } from "./keyfield.js";
 import { messageForm } from "./messageform.js";
 import { mayAny } from "./rights.js";
+import { curlOfCommit } from "./snippets.js";
 import { objectText, readEntry } from "./store.js";
 import { taskForm } from "./taskform.js";
 import { valueField } from "./valuefield.js";
@@ -101,6 +103,7 @@ export async function openAtomic({ signal, somebody }) {
       "div",
       { class: "toolbar" },
       h("button", { type: "button", onclick: () => void guarded(show) }, t("Preview")),
+      h("button", { type: "button", onclick: () => void guarded(() => copy(curlOfCommit(apiUrl("atomic").href, text()))) }, t("Copy as curl")),
       ["write", "queue:send", "task:send", "consume"].some((action) => mayAny(somebody, action))
         ? h("button", { type: "button", class: "primary", onclick: () => void guarded(commit) }, t("Commit"))
         : null,

@@ -27,6 +27,7 @@ const SHOWN = 20;
 /** @param {import("../.well-known/buntime/ui/shell.js").Opened} opened */
 export async function openConsumer({ query, signal, somebody }) {
   const name = query.get("name") ?? "";
+  const after = query.get("after");
   const path = `consumers/${encodeURIComponent(name)}`;
   const prefix = firstPrefix(somebody) || null;
   const readsAll = mayKey(somebody, "read", []);
@@ -41,7 +42,7 @@ export async function openConsumer({ query, signal, somebody }) {
       if (error instanceof ApiError && error.status === 404) return h("p", {}, t("There is no such consumer"));
       throw error;
     }
-    const letters = readsAll ? (await api(`${path}/dead`, { query: { limit: SHOWN }, signal })).letters : null;
+    const letters = readsAll ? (await api(`${path}/dead`, { query: { after, limit: SHOWN }, signal })).letters : null;
     return [facts(consumer), h("h2", {}, t("What comes next")), await next(), ...(letters === null ? [] : dead(letters))];
   }
 
@@ -63,6 +64,7 @@ export async function openConsumer({ query, signal, somebody }) {
    */
   function dead(letters) {
     const all = h("button", { type: "button", onclick: () => void work(() => requeue(null)) }, t("Deliver all again"));
+    const last = letters.length === SHOWN ? String(letters[SHOWN - 1].record.seq) : null;
     return [
       h("h2", {}, t("Dead letters")),
       table(
@@ -78,7 +80,13 @@ export async function openConsumer({ query, signal, somebody }) {
         letters,
         t("No dead letters"),
       ),
-      h("div", {}, letters.length > 0 ? all : null),
+      h(
+        "div",
+        { class: "toolbar" },
+        letters.length > 0 ? all : null,
+        after ? h("a", { class: "button", href: addressOf("consumer", { name }) }, t("First page")) : null,
+        last ? h("a", { class: "button", href: addressOf("consumer", { name, after: last }) }, t("Next page")) : null,
+      ),
     ];
   }
 

@@ -80,7 +80,7 @@ function newEntry(text, signal) {
     { class: "stack", onsubmit: submit },
     key.element,
     value.element,
-    expiryIn(expires),
+    field(t("Expires in"), expires, t("As 30s, 1.5h or 7d; empty for never")),
     metadata.element,
     problem,
     h("div", {}, h("button", { type: "submit", class: "primary" }, t("Create"))),
@@ -91,11 +91,6 @@ function newEntry(text, signal) {
 
 function expiryField() {
   return h("input", { type: "text", autocomplete: "off" });
-}
-
-/** @param {HTMLInputElement} input */
-function expiryIn(input) {
-  return field(t("Expires in"), input, t("As 30s, 1.5h or 7d; empty for never"));
 }
 
 /**
@@ -222,7 +217,7 @@ function editor(entry, signal) {
     { class: "stack", onsubmit: submit },
     value.element,
     metadata.element,
-    expiryIn(expires),
+    field(t("Expires in"), expires, t("As 30s, 1.5h or 7d; empty leaves it as it is")),
     entry.expiresAt === null ? null : h("label", { class: "ticked" }, forever, " ", t("Let it live for ever")),
     problem,
     conflict,

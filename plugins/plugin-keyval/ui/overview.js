@@ -16,7 +16,7 @@ const LOOK_SECONDS = 2;
  * @property {{totals: {operations: number, errors: number}, operations: Record<string, Operation>}} operations
  * @property {{entries: number, sizeBytes: number} | null} storage
  * @property {{pending: number, processing: number, dlq: number} | null} [queue]
- * @property {Record<string, number>} [watch]
+ * @property {{watchers: number}} [streams]
  */
 /** @typedef {{count: number, errors: number, avgLatencyMs: number}} Operation */
 
@@ -37,6 +37,7 @@ const SHOWN = [
   { title: "Messages waiting", of: (now) => now.queue?.pending ?? null, form: count },
   { title: "Messages in work", of: (now) => now.queue?.processing ?? null, form: count },
   { title: "Dead letters", of: (now) => now.queue?.dlq ?? null, form: count },
+  { title: "Watchers", of: (now) => now.streams?.watchers ?? null, form: count },
 ];
 
 /** @param {import("../.well-known/buntime/ui/shell.js").Opened} opened */

@@ -25,6 +25,7 @@ export const PT = {
   "As 1s, 10s, 1m; none for a single delivery": "Como 1s, 10s, 1m; none para uma só entrega",
   "As 30s, 1.5h or 7d": "Como 30s, 1.5h ou 7d",
   "As 30s, 1.5h or 7d; empty for never": "Como 30s, 1.5h ou 7d; vazio para nunca",
+  "As 30s, 1.5h or 7d; empty leaves it as it is": "Como 30s, 1.5h ou 7d; vazio deixa como está",
   'As cream sugar, "in this order", sug*, title:word':
     "Como creme açúcar, entre aspas nesta ordem, açú*, campo:palavra",
   "As failed/1, failed/2": "Como failed/1, failed/2",
@@ -53,6 +54,7 @@ export const PT = {
   connecting: "a ligar",
   Consumer: "Consumidor",
   Consumers: "Consumidores",
+  "Copy as curl": "Copiar como curl",
   "Copy as {title}": "Copiar como {title}",
   Count: "Contar",
   Create: "Criar",
@@ -60,6 +62,7 @@ export const PT = {
   "Created at": "Criada em",
   "Cron expression": "Expressão cron",
   "Dead letters": "Mensagens mortas",
+  "Watchers": "Observadores",
   Delay: "Atraso",
   Delete: "Excluir",
   "Delete all below": "Excluir tudo abaixo",
@@ -277,6 +280,7 @@ export const PT = {
   "The log keeps no values of this key: the option changes.values of plugin-keyval has it keep them.": "O registo não guarda valores desta chave: a opção changes.values do plugin-keyval fá-lo guardar.",
   "The newest": "As mais recentes",
   "The next messages": "As próximas mensagens",
+  "The first {count} of them": "As primeiras {count}",
   "The same elsewhere": "O mesmo noutro lugar",
   theirs: "deles",
   "There is an entry of this key already: open it to change it":

@@ -33,7 +33,8 @@ export async function openQueue({ query, signal, somebody }) {
     admin: mayNamed(somebody, "queue:admin", queue),
     all: mayNamed(somebody, "queue:admin", ""),
   };
-  const shown = rights.admin ? refreshed(() => drawn(queue, rights, again, signal), LOOK_SECONDS, signal) : null;
+  const letters = { queue, offset: Math.max(0, Number(query.get("letters")) || 0) };
+  const shown = rights.admin ? refreshed(() => drawn(letters, rights, again, signal), LOOK_SECONDS, signal) : null;
 
   /** Look at once, since something was done. */
   async function again() {
@@ -65,19 +66,22 @@ function chooser(queue) {
   );
 }
 
+/** @typedef {{queue: string, offset: number}} Letters a page of the dead letters of a queue */
+
 /**
- * @param {string} queue
+ * @param {Letters} wanted
  * @param {{admin: boolean, all: boolean}} rights
  * @param {() => Promise<void>} again
  * @param {AbortSignal} signal
  */
-async function drawn(queue, rights, again, signal) {
+async function drawn(wanted, rights, again, signal) {
+  const { queue, offset } = wanted;
   const query = { queue: queue || null };
   const [stats, options, peeked, letters, queues] = await Promise.all([
     api("queue/stats", { query, signal }),
     api("queue/options", { query, signal }),
     api("queue/peek", { query: { ...query, limit: SHOWN }, signal, raw: true }),
-    api("queue/dlq", { query: { ...query, limit: SHOWN }, signal, raw: true }),
+    api("queue/dlq", { query: { ...query, limit: SHOWN, offset }, signal, raw: true }),
     rights.all ? api("queue/queues", { signal }) : null,
   ]);
   const messages = elementsOf(membersOf(peeked).messages).map(membersOf);
@@ -85,9 +89,11 @@ async function drawn(queue, rights, again, signal) {
     numbers(stats, messages),
     controls(queue, options.paused, again),
     h("h2", {}, t("The next messages")),
+    stats.pending + stats.processing > SHOWN ? h("p", { class: "hint" }, t("The first {count} of them", { count: SHOWN })) : null,
     waiting(messages),
     h("h2", {}, t("Dead letters")),
     dead(queue, elementsOf(letters).map(membersOf), again),
+    pager(wanted, stats.dlq),
     queues === null ? null : h("h2", {}, t("All queues")),
     queues === null ? null : overview(queues.queues),
   ];
@@ -226,6 +232,21 @@ function dead(queue, letters, again) {
   );
   const all = h("button", { type: "button", class: "danger", onclick: () => void purge() }, t("Delete all dead letters"));
   return h("div", { class: "stack" }, rows, letters.length > 0 ? h("div", {}, all) : null);
+}
+
+/**
+ * The way to the other dead letters.
+ * @param {Letters} shown
+ * @param {number} all how many there are
+ */
+function pager({ queue, offset }, all) {
+  const next = offset + SHOWN;
+  return h(
+    "div",
+    { class: "toolbar" },
+    offset > 0 ? h("a", { class: "button", href: addressOf("queue", { queue }) }, t("First page")) : null,
+    next < all ? h("a", { class: "button", href: addressOf("queue", { queue, letters: String(next) }) }, t("Next page")) : null,
+  );
 }
 
 /** @param {Queue[]} queues */

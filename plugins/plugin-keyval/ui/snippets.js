@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The same read as a command or a program would do it.
+ * The same as a command or a program would do it.
  */
 import { keyText, pathOf } from "./key.js";
 
@@ -15,6 +15,15 @@ export function curlOf(api, key) {
   const path = pathOf(key);
   if (path !== null) return `curl -s ${quoted(`${api}/keys/${path}`)}`;
   return `curl -s ${quoted(`${api}/keys/batch`)} -d ${quoted(`{"keys": [${keyText(key)}]}`)}`;
+}
+
+/**
+ * A commit as a command of a shell.
+ * @param {string} url of the route
+ * @param {string} text what is sent, as JSON
+ */
+export function curlOfCommit(url, text) {
+  return `curl -s ${quoted(url)} -d ${quoted(text)}`;
 }
 
 /** @param {string} text */

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { diffLines } from "./keyval/diff.js";
 import { isBelow, keyText, makePart, parseKey, partBehind, pathOf, textOf, typeOf } from "./keyval/key.js";
-import { curlOf, pythonOf, typescriptOf } from "./keyval/snippets.js";
+import { curlOf, curlOfCommit, pythonOf, typescriptOf } from "./keyval/snippets.js";
 
 /** @type {import("./keyval/key.js").Part} */
 const BIG = { __type: "bigint", value: "9007199254740993" };
@@ -77,6 +77,7 @@ test("programs that read a key", () => {
   assert.equal(
     curlOf(api, ["it's"]), "curl -s 'http://h/keyval/api/keys/it'\\''s'",
   );
+  assert.equal(curlOfCommit(`${api}/atomic`, `["it's"]`), `curl -s 'http://h/keyval/api/atomic' -d '["it'\\''s"]'`);
   assert.equal(curlOf(api, ["1"]), `curl -s 'http://h/keyval/api/keys/batch' -d '{"keys": [["1"]]}'`);
   assert.match(pythonOf(api, ["a", true, BIG, BYTES]), /kv\.get\(\["a", True, BigInt\(9007199254740993\), bytes\.fromhex\("00ff"\)\]\)/);
   assert.match(typescriptOf("/keyval/client.js", [1, BIG]), /kv\.get\(\[1, 9007199254740993n\]\)/);
