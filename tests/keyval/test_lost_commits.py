@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import pytest
-from buntime_keyval import OutcomeUnknown
+from buntime_keyval import AsyncTransaction, OutcomeUnknown
 from buntime_plugin_database.engines.postgres.adapter import PostgresAdapter, PostgresServer
 from buntime_plugin_database.engines.postgres.options import PostgresOptions
 from buntime_plugin_database.engines.rqlite.adapter import RqliteAdapter
@@ -26,8 +26,8 @@ from support.rqlite import Rqlited
 TIMEOUT_SECONDS = 1.0
 """For how long nobody may answer."""
 
-KEPT = b"INSERT INTO kv_replays"
-"""What a commit holds that keeps its result."""
+COMMITS = b"buntime_writers VALUES"
+"""What commits to a node of rqlite hold, and reads do not."""
 
 
 class Way(NamedTuple):
@@ -43,7 +43,7 @@ class Way(NamedTuple):
 @asynccontextmanager
 async def to_rqlite(node: Rqlited) -> AsyncIterator[Way]:
     empty(node)
-    with losing_proxy(node.url, KEPT) as (proxy, url):
+    with losing_proxy(node.url, COMMITS) as (proxy, url):
         adapter = RqliteAdapter([url], options=RqliteOptions(timeout_seconds=TIMEOUT_SECONDS))
         adapter._nodes._find_again_at = float("inf")  # or it would find a way past the proxy
 
@@ -104,3 +104,25 @@ async def test_what_is_not_known_is_said_so_and_a_key_resolves_it(way: Way) -> N
         way.come_back()
         await kv.enqueue(sending, idempotency_key=sending)
         assert (await kv.queue_stats()).pending == number + 1
+
+
+@pytest.mark.parametrize("way", ["rqlite"], indirect=True)
+async def test_a_transaction_is_not_run_again(way: Way) -> None:
+    """What is not known is no conflict.
+
+    On PostgreSQL such a commit is a call that is made until there is an answer.
+    """
+    kv = way.world.kv
+    await kv.set(["n"], 1)
+    runs: list[int] = []
+
+    async def add(tx: AsyncTransaction) -> None:
+        runs.append((await tx.get(["n"])).value)
+        tx.set(["n"], runs[-1] + 1)
+        way.lose("answer lost")
+
+    with pytest.raises(OutcomeUnknown):
+        await kv.transaction(add)
+    way.come_back()
+    assert runs == [1]
+    assert (await kv.get(["n"])).value == 2

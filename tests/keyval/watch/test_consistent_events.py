@@ -22,6 +22,7 @@ from support.live import live_server
 from support.sse import event_stream
 
 pytestmark = [pytest.mark.engines("sqlite", "libsql"), pytest.mark.slow]
+everywhere = pytest.mark.engines("sqlite", "libsql", "rqlite", "postgres")
 
 KEYS: list[tuple[Any, ...]] = [("bank", number) for number in range(ACCOUNTS)]
 
@@ -43,6 +44,7 @@ async def transfer(world: World, dice: random.Random) -> None:
     await world.kv.atomic().sum(one, -amount).sum(two, amount).commit()
 
 
+@everywhere
 @pytest.mark.parametrize("limit", [3, 100])
 @pytest.mark.parametrize("seed", range(2))
 async def test_the_total_of_all_accounts_never_changes(
@@ -190,6 +192,7 @@ def test_where_events_are_cut(limit: int, commits: list[str], events: list[Any])
     assert cut(limit, *commits) == events
 
 
+@everywhere
 def test_two_hosts_on_one_store(tmp_path: Path, host_config: Callable[..., dict[str, Any]]) -> None:
     with (
         live_server(tmp_path, host_config()) as first,

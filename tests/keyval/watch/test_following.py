@@ -14,6 +14,7 @@ from keyval.service.world import World
 from keyval.watch.following import Client, Gate, stored
 
 pytestmark = [pytest.mark.engines("sqlite", "libsql"), pytest.mark.slow]
+everywhere = pytest.mark.engines("sqlite", "libsql", "rqlite", "postgres")
 
 
 async def test_a_foreign_change_is_told(world: World, other: World) -> None:
@@ -156,6 +157,7 @@ async def test_a_snapshot_that_is_ahead_of_the_commits_is_not_taken_back(
     assert [stamp for _, stamp in client.told] == [second]
 
 
+@everywhere
 @pytest.mark.parametrize("seed", range(6))
 async def test_whoever_watches_ends_with_what_is_there(
     world: World, other: World, seed: int
