@@ -29,6 +29,7 @@ TITLES = {
     f"sum-{TOGETHER}": f"add to a counter, {TOGETHER} connections at once",
     f"delete-{TOGETHER}": f"delete one entry, {TOGETHER} connections at once",
     f"enqueue-{TOGETHER}": f"send a message, {TOGETHER} connections at once",
+    f"lock-{TOGETHER}": f"acquire or release a lock, {TOGETHER} connections at once",
 }
 DIFFERENT = 200
 """Requests; each has been sent before it counts, so that nothing happens for the first time. Where
@@ -68,6 +69,12 @@ _SUMS = [
     for number in range(DIFFERENT)
 ]
 _MESSAGES = [Request("POST", "/queue/enqueue", '{"value":{"a":1}}')] * DIFFERENT
+_LOCKS = [
+    Request("POST", f"/locks/lock-{number}/{verb}", f'{{"owner":"holder-{number}"}}')
+    for verb in ("acquire", "release")
+    for number in range(TOGETHER)
+]
+"""Each lock is released by the requests that are sent behind those that acquire it."""
 
 
 def _deletes() -> list[Request]:
@@ -106,6 +113,7 @@ def opened(chosen: Selection, folder: Path, settings: Settings) -> Iterator[Plan
             f"sum-{TOGETHER}": (cycle(sums), TOGETHER),
             f"delete-{TOGETHER}": (cycle(deletes), TOGETHER),
             f"enqueue-{TOGETHER}": (cycle(server.requests(_MESSAGES)), TOGETHER),
+            f"lock-{TOGETHER}": (cycle(server.requests(_LOCKS)), TOGETHER),
         }
         for case in cases:
             requests, at_once = sent[case]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from time import perf_counter
 from typing import Any, NamedTuple, TypeVar
 
 from buntime_database import ResultSet
@@ -88,6 +90,8 @@ class LockDesk:
         self._store = store
         self.recorder = store.recorder
         self._waiters = Waiters(store, foreign_poll_ms=foreign_poll_ms)
+        self._finding: set[asyncio.Task[Granted]] = set()
+        """Those that find out who has a lock which was not given at once."""
 
     @property
     def loop(self) -> Loop:
@@ -116,15 +120,23 @@ class LockDesk:
         waited, nor of one that was cancelled.
         """
 
-        if once is None and not wait_ms:
-            return await self._take(wanted)  # mostly: with nothing around it
-
         async def ask() -> Granted:
             if not wait_ms:
-                return await self._take(wanted)
+                return await self._had_since(wanted, self._ask(wanted))
             return await self._wait_for(wanted, wait_ms, keeps_place=keeps_place, gone=gone)
 
         return await self._once(once, ask)
+
+    def take(self, wanted: WantedLock) -> asyncio.Future[Granted]:
+        """Take a lock now or not at all, or prolong it if the owner has it.
+
+        It is on its way when this returns; a task waits for it only where somebody has the lock.
+        Raises `LockHeld`.
+        """
+        taken: asyncio.Future[Granted] = asyncio.get_running_loop().create_future()
+        asking = self._ask(wanted)
+        asking.add_done_callback(partial(self._tell_taken, wanted, taken, perf_counter()))
+        return taken
 
     @measured("lock_renew")
     async def renew(self, wanted: WantedLock, token: str, once: Once | None = None) -> Granted:
@@ -209,13 +221,53 @@ class LockDesk:
             once, ask, keep=lambda granted: granted, recall=lambda kept: Granted(*kept.told)
         )
 
-    async def _take(self, wanted: WantedLock, *behind: Effect) -> Granted:
-        """Take a lock that nobody else has or waits for. Raises `LockHeld`."""
+    def _ask(self, wanted: WantedLock, *behind: Effect) -> asyncio.Future[LockAttempt]:
+        """Ask for a lock that nobody else has or waits for."""
+        return self._store.write(_asking(wanted, *behind))
+
+    async def _had_since(self, wanted: WantedLock, asking: asyncio.Future[LockAttempt]) -> Granted:
+        """What came of asking, or of asking again where it ended meanwhile. Raises `LockHeld`."""
         while True:
-            asked = await self._store.write(_asking(wanted, *behind))
+            asked = await asking
             granted = await self._given(wanted, asked) or await self._had(wanted)
             if granted is not None:
                 return granted
+            asking = self._ask(wanted)
+
+    def _tell_taken(
+        self,
+        wanted: WantedLock,
+        taken: asyncio.Future[Granted],
+        started: float,
+        asking: asyncio.Future[LockAttempt],
+    ) -> None:
+        """Tell who takes a lock what came of it: at once where it was given by that commit."""
+        if not asking.cancelled() and asking.exception() is None:
+            asked = asking.result()
+            if asked.ends_at is not None and not asked.is_prolonged:
+                self.recorder.record("lock_acquire", perf_counter() - started)
+                if not taken.done():
+                    taken.set_result(Granted(asked.stamp, self._wall(asked.ends_at)))
+                return
+
+        def tell(finding: asyncio.Task[Granted]) -> None:
+            self._finding.discard(finding)
+            if finding.cancelled():
+                taken.cancel()
+                return
+            error = finding.exception()
+            seconds = perf_counter() - started
+            self.recorder.record("lock_acquire", seconds, failed=error is not None)
+            if taken.done():
+                return
+            if error is None:
+                taken.set_result(finding.result())
+            else:
+                taken.set_exception(error)
+
+        finding = asyncio.get_running_loop().create_task(self._had_since(wanted, asking))
+        self._finding.add(finding)
+        finding.add_done_callback(tell)
 
     async def _wait_for(
         self, wanted: WantedLock, wait_ms: int, *, keeps_place: bool, gone: Gone | None
@@ -224,16 +276,15 @@ class LockDesk:
         waiters = self._waiters
         waiter = waiters.add(place)
         line = Enlist(*place, wanted.metadata, wanted.duration_ms, waiters.process, STAY_MS)
-        asking = self._store.write(_asking(wanted, line))
+        asking = self._ask(wanted, line)
         watching = None if gone is None else asyncio.create_task(_watch(gone, waiter))
         is_answered = False
         try:
             granted = await self._given_in_line(wanted, waiter, asking, wait_ms)
             if granted is None:
                 leaves = not (keeps_place or waiters.is_shared(place))
-                granted = await self._take(
-                    wanted, *([Leave(*place, waiters.process)] if leaves else ())
-                )
+                behind = [Leave(*place, waiters.process)] if leaves else ()
+                granted = await self._had_since(wanted, self._ask(wanted, *behind))
             is_answered = True
         except (LockHeld, KeyValUnavailable):
             is_answered = True
