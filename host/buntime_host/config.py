@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,17 @@ FILE_NAME = "buntime.jsonc"
 MAX_BYTES = 1024**2
 """Of buntime.jsonc."""
 
-SETTINGS_SCHEMA = schema_of(HostSettings)
-"""The settings that a file or the environment may have."""
-
 IGNORED_KEYS = ("appsDir", "appsDirs", "workspaces", "poolSize", "shell")
 """Keys of earlier Buntime versions that mean nothing here; one info line says so."""
 
 
 _HOST_NAME = re.compile(r"\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[?[0-9A-Fa-f:]+\]?")
+
+
+@cache  # a private host has no use for it, and it takes a while
+def settings_schema() -> Schema:
+    """The settings that a file or the environment may have."""
+    return schema_of(HostSettings)
 
 
 class PluginEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +114,30 @@ def load_config(
     return parse_config(content, file.parent, path=file, environ=environ, overrides=overrides)
 
 
+def private_config(plugins: Mapping[str, Mapping[str, Any]], base_dir: Path) -> HostConfig:
+    """The configuration of a host that nobody configures: plugins by name with their options, all
+    of them required. Relative paths in options start at `base_dir`, and nothing else is read.
+    """
+    settings = HostSettings(strict=True)
+    said = {name: getattr(settings, name) for name in settings.__struct_fields__}
+    derived: dict[str, Any] = {
+        "base_dir": base_dir,
+        "path": None,
+        "plugins": tuple(
+            PluginEntry(index=index, name=name, options=options)
+            for index, (name, options) in enumerate(plugins.items())
+        ),
+        "plugin_folders": (),
+        "plugin_dirs_explicit": True,
+        "body_default": settings.body_size.default,
+        "edge_limits": read_limits(settings),
+        "state_folder": _state_folder(settings.state_dir, (), base_dir),
+        "socket_path": None,
+        "tls_files": None,
+    }
+    return HostConfig(**{**said, **derived})
+
+
 def without_file(config: HostConfig) -> HostConfig:
     """The configuration of a host that serves though there is no file."""
     note = (
@@ -135,7 +163,7 @@ def parse_config(
         raise ConfigError(f"{label} the top level must be an object")
     warnings: list[str] = []
     content: dict[str, Any] = expand(raw, environ, lambda text: warnings.append(f"{label} {text}"))
-    schema = SETTINGS_SCHEMA
+    schema = settings_schema()
     given = {key: value for key, value in content.items() if key in schema}
     notes = _remarks(content, schema, label, warnings)
     homepage = given.get("homepage")

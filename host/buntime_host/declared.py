@@ -107,7 +107,7 @@ def read_options(kind: type[OptionsT], given: Mapping[str, Any]) -> OptionsT:
         options = msgspec.convert(said, kind, dec_hook=_read_value)
     except msgspec.ValidationError as error:
         raise OptionError(_explained(error)) from error
-    problem = _out_of_bounds(options)
+    problem = _out_of_bounds(options) if said else None  # defaults are within their bounds
     if problem is not None:
         raise OptionError(problem)
     return options

@@ -5,15 +5,17 @@ from __future__ import annotations
 import importlib.machinery
 import importlib.util
 from collections.abc import Iterator, Sequence
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from buntime_host.errors import ManifestError
-from buntime_host.manifest import Manifest, find_manifest, read_manifest, read_yaml
+from buntime_host.manifest import Manifest, find_manifest, read_manifest
 from buntime_host.names import known_name
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "buntime.plugins"
 """Entry-point group; a value is `package.module:Factory`."""
@@ -67,6 +69,8 @@ def discover(
     broken: list[Broken] = []
     warnings: list[str] = []
     if installed is None:
+        from importlib.metadata import entry_points  # large, and of no use where all are given
+
         installed = tuple(entry_points(group=GROUP))
     from_packages: dict[str, FoundPlugin] = {}
     for point in sorted(installed, key=lambda point: point.name):
@@ -198,6 +202,8 @@ def _from_directory(folder: Path, broken: list[Broken]) -> FoundPlugin | None:
 
 
 def _broken(path: Path, error: ManifestError) -> Broken:
+    from buntime_host.yaml_file import read_yaml
+
     try:
         raw = read_yaml(path)
     except ManifestError:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from starlette.middleware import Middleware
@@ -32,7 +32,6 @@ from buntime_host.below import Below
 from buntime_host.blame import describe
 from buntime_host.clients import client_of_request
 from buntime_host.config import HostConfig, load_config
-from buntime_host.core_routes import CoreRoutes
 from buntime_host.discovery import FoundPlugin
 from buntime_host.dispatch import RequestDispatcher
 from buntime_host.edge import REASONS, Edge, EdgeMetrics
@@ -54,6 +53,9 @@ from buntime_host.status import PluginStatus
 from buntime_host.task_clock import SystemTaskClock, TaskClock
 from buntime_host.tls import Certificate
 from buntime_host.workers import Workers
+
+if TYPE_CHECKING:
+    from buntime_host.core_routes import CoreRoutes
 
 REFUSED_NUMBERS = "host.refused"
 """Name of the counts that all workers share."""
@@ -211,10 +213,9 @@ class Host:
         """
         is_open = self.gate.is_open
         if is_open not in self._documents:
-            core = CoreRoutes(self, api=self.config.api_path, homepage=self.config.homepage)
             running = self._lifecycle.running if self._lifecycle is not None else []
             parts = [
-                ApiPart(name="host", base="/", operations=core.operations()),
+                ApiPart(name="host", base="/", operations=self._core().operations()),
                 *[await self._described(plugin) for plugin in running],
             ]
             found = await asyncio.to_thread(document, parts, is_open=is_open)
@@ -222,6 +223,12 @@ class Host:
                 name: msgspec.Raw(msgspec.json.encode(value)) for name, value in found.items()
             }
         return msgspec.json.encode({**self._documents[is_open], "servers": [{"url": root or "/"}]})
+
+    def _core(self) -> CoreRoutes:
+        """The host's own routes, which nobody asks for in a private one."""
+        from buntime_host.core_routes import CoreRoutes
+
+        return CoreRoutes(self, api=self.config.api_path, homepage=self.config.homepage)
 
     async def _described(self, plugin: RunningPlugin) -> ApiPart:
         manifest = plugin.selected.manifest
@@ -254,8 +261,7 @@ class Host:
 
     def _dispatcher(self, lifecycle: Lifecycle, plan: Plan) -> RequestDispatcher:
         config = self.config
-        core = CoreRoutes(self, api=config.api_path, homepage=config.homepage)
-        mounts = core.mounts(config.body_default)
+        mounts = {} if self._is_private else self._core().mounts(config.body_default)
         mounts |= self._not_running(plan)
         aliases: dict[str, str] = {}
         on_request: list[RequestHook] = []

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 
 from buntime_host.access.public import pattern_problem
 from buntime_host.blame import hint_at
@@ -17,14 +16,6 @@ from buntime_host.schema import OptionField, parse_schema
 from buntime_host.units import parse_size
 
 MANIFEST_NAMES = ("manifest.yaml", "manifest.yml")
-MAX_BYTES = 256 * 1024
-"""Of a manifest; the largest that is known has some 10 KB."""
-
-MAX_VALUES = 20_000
-MAX_DEPTH = 64
-MAX_DIGITS = 400
-"""Of a number; YAML has forms of numbers that take quadratic time."""
-
 BASE = re.compile(r"/[a-zA-Z0-9_-]+|/")
 BASE_RULE = 'must be "/" or one path segment such as "/my-plugin" (letters, digits, _ and -)'
 PERMISSION = re.compile(r"[a-z][a-zA-Z0-9_-]*(:[a-z][a-zA-Z0-9_-]*)*")
@@ -32,7 +23,6 @@ ENV_PREFIX = ("PUBLIC_", "VITE_")
 _VERSION = re.compile(r"v?\d+(\.\d+)*([-+._]?[A-Za-z0-9]+)*")
 _MISSPELLED = 0.85
 """How alike names are of which one is taken for the other."""
-_NUMBERS = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
 METHODS = ("ALL", "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "WEBSOCKET")
 
 HOST_FIELDS = frozenset(
@@ -90,74 +80,10 @@ def find_manifest(folder: Path) -> Path | None:
     return next((path for name in MANIFEST_NAMES if (path := folder / name).is_file()), None)
 
 
-def read_yaml(path: Path) -> Any:
-    """Load a YAML file. Raises `ManifestError` with path, line and, if known, the remedy.
-
-    What aliases stand for counts each time that it is used: a few lines can be billions of values.
-    """
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ManifestError(f"{path}: has more than {MAX_BYTES} bytes")
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(path.read_text("utf-8-sig"))
-        try:
-            node = loader.get_single_node()
-            if node is None:
-                return None
-            _refuse_excess(node)
-            return loader.construct_document(node)
-        finally:
-            loader.dispose()
-    except yaml.MarkedYAMLError as error:
-        where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        hint = ""
-        if error.problem and "start any token" in error.problem:
-            hint = ' (quote names that start with @, as in name: "@scope/name")'
-        raise ManifestError(f"{path}: {where}{error.problem or 'not YAML'}{hint}") from None
-    except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
-        raise ManifestError(f"{path}: {' '.join(str(error).split())}") from None
-
-
-class _ExcessError(ValueError):
-    """A document is too much; the text says why."""
-
-
-def _refuse_excess(root: yaml.Node) -> None:
-    """Raise `_ExcessError` for a document that would take long, or much memory."""
-    too_deep = f"nested in more than {MAX_DEPTH} levels"
-    sizes: dict[int, int] = {}
-    heights: dict[int, int] = {}
-    begun: set[int] = set()
-
-    def measure(node: yaml.Node) -> None:
-        """Note how many values a node stands for, and how deep it is. Raises `_ExcessError`."""
-        key = id(node)
-        if key in sizes:
-            return
-        if key in begun or len(begun) > MAX_DEPTH:
-            raise _ExcessError(too_deep)
-        if node.tag in _NUMBERS and len(node.value) > MAX_DIGITS:
-            raise _ExcessError(f"line {node.start_mark.line + 1}: a number of that length")
-        begun.add(key)
-        children: list[yaml.Node] = []
-        if isinstance(node, yaml.SequenceNode):
-            children = node.value
-        elif isinstance(node, yaml.MappingNode):
-            children = [part for pair in node.value for part in pair]
-        for child in children:
-            measure(child)
-        begun.discard(key)
-        sizes[key] = 1 + sum(sizes[id(child)] for child in children)
-        heights[key] = 1 + max((heights[id(child)] for child in children), default=0)
-
-    measure(root)
-    if heights[id(root)] > MAX_DEPTH + 1:
-        raise _ExcessError(too_deep)
-    if sizes[id(root)] > MAX_VALUES:
-        raise _ExcessError(f"stands for more than {MAX_VALUES} values, with its aliases")
-
-
 def read_manifest(path: Path) -> Manifest:
     """Read and check a manifest. Raises `ManifestError` that lists every bad field."""
+    from buntime_host.yaml_file import read_yaml  # large, and of no use where plugins are given
+
     raw = read_yaml(path)
     if not isinstance(raw, dict):
         raise ManifestError(f"{path}: must be a map with at least a name")

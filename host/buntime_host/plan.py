@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from buntime_host.config import HostConfig
-from buntime_host.discovery import FoundPlugin, discover
+from buntime_host.discovery import Catalogue, FoundPlugin, discover
 from buntime_host.errors import ConfigError, RequiredPluginFailed, StartupError
 from buntime_host.names import known_name
 from buntime_host.resolver import Node, Resolution, resolve
@@ -42,13 +42,11 @@ def make_plan(
 ) -> Plan:
     """Discover, select and order plugins. Nothing is raised, see `Plan.errors`.
 
-    Those that are `given` win over what is found by the same name.
+    Those that are `given` win over what is found by the same name; where the configuration names
+    no others, nothing is looked for.
     """
     environ = os.environ if environ is None else environ
-    catalogue = discover(config.plugin_folders, dirs_win=config.plugin_dirs_explicit)
-    if given:
-        found = {**catalogue.found, **{one.manifest.name: one for one in given}}
-        catalogue = msgspec.structs.replace(catalogue, found=found)
+    catalogue = _catalogue(config, {one.manifest.name: one for one in given})
     selection = select(config, catalogue, environ)
     enabled = selection.enabled
     resolution = resolve(
@@ -73,6 +71,14 @@ def make_plan(
             *_unmet(config, selection, resolution),
         ),
     )
+
+
+def _catalogue(config: HostConfig, given: dict[str, FoundPlugin]) -> Catalogue:
+    """The plugins that the configuration may name."""
+    if config.plugins is not None and all(entry.name in given for entry in config.plugins):
+        return Catalogue(found=given)
+    catalogue = discover(config.plugin_folders, dirs_win=config.plugin_dirs_explicit)
+    return msgspec.structs.replace(catalogue, found={**catalogue.found, **given})
 
 
 def is_required(config: HostConfig, name: str) -> bool:

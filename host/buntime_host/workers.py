@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import mmap
-import multiprocessing
 import secrets
 import socket
 import struct
@@ -321,6 +320,8 @@ class _Common:
     def __init__(self) -> None:
         self._data = memoryview(mmap.mmap(-1, COMMON_BYTES))
         # One for each name, and one for the table, made before the workers and inherited.
+        import multiprocessing  # for several workers alone
+
         context = multiprocessing.get_context("fork")
         self._locks = [context.BoundedSemaphore(1) for _ in range(_COMMON_NAMES + 1)]
 

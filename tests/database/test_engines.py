@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -16,7 +17,6 @@ from buntime_database import Adapter, DatabaseError
 from buntime_database_conformance import CASES, EngineUnderTest, OpenAdapter, run_all
 from buntime_host import OptionError
 from buntime_plugin_database.engines.sqlite.adapter import CAPABILITIES
-from buntime_plugin_database.service import engines as engines_module
 from buntime_plugin_database.service import open_service
 from buntime_plugin_database.service.config import parse_config
 from buntime_plugin_database.service.engines import Engines
@@ -132,7 +132,7 @@ def test_one_that_is_badly_installed(
     values: list[str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     points = [EntryPoint("x", value, "group") for value in values]
-    monkeypatch.setattr(engines_module, "entry_points", lambda **_: points)
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: points)
     with pytest.raises(OptionError, match=message):
         Engines().named("x")
 
@@ -142,6 +142,6 @@ def test_an_engine_to_come_gives_way_to_one_that_is_installed(
 ) -> None:
     assert Engines().named("mysql").name == "mysql"
     point = EntryPoint("mysql", "json:loads", "group")
-    monkeypatch.setattr(engines_module, "entry_points", lambda **_: [point])
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: [point])
     with pytest.raises(OptionError, match="is no engine of that name"):
         Engines().named("mysql")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import buntime_host
 import pytest
 from buntime_host import Answer, DirectRequest, Host, hookspecs
-from buntime_host.config import IGNORED_KEYS, SETTINGS_SCHEMA, load_config
+from buntime_host.config import IGNORED_KEYS, load_config, settings_schema
 from buntime_host.manifest import HOST_FIELDS
 from buntime_host.schema import TYPES, OptionField
 
@@ -59,7 +59,7 @@ def leaves(prefix: str, fields: dict[str, OptionField]) -> dict[str, OptionField
     return found
 
 
-@pytest.mark.parametrize(("name", "field"), leaves("", dict(SETTINGS_SCHEMA)).items())
+@pytest.mark.parametrize(("name", "field"), leaves("", dict(settings_schema())).items())
 def test_every_setting_is_documented_with_variables_and_default(
     name: str, field: OptionField
 ) -> None:

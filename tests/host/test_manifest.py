@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from buntime_host.config import SETTINGS_SCHEMA
+from buntime_host.config import settings_schema
 from buntime_host.errors import InvalidOptions, ManifestError
 from buntime_host.manifest import find_manifest, parse_manifest, read_manifest
 from buntime_host.options import deepmerge, effective_options
@@ -271,4 +271,4 @@ def shapes(schema: Schema) -> dict[str, Any]:
 def test_the_hosts_own_manifest_is_valid() -> None:
     schema = read_manifest(Path(__file__).parents[2] / "manifest.yaml").schema
     assert {"host", "port", "masterKey", "bodySize"} <= set(schema)
-    assert shapes(schema) == shapes(SETTINGS_SCHEMA)
+    assert shapes(schema) == shapes(settings_schema())

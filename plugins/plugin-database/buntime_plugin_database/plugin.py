@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from buntime_host import PluginContext, hookimpl, read_options
+from buntime_host import PluginContext, hookimpl
 from buntime_host.access import Actions
-from starlette.routing import BaseRoute
 
-from buntime_plugin_database.faces.access import Access
-from buntime_plugin_database.faces.config import FaceOptions
-from buntime_plugin_database.faces.hrana.streams import StreamLimits, Streams
 from buntime_plugin_database.faces.permissions import PERMISSIONS
-from buntime_plugin_database.faces.routes import make_routes
-from buntime_plugin_database.faces.targets import Targets
 from buntime_plugin_database.service import Databases, open_service
 from buntime_plugin_database.service.config import parse_config
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
+    from buntime_plugin_database.faces.served import Served
 
 
 class DatabasePlugin:
@@ -25,8 +24,7 @@ class DatabasePlugin:
     def __init__(self, _: dict[str, Any]) -> None:
         """Options come with `on_init`."""
         self._service: Databases | None = None
-        self._streams: Streams | None = None
-        self._routes: list[BaseRoute] = []
+        self._served: Served | None = None
 
     @hookimpl
     async def on_init(self, ctx: PluginContext) -> None:
@@ -37,20 +35,11 @@ class DatabasePlugin:
         config = parse_config(ctx.config, os.environ)
         for warning in config.warnings:
             ctx.logger.warning("%s", warning)
-        faces = read_options(FaceOptions, ctx.config)
         self._service = await open_service(config, ctx.base_dir, ctx.workers)
-        api = faces.api
-        limits = StreamLimits(
-            api.max_streams, api.max_streams_per_client, api.idle_timeout, api.session_limits()
-        )
-        self._streams = Streams(self._service, limits, ctx.workers, ctx.client_of)
-        for token in faces.tokens():
-            ctx.add_token(token)
-        access = Access(
-            faces.tokens(), write=api.write, authorize=ctx.authorize, recognise=ctx.recognise
-        )
-        targets = Targets(config.tenancy, self._service.get_default_type)
-        self._routes = make_routes(self._service, self._streams, targets, access, api)
+        if ctx.base is not None:  # of databases that this process has for itself nobody asks
+            from buntime_plugin_database.faces.served import serve
+
+            self._served = serve(ctx, self._service, config.tenancy)
         ctx.logger.info(
             "Databases open: %s (default %s)",
             ", ".join(self._service.get_available_types()),
@@ -63,9 +52,9 @@ class DatabasePlugin:
         return self._service
 
     @hookimpl
-    def routes(self) -> list[BaseRoute]:
-        """The HTTP API and Hrana."""
-        return self._routes
+    def routes(self) -> list[BaseRoute] | None:
+        """The HTTP API and Hrana; None if the plugin has no path."""
+        return None if self._served is None else self._served.routes
 
     @hookimpl
     def permissions(self) -> Actions:
@@ -86,7 +75,7 @@ class DatabasePlugin:
     async def on_shutdown(self) -> None:
         """Close all streams, then all databases. Nothing happens if `on_init` never ran."""
         service, self._service = self._service, None
-        if self._streams is not None:
-            await self._streams.close()
+        if self._served is not None:
+            await self._served.streams.close()
         if service is not None:
             await service.close()

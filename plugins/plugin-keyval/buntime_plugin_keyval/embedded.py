@@ -6,26 +6,29 @@ a server, its limits, its errors, its background work, holds here.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import msgspec
-from buntime_database import DatabaseError
-from buntime_host import BuntimeError, Host, InProcess, parse_config
-from buntime_host.discovery import FoundPlugin, find_module
+from buntime_host import BuntimeError, Host, InProcess
+from buntime_host.config import private_config
+from buntime_host.declared import schema_of
+from buntime_host.discovery import FoundPlugin
+from buntime_host.manifest import Manifest
 from buntime_keyval import CannotOpen
-from buntime_keyval.embedded import MEMORY, Answered, AnsweredStream, Location
+from buntime_keyval.embedded import Answered, AnsweredStream, Location
 
+from buntime_plugin_keyval.config import KeyValConfig
+from buntime_plugin_keyval.located import adapter_of, file_of, reason_of, what_hinders
 from buntime_plugin_keyval.model.clock import clock_of
+from buntime_plugin_keyval.plugin import DATABASE, KeyValPlugin
 
-_SERVERS = {"libsql": "libsql", "postgres": "postgres", "postgresql": "postgres"}
-"""Which engine serves which kind of URL; all others are files."""
+KEYVAL = "@buntime/plugin-keyval"
+BASE = "/keyval"
 
-_FILES = ("sqlite://", "sqlite:", "file:")
-"""What a URL of a file may begin with, the longest first."""
+_NOWHERE = Path(__file__)
+"""Stands for the file of a manifest."""
 
 
 def open_store(location: Location) -> HostedStore:
@@ -36,30 +39,17 @@ def open_store(location: Location) -> HostedStore:
 class HostedStore:
     """An `EmbeddedStore`."""
 
-    api = "/keyval/api"
+    api = f"{BASE}/api"
 
     def __init__(self, location: Location) -> None:
         adapter = {**adapter_of(location.url), **location.database}
-        try:
-            config = parse_config(
-                {
-                    "plugins": [
-                        ["@buntime/plugin-database", {"adapters": [adapter]}],
-                        ["@buntime/plugin-keyval", dict(location.keyval)],
-                    ],
-                    "pluginDirs": [],
-                    "strict": True,
-                },
-                Path.cwd(),
-                environ={},
-            )
-        except BuntimeError as error:
-            raise CannotOpen(f"cannot open {location.shown}: {error}") from error
+        plugins = {DATABASE: {"adapters": [adapter]}, KEYVAL: location.keyval}
+        config = private_config(plugins, Path.cwd())
         self._shown = location.shown
         self._file = file_of(adapter, config.base_dir)
-        given = () if location.clock is None else (_timed_by(location.clock),)
+        given = (_databases(), _store(location))
         self._host = Host(config, environ={}, is_private=True, given=given)
-        self._requests = InProcess(self._host, "/keyval")
+        self._requests = InProcess(self._host, BASE)
 
     async def start(self) -> None:
         """See `EmbeddedStore`."""
@@ -96,61 +86,27 @@ class HostedStore:
         await self._host.stop()
 
 
-def _timed_by(clock: Callable[[], float]) -> FoundPlugin:
-    """The plugin of the store, with another clock than that of the system."""
-    from buntime_plugin_keyval.plugin import KeyValPlugin  # of no use to commands, and large
-
-    found = find_module(KeyValPlugin.__module__)
-    if found is None:
-        raise RuntimeError("plugin-keyval has no manifest")
-    entry = partial(KeyValPlugin, clock=clock_of(clock))
-    return msgspec.structs.replace(found, source="given", entry=entry)
+def _databases() -> FoundPlugin:
+    """plugin-database, without a path: nobody asks it but the store."""
+    manifest = Manifest(name=DATABASE, path=_NOWHERE, options={"adapters": []})
+    return FoundPlugin(
+        manifest=manifest, source="given", module="buntime_plugin_database.plugin:DatabasePlugin"
+    )
 
 
-def adapter_of(url: str) -> dict[str, Any]:
-    """The entry of `adapters` for a URL."""
-    scheme, _, rest = url.partition("://")
-    if scheme == "rqlite":
-        return {"type": "rqlite", "urls": [f"http://{rest}"]}
-    return {"type": _SERVERS.get(scheme, "sqlite"), "url": url}
-
-
-def reason_of(error: BaseException) -> str:
-    """What a database said why it cannot be opened, without the parts of the host around that."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, DatabaseError):
-            return str(cause)
-        cause = cause.__cause__
-    return str(error)
-
-
-def file_of(adapter: Mapping[str, Any], base_dir: Path) -> Path | None:
-    """The file of the root database of an entry of `adapters`; None where it is in no file."""
-    if adapter.get("type") not in ("sqlite", "libsql"):
-        return None
-    url = str(adapter.get("url") or "")
-    for scheme in _FILES:
-        if url.startswith(scheme):
-            url = url.removeprefix(scheme)
-            break
-    if url == MEMORY or "://" in url:
-        return None
-    if url:
-        return base_dir / url
-    folder = adapter.get("baseDir")
-    return base_dir / str(folder) / "_default.db" if folder else None
-
-
-def what_hinders(file: Path) -> str | None:
-    """Why no store can be opened in a file that somebody has typed; None if it can be tried.
-
-    A server makes the folders of its configuration. In a path that was typed, a folder that is
-    missing is a misspelt one.
+def _store(location: Location) -> FoundPlugin:
+    """The plugin of the store, by the clock of the location. What its manifest says of pages and
+    of users concerns nobody here, so that it need not be read.
     """
-    if not file.parent.is_dir():
-        return f"there is no folder {file.parent}: make it, or correct the path"
-    return f"{file} is a folder: name a file in it" if file.is_dir() else None
+    manifest = Manifest(
+        name=KEYVAL,
+        path=_NOWHERE,
+        base=BASE,
+        dependencies=(DATABASE,),
+        schema=schema_of(KeyValConfig) if location.keyval else {},
+    )
+    clock = None if location.clock is None else clock_of(location.clock)
+    return FoundPlugin(manifest=manifest, source="given", entry=partial(KeyValPlugin, clock=clock))
 
 
 def _raw(headers: Mapping[str, str]) -> Iterable[tuple[bytes, bytes]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -38,7 +39,7 @@ async def test_what_is_installed_as_a_dialect_has_to_be_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     point = EntryPoint("spoken", "json:loads", registry.ENTRY_POINTS)
-    monkeypatch.setattr(registry, "entry_points", lambda **_: [point])
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: [point])
     registry._installed.cache_clear()
     adapter = Spoken(str(tmp_path / "kv.db"), options=FAST)
     with pytest.raises(UnknownDialect, match="json:loads is no dialect"):

@@ -1,13 +1,21 @@
-"""Which engines there are: those that are installed, and those that a caller brings."""
+"""Which engines there are: ours, those that are installed, and those that a caller brings."""
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
+import importlib
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from buntime_host import OptionError
 
 from buntime_plugin_database.engines.planned import PLANNED
 from buntime_plugin_database.shared.engine import ENTRY_POINTS, AnyEngine, Engine
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+OURS = ("libsql", "postgres", "rqlite", "sqlite")
+"""Names of the engines of this package, which nobody else's engine can have."""
 
 
 class Engines:
@@ -16,9 +24,6 @@ class Engines:
     def __init__(self, *given: AnyEngine) -> None:
         """`given` are engines besides those that are installed; they come before those."""
         self._known = {engine.name: engine for engine in given}
-        self._installed: dict[str, list[EntryPoint]] = {}
-        for point in entry_points(group=ENTRY_POINTS):
-            self._installed.setdefault(point.name, []).append(point)
 
     def named(self, name: str) -> AnyEngine:
         """The engine of a name. Raises `OptionError` if there is none, or no certain one."""
@@ -28,9 +33,23 @@ class Engines:
 
     def names(self) -> list[str]:
         """All names, sorted."""
-        return sorted({*self._known, *self._installed})
+        return sorted({*self._known, *OURS, *self._installed})
+
+    @cached_property
+    def _installed(self) -> dict[str, list[EntryPoint]]:
+        """Those of other packages. What all of them say is read when one is asked for."""
+        from importlib.metadata import entry_points
+
+        installed: dict[str, list[EntryPoint]] = {}
+        for point in entry_points(group=ENTRY_POINTS):
+            installed.setdefault(point.name, []).append(point)
+        return installed
 
     def _load(self, name: str) -> AnyEngine:
+        if name in OURS:
+            module = importlib.import_module(f"buntime_plugin_database.engines.{name}.engine")
+            ours: AnyEngine = module.ENGINE
+            return ours
         points = self._installed.get(name, [])
         if not points:
             if name in PLANNED:

@@ -1,6 +1,6 @@
 """What an engine is to the plugin: its options, how its root database is opened, its tenants.
 
-An engine is found by the entry point of its name in `ENTRY_POINTS`, whoever ships it.
+An engine of another package is found by the entry point of its name in `ENTRY_POINTS`.
 """
 
 from __future__ import annotations

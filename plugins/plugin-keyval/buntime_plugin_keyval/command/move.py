@@ -16,9 +16,9 @@ from buntime_host.config import HostConfig, load_config
 from buntime_plugin_keyval.command.config_file import check_config, write_config
 from buntime_plugin_keyval.command.places import NamedDatabase, check_files, open_both, place_of
 from buntime_plugin_keyval.command.progress import ProgressShown
-from buntime_plugin_keyval.embedded import reason_of
 from buntime_plugin_keyval.features.moving.checks import MoveRefused, abort, check_move
 from buntime_plugin_keyval.features.moving.mover import MAX_PAUSE_SECONDS, MoveFailed, StoreMover
+from buntime_plugin_keyval.located import reason_of
 
 FAILED = 1
 """Exit code of a move that ended early: the same command goes on with it."""

@@ -15,8 +15,8 @@ from buntime_host.config import HostConfig, PluginEntry
 from buntime_host.names import known_name
 from buntime_keyval.embedded import MEMORY, Location
 
-from buntime_plugin_keyval.embedded import adapter_of, file_of, what_hinders
 from buntime_plugin_keyval.features.moving.checks import MoveRefused
+from buntime_plugin_keyval.located import adapter_of, file_of, what_hinders
 from buntime_plugin_keyval.storage.database import Database, database_of
 
 DATABASE = "@buntime/plugin-database"

@@ -7,7 +7,6 @@ point is that of the dialect, and what it loads is a `Dialect`.
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import entry_points
 
 from buntime_database import Adapter, DatabaseError
 
@@ -31,6 +30,8 @@ def dialect_of(adapter: Adapter) -> Dialect:
 
 @cache
 def _installed(name: str, engine: str) -> Dialect:
+    from importlib.metadata import entry_points  # large, and of no use to a store in a file
+
     for point in entry_points(group=ENTRY_POINTS, name=name):
         dialect = point.load()
         if isinstance(dialect, Dialect):

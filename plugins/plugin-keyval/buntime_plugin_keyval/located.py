@@ -1,0 +1,62 @@
+"""Where a store is, as somebody has typed it: its database, its file, and what hinders it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from buntime_database import DatabaseError
+from buntime_keyval.embedded import MEMORY
+
+_SERVERS = {"libsql": "libsql", "postgres": "postgres", "postgresql": "postgres"}
+"""Which engine serves which kind of URL; all others are files."""
+
+_FILES = ("sqlite://", "sqlite:", "file:")
+"""What a URL of a file may begin with, the longest first."""
+
+
+def adapter_of(url: str) -> dict[str, Any]:
+    """The entry of `adapters` for a URL."""
+    scheme, _, rest = url.partition("://")
+    if scheme == "rqlite":
+        return {"type": "rqlite", "urls": [f"http://{rest}"]}
+    return {"type": _SERVERS.get(scheme, "sqlite"), "url": url}
+
+
+def reason_of(error: BaseException) -> str:
+    """What a database said why it cannot be opened, without the parts of the host around that."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, DatabaseError):
+            return str(cause)
+        cause = cause.__cause__
+    return str(error)
+
+
+def file_of(adapter: Mapping[str, Any], base_dir: Path) -> Path | None:
+    """The file of the root database of an entry of `adapters`; None where it is in no file."""
+    if adapter.get("type") not in ("sqlite", "libsql"):
+        return None
+    url = str(adapter.get("url") or "")
+    for scheme in _FILES:
+        if url.startswith(scheme):
+            url = url.removeprefix(scheme)
+            break
+    if url == MEMORY or "://" in url:
+        return None
+    if url:
+        return base_dir / url
+    folder = adapter.get("baseDir")
+    return base_dir / str(folder) / "_default.db" if folder else None
+
+
+def what_hinders(file: Path) -> str | None:
+    """Why no store can be opened in a file that somebody has typed; None if it can be tried.
+
+    A server makes the folders of its configuration. In a path that was typed, a folder that is
+    missing is a misspelt one.
+    """
+    if not file.parent.is_dir():
+        return f"there is no folder {file.parent}: make it, or correct the path"
+    return f"{file} is a folder: name a file in it" if file.is_dir() else None
