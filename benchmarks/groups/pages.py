@@ -34,12 +34,14 @@ TITLES = {
     "warm": "first rows, by a browser that has been there",
 }
 _WATCHED = """
-new MutationObserver((_, observer) => {
-  if (document.querySelector("main tbody tr") === null) return;
-  observer.disconnect();
-  // Once more behind the next frame: it is drawn by then.
-  requestAnimationFrame(() => setTimeout(() => { window.drawn = performance.now(); }));
-}).observe(document, { childList: true, subtree: true });
+window.drawn = new Promise((tell) => {
+  new MutationObserver((_, observer) => {
+    if (document.querySelector("main tbody tr") === null) return;
+    observer.disconnect();
+    // Behind the next frame: it is drawn by then.
+    requestAnimationFrame(() => setTimeout(() => tell(performance.now())));
+  }).observe(document, { childList: true, subtree: true });
+});
 """
 """Notes when rows are drawn, in milliseconds from the moment that the page was gone to."""
 
@@ -93,8 +95,9 @@ def _visited(context: BrowserContext, url: str) -> float:
     page = context.new_page()
     page.add_init_script(_WATCHED)
     page.goto(url, wait_until="commit")
-    page.wait_for_function("window.drawn", timeout=WAIT_MS)
-    rows = page.locator("main tbody tr").count()
+    shown = page.locator("main tbody tr")
+    shown.first.wait_for(timeout=WAIT_MS)
+    rows = shown.count()
     if rows != PAGE:
         raise BenchmarkError(f"{rows} rows instead of {PAGE} at {url}")
     return float(page.evaluate("window.drawn"))
