@@ -153,6 +153,9 @@ def test_a_key_for_some_names_sees_what_it_may(browser: Browser, closed_server: 
         # Signing in draws the page anew, with what the key permits.
         expect(page.get_by_label("Names that begin with")).to_have_value("mail-")
         expect(page.get_by_text("No consumers")).to_be_visible()
+        page.goto(f"{closed_server.url}/keyval/consumer?name=other")
+        expect(page.get_by_text("names that begin with: mail-")).to_be_visible()
+        expect(page.get_by_role("button", name="Forget")).to_have_count(0)
         page.goto(f"{closed_server.url}/keyval/tasks")
         expect(page.get_by_text("This key does not permit to look at it.")).to_be_visible()
         expect(page.get_by_text("Make a task")).to_be_visible()

@@ -15,7 +15,7 @@ import { t } from "../.well-known/buntime/ui/texts.js";
 import { failingOf } from "./consumers.js";
 import { keyText } from "./key.js";
 import { chips } from "./keyfield.js";
-import { firstPrefix, mayKey } from "./rights.js";
+import { firstPrefix, limitedTo, mayKey, mayNamed } from "./rights.js";
 import { changeTable } from "./streams.js";
 
 /** @typedef {import("./consumers.js").Consumer} Consumer */
@@ -27,6 +27,7 @@ const SHOWN = 20;
 /** @param {import("../.well-known/buntime/ui/shell.js").Opened} opened */
 export async function openConsumer({ query, signal, somebody }) {
   const name = query.get("name") ?? "";
+  if (!mayNamed(somebody, "consume", name)) return limitedTo(somebody, "consume");
   const after = query.get("after");
   const path = `consumers/${encodeURIComponent(name)}`;
   const prefix = firstPrefix(somebody) || null;
