@@ -128,13 +128,14 @@ async def _move(source: str, target: str, rate: int, max_pause: float) -> dict[s
             writing.cancel()
             if process.returncode is None:
                 process.terminate()
+    hashes = await _compare(source, target)  # before a process trims the log of the new one
     await _check_writes(target, writers)
     return {
         **json.loads(told),
         "seconds": round(seconds, 1),
         "writes": writers.writes,
         "writesPerSecond": round(writers.writes / writers.seconds),
-        "equalHashes": await _compare(source, target),
+        "equalHashes": hashes,
     }
 
 

@@ -47,10 +47,12 @@ host replication all 127.0.0.1/32 trust
 
 
 def programs() -> Path:
-    """The folder of the server's programs.
+    """The folder of the server's programs: the one in `POSTGRES_PROGRAMS`, else the newest.
 
     Where there is none the test is skipped, but never in CI.
     """
+    if chosen := os.environ.get("POSTGRES_PROGRAMS"):
+        return Path(chosen)
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=_version)
     on_path = shutil.which("postgres")
     if not found and on_path is None:

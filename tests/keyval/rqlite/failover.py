@@ -2,7 +2,7 @@
 
 Run as a program, with the number of kills, it prints the figures:
 
-    PYTHONPATH=tests .venv/bin/python tests/keyval/rqlite/failover.py 20
+    PYTHONPATH=tests .venv/bin/python -m keyval.rqlite.failover 20
 """
 
 from __future__ import annotations
