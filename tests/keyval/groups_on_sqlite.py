@@ -10,6 +10,7 @@ from buntime_database import Adapter, Batch, DatabaseError, Guard, GuardFailed, 
 from buntime_plugin_keyval.model.versionstamps import Stamps, tail_of
 from buntime_plugin_keyval.storage.database import database_of
 from buntime_plugin_keyval.storage.dialects.dialect import Outcome
+from buntime_plugin_keyval.storage.dialects.replays import place_of
 from buntime_plugin_keyval.storage.dialects.sqlite.committing import FewStatements
 from buntime_plugin_keyval.storage.dialects.sqlite.dialect import SQLITE
 from buntime_plugin_keyval.storage.dialects.sqlite.grouping import LOGGING
@@ -28,7 +29,6 @@ from buntime_plugin_keyval.storage.replays import (
     keep_all,
     keep_count,
     keep_stamp,
-    place_of,
 )
 from buntime_plugin_keyval.storage.schema import migrate
 from keyval.groups import Groups, told

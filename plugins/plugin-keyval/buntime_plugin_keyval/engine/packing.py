@@ -31,9 +31,10 @@ from buntime_plugin_keyval.engine.jobs import WriteJob
 from buntime_plugin_keyval.engine.once import Replays
 from buntime_plugin_keyval.storage.database import Database
 from buntime_plugin_keyval.storage.dialects.dialect import Outcome
+from buntime_plugin_keyval.storage.dialects.replays import place_of
 from buntime_plugin_keyval.storage.effects import NoteStamp, Put, StampedEffect, stamp_of_commit
 from buntime_plugin_keyval.storage.message_effects import Lease
-from buntime_plugin_keyval.storage.replays import Keeping, keep_all, place_of
+from buntime_plugin_keyval.storage.replays import Keeping, keep_all
 
 APART_GROUPS = 16
 """Groups whose writes are batches of their own, after one that could not be one batch."""

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
-from buntime_database import Batch, DatabaseError, Guard, ResultSet, Statement
+from buntime_database import Batch, DatabaseError, Guard, Statement
 
 from buntime_plugin_keyval.model.versionstamps import tail_of
 from buntime_plugin_keyval.storage.database import Database
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
+from buntime_plugin_keyval.storage.dialects.replays import place_of
 
 FINGERPRINT_BYTES = 16
 FORGET_BATCH = 500
@@ -78,14 +79,6 @@ def keep_count(sql: Dialect, versionstamp: str) -> Statement:
 def keep_stamp(sql: Dialect, versionstamp: str) -> Statement:
     """Keep the stamp that the commit has got; comes behind all effects of a write."""
     return Statement(sql.replays.keep_stamp, (versionstamp,))
-
-
-def place_of(result: ResultSet) -> int | None:
-    """Where results are kept, by what the statement gave that keeps them; None if it is not told.
-
-    An engine that asks what a commit gave, after a lost answer, may not know all of it.
-    """
-    return result.rows[0][0] if result.rows else result.lastrowid  # type: ignore[return-value] # an integer
 
 
 async def keep(db: Database, keeping: Keeping, after: int, now_ms: int) -> int | None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
+from buntime_database import ResultSet
+
 KeptRow: TypeAlias = tuple[int, int, str, bytes, str, str]
 """How many, now, their keys with a line feed in front of each and behind the last one, fingerprints
 behind each other, versionstamps with commas between them, what was told as an array in JSON, or
@@ -48,3 +50,11 @@ class ReplaysSql(NamedTuple):
     a dialect: see `storage/sealed.py`."""
     open_told: Callable[[bytes, str], str] | None = None
     """The other way round, of whatever is kept."""
+
+
+def place_of(result: ResultSet) -> int | None:
+    """Where results are kept, by what the statement gave that keeps them; None if it is not told.
+
+    An engine that asks what a commit gave, after a lost answer, may not know all of it.
+    """
+    return result.rows[0][0] if result.rows else result.lastrowid  # type: ignore[return-value] # an integer
