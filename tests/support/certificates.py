@@ -17,6 +17,8 @@ class Certificates:
             "-x509",
             "-subj",
             "/CN=authority",
+            "-addext",
+            "keyUsage=critical,keyCertSign,cRLSign",
             "-out",
             self.authority,
             *self._key("authority"),
@@ -26,7 +28,10 @@ class Certificates:
         """The certificate of a host, or of a client, and its key."""
         request, made = self._folder / f"{name}.csr", self._folder / f"{name}.pem"
         extension = self._folder / f"{name}.ext"
-        extension.write_text(f"subjectAltName=DNS:{name}\nbasicConstraints=CA:FALSE\n")
+        # From Python 3.13 on, a certificate has to name the key of its authority.
+        extension.write_text(
+            f"subjectAltName=DNS:{name}\nbasicConstraints=CA:FALSE\nauthorityKeyIdentifier=keyid\n"
+        )
         key = self._key(name)
         self._run("req", "-subj", f"/CN={name}", "-out", str(request), *key)
         self._run(
