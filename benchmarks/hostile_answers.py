@@ -36,6 +36,11 @@ WIDE = Request("PUT", "/keys/stall/large", json.dumps("v" * VALUE_BYTES + "😀"
 TRANSACTION_MS = 5_500
 """For as long a transaction may keep the lock, and somewhat more."""
 
+RETURNING = (
+    "CREATE TABLE IF NOT EXISTS stall_rows (x)",
+    "DELETE FROM stall_rows",
+    "INSERT INTO stall_rows VALUES (hex(zeroblob(4500000))) RETURNING x",
+)
 COLUMNS = f"SELECT {','.join('1' * 2_000)} WHERE 0"
 
 
@@ -198,6 +203,13 @@ ANSWERS = (
         "/database/api/batch",
         {"statements": [{"sql": COLUMNS}] * 100},
     )._replace(most_write_ms=TRANSACTION_MS),
+    _again(
+        "returning",
+        "8 that write a row of 9 MB by a batch of SQL, and have it given back",
+        "POST",
+        "/database/api/batch",
+        {"statements": [{"sql": sql} for sql in RETURNING]},
+    )._replace(connections=8, most_write_ms=TRANSACTION_MS),
     _unread(
         "unread-wide",
         "100 that GET 9.9 MB with one emoji and never read",
