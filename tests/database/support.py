@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import apsw
 from buntime_database import Adapter
@@ -17,6 +17,8 @@ from buntime_database_conformance import EngineUnderTest, OpenAdapter
 from buntime_plugin_database.engines.sqlite import SqliteAdapter, SqliteOptions
 from buntime_plugin_database.engines.sqlite.adapter import CAPABILITIES
 from support.waiting import PATIENCE
+
+T = TypeVar("T")
 
 
 class OpenSqlite(Protocol):
@@ -108,3 +110,22 @@ class Trace:
 
     def count(self, sql: str) -> int:
         return self.statements.count(sql)
+
+
+async def turns_during(work: Awaitable[T]) -> tuple[int, T]:
+    """How many turns the loop has while something is done, and what that gives."""
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    task = asyncio.create_task(count())
+    await asyncio.sleep(0)
+    try:
+        done = await work
+    finally:
+        task.cancel()
+    return turns, done

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
-from buntime_database import Adapter, ConstraintViolation, MoreThanAsked, SessionLimits
+from buntime_database import (
+    Adapter,
+    ConstraintViolation,
+    MoreThanAsked,
+    OutcomeUnknown,
+    SessionLimits,
+    SessionsNotSupported,
+)
 from buntime_plugin_database.faces.http.plain import Bound
 from buntime_plugin_database.faces.http.sessions import RequestSessions, SessionPart
 from buntime_plugin_database.faces.large import (
     MOST_IN_HAND,
+    MOST_WRITING,
     SMALL_BYTES,
     Hand,
     LargeResults,
@@ -32,6 +42,19 @@ async def service(tmp_path: Path) -> AsyncIterator[Databases]:
     await opened.get_root_adapter().execute("CREATE TABLE t (x)")
     yield opened
     await opened.close()
+
+
+async def write_by(sessions: RequestSessions, bound: Bound, hand: Hand, *, alone: bool) -> None:
+    """Write by a request of one statement, or by a batch."""
+
+    async def plan(_: SessionPart) -> list[Bound]:
+        return [bound]
+
+    if alone:
+        async with sessions.open(Target(), hand, readonly=False) as session:
+            await session.execute(*bound)
+    else:
+        await sessions.write(Target(), hand, plan)
 
 
 async def rows(adapter: Adapter) -> list[object]:
@@ -89,14 +112,7 @@ async def test_a_large_result_waits_for_its_turn(service: Databases, alone: bool
     sessions = RequestSessions(service, SessionLimits())
 
     async def write(bound: Bound, hand: Hand) -> None:
-        async def plan(_: SessionPart) -> list[Bound]:
-            return [bound]
-
-        if alone:
-            async with sessions.open(Target(), hand, readonly=False) as session:
-                await session.execute(*bound)
-        else:
-            await sessions.write(Target(), hand, plan)
+        await write_by(sessions, bound, hand, alone=alone)
 
     for _ in range(MOST_IN_HAND):
         await results.take()
@@ -109,3 +125,50 @@ async def test_a_large_result_waits_for_its_turn(service: Databases, alone: bool
     await write(LARGE, hand)
     assert hand.is_large
     assert await rows(adapter) == [2, 1]
+
+
+class Sessionless:
+    """A database that has no sessions, as one on a server."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        self._adapter = adapter
+        self.capabilities = adapter.capabilities._replace(embedded=False)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._adapter, name)
+
+    async def get_adapter(self, *_: object) -> Any:
+        return self
+
+    async def open_session(self, _: SessionLimits) -> None:
+        raise SessionsNotSupported("none here")
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["one statement", "batch"])
+async def test_what_cannot_be_undone_waits_when_it_is_there(
+    service: Databases, alone: bool
+) -> None:
+    adapter = service.get_root_adapter()
+    results = LargeResults(seconds=0.05)
+    sessions = RequestSessions(cast(Any, Sessionless(adapter)), SessionLimits())
+
+    async def write(bound: Bound, hand: Hand) -> None:
+        await write_by(sessions, bound, hand, alone=alone)
+
+    for _ in range(MOST_IN_HAND):
+        await results.take()
+    await write(SMALL, results.hand())
+    with pytest.raises(OutcomeUnknown, match="was carried out"):
+        await write(LARGE, results.hand())
+    assert await rows(adapter) == [2, 1]
+    results.give()
+    hand = results.hand()
+    await write(LARGE, hand)
+    assert hand.is_large
+    async with AsyncExitStack() as stack:
+        for _ in range(MOST_WRITING):
+            await stack.enter_async_context(results.writing())
+        with pytest.raises(TooManyLargeResults):
+            await write(SMALL, results.hand())
+        await write(Bound("INSERT INTO t VALUES (3)"), results.hand())
+    assert await rows(adapter) == [2, 1, 1, 3]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-from collections.abc import Awaitable
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,29 +14,10 @@ from buntime_plugin_database.faces.hrana.requests import HRANA, statement_result
 from buntime_plugin_database.faces.http.values import row_objects, rows_as_json
 from buntime_plugin_database.faces.rows_json import SMALL_BYTES, row_json, rows_json, size_of
 from buntime_plugin_database.shared.values import InvalidArgument, encode_rows
+from database.support import turns_during
 
-T = TypeVar("T")
 Rows = list[tuple[SqlValue, ...]]
 LARGE = 10 * SMALL_BYTES
-
-
-async def turns_during(work: Awaitable[T]) -> tuple[int, T]:
-    """How many turns the loop has while something is done, and what that gives."""
-    turns = 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            await asyncio.sleep(0)
-            turns += 1
-
-    task = asyncio.create_task(count())
-    await asyncio.sleep(0)
-    try:
-        done = await work
-    finally:
-        task.cancel()
-    return turns, done
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
-from buntime_database import Column, DatabaseUnavailable, MoreThanAsked, SessionResult
+from buntime_database import (
+    Column,
+    DatabaseUnavailable,
+    MoreThanAsked,
+    OutcomeUnknown,
+    SessionResult,
+)
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -35,6 +41,9 @@ LOCKED_SECONDS = 1.0
 
 MOST_FETCHING = 4
 """Cursors of websockets that may be asked for rows at a time."""
+
+MOST_WRITING = 4
+"""Writes at a time that cannot be undone, and may give back much: then that is there already."""
 
 SENT_SECONDS = 2.0
 """For which others wait for who does not take what was sent before, or for a slow statement."""
@@ -70,6 +79,7 @@ class LargeResults:
         """`seconds` is how long a request waits for its turn."""
         self._free = asyncio.Semaphore(MOST_IN_HAND)
         self._cursors = asyncio.Semaphore(MOST_FETCHING)
+        self._writing = asyncio.Semaphore(MOST_WRITING)
         self._making = asyncio.Semaphore(MOST_MAKING)
         self._slow: dict[asyncio.Task[bool], Callable[[], bool]] = {}
         self._seconds = seconds
@@ -94,23 +104,29 @@ class LargeResults:
         """Let the next one have its turn."""
         self._free.release()
 
-    @asynccontextmanager
-    async def fetching(self) -> AsyncIterator[None]:
+    def fetching(self) -> AbstractAsyncContextManager[None]:
         """The turn of a websocket's cursor: that its rows are large is known when they are there.
 
         Raises `TooManyLargeResults`.
         """
+        return self._one_of(self._cursors, f"{MOST_FETCHING} cursors are being read")
+
+    def writing(self) -> AbstractAsyncContextManager[None]:
+        """The turn of a write that cannot be undone. Raises `TooManyLargeResults`."""
+        told = f"{MOST_WRITING} writes that give back rows are under way on servers"
+        return self._one_of(self._writing, told)
+
+    @asynccontextmanager
+    async def _one_of(self, turns: asyncio.Semaphore, told: str) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(self._seconds):
-                await self._cursors.acquire()
+                await turns.acquire()
         except TimeoutError as error:
-            raise TooManyLargeResults(
-                f"{MOST_FETCHING} cursors are being read, which are the most; try again"
-            ) from error
+            raise TooManyLargeResults(f"{told}, which are the most; try again") from error
         try:
             yield
         finally:
-            self._cursors.release()
+            turns.release()
 
     async def making(
         self, step: Callable[[], Coroutine[Any, Any, bool]], has_large: Callable[[], bool]
@@ -195,6 +211,23 @@ class Hand:
                 pass  # and what it had is let go of before others are waited for
         await self._take(holds_lock=holds_lock())
         return await execute(None)
+
+    async def written(self, write: Callable[[], Awaitable[T]], size_of: Callable[[T], int]) -> T:
+        """What a write gives back that cannot be undone; within `run` or `run_all`.
+
+        What is large waits for its turn when it is there, before it is made into an answer. Raises
+        `TooManyLargeResults` before anything is written, and `OutcomeUnknown` afterwards.
+        """
+        async with self._results.writing():
+            given = await write()
+            if self._bytes + size_of(given) > SMALL_BYTES:
+                try:
+                    await self._take(holds_lock=False)
+                except TooManyLargeResults as error:
+                    raise OutcomeUnknown(
+                        f"the write was carried out, but what it gives back cannot be: {error}"
+                    ) from error
+        return given
 
     def fetching(self) -> AbstractAsyncContextManager[None]:
         """See `LargeResults`."""

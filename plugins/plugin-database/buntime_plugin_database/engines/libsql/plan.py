@@ -42,7 +42,7 @@ from buntime_database import (
 from buntime_plugin_database.engines.libsql.question import error_of, step_outcomes
 from buntime_plugin_database.engines.libsql.steps import both, control, negated, worked
 from buntime_plugin_database.engines.libsql.transport import Json
-from buntime_plugin_database.engines.libsql.values import decode_result, encode_statement
+from buntime_plugin_database.engines.libsql.values import encode_statement, read_result
 from buntime_plugin_database.shared.grouping import BatchOutcome
 from buntime_plugin_database.shared.statements import classify, guard_query
 from buntime_plugin_database.shared.witness import Results, TablesMissing, Told, Witness, notes_of
@@ -153,7 +153,7 @@ def _add_batch(steps: list[Json], batch: Encoded, number: int, witness: Witness)
     return places
 
 
-def read_answer(
+async def read_answer(
     request: ServerRequest, batches: Sequence[Encoded], answer: Json
 ) -> list[BatchOutcome | None] | None:
     """What became of each batch; None for one that has to be sent once more.
@@ -174,7 +174,7 @@ def read_answer(
             return None
     outcomes: list[BatchOutcome | None] = []
     for batch, place in zip(batches, request.places, strict=True):
-        outcome = _outcome(batch, results, errors, place, committed=committed)
+        outcome = await _outcome(batch, results, errors, place, committed=committed)
         if isinstance(outcome, list) and not committed:
             outcome = _failure(errors, request.commit)
         outcomes.append(None if isinstance(outcome, TablesMissing) else outcome)
@@ -204,7 +204,7 @@ def _recalled(batch: Encoded, number: int, results: Results) -> BatchOutcome:
     return [results.get((number, step), _NOTHING) for step in range(len(batch.steps))]
 
 
-def _outcome(
+async def _outcome(
     batch: Encoded, results: list[Any], errors: list[Any], place: BatchPlace, *, committed: bool
 ) -> BatchOutcome:
     sets: list[ResultSet] = []
@@ -218,7 +218,7 @@ def _outcome(
         if results[position] is None:
             return _failure(errors, position - 1)
         try:
-            sets.append(_NOTHING if is_guard else decode_result(results[position]))
+            sets.append(_NOTHING if is_guard else await read_result(results[position]))
         except DatabaseError as unreadable:
             if not committed:
                 return unreadable

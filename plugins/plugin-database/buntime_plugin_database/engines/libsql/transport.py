@@ -21,6 +21,7 @@ from libsql_client.hrana.client import HranaClient
 from libsql_client.hrana.conn import HranaConn
 from libsql_client.http import HttpClient
 
+from buntime_plugin_database.engines.libsql.answers import LONG_ANSWER, decode_answer
 from buntime_plugin_database.engines.libsql.options import Routing
 
 T = TypeVar("T")
@@ -109,7 +110,7 @@ class _HttpClient(HttpClient):  # type: ignore[misc] # the library has no py.typ
         ) as response:
             content = await response.read()
         try:
-            answer = msgspec.json.decode(content)
+            answer = await decode_answer(content)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             if response.ok:
                 raise LibsqlError(f"the answer is no JSON: {error}", "HRANA_PROTO_ERROR") from error
@@ -143,6 +144,10 @@ class _Http:
 
 
 class _Connection(HranaConn):  # type: ignore[misc] # the library has no py.typed
+    def __init__(self, session: aiohttp.ClientSession, url: str, token: str | None) -> None:
+        self._long: set[asyncio.Task[None]] = set()
+        super().__init__(session, url, token)
+
     async def _do_connect(
         self, session: aiohttp.ClientSession, url: str
     ) -> aiohttp.ClientWebSocketResponse:
@@ -151,6 +156,30 @@ class _Connection(HranaConn):  # type: ignore[misc] # the library has no py.type
         return await session.ws_connect(
             url, protocols=["hrana2"], autoclose=False, max_msg_size=0, heartbeat=_HEARTBEAT_SECONDS
         )
+
+    def _receive(self, text: str) -> None:
+        # As in the base class, which decodes at once, however long it is.
+        if len(text) <= LONG_ANSWER:
+            super()._receive(text)
+            return
+        task = asyncio.create_task(self._receive_long(text))
+        self._long.add(task)
+        task.add_done_callback(self._long.discard)
+
+    async def _receive_long(self, text: str) -> None:
+        try:
+            message = await decode_answer(text.encode())
+            request = int(message["request_id"])
+            response = message["response"]
+        except (msgspec.DecodeError, UnicodeError, KeyError, TypeError, ValueError) as error:
+            nonsense = LibsqlError(f"a long message makes no sense: {error!r}", "HRANA_PROTO_ERROR")
+            self._set_exception(nonsense)
+            return
+        waiting = self._response_map.pop(request, None)
+        if waiting is not None:
+            self._request_id_alloc.free(request)
+            if not waiting.future.done():
+                waiting.future.set_result(response)
 
 
 class _Client(HranaClient):  # type: ignore[misc] # as above

@@ -11,6 +11,7 @@ from typing import Any
 
 from buntime_database import DatabaseUnavailable, InvalidStatement, ResultSet, Value
 
+from buntime_plugin_database.engines.libsql.answers import each_row
 from buntime_plugin_database.engines.libsql.transport import Json
 from buntime_plugin_database.shared.server_adapter import checked_text
 
@@ -18,6 +19,8 @@ _LEAST, _MOST = -(2**63), 2**63 - 1
 _NULL: Json = {"type": "null"}
 _PIECE = 256 * 1024
 """Characters of base64 that are decoded at once; a multiple of four."""
+_VALUES = 2_000
+"""Values that are read at once, which takes a millisecond."""
 
 
 def encode_statement(sql: str, args: Sequence[Value], *, want_rows: bool = True) -> Json:
@@ -31,29 +34,40 @@ def encode_statement(sql: str, args: Sequence[Value], *, want_rows: bool = True)
 def decode_result(result: Json) -> ResultSet:
     """What one statement gave. Raises `DatabaseError` for an answer that makes no sense."""
     try:
-        changed = int(result["affected_row_count"])
-        rowid = result.get("last_insert_rowid")
-        return ResultSet(
-            tuple(str(column["name"] or "") for column in result["cols"]),
-            [tuple(map(_decode, row)) for row in result["rows"]],
-            changed,
-            int(rowid) or None if changed and rowid is not None else None,
-        )
+        return _with_rows(result, [tuple(map(_decode, row)) for row in each_row(result["rows"])])
     except _NONSENSE as error:
         raise _makes_no_sense(error) from error
 
 
 async def read_result(result: Json) -> ResultSet:
-    """The same of a result that may be large: others have their turns while its blobs are read."""
+    """The same of a result that may be large: others have their turns while it is read."""
+    rows = []
+    values = 0
     try:
-        for row in result["rows"]:
+        for row in each_row(result["rows"]):
             for value in row:
                 text = value.get("base64", "")
                 if len(text) > _PIECE:
                     value["base64"] = await _decode_in_turns(text)
+            rows.append(tuple(map(_decode, row)))
+            values += len(row) + 1
+            if values > _VALUES:
+                values = 0
+                await asyncio.sleep(0)
+        return _with_rows(result, rows)
     except _NONSENSE as error:
         raise _makes_no_sense(error) from error
-    return decode_result(result)
+
+
+def _with_rows(result: Json, rows: list[tuple[Value, ...]]) -> ResultSet:
+    changed = int(result["affected_row_count"])
+    rowid = result.get("last_insert_rowid")
+    return ResultSet(
+        tuple(str(column["name"] or "") for column in result["cols"]),
+        rows,
+        changed,
+        int(rowid) or None if changed and rowid is not None else None,
+    )
 
 
 async def _decode_in_turns(text: str) -> bytes:

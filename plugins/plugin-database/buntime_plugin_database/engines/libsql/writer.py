@@ -106,7 +106,8 @@ class BatchWriter:
         started = perf_counter()
         outcomes: Sequence[BatchOutcome | None] | None
         try:
-            outcomes = read_answer(request, batches, await self._send(request.steps))
+            answer = await self._send(request.steps)
+            outcomes = await read_answer(request, batches, answer)
         except OutcomeUnknown as lost:
             told = await self._find_out(self._witness)
             if told is None:

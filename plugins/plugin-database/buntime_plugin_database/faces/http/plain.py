@@ -70,6 +70,10 @@ class PlainConnection:
         """Run a query of ours, which may use what SQL from outside must not."""
         return await self._read_limited(Statement(sql, args), None, max_bytes, perf_counter())
 
+    def gives_back(self, sql: str) -> bool:
+        """Whether a statement may give back what it writes."""
+        return "returning" in sql.lower() and not self.family.reads(sql)
+
     async def prepare(self, bound: Bound) -> Statement:
         """A statement as adapters take it. Raises `InvalidStatement`."""
         statement = Statement(bound.sql, bound.args)

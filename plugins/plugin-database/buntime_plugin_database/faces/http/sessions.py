@@ -116,7 +116,9 @@ class RequestSessions:
             async def attempt(most: int | None) -> list[SessionResult]:
                 session = await _open_session(adapter, limits)
                 if session is None:
-                    return await self._write_plainly(adapter, limits, plan, max_rows, numbered)
+                    return await self._write_plainly(
+                        adapter, limits, hand, plan, max_rows, numbered
+                    )
                 try:
                     family = family_of(adapter)
                     return await self._write_in(session, family, plan, most, max_rows, numbered)
@@ -166,6 +168,7 @@ class RequestSessions:
         self,
         adapter: Adapter,
         limits: SessionLimits,
+        hand: Hand,
         plan: Planner,
         max_rows: int | None,
         numbered: bool,
@@ -175,8 +178,14 @@ class RequestSessions:
         for index, bound in enumerate(await plan(connection)):
             with _numbering(index, wanted=numbered):
                 statements.append(await connection.prepare(bound))
-        results = await adapter.batch(statements)
-        return [connection.limited(result, max_rows) for result in results]
+
+        async def commit() -> list[SessionResult]:
+            results = await adapter.batch(statements)
+            return [connection.limited(result, max_rows) for result in results]
+
+        if any(connection.gives_back(statement.sql) for statement in statements):
+            return await hand.written(commit, lambda given: sum(map(answer_bytes, given)))
+        return await commit()
 
 
 class _Planning:
@@ -212,10 +221,15 @@ class _InHand:
         *,
         max_rows: int | None = None,
     ) -> SessionResult:
+        connection = self._connection
+
+        async def run(most: int | None) -> SessionResult:
+            return await connection.execute(sql, args, named, max_rows=max_rows, max_bytes=most)
+
+        if not isinstance(connection, PlainConnection) or not connection.gives_back(sql):
+            return await self._hand.run(run)
         return await self._hand.run(
-            lambda most: self._connection.execute(
-                sql, args, named, max_rows=max_rows, max_bytes=most
-            )
+            lambda most: self._hand.written(lambda: run(most), answer_bytes)
         )
 
     async def ask(self, sql: str, args: Sequence[Value] = ()) -> SessionResult:
