@@ -17,7 +17,7 @@ from keyval.pairs import Pair, pair_of_hosts
 from support.children import program
 from support.waiting import PATIENCE
 
-pytestmark = [pytest.mark.slow, pytest.mark.engines("sqlite", "postgres", "rqlite")]
+pytestmark = [pytest.mark.slow, pytest.mark.engines("sqlite", "postgres", "rqlite", "libsql")]
 
 CONTENDERS = 32
 ROUNDS = 2
