@@ -19,7 +19,7 @@ from typing import cast
 import apsw
 import httptools
 import uvloop
-from buntime_host.server import spare_the_collector
+from buntime_host.processes.server import spare_the_collector
 from buntime_keyval.wire import canonical_value, encode_key, key_to_json, parse_key_path
 from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.model.versionstamps import Stamps

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import apsw
 import dataset
 import uvloop
-from buntime_host.server import spare_the_collector
+from buntime_host.processes.server import spare_the_collector
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from buntime_plugin_keyval.config import parse_config
 from buntime_plugin_keyval.engine.store import Store

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from buntime_host.declared import Declared, Options, declared
+from buntime_host.options.declared import Declared, Options, declared
 
 ROOT = Path(__file__).parents[1]
 MANIFESTS = ("manifest.yaml", "plugins/*/manifest.yaml")

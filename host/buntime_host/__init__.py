@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from buntime_host.access import Action, Principal, principal_of
 from buntime_host.access.trusted_hosts import is_loopback
-from buntime_host.context import AppInfo, PluginContext, Runtime
 from buntime_host.errors import (
     AnswerBrokenOff,
     BadRequest,
@@ -29,24 +28,17 @@ from buntime_host.errors import (
     StartupError,
     Unauthorized,
 )
-from buntime_host.fallback import Fallback
-from buntime_host.hookspecs import hookimpl
-from buntime_host.noticed import Noticed, noticed_of, refuse_foreign
+from buntime_host.http.noticed import Noticed, noticed_of, refuse_foreign
+from buntime_host.plugins.context import AppInfo, PluginContext, Runtime
+from buntime_host.plugins.fallback import Fallback
+from buntime_host.plugins.hookspecs import hookimpl
 from buntime_host.version import __version__
 from buntime_host.workers import Numbers, Signal, Workers
 
 if TYPE_CHECKING:
     from buntime_host.config import parse_config
-    from buntime_host.declared import (
-        Duration,
-        OptionError,
-        Options,
-        Secret,
-        Size,
-        option,
-        read_options,
-    )
-    from buntime_host.direct import (
+    from buntime_host.host import Host, create_app
+    from buntime_host.http.direct import (
         Answer,
         AsgiRequest,
         DirectApp,
@@ -58,14 +50,22 @@ if TYPE_CHECKING:
         send_answer,
         settled,
     )
-    from buntime_host.doubled import find_doubled, has_doubled
-    from buntime_host.host import Host, create_app
+    from buntime_host.http.doubled import find_doubled, has_doubled
+    from buntime_host.http.parameters import check_parameters, choice_of, flag_of, unknown_parameter
+    from buntime_host.http.passage import Companion, RequestPassage
+    from buntime_host.http.problem import problem_response
+    from buntime_host.http.relay import hand_over
     from buntime_host.in_process import InProcess
-    from buntime_host.metrics import metrics_text
-    from buntime_host.parameters import check_parameters, choice_of, flag_of, unknown_parameter
-    from buntime_host.passage import Companion, RequestPassage
-    from buntime_host.problem import problem_response
-    from buntime_host.relay import hand_over
+    from buntime_host.options.declared import (
+        Duration,
+        OptionError,
+        Options,
+        Secret,
+        Size,
+        option,
+        read_options,
+    )
+    from buntime_host.routes.metrics import metrics_text
 
 __all__ = [
     "Action",
@@ -165,35 +165,35 @@ def __getattr__(name: str) -> Any:
 
         return parse_config
     if name in ("Duration", "OptionError", "Options", "Secret", "Size", "option", "read_options"):
-        from buntime_host import declared
+        from buntime_host.options import declared
 
         return getattr(declared, name)
     if name in _DIRECT:
-        from buntime_host import direct
+        from buntime_host.http import direct
 
         return getattr(direct, name)
     if name in ("Companion", "RequestPassage"):
-        from buntime_host import passage
+        from buntime_host.http import passage
 
         return getattr(passage, name)
     if name == "metrics_text":
-        from buntime_host.metrics import metrics_text
+        from buntime_host.routes.metrics import metrics_text
 
         return metrics_text
     if name in ("check_parameters", "choice_of", "flag_of", "unknown_parameter"):
-        from buntime_host import parameters
+        from buntime_host.http import parameters
 
         return getattr(parameters, name)
     if name in ("find_doubled", "has_doubled"):
-        from buntime_host import doubled
+        from buntime_host.http import doubled
 
         return getattr(doubled, name)
     if name == "problem_response":
-        from buntime_host import problem
+        from buntime_host.http import problem
 
         return problem.problem_response
     if name == "hand_over":
-        from buntime_host.relay import hand_over
+        from buntime_host.http.relay import hand_over
 
         return hand_over
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

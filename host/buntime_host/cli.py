@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from buntime_host.commands import ExtensibleGroup
+from buntime_host.commands.installed import ExtensibleGroup
 from buntime_host.version import __version__
 
 if TYPE_CHECKING:
     from buntime_host.config import HostConfig
-    from buntime_host.plan import Plan
+    from buntime_host.plugins.plan import Plan
 
 CONFIG = click.option(
     "--config",
@@ -80,10 +80,10 @@ def serve(
         _serve_again(config_path)
     import msgspec
 
-    from buntime_host import server, supervisor
     from buntime_host.errors import StartupError
     from buntime_host.host import Host
-    from buntime_host.logs import configure_logging
+    from buntime_host.observe.logs import configure_logging
+    from buntime_host.processes import server, supervisor
 
     overrides: dict[str, Any] = {}
     if host is not None:
@@ -114,9 +114,9 @@ def _serve_again(config_path: Path | None) -> NoReturn:
     """Leave it to a process of its own, which ends and begins with every change."""
     from functools import partial
 
+    from buntime_host.commands.reload import serve_again, watched_paths
     from buntime_host.config import FILE_NAME
-    from buntime_host.logs import configure_logging
-    from buntime_host.reload import serve_again, watched_paths
+    from buntime_host.observe.logs import configure_logging
 
     configure_logging("info", "pretty")
     arguments = [argument for argument in sys.argv[1:] if argument != "--reload"]
@@ -139,7 +139,7 @@ def init(folder: Path, template: str) -> None:
 
     Files that are there already are not touched: then nothing is written, and the status is 1.
     """
-    from buntime_host.initialise import write_project
+    from buntime_host.commands.initialise import write_project
 
     with _told(None, hints=False):
         for path in write_project(template, folder):
@@ -164,8 +164,8 @@ def new_plugin(name: str, folder: Path) -> None:
     NAME is that of the plugin and its path, such as my-counter. Files that are there already are
     not touched: then nothing is written, and the status is 1.
     """
-    from buntime_host.discovery import discover
-    from buntime_host.initialise import write_plugin
+    from buntime_host.commands.initialise import write_plugin
+    from buntime_host.plugins.discovery import discover
 
     with _told(None, hints=False):
         for path in write_plugin(name, folder, discover([folder], dirs_win=True)):
@@ -219,7 +219,7 @@ def check(config_path: Path | None, strict: bool, opens: bool) -> None:
     _print_remarks(plan)
     failed = [f"{row['name']}: {row['problem']}" for row in rows if row["problem"]]
     if not plan.errors:
-        from buntime_host.examine import examine
+        from buntime_host.commands.examine import examine
 
         findings = examine(plan, timeout=config.init_timeout)
         for warning in findings.warnings:
@@ -232,7 +232,7 @@ def check(config_path: Path | None, strict: bool, opens: bool) -> None:
     if config.path is None:
         click.echo(f"buntime: {_no_configuration(config.base_dir)}", err=True)
     if opens:
-        from buntime_host.trial import find_problems
+        from buntime_host.commands.trial import find_problems
 
         problems = find_problems(config)
         for problem in problems:
@@ -253,8 +253,8 @@ def doctor(config_path: Path | None, no_open: bool, as_json: bool) -> None:
     The machine, the configuration, and what the plugins keep. The status is 1 if something has to
     be done before a host can serve.
     """
-    from buntime_host import doctor
-    from buntime_host.trial import find_problems
+    from buntime_host.commands import doctor
+    from buntime_host.commands.trial import find_problems
 
     config = _as_served(_load(config_path))
     plan = _plan(config)
@@ -295,7 +295,7 @@ def create_key(
     as_json: bool,
 ) -> None:
     """Make a key and print it, this one time."""
-    from buntime_host import key_commands
+    from buntime_host.commands import key_commands
 
     with _told(config_path):
         wanted = key_commands.wanted(name, grants, role, expires, description, limits)
@@ -308,7 +308,7 @@ def create_key(
 @AS_JSON
 def list_keys(config_path: Path | None, as_json: bool) -> None:
     """Show all keys, without their secrets."""
-    from buntime_host import key_commands
+    from buntime_host.commands import key_commands
 
     with _told(config_path):
         rows = key_commands.run(_load(config_path), key_commands.all_rows)
@@ -321,7 +321,7 @@ def list_keys(config_path: Path | None, as_json: bool) -> None:
 @AS_JSON
 def show_key(config_path: Path | None, key_id: str, as_json: bool) -> None:
     """Show one key, without its secret."""
-    from buntime_host import key_commands
+    from buntime_host.commands import key_commands
 
     with _told(config_path):
         row = key_commands.run(_load(config_path), key_commands.one_row(key_id))
@@ -334,7 +334,7 @@ def show_key(config_path: Path | None, key_id: str, as_json: bool) -> None:
 @AS_JSON
 def revoke_key(config_path: Path | None, key_id: str, as_json: bool) -> None:
     """End a key. Hosts notice within two seconds."""
-    from buntime_host import key_commands
+    from buntime_host.commands import key_commands
 
     with _told(config_path):
         key_commands.run(_load(config_path), lambda keys, _: keys.revoke(key_id))
@@ -348,7 +348,7 @@ def revoke_key(config_path: Path | None, key_id: str, as_json: bool) -> None:
 @AS_JSON
 def rotate_key(config_path: Path | None, key_id: str, grace: str, as_json: bool) -> None:
     """Give a key another secret and print it, this one time."""
-    from buntime_host import key_commands
+    from buntime_host.commands import key_commands
 
     with _told(config_path):
         run = key_commands.run
@@ -385,7 +385,7 @@ def _as_served(config: HostConfig) -> HostConfig:
 
 
 def _plan(config: HostConfig) -> Plan:
-    from buntime_host.plan import make_plan
+    from buntime_host.plugins.plan import make_plan
 
     return make_plan(config)
 
@@ -418,7 +418,7 @@ def _no_configuration(folder: Path) -> str:
 
 def _rows(config: HostConfig, plan: Plan) -> list[dict[str, Any]]:
     """One row per plugin: those to load in order, then what stays out, then what is not listed."""
-    from buntime_host.plan import statuses
+    from buntime_host.plugins.plan import statuses
 
     problems = {plugin.manifest.name: plugin.problem for plugin in plan.selection.plugins}
     public = {

@@ -11,16 +11,16 @@ from typing import Any
 
 import msgspec
 
-from buntime_host.below import path_prefix
 from buntime_host.blame import hint_at
-from buntime_host.declared import OptionError, read_options, schema_of
 from buntime_host.errors import ConfigError, InvalidOptions
-from buntime_host.jsonc import JsoncError, expand, parse_jsonc
+from buntime_host.http.below import path_prefix
+from buntime_host.http.origin import origin_problem
 from buntime_host.limits import EdgeLimits, read_limits
-from buntime_host.options import deepmerge, effective_options
-from buntime_host.origin import origin_problem
-from buntime_host.schema import Schema, split_paths, undeclared
-from buntime_host.settings import HostSettings, TlsOptions
+from buntime_host.options.declared import OptionError, read_options, schema_of
+from buntime_host.options.effective import deepmerge, effective_options
+from buntime_host.options.jsonc import JsoncError, expand, parse_jsonc
+from buntime_host.options.schema import Schema, split_paths, undeclared
+from buntime_host.options.settings import HostSettings, TlsOptions
 
 FILE_NAME = "buntime.jsonc"
 MAX_BYTES = 1024**2

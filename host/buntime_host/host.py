@@ -27,35 +27,35 @@ from buntime_host.access.public import PublicRoutes
 from buntime_host.access.signed import Signed
 from buntime_host.access.store import KeyStore
 from buntime_host.access.trusted_hosts import TrustedHosts, is_loopback
-from buntime_host.aliases import Aliases
-from buntime_host.below import Below
 from buntime_host.blame import describe
-from buntime_host.clients import client_of_request
 from buntime_host.config import HostConfig, load_config
-from buntime_host.discovery import FoundPlugin
-from buntime_host.dispatch import RequestDispatcher
-from buntime_host.edge import REASONS, Edge, EdgeMetrics
+from buntime_host.connections.edge import REASONS, Edge, EdgeMetrics
 from buntime_host.errors import ConfigError, RequiredPluginFailed, ServiceUnavailable, StartupError
-from buntime_host.hooks import Hook
+from buntime_host.http.below import Below
+from buntime_host.http.clients import client_of_request
+from buntime_host.http.origin import OriginPolicy
+from buntime_host.http.passage import RequestPassage, one_passage
+from buntime_host.http.problem import problem_of, refuse_websocket, send_problem
 from buntime_host.lifecycle import Lifecycle, RunningPlugin, app_info
-from buntime_host.log_output import dropped_lines
-from buntime_host.mounts import Mount, NotRunning, fallback_mount, mount_at
 from buntime_host.observe.http_numbers import HttpNumbers
+from buntime_host.observe.log_output import dropped_lines
 from buntime_host.observe.observer import Observer
-from buntime_host.openapi import ApiPart, document
-from buntime_host.origin import OriginPolicy
-from buntime_host.passage import RequestPassage, one_passage
-from buntime_host.plan import Plan, make_plan, statuses
-from buntime_host.problem import problem_of, refuse_websocket, send_problem
-from buntime_host.request_hooks import RequestHook
-from buntime_host.settings import ObserveOptions
-from buntime_host.status import PluginStatus
-from buntime_host.task_clock import SystemTaskClock, TaskClock
+from buntime_host.options.settings import ObserveOptions
+from buntime_host.plugins.discovery import FoundPlugin
+from buntime_host.plugins.hooks import Hook
+from buntime_host.plugins.plan import Plan, make_plan, statuses
+from buntime_host.plugins.status import PluginStatus
+from buntime_host.plugins.task_clock import SystemTaskClock, TaskClock
+from buntime_host.routes.openapi import ApiPart, document
+from buntime_host.routing.aliases import Aliases
+from buntime_host.routing.dispatch import RequestDispatcher
+from buntime_host.routing.mounts import Mount, NotRunning, fallback_mount, mount_at
+from buntime_host.routing.request_hooks import RequestHook
 from buntime_host.tls import Certificate
 from buntime_host.workers import Workers
 
 if TYPE_CHECKING:
-    from buntime_host.core_routes import CoreRoutes
+    from buntime_host.routes.core_routes import CoreRoutes
 
 REFUSED_NUMBERS = "host.refused"
 """Name of the counts that all workers share."""
@@ -65,7 +65,7 @@ logger = logging.getLogger("App")
 
 def _observing(observer: Observer) -> Callable[..., RequestDispatcher]:
     # It loads the library of servers, which is none of a store that is opened without one.
-    from buntime_host.observed import ObservedDispatcher
+    from buntime_host.connections.observed import ObservedDispatcher
 
     return partial(ObservedDispatcher, observer)
 
@@ -226,7 +226,7 @@ class Host:
 
     def _core(self) -> CoreRoutes:
         """The host's own routes, which nobody asks for in a private one."""
-        from buntime_host.core_routes import CoreRoutes
+        from buntime_host.routes.core_routes import CoreRoutes
 
         return CoreRoutes(self, api=self.config.api_path, homepage=self.config.homepage)
 

@@ -13,13 +13,13 @@ from urllib.parse import unquote
 from starlette.types import Message, Scope
 from uuid_utils import uuid4
 
-from buntime_host.direct import Answer, DirectRequest, Header, Promised, failed
 from buntime_host.errors import HttpError, NotFound, PayloadTooLarge, ServiceUnavailable
 from buntime_host.host import Host
-from buntime_host.logs import REQUEST_ID
-from buntime_host.mounts import Mount
-from buntime_host.noticed import NOTHING, Noticed
-from buntime_host.problem import problem_of, send_problem
+from buntime_host.http.direct import Answer, DirectRequest, Header, Promised, failed
+from buntime_host.http.noticed import NOTHING, Noticed
+from buntime_host.http.problem import problem_of, send_problem
+from buntime_host.observe.logs import REQUEST_ID
+from buntime_host.routing.mounts import Mount
 
 T = TypeVar("T")
 

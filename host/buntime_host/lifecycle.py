@@ -18,11 +18,8 @@ from buntime_host.access import Action, Actions, short_name, text_prefix
 from buntime_host.access.credentials import credential_in, key_credential
 from buntime_host.access.gate import Gate, unauthorized
 from buntime_host.access.permissions import ALL, CheckLimits
-from buntime_host.aliases import full_aliases
-from buntime_host.background import Background, Claim, Surroundings
 from buntime_host.blame import place_of
 from buntime_host.config import HostConfig
-from buntime_host.context import AppInfo, GlobalConfig, PluginContext, Runtime
 from buntime_host.described import Operation, operations_of
 from buntime_host.errors import (
     HookTimeout,
@@ -32,19 +29,22 @@ from buntime_host.errors import (
     RequiredPluginFailed,
     StartupError,
 )
-from buntime_host.fallback import Fallback
-from buntime_host.hooks import Hook, HookRegistry, run_hook, unmarked_problems
-from buntime_host.loader import make_plugin
-from buntime_host.manifest import menus_problem
-from buntime_host.mounts import application, route_paths, route_problems
+from buntime_host.http.passage import RequestPassage
 from buntime_host.names import known_name
-from buntime_host.passage import RequestPassage
-from buntime_host.plan import Plan, is_required
-from buntime_host.selection import Selected
-from buntime_host.services import Services
-from buntime_host.static import page_of
-from buntime_host.status import PluginStatus
-from buntime_host.task_clock import TaskClock
+from buntime_host.plugins.background import Background, Claim, Surroundings
+from buntime_host.plugins.context import AppInfo, GlobalConfig, PluginContext, Runtime
+from buntime_host.plugins.fallback import Fallback
+from buntime_host.plugins.hooks import Hook, HookRegistry, run_hook, unmarked_problems
+from buntime_host.plugins.loader import make_plugin
+from buntime_host.plugins.manifest import menus_problem
+from buntime_host.plugins.plan import Plan, is_required
+from buntime_host.plugins.selection import Selected
+from buntime_host.plugins.services import Services
+from buntime_host.plugins.static import page_of
+from buntime_host.plugins.status import PluginStatus
+from buntime_host.plugins.task_clock import TaskClock
+from buntime_host.routing.aliases import full_aliases
+from buntime_host.routing.mounts import application, route_paths, route_problems
 from buntime_host.version import __version__
 from buntime_host.workers import Numbers, Workers
 

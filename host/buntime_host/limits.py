@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from buntime_host.clients import FORWARDED_FOR
-from buntime_host.declared import OptionError
-from buntime_host.settings import MAX_URL_BYTES, HostSettings
+from buntime_host.http.clients import FORWARDED_FOR
+from buntime_host.options.declared import OptionError
+from buntime_host.options.settings import MAX_URL_BYTES, HostSettings
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

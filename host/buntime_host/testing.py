@@ -27,17 +27,17 @@ import httpx2
 import pytest
 
 from buntime_host.config import parse_config
-from buntime_host.discovery import FoundPlugin
 from buntime_host.errors import ManifestError
 from buntime_host.host import Host
-from buntime_host.manifest import find_manifest, parse_manifest, read_manifest
+from buntime_host.plugins.discovery import FoundPlugin
+from buntime_host.plugins.manifest import find_manifest, parse_manifest, read_manifest
 
 TURNS = 20
 """Turns of the event loop in which whoever was woken gets to where he waits again."""
 
 
 class FakeClock:
-    """Time that passes when a test says so. See `buntime_host.task_clock.TaskClock`."""
+    """Time that passes when a test says so. See `buntime_host.plugins.task_clock.TaskClock`."""
 
     def __init__(self, wall: float = 1_700_000_040.0) -> None:
         """`wall` is the time to begin with, seconds since 1970: by default a full minute."""

@@ -197,7 +197,7 @@ def test_a_file_needs_no_server_and_no_client_of_one(tmp_path: Path) -> None:
         "with open_kv_sync(sys.argv[1]) as kv: kv.set(['a'], 1); kv.get(['a'])\n"
         "others = 'uvicorn click h11 urllib.request prometheus_client jwt cryptography rich"
         " aiohttp asyncpg libsql_client websockets yaml importlib.metadata multiprocessing"
-        " buntime_host.core_routes buntime_plugin_database.faces.served'\n"
+        " buntime_host.routes.core_routes buntime_plugin_database.faces.served'\n"
         "print([name for name in others.split() if name in sys.modules])\n"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "app.db")]

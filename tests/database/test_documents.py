@@ -8,7 +8,7 @@ from typing import Any
 
 import buntime_database
 from buntime_database_conformance import CASES
-from buntime_host.jsonc import parse_jsonc
+from buntime_host.options.jsonc import parse_jsonc
 from buntime_plugin_database.engines.sqlite.engine import SqliteEntry
 from buntime_plugin_database.service import open_service
 from buntime_plugin_database.service.config import TenancyConfig, parse_config

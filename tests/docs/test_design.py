@@ -18,7 +18,7 @@ from typing import Any
 import httpx2
 import pytest
 from buntime_host import Host, create_app
-from buntime_host.server import uvicorn_config
+from buntime_host.processes.server import uvicorn_config
 from buntime_keyval import AsyncKv
 from support.names import (
     ROOT,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from buntime_host.units import parse_duration as of_options
+from buntime_host.options.units import parse_duration as of_options
 from buntime_keyval.wire.durations import parse_duration as of_wire
 
 ROOT = Path(__file__).parents[2]

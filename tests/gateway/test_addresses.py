@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from buntime_host.clients import client_of_request
-from buntime_host.edge import Edge
+from buntime_host.connections.edge import Edge
+from buntime_host.http.clients import client_of_request
 from buntime_host.limits import EdgeLimits, _networks
 from buntime_plugin_gateway.addresses import Addresses
 from gateway.conftest import request_of

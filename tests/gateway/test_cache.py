@@ -16,7 +16,7 @@ from buntime_host import (
     read_options,
 )
 from buntime_host.access.grants import UNLIMITED
-from buntime_host.direct import pairs_of
+from buntime_host.http.direct import pairs_of
 from buntime_host.workers import Group
 from buntime_plugin_gateway.cache import ResponseCache
 from buntime_plugin_gateway.config import GatewayConfig

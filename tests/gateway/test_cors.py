@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from buntime_host import OptionError, read_options
-from buntime_host.direct import pairs_of
+from buntime_host.http.direct import pairs_of
 from buntime_plugin_gateway.config import GatewayConfig
 from buntime_plugin_gateway.cors import CorsPolicy
 from gateway.conftest import request_of

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from buntime_host import Answer, DirectRequest, OptionError, Principal, Workers, read_options
 from buntime_host.access.grants import UNLIMITED
-from buntime_host.direct import pairs_of
+from buntime_host.http.direct import pairs_of
 from buntime_plugin_gateway.config import GatewayConfig, window_seconds
 from buntime_plugin_gateway.limits.clients import client_key
 from buntime_plugin_gateway.limits.limiter import Limiter

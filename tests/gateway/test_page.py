@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from buntime_host import read_options
-from buntime_host.jsonc import parse_jsonc
+from buntime_host.options.jsonc import parse_jsonc
 from buntime_plugin_gateway.config import GatewayConfig
 from gateway.conftest import GATEWAY, Serve
 from support.examples import parse_documents, read_examples, run_shell

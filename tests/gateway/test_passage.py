@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from buntime_host import Answer, Companion, DirectRequest, Workers, read_options
-from buntime_host.direct import RepeatedHeaders, pairs_of
+from buntime_host.http.direct import RepeatedHeaders, pairs_of
 from buntime_plugin_gateway.addresses import Addresses
 from buntime_plugin_gateway.config import GatewayConfig
 from buntime_plugin_gateway.cors import CorsPolicy

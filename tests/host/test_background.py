@@ -8,7 +8,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from buntime_host.background import Background, Claim, Surroundings
+from buntime_host.plugins.background import Background, Claim, Surroundings
 from buntime_host.testing import FakeClock
 
 if TYPE_CHECKING:

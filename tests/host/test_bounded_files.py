@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from buntime_host.config import MAX_BYTES, load_config
 from buntime_host.errors import ConfigError, ManifestError
-from buntime_host.manifest import read_manifest
-from buntime_host.units import parse_duration, parse_size
+from buntime_host.options.units import parse_duration, parse_size
+from buntime_host.plugins.manifest import read_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from buntime_host.clients import FORWARDED, client_of_request
-from buntime_host.edge import Edge
+from buntime_host.connections.edge import Edge
+from buntime_host.http.clients import FORWARDED, client_of_request
 from buntime_host.limits import EdgeLimits, _networks
 
 EDGE = Edge(EdgeLimits(shared_networks=_networks(["127.0.0.0/8", "::1", "10.0.0.0/8", "fd00::/8"])))

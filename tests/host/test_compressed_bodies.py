@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import pytest
 from buntime_host.errors import BadRequest, PayloadTooLarge
-from buntime_host.inflate import PIECE_BYTES, Inflated
+from buntime_host.http.inflate import PIECE_BYTES, Inflated
 from starlette.types import Message, Receive
 from support.live import live_server
 

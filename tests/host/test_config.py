@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from buntime_host.config import load_config, parse_config
 from buntime_host.errors import ConfigError
-from buntime_host.units import parse_duration, parse_size
+from buntime_host.options.units import parse_duration, parse_size
 
 
 def parse(content: object, environ: dict[str, str] | None = None, **overrides: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 from buntime_host import Duration, OptionError, Options, Size, option, read_options
-from buntime_host.declared import declared
+from buntime_host.options.declared import declared
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from buntime_host.config import load_config
-from buntime_host.plan import make_plan
+from buntime_host.plugins.plan import make_plan
 from support.live import live_server
 from support.sqld import free_port
 

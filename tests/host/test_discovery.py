@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from buntime_host.discovery import GROUP, Catalogue, discover, find_module
+from buntime_host.plugins.discovery import GROUP, Catalogue, discover, find_module
 
 if TYPE_CHECKING:
     from host.conftest import AddPlugin

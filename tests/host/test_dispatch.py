@@ -6,9 +6,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from buntime_host.dispatch import RequestDispatcher
-from buntime_host.mounts import mount_at
-from buntime_host.origin import OriginPolicy
+from buntime_host.http.origin import OriginPolicy
+from buntime_host.routing.dispatch import RequestDispatcher
+from buntime_host.routing.mounts import mount_at
 from starlette.types import Message, Receive, Scope, Send
 
 if TYPE_CHECKING:

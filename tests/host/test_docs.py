@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import buntime_host
 import pytest
-from buntime_host import Answer, DirectRequest, Host, hookspecs
+from buntime_host import Answer, DirectRequest, Host
 from buntime_host.config import IGNORED_KEYS, load_config, settings_schema
-from buntime_host.manifest import HOST_FIELDS
-from buntime_host.schema import TYPES, OptionField
+from buntime_host.options.schema import TYPES, OptionField
+from buntime_host.plugins import hookspecs
+from buntime_host.plugins.manifest import HOST_FIELDS
 
 if TYPE_CHECKING:
     from host.conftest import Call, MakeHost

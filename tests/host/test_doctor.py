@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import apsw
 import pytest
-from buntime_host import doctor
 from buntime_host.cli import cli
+from buntime_host.commands import doctor
 from buntime_host.config import HostConfig, load_config
 from click.testing import CliRunner, Result
 from support.sqld import free_port

@@ -7,7 +7,7 @@ import json
 import pytest
 from buntime_host import errors
 from buntime_host.errors import BuntimeError, HttpError
-from buntime_host.problem import problem_of, problem_response
+from buntime_host.http.problem import problem_of, problem_response
 from starlette.exceptions import HTTPException
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from typing import TYPE_CHECKING
 
-from buntime_host.fallback import Fallback
+from buntime_host.plugins.fallback import Fallback
 
 if TYPE_CHECKING:
     from host.conftest import AddPlugin, Call, MakeHost

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from buntime_host.jsonc import JsoncError, expand, parse_jsonc
+from buntime_host.options.jsonc import JsoncError, expand, parse_jsonc
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 from urllib.request import urlopen
 
 import pytest
-from buntime_host.log_output import MAX_WAITING_BYTES, LineHandler
+from buntime_host.observe.log_output import MAX_WAITING_BYTES, LineHandler
 from host.conftest import base_environ, wait_for
 from support.waiting import PATIENCE
 
@@ -90,7 +90,7 @@ def test_what_nobody_reads_is_dropped_and_told_of(pipe: Pipe) -> None:
 
 
 def test_without_a_thread_it_waits_a_moment(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("buntime_host.log_output.PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr("buntime_host.observe.log_output.PATIENCE_SECONDS", 0.01)
     for _ in range(200):
         pipe.log("a" * LINE_BYTES)
     assert pipe.handler.dropped > 0

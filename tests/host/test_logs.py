@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from buntime_host.logs import REQUEST_ID, configure_logging
+from buntime_host.observe.logs import REQUEST_ID, configure_logging
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from buntime_host.config import settings_schema
 from buntime_host.errors import InvalidOptions, ManifestError
-from buntime_host.manifest import find_manifest, parse_manifest, read_manifest
-from buntime_host.options import deepmerge, effective_options
-from buntime_host.schema import Schema, parse_schema
+from buntime_host.options.effective import deepmerge, effective_options
+from buntime_host.options.schema import Schema, parse_schema
+from buntime_host.plugins.manifest import find_manifest, parse_manifest, read_manifest
 
 PATH = Path("/p/manifest.yaml")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from buntime_host.cli import cli
-from buntime_host.reload import watched_paths
+from buntime_host.commands.reload import watched_paths
 from click.testing import CliRunner, Result
 from host.conftest import wait_for
 

@@ -72,7 +72,7 @@ def test_from_an_installed_package(
 
 def test_the_host_imports_no_plugin() -> None:
     code = (
-        "import sys, buntime_host.server\n"
+        "import sys, buntime_host.processes.server\n"
         "print([n for n in sys.modules if n.startswith(('buntime_plugin', 'buntime_database',"
         " 'buntime_keyval'))])"
     )

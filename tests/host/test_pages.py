@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from buntime_host.access.public import PublicRoutes
-from buntime_host.pages import FOLDER, POLICY
+from buntime_host.pages.shared import FOLDER, POLICY
 
 if TYPE_CHECKING:
     from host.conftest import AddPlugin, Call, MakeHost

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 import pytest
-from buntime_host.transport import MAX_HELD_BYTES, GatheringTransport
+from buntime_host.connections.transport import MAX_HELD_BYTES, GatheringTransport
 
 
 class Wire(NamedTuple):

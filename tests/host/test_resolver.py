@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from buntime_host.resolver import Node, Resolution, resolve
+from buntime_host.plugins.resolver import Node, Resolution, resolve
 
 
 def node(name: str, *dependencies: str, optional: tuple[str, ...] = ()) -> Node:

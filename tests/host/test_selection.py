@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from buntime_host.config import parse_config
-from buntime_host.discovery import discover
-from buntime_host.selection import PluginSelection, select
+from buntime_host.plugins.discovery import discover
+from buntime_host.plugins.selection import PluginSelection, select
 
 if TYPE_CHECKING:
     from host.conftest import AddPlugin

@@ -17,7 +17,7 @@ import pytest
 import uvicorn
 import websockets
 from buntime_host import __version__
-from buntime_host.server import GC_THRESHOLDS, SWITCH_SECONDS, HostServer
+from buntime_host.processes.server import GC_THRESHOLDS, SWITCH_SECONDS, HostServer
 from support.waiting import PATIENCE
 from websockets.asyncio.client import connect
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from buntime_host.server import HostServer, uvicorn_config
-from buntime_host.websockets import OpenSockets, SocketGone
+from buntime_host.http.websockets import OpenSockets, SocketGone
+from buntime_host.processes.server import HostServer, uvicorn_config
 from host.conftest import AddPlugin, MakeHost, Serve
 from starlette.types import Message
 from support.waiting import PATIENCE
@@ -145,7 +145,7 @@ async def test_a_websocket_that_is_accepted_too_late_hears_it_at_once() -> None:
 JUST_FORKED = """
 import os, signal, socket, sys, time
 from pathlib import Path
-from buntime_host import supervisor
+from buntime_host.processes import supervisor
 from buntime_host.config import parse_config
 
 def wait_for_signal(config, number, group, listener, channel):

@@ -389,7 +389,7 @@ def test_a_worker_that_dies_again_and_again(
     add_plugin("bad", PLUGIN, base="/p")
     (tmp_path / "buntime.jsonc").write_text(json.dumps({"plugins": [["bad", {"log": str(log)}]]}))
     code = (
-        "from buntime_host import supervisor\n"
+        "from buntime_host.processes import supervisor\n"
         "from buntime_host.cli import cli\n"
         "supervisor.RESTART_PAUSES, supervisor.MAX_RESTARTS = (0.0, 0.01), 3\n"
         "cli(['serve', '--port', '0', '--workers', '2'])\n"

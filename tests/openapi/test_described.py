@@ -202,7 +202,7 @@ async def test_the_viewer_is_strict_and_of_this_host_alone(tmp_path: Path) -> No
 async def test_without_the_viewer_it_says_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("buntime_host.api_docs.PACKAGE", "a_package_that_is_not_there")
+    monkeypatch.setattr("buntime_host.routes.api_docs.PACKAGE", "a_package_that_is_not_there")
     async with running_host(InMemory(Greeter, base="/greeter"), folder=tmp_path) as client:
         missing = await client.get("/api/docs")
         assert (missing.status_code, missing.json()["code"]) == (404, "VIEWER_NOT_INSTALLED")

@@ -26,10 +26,10 @@ from typing import Any
 
 IMPORTED = (
     "buntime_host.cli",
-    "buntime_host.handover",
-    "buntime_host.server",
-    "buntime_host.supervisor",
-    "buntime_host.worker",
+    "buntime_host.processes.handover",
+    "buntime_host.processes.server",
+    "buntime_host.processes.supervisor",
+    "buntime_host.processes.worker",
     "buntime_plugin_database.engines.libsql.adapter",
     "buntime_plugin_database.engines.postgres.adapter",
     "buntime_plugin_database.engines.rqlite.adapter",
@@ -177,7 +177,7 @@ def _read_once() -> None:
 
     Nothing is opened, and no random number drawn, which all that are forked would have.
     """
-    from buntime_host.discovery import discover
+    from buntime_host.plugins.discovery import discover
     from buntime_plugin_database.service.config import parse_config as parse_database
     from buntime_plugin_keyval.config import parse_config as parse_keyval
 

@@ -18,7 +18,7 @@ from buntime_host.access.keyring import Keyring
 from buntime_host.access.principal import Principal
 from buntime_host.access.trusted_hosts import is_loopback
 from buntime_host.errors import ConfigError
-from buntime_host.settings import JwtOptions
+from buntime_host.options.settings import JwtOptions
 
 if TYPE_CHECKING:
     import jwt

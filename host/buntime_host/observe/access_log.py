@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from buntime_host.logs import ACCESS
+from buntime_host.observe.logs import ACCESS
 
 logger = logging.getLogger(ACCESS)
 

@@ -11,7 +11,7 @@ from buntime_host.observe.access_log import LINES, AccessEntry, utc_now
 from buntime_host.observe.access_log import logger as access_logger
 from buntime_host.observe.http_numbers import HttpNumbers, ended, withdrawn
 from buntime_host.observe.traces import Header, Traced, Traces
-from buntime_host.settings import ObserveOptions
+from buntime_host.options.settings import ObserveOptions
 from buntime_host.workers import Workers
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from buntime_host.logs import TRACE_ID
+from buntime_host.observe.logs import TRACE_ID
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer

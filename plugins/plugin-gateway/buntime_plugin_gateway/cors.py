@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable
 
 from buntime_host import Answer, DirectRequest, OptionError
-from buntime_host.cors import EXPOSED
-from buntime_host.origin import origin_problem
+from buntime_host.http.cors import EXPOSED
+from buntime_host.http.origin import origin_problem
 
 from buntime_plugin_gateway.config import CorsConfig, listed
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 from buntime_host import Answer, Companion, DirectRequest
-from buntime_host.cors import without_answer_headers
-from buntime_host.direct import RepeatedHeaders, pairs_of
+from buntime_host.http.cors import without_answer_headers
+from buntime_host.http.direct import RepeatedHeaders, pairs_of
 
 from buntime_plugin_gateway.addresses import Addresses
 from buntime_plugin_gateway.cache import MISS, CachePlace

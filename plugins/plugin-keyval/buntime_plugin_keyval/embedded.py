@@ -13,9 +13,9 @@ from pathlib import Path
 
 from buntime_host import BuntimeError, Host, InProcess
 from buntime_host.config import private_config
-from buntime_host.declared import schema_of
-from buntime_host.discovery import FoundPlugin
-from buntime_host.manifest import Manifest
+from buntime_host.options.declared import schema_of
+from buntime_host.plugins.discovery import FoundPlugin
+from buntime_host.plugins.manifest import Manifest
 from buntime_keyval import CannotOpen
 from buntime_keyval.embedded import Answered, AnsweredStream, Location
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from buntime_database import DatabaseService
 from buntime_host import OptionError, PluginContext, hookimpl
 from buntime_host.access import Actions, CheckLimits
-from buntime_host.background import Claim
 from buntime_host.described import Operation
+from buntime_host.plugins.background import Claim
 from buntime_keyval import InvalidInput, LockHeld
 from buntime_keyval.shared import AsyncRunner, runner_of_module
 from uuid_utils import uuid4
@@ -177,7 +177,7 @@ def _make_runners(modules: Sequence[str], kv: LocalKv) -> list[AsyncRunner]:
 
 
 async def _claim(kv: LocalKv, name: str, seconds: float) -> bool:
-    """See `buntime_host.background.Claim`: a lock of a new owner, which nobody releases."""
+    """See `buntime_host.plugins.background.Claim`: a lock of a new owner, which nobody releases."""
     try:
         await kv.locks.acquire(name, owner=str(uuid4()), duration=round(seconds * 1000))
     except LockHeld:

@@ -20,7 +20,7 @@ from buntime_database import (
     ResultTooLarge,
     Statement,
 )
-from buntime_host.jsonc import parse_jsonc
+from buntime_host.options.jsonc import parse_jsonc
 from buntime_plugin_database.engines.libsql.adapter import LibsqlAdapter
 from buntime_plugin_database.engines.libsql.errors import AccessRefused, translate_step
 from buntime_plugin_database.engines.libsql.options import LibsqlOptions

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from buntime_host.access import HOST_PERMISSIONS
 from buntime_host.access.public import own_check_paths, public_paths
-from buntime_host.core_routes import CoreRoutes
+from buntime_host.routes.core_routes import CoreRoutes
 from msgspec.structs import replace
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from typing import Any, cast
 from urllib.parse import quote
 
 import pytest
-from buntime_host.core_routes import CoreRoutes
+from buntime_host.routes.core_routes import CoreRoutes
 from support.asker import Asker
 from support.live import LiveServer, live_server
 from support.mutations import Mutator

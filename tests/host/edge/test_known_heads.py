@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import uvicorn
 from buntime_host import Answer, AsgiRequest, DirectRequest, send_answer
-from buntime_host.direct import RepeatedHeaders
-from buntime_host.dispatch import RequestDispatcher
-from buntime_host.edge import Edge
-from buntime_host.known_head import LESSONS, MOST_BYTES
+from buntime_host.connections.edge import Edge
+from buntime_host.connections.known_head import LESSONS, MOST_BYTES
+from buntime_host.connections.protocol import HostProtocol
+from buntime_host.http.direct import RepeatedHeaders
 from buntime_host.limits import EdgeLimits
-from buntime_host.mounts import mount_at
-from buntime_host.protocol import HostProtocol
+from buntime_host.routing.dispatch import RequestDispatcher
+from buntime_host.routing.mounts import mount_at
 from host.edge.conftest import request
 from starlette.types import Receive, Scope, Send
 from support.waiting import PATIENCE

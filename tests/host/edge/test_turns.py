@@ -7,7 +7,7 @@ import selectors
 from collections.abc import Iterator
 
 import pytest
-from buntime_host.turns import AT_ONCE
+from buntime_host.connections.turns import AT_ONCE
 from host.edge.conftest import PATIENT, Edge, Line, end, request, start, used
 
 pytestmark = pytest.mark.slow
@@ -16,9 +16,9 @@ CONNECTIONS = 24
 BODY = 3_000_000
 CODE = """
     import asyncio
-    from buntime_host.protocol import HostProtocol
-    from buntime_host.reading import LARGE_READ_BYTES
-    from buntime_host.websocket_protocol import HostWebSocket
+    from buntime_host.connections.protocol import HostProtocol
+    from buntime_host.connections.reading import LARGE_READ_BYTES
+    from buntime_host.connections.websocket_protocol import HostWebSocket
     from starlette.responses import JSONResponse
     from starlette.routing import Route, WebSocketRoute
 

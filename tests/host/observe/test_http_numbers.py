@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import suppress
 from itertools import count
 
-from buntime_host.metrics import metrics_text
 from buntime_host.observe.http_numbers import (
     MOST_ROWS,
     HttpNumbers,
@@ -13,6 +12,7 @@ from buntime_host.observe.http_numbers import (
     http_families,
     withdrawn,
 )
+from buntime_host.routes.metrics import metrics_text
 from buntime_host.workers import Group, Workers
 
 

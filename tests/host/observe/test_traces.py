@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from buntime_host.logs import TRACE_ID
+from buntime_host.observe.logs import TRACE_ID
 from buntime_host.observe.traces import Traces
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider

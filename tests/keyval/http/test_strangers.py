@@ -19,7 +19,7 @@ from typing import Any, cast
 from urllib.parse import quote
 
 import pytest
-from buntime_host.core_routes import CoreRoutes
+from buntime_host.routes.core_routes import CoreRoutes
 from buntime_keyval import Kv
 from buntime_plugin_keyval.faces.http.routes import KEY, StoreRoutes
 from buntime_plugin_keyval.requests.asked import AnyRoute

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from buntime_host import Size
-from buntime_host.rest import WORK_SECONDS
+from buntime_host.http.rest import WORK_SECONDS
 from buntime_keyval import BigInt
 from buntime_keyval.wire.canonical import canonical_steps
 from buntime_keyval.wire.slices import SLICE, Steps

@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterable
 from itertools import count
 
 from buntime_host import HttpError
-from buntime_host.rest import rest
+from buntime_host.http.rest import rest
 
 MOST_VALUES = 500_000
 """Values and members of one body: a body of the largest size has fewer, unless they are tiny."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 from buntime_database import Value as SqlValue
-from buntime_host.rest import WORK_SECONDS, rest
+from buntime_host.http.rest import WORK_SECONDS, rest
 
 SMALL_BYTES = 64 * 1024
 """About what is written at once: texts and blobs of rows, and so many characters of a long one."""

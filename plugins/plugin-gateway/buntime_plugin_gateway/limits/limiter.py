@@ -8,8 +8,8 @@ from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from buntime_host import Answer, DirectRequest, OptionError, Workers
-from buntime_host.direct import failed
 from buntime_host.errors import TooManyRequests
+from buntime_host.http.direct import failed
 
 from buntime_plugin_gateway.config import RateLimit, RouteLimit, listed, window_seconds
 from buntime_plugin_gateway.limits.buckets import Buckets, OwnBuckets, rate_of

@@ -7,8 +7,8 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from buntime_host.config import HostConfig
-from buntime_host.jsonc_edit import with_value
 from buntime_host.names import known_name
+from buntime_host.options.jsonc_edit import with_value
 
 from buntime_plugin_keyval.features.moving.checks import MoveRefused
 

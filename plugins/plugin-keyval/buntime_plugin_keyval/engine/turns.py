@@ -6,7 +6,7 @@ import asyncio
 from time import perf_counter
 from typing import Any
 
-from buntime_host.rest import WORK_SECONDS, rest
+from buntime_host.http.rest import WORK_SECONDS, rest
 from buntime_keyval.wire.slices import Steps
 
 

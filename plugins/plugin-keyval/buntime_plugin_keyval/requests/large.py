@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
-from buntime_host.doubled import Pairs, doubled_in, quotes, read_pairs
+from buntime_host.http.doubled import Pairs, doubled_in, quotes, read_pairs
 from buntime_keyval.wire.canonical import TextFrame, ValueFrame
 from buntime_keyval.wire.limits import MOST_AROUND_VALUE
 from buntime_keyval.wire.slices import Frame, Slice, Steps, read_slices

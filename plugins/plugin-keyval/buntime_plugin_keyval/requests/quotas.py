@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 
 import msgspec
 from buntime_host import Principal
-from buntime_host.units import parse_size
+from buntime_host.options.units import parse_size
 from buntime_keyval.wire import InvalidInput, check_key, encode_key, key_to_json
 
 from buntime_plugin_keyval.engine.store import Store

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from time import perf_counter
 from typing import TypeVar
 
-from buntime_host.rest import WORK_SECONDS, rest
+from buntime_host.http.rest import WORK_SECONDS, rest
 
 from buntime_plugin_keyval.storage.database import Database
 from buntime_plugin_keyval.storage.dialects.reads import Selecting

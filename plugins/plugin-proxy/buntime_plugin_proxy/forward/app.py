@@ -17,7 +17,7 @@ from buntime_host import (
     Unauthorized,
     principal_of,
 )
-from buntime_host.direct import BEGUN
+from buntime_host.http.direct import BEGUN
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from buntime_plugin_proxy.forward.counts import ForwardCounts

@@ -10,7 +10,7 @@ from functools import partial
 from typing import NamedTuple
 
 from buntime_host import Answer, DirectRequest, NotDirect, Promised
-from buntime_host.logs import REQUEST_ID
+from buntime_host.observe.logs import REQUEST_ID
 
 from buntime_plugin_proxy.forward.counts import ForwardCounts
 from buntime_plugin_proxy.forward.headers import HOP, Sender, request_headers, response_headers

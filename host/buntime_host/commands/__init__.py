@@ -1,0 +1,1 @@
+"""What the command `buntime` does beside serving."""

@@ -1,0 +1,267 @@
+"""One request of the direct way, on a connection, and its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from uuid_utils import uuid4
+
+from buntime_host.access.gate import unauthorized
+from buntime_host.connections.exchange import refusal
+from buntime_host.connections.transport import MAX_HELD_BYTES, GatheringTransport
+from buntime_host.errors import HttpError, ServiceUnavailable
+from buntime_host.http.cors import with_answer_headers
+from buntime_host.http.direct import (
+    BODILESS,
+    Answer,
+    DirectRequest,
+    Header,
+    NotDirect,
+    Promised,
+    PromisedWork,
+    Reply,
+    failed,
+)
+from buntime_host.http.direct_mounts import Admitted, DirectMount, Heads
+from buntime_host.http.noticed import NOTHING
+from buntime_host.observe.logs import REQUEST_ID
+
+if TYPE_CHECKING:
+    from uvicorn.server import ServerState
+
+logger = logging.getLogger("App")
+
+
+class DirectConnection(Protocol):
+    """What such a request needs to know of its connection."""
+
+    heads: Heads
+    server_state: ServerState
+    tasks: set[asyncio.Task[None]]
+    loop: asyncio.AbstractEventLoop
+    client: tuple[str, int] | None
+
+    @property
+    def gathering(self) -> GatheringTransport: ...
+
+    async def hung_up(self) -> None:
+        """Wait until the client sends nothing any more."""
+        ...
+
+    def answered_at_once(self) -> None:
+        """Called when the answer was written before the next request was looked at."""
+        ...
+
+    def on_response_complete(self) -> None:
+        """Called when it was written later."""
+        ...
+
+    def answer_uncommon(
+        self, request: DirectExchange, status: int, headers: list[Header], body: bytes
+    ) -> None:
+        """Write an answer as those of ASGI are."""
+        ...
+
+    def go_by_asgi(self, request: DirectExchange) -> None:
+        """Have it answered by ASGI after all."""
+        ...
+
+
+class DirectExchange(DirectRequest):
+    """A request of the direct way; what the protocol asks of it is named as in `Exchange`."""
+
+    keep_alive = True
+    response_started = False
+    response_complete = False
+    waiting_bytes = 0
+    """Nothing is held back: such bodies are small."""
+    noticed = NOTHING
+    _id = b""
+    """Of the request; empty until it is whole, unless it came with one."""
+    _gone: asyncio.Future[None] | None = None
+    _is_late = False
+    """Whether the answer comes in another turn of the loop than the request."""
+
+    def __init__(
+        self,
+        connection: DirectConnection,
+        mount: DirectMount,
+        method: str,
+        path: bytes,
+        query: bytes,
+        headers: list[Header],
+        admitted: Admitted | None,
+        url: bytes,
+    ) -> None:
+        # Without the other one's, since each call costs as much as all that it sets.
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.url = url
+        self.client = connection.client
+        self._connection = connection
+        self._mount = mount
+        self._app = mount.app  # a lookup less where it is asked
+        self._parts: list[bytes] = []
+        if admitted is not None:
+            self._id = admitted.request_id
+            self.noticed = admitted.noticed
+            self.principal = admitted.principal
+
+    def add_body(self, part: bytes) -> None:
+        """Take in a part of the body."""
+        self._parts.append(part)
+
+    def run(self) -> None:
+        """Answer, now that the request is whole."""
+        parts = self._parts
+        if parts:
+            self.body = parts[0] if len(parts) == 1 else b"".join(parts)
+        if self._id:
+            request_id = self._id.decode()
+        else:
+            request_id = str(uuid4())
+            self._id = request_id.encode()
+        REQUEST_ID.set(request_id)
+        try:
+            if parts and self.principal.life.over:
+                raise unauthorized()  # it was good when the head came, before the body
+            reply: Reply | PromisedWork = self._app.answer(self)
+        except NotDirect:
+            self._go_by_asgi()
+            return
+        except Exception as error:  # noqa: BLE001 - whatever a plugin raises becomes a response
+            reply = self._failed(error)
+        if isinstance(reply, Answer):
+            self._say(reply)
+        else:
+            self._wait_for(reply)
+
+    async def gone(self) -> None:
+        """Wait until nobody waits for the answer any more."""
+        if not self.disconnected:
+            self._gone = self._connection.loop.create_future()
+            await self._gone
+
+    async def hung_up(self) -> None:
+        """See `DirectRequest`."""
+        await self._connection.hung_up()
+
+    def leave(self) -> None:
+        """The client is gone: what was begun is finished, and not answered."""
+        self.disconnected = True
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
+
+    def refuse(self, error: HttpError) -> None:
+        """Answer with an error that no plugin knows of, and let the connection end."""
+        self.keep_alive = False
+        self.response_started = self.response_complete = True
+        headers = self._connection.server_state.default_headers
+        self._connection.gathering.write(refusal(error, headers, bodiless=self.method == "HEAD"))
+
+    def _go_by_asgi(self) -> None:
+        self._connection.go_by_asgi(self)
+
+    def _wait_for(self, reply: Promised | PromisedWork | Any) -> None:
+        connection = self._connection
+        if not isinstance(reply, Promised | PromisedWork):
+            reply = Promised(connection.loop.create_task(reply), asyncio.Future.result)
+        self._is_late = True
+        future = reply.future
+        # Among the tasks, so that the host waits for it when it shuts down.
+        connection.tasks.add(future)  # type: ignore[arg-type] # it is as good as one for that
+        future.add_done_callback(partial(self._kept, reply.answer))
+
+    def _kept(
+        self,
+        make: Callable[[asyncio.Future[Any]], Answer | Coroutine[Any, Any, Answer]],
+        future: asyncio.Future[Any],
+    ) -> None:
+        connection = self._connection
+        connection.tasks.discard(future)
+        try:
+            answer = make(future)
+        except NotDirect:
+            if not self._is_over():
+                self._go_by_asgi()
+            return
+        except asyncio.CancelledError:
+            self.keep_alive = False
+            answer = failed(ServiceUnavailable("The host is shutting down"))
+        except Exception as error:  # noqa: BLE001 - what a plugin's work raises becomes one, too
+            answer = self._failed(error)
+        if not isinstance(answer, Answer):
+            self._wait_for(answer)
+        elif not self._is_over():
+            self._say(answer)
+
+    def _is_over(self) -> bool:
+        """Whether nobody waits for an answer any more."""
+        if self.disconnected:
+            self.response_complete = True
+        return self.response_complete
+
+    def _failed(self, error: BaseException) -> Answer:
+        answer = failed(error)
+        if answer.status == HttpError.status:
+            path = self.url.partition(b"?")[0].decode("latin-1")
+            logger.error("Unhandled exception at %s %s", self.method, path, exc_info=error)
+        return answer
+
+    def _say(self, answer: Answer) -> None:
+        connection = self._connection
+        body = answer.body
+        if isinstance(body, str):
+            body = body.encode()
+        size = len(body)
+        if (
+            self.method == "HEAD"
+            or size > MAX_HELD_BYTES
+            or answer.status in BODILESS
+            or not self.keep_alive
+        ):
+            self._say_uncommon(answer, body)
+            return
+        heads = connection.heads
+        more = answer.lines
+        if answer.headers:
+            lines = heads.lines(answer.headers)
+            if lines is None:
+                self._say_uncommon(answer, body)
+                return
+            more += lines
+        default = connection.server_state.default_headers
+        head = heads.head(default, answer.status, answer.content_type)
+        if tag := answer.tag:
+            whole = b'%b%d\r\netag: "%b"\r\n%bx-request-id: %b\r\n\r\n%b' % (
+                head,
+                size,
+                tag.encode(),
+                more,
+                self._id,
+                body,
+            )
+        else:
+            whole = b"%b%d\r\n%bx-request-id: %b\r\n\r\n%b" % (head, size, more, self._id, body)
+        self.response_complete = True
+        connection.gathering.write_whole(whole)
+        if self._is_late:
+            connection.on_response_complete()
+        else:
+            connection.answered_at_once()
+
+    def _say_uncommon(self, answer: Answer, body: bytes) -> None:
+        connection = self._connection
+        headers = [*answer.all_headers(len(body)), (b"x-request-id", self._id)]
+        always = connection.heads.always
+        if always:
+            # Behind a passage it was seen to already what the plugin says about origins.
+            is_seen = connection.heads.behind_passage
+            headers = [*headers, *always] if is_seen else with_answer_headers(headers, always)
+        connection.answer_uncommon(self, answer.status, headers, body)

@@ -1,0 +1,380 @@
+"""What all connections of a process share: shares, deadlines, and the count of what was refused.
+
+No connection has a timer. One sweep looks at all of them, a few times within the shortest deadline,
+and the time of the last sweep is the time that connections note when something happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import ipaddress
+import logging
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+from buntime_host.connections.turns import ReadTurns
+from buntime_host.errors import HttpError, ServiceUnavailable, TooManyRequests
+from buntime_host.limits import EdgeLimits
+
+if TYPE_CHECKING:
+    from buntime_host.workers import Doubles
+
+
+REASONS = (
+    "malformed",
+    "handshake",
+    "url",
+    "headers",
+    "trailers",
+    "header_timeout",
+    "body_timeout",
+    "send_timeout",
+    "connections",
+    "client_connections",
+    "uploads",
+    "client_uploads",
+    "unsent",
+    "client_unsent",
+    "internal",
+    "untrusted_host",
+)
+"""Why something was refused or cut off, as metrics and the log name it."""
+
+STALLED_SECONDS = 2.0
+"""Who has not moved for so long makes room first when there is too little of it."""
+
+MAX_SWEEP_SECONDS = 1.0
+MIN_SWEEP_SECONDS = 0.02
+SWEEPS_PER_DEADLINE = 4
+LOOKED_AT_ONCE = 256
+"""Connections between two turns of the event loop; a refusal costs some 30 microseconds."""
+
+EVICTED_AT_ONCE = 64
+REPORT_SECONDS = 10.0
+KNOWN_CLIENTS = 10_000
+KNOWN_NAMES = 1_000
+PREFIX_IPV6 = 64
+"""Whoever has an IPv6 address has as many of them as he likes, all in one network of this size."""
+
+logger = logging.getLogger("App")
+
+
+class EdgeMetrics(NamedTuple):
+    """What is measured here."""
+
+    refused: Mapping[str, float]
+    """How often, by reason, in all workers."""
+    connections: int
+    """Those that are open, in this worker."""
+    upload_bytes: int
+    unsent_bytes: int
+    dropped_lines: int
+    """Of the log."""
+
+
+class Resting(NamedTuple):
+    """The state of a connection on which nothing happens; those that sort first go first."""
+
+    was_used: bool
+    """Whether there has been a request."""
+    since: float
+
+
+class Guarded(Protocol):
+    """A connection, as it is looked after here."""
+
+    def look(self, now: float) -> None:
+        """Close or refuse what is overdue."""
+        ...
+
+    @property
+    def rest(self) -> Resting | None:
+        """Since when nothing happens on it, so that nothing is lost when it is closed."""
+        ...
+
+    def cut(self) -> None:
+        """Close it at once."""
+        ...
+
+    def make_room(self, reason: str) -> None:
+        """Give back what it holds, because it has not moved for long."""
+        ...
+
+
+class Leaving(Protocol):
+    """A connection that is gone."""
+
+    def take_leave(self) -> None:
+        """Give everything back, and tell whoever waits for it."""
+        ...
+
+
+class Holding:
+    """What one connection holds of a budget."""
+
+    __slots__ = ("_budget", "client", "moved", "owner", "size")
+
+    def __init__(self, budget: Budget, owner: Guarded, client: str | None) -> None:
+        self._budget = budget
+        self.owner = owner
+        self.client = client
+        self.size = 0
+        self.moved = 0.0
+        """When it was last seen to go on."""
+
+    def set(self, size: int) -> None:
+        """Hold so much from now on."""
+        if size != self.size:
+            self._budget.change(self, size)
+
+
+class Budget:
+    """Bytes that connections may hold: all together, and those of one client."""
+
+    def __init__(self, reason: str, total: int, per_client: int) -> None:
+        self._reason = reason
+        self.total = total
+        self.per_client = per_client
+        self.held = 0
+        self._of_clients: Counter[str] = Counter()
+        self._holdings: dict[Holding, None] = {}
+        self._searched_at = -1.0
+
+    def change(self, holding: Holding, size: int) -> None:
+        """Take note of another size."""
+        by = size - holding.size
+        self.held += by
+        if holding.client is not None:
+            self._of_clients[holding.client] += by
+            if self._of_clients[holding.client] <= 0:
+                del self._of_clients[holding.client]
+        holding.size = size
+        if size:
+            self._holdings[holding] = None
+        else:
+            self._holdings.pop(holding, None)
+
+    def lacking(self, client: str | None, more: int, now: float) -> HttpError | None:
+        """Why a client may not hold `more` bytes; who does not move gives way before that."""
+        if self._lacks(client, more) and self._searched_at != now:
+            for holding in self._stalled(client, now):
+                holding.owner.make_room(self._reason)
+                if not self._lacks(client, more):
+                    break
+            else:
+                self._searched_at = now  # not again before the next sweep
+        match self._lacks(client, more):
+            case "total":
+                return ServiceUnavailable(
+                    f"Too many bytes of {self._reason} are on their way: the host holds"
+                    f" {self.total} at the most; try again",
+                    code=f"TOO_MANY_{self._reason.upper()}",
+                    headers={"Retry-After": "1"},
+                )
+            case "client":
+                return TooManyRequests(
+                    f"Too many bytes of {self._reason} are on their way for this client: it may"
+                    f" have {self.per_client} at the most; try again",
+                    code=f"TOO_MANY_{self._reason.upper()}",
+                    headers={"Retry-After": "1"},
+                )
+        return None
+
+    def _lacks(self, client: str | None, more: int) -> Literal["total", "client"] | None:
+        if client is not None and self._of_clients[client] + more > self.per_client:
+            return "client"
+        return "total" if self.held + more > self.total else None
+
+    def _stalled(self, client: str | None, now: float) -> Iterator[Holding]:
+        only = client if self._lacks(client, 0) == "client" else None
+        for holding in list(self._holdings):
+            if now - holding.moved >= STALLED_SECONDS and only in (None, holding.client):
+                yield holding
+
+
+class Edge:
+    """The connections of one process."""
+
+    def __init__(self, limits: EdgeLimits, counts: Doubles | None = None) -> None:
+        """`counts` has a place for each of `REASONS`, and is shared with other workers."""
+        self.limits = limits
+        self.counts: Doubles | list[float] = [0.0] * len(REASONS) if counts is None else counts
+        self.now = 0.0
+        """Time of the last sweep."""
+        self.connections: dict[Guarded, str | None] = {}
+        """Each with the client that it counts for."""
+        self.uploads = Budget("uploads", limits.upload_bytes, limits.upload_bytes_per_client)
+        self.unsent = Budget("answers", limits.unsent_bytes, limits.unsent_bytes_per_client)
+        self.turns = ReadTurns()
+        """Of connections that send much."""
+        self.closing = False
+        """Whether nobody is let in any more: the host shuts down."""
+        self.names: dict[bytes, bytes] = {}
+        """Names of response headers that were checked, and how they are written."""
+        self._of_clients: Counter[str] = Counter()
+        self._clients: dict[str, str | None] = {}
+        self._nobody_idle_at = -1.0
+        self._lost: deque[Leaving] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._look_from = 0.0
+        """When connections are to be looked at again."""
+        self._reported_at = -REPORT_SECONDS
+        self._since_report: Counter[str] = Counter()
+
+    def limit(self, limits: EdgeLimits) -> None:
+        """Have other limits hold from now on, for connections that begin."""
+        self.limits = limits
+        for budget, total, per_client in (
+            (self.uploads, limits.upload_bytes, limits.upload_bytes_per_client),
+            (self.unsent, limits.unsent_bytes, limits.unsent_bytes_per_client),
+        ):
+            budget.total, budget.per_client = total, per_client
+
+    def start(self) -> None:
+        """Begin to look after connections, on the running event loop."""
+        self._sweep()
+
+    def stop(self) -> None:
+        """No longer look after them."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def client_of(self, address: str | None) -> str | None:
+        """Who an address counts for; None for addresses that stand for many clients."""
+        if address is None:
+            return None
+        try:
+            return self._clients[address]
+        except KeyError:
+            if len(self._clients) >= KNOWN_CLIENTS:
+                self._clients.clear()
+            client = self._clients[address] = self._looked_up(address)
+            return client
+
+    def _looked_up(self, address: str) -> str | None:
+        try:
+            known = ipaddress.ip_address(address)
+        except ValueError:
+            return address
+        mapped = getattr(known, "ipv4_mapped", None)
+        if mapped is not None:
+            known = mapped
+        if any(known in network for network in self.limits.shared_networks):
+            return None
+        if known.version == 6:
+            return str(ipaddress.ip_network((known, PREFIX_IPV6), strict=False))
+        return str(known)
+
+    def join(self, connection: Guarded, client: str | None) -> HttpError | None:
+        """Take a connection in; why it has to go at once, if there is no room for it."""
+        if self.closing:
+            return ServiceUnavailable("The host is shutting down", headers={"Retry-After": "1"})
+        limits = self.limits
+        if client is not None:
+            if self._of_clients[client] >= limits.connections_per_client:
+                self.refused("client_connections")
+                return TooManyRequests(
+                    f"This client has {limits.connections_per_client} connections already, which"
+                    " is the most",
+                    code="TOO_MANY_CONNECTIONS",
+                    headers={"Retry-After": "1"},
+                )
+            self._of_clients[client] += 1
+        if len(self.connections) >= limits.connections:
+            self._evict_idle()
+        self.connections[connection] = client
+        if len(self.connections) > limits.connections:
+            self.leave(connection)
+            self.refused("connections")
+            return ServiceUnavailable(
+                f"The host has {limits.connections} connections already, which is the most",
+                code="TOO_MANY_CONNECTIONS",
+                headers={"Retry-After": "1"},
+            )
+        return None
+
+    def lost(self, connection: Leaving) -> None:
+        """Let a connection that is gone take leave soon, in its turn."""
+        if not self._lost:
+            asyncio.get_running_loop().call_soon(self._take_leave)
+        self._lost.append(connection)
+
+    def _take_leave(self) -> None:
+        for _ in range(min(len(self._lost), LOOKED_AT_ONCE)):
+            self._lost.popleft().take_leave()
+        if self._lost:
+            asyncio.get_running_loop().call_soon(self._take_leave)
+
+    def leave(self, connection: Guarded) -> None:
+        """Forget a connection. Safe to call again."""
+        client = self.connections.pop(connection, None)
+        if client is not None:
+            self._of_clients[client] -= 1
+            if self._of_clients[client] <= 0:
+                del self._of_clients[client]
+
+    def replace(self, old: Guarded, new: Guarded) -> None:
+        """The same connection speaks another protocol now."""
+        if old in self.connections:
+            self.connections[new] = self.connections.pop(old)
+
+    def refused(self, reason: str) -> None:
+        """Count something that was refused or cut off."""
+        self.counts[REASONS.index(reason)] += 1
+        self._since_report[reason] += 1
+
+    def _evict_idle(self) -> None:
+        """Close some connections that rest: those without a request first, then the longest."""
+        if self._nobody_idle_at == self.now:
+            return
+        resting = [(rest, item) for item in self.connections if (rest := item.rest) is not None]
+        longest = heapq.nsmallest(EVICTED_AT_ONCE, resting, key=itemgetter(0))
+        evicted = [
+            connection
+            for rest, connection in longest
+            if not rest.was_used or self.now - rest.since >= STALLED_SECONDS
+        ]
+        for connection in evicted:
+            connection.cut()
+            self.leave(connection)
+        if not evicted:
+            self._nobody_idle_at = self.now
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        limits = self.limits
+        shortest = min(
+            limits.header_timeout,
+            limits.body_timeout,
+            limits.keep_alive_timeout,
+            limits.send_timeout,
+        )
+        pause = min(max(shortest / SWEEPS_PER_DEADLINE, MIN_SWEEP_SECONDS), MAX_SWEEP_SECONDS)
+        self._timer = loop.call_later(pause, self._sweep)
+        self.now = loop.time()
+        self._report()
+        # The time is told more often than the many that may be idle are looked at.
+        if self.now >= self._look_from:
+            self._look_from = self.now + shortest / SWEEPS_PER_DEADLINE - pause / 2
+            self._look_at(list(self.connections), 0)
+
+    def _look_at(self, connections: Sequence[Guarded], first: int) -> None:
+        """Look at some, and at the others in the next turns of the loop."""
+        behind = first + LOOKED_AT_ONCE
+        if behind < len(connections):
+            asyncio.get_running_loop().call_soon(self._look_at, connections, behind)
+        for connection in connections[first:behind]:
+            if connection in self.connections:
+                connection.look(self.now)
+
+    def _report(self) -> None:
+        """Say now and then how much was refused: a line for each would be a weapon."""
+        if self._since_report and self.now - self._reported_at >= REPORT_SECONDS:
+            counted = ", ".join(f"{name} {count}" for name, count in self._since_report.items())
+            logger.warning("Refused or cut off before any plugin saw it: %s", counted)
+            self._since_report.clear()
+            self._reported_at = self.now

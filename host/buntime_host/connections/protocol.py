@@ -1,0 +1,870 @@
+"""uvicorn's HTTP protocol, strict and bounded.
+
+The parser (httptools) limits nothing, and takes quadratic time for a long header that comes in
+pieces. So what it is given before the headers are complete is counted here, as are the parts of a
+body that are not content. Whatever is refused below the application is answered in the form of all
+errors, and counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any, cast
+from urllib.parse import unquote
+
+import httptools
+from uvicorn._types import ASGI3Application, HTTPScope
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from buntime_host.connections.direct_exchange import DirectExchange
+from buntime_host.connections.edge import Edge, Holding, Resting
+from buntime_host.connections.exchange import Exchange, refusal
+from buntime_host.connections.known_head import LESSONS, KnownHead, rest_of
+from buntime_host.connections.observed import observed_exchange
+from buntime_host.connections.reading import FlowInTurns
+from buntime_host.connections.request_head import (
+    Refused,
+    check_host_and_port,
+    check_older_version,
+    handshake_problem,
+    headers_too_large,
+    target_of,
+    too_many_headers,
+    url_too_long,
+)
+from buntime_host.connections.transport import GatheringTransport
+from buntime_host.errors import BadRequest, HeadersTooLarge, HttpError, RequestTimeout
+from buntime_host.http.direct import BEGUN, HUNG_UP, Header, RepeatedHeaders
+from buntime_host.http.passage import COMPANION
+from buntime_host.limits import EdgeLimits
+from buntime_host.observe.http_numbers import HttpNumbers
+from buntime_host.routing.dispatch import NOTED, SAFE_METHODS, RequestDispatcher
+
+IDLE, HEAD, BODY, ENDING = range(4)
+"""Where a connection is in what it receives: between requests, within one, or at its end."""
+
+PIECE_BYTES = 2 * 1024
+"""What the parser gets at once where requests may begin: some hundred of the smallest."""
+
+CHUNKED_PIECE_BYTES = 4 * 1024
+"""What it gets in one turn of the loop of a body in chunks, each of which costs a call."""
+
+FRAMING_RATIO = 16
+"""Bytes of framing for each byte of content; in chunks of one byte it is 5."""
+
+MIN_BODY_RATE = 256
+"""Bytes per second that a body has to come with, beyond the time for its beginning."""
+
+HALF_CLOSED_SECONDS = 1.0
+"""How long whoever has ended its half of the connection is waited with for an answer."""
+
+LINGER_SECONDS = 2.0
+"""How long what a refused client still sends is read and dropped, so that it sees the answer."""
+
+TURN_REQUESTS = 32
+TURN_SECONDS = 0.002
+"""What one connection may have answered in one turn of the loop, of requests that came together."""
+
+logger = logging.getLogger("App")
+
+
+class HostProtocol(HttpToolsProtocol):
+    """One connection; websockets get the bare transport."""
+
+    cycle: Exchange | DirectExchange  # type: ignore[assignment] # which is asked for the same
+    numbers: HttpNumbers
+    """Where requests are counted, if they are."""
+
+    def __init__(self, edge: Edge, **options: Any) -> None:
+        super().__init__(**options)
+        self.edge = edge
+        self._limits = self.limits_of(edge)
+        self._stage = IDLE
+        self._since = edge.now
+        """When this stage began, or a body last went on."""
+        self._running: Exchange | DirectExchange | None = None
+        self._has_ended = False
+        """Whether the client sends nothing any more."""
+        self._listening: asyncio.Future[None] | None = None
+        """For the request that wants to know of that."""
+        """The request that is being answered, or was last."""
+        self._backlog: memoryview | None = None
+        """What was read and has to wait for requests before it."""
+        self._refusal: HttpError | None = None
+        """To be answered after the requests before it."""
+        self._known_host = b""
+        """The last good one."""
+        self._upgrading = False
+        dispatcher = cast(RequestDispatcher, self.app)
+        self._dispatcher = dispatcher
+        self._direct = dispatcher.direct
+        self._answers_directly = bool(dispatcher.direct) or dispatcher.direct_rest is not None
+        self._gate = dispatcher.gate
+        self._base = dispatcher.below.base_path.encode()
+        """What is before all paths, if anything is."""
+        self.heads = dispatcher.heads
+        observer = dispatcher.observer
+        self._direct_request: Callable[..., DirectExchange] = (
+            DirectExchange if observer is None else observed_exchange(observer)
+        )
+        if observer is not None and observer.numbers is not None:
+            self.numbers = observer.numbers
+        self._at_once = 0
+        """Requests that were answered at once, in this turn of the loop."""
+        self._turn_ends = 0.0
+        """When no more of them are; known from the second one on."""
+        self._known: KnownHead | None = None
+        """The head of the last request that can come again."""
+        self._lessons = LESSONS
+        """So many more are remembered."""
+        self._begun = 0
+        """Requests that have begun in what was received last."""
+        # Of the request that arrives.
+        self._fed = 0
+        """Bytes since it began; in its body, since that began."""
+        self._host: bytes | None = None
+        self._noted: list[tuple[bytes, bytes]] | None = None
+        """Those of its headers that the dispatcher wants to see."""
+        self._chunked = False
+        self._left = 0
+        """Bytes of its body that are to come, where it said how many."""
+        self._received = 0
+        """Bytes of its body."""
+        self._barren = 0
+        """Bytes since the last one of its body."""
+        self._body_began = 0.0
+        self._unsent_size = 0
+        self._large_part = 0
+        """Bytes of the last part of an answer that was written and is large."""
+
+    def limits_of(self, edge: Edge) -> EdgeLimits:
+        """The limits of this kind of connection."""
+        return edge.limits
+
+    def connection_made(  # type: ignore[override] # as uvicorn narrows it
+        self, transport: asyncio.Transport
+    ) -> None:
+        """Begin to serve a connection, if there is room for it."""
+        gathering = GatheringTransport(transport, self.loop)
+        self.gathering = self._gathering = gathering
+        super().connection_made(cast(asyncio.Transport, gathering))
+        self.flow = self._flow = FlowInTurns(self.transport, self.edge.turns)
+        client = self.share_of()
+        self._receiving = Holding(self.edge.uploads, self, client)
+        self.sending = Holding(self.edge.unsent, self, client)
+        error = self.edge.join(self, client)
+        if error is not None:
+            self._stage = ENDING
+            self.transport.write(refusal(error, self.server_state.default_headers))
+            self.transport.close()
+
+    def share_of(self) -> str | None:
+        """The client that this connection counts for."""
+        return self.edge.client_of(self.client[0] if self.client else None)
+
+    def eof_received(self) -> bool:  # type: ignore[override] # as asyncio has it, not uvicorn
+        """The client sends nothing any more: it is gone, or waits for an answer.
+
+        That cannot be told apart, so an answer that comes soon is still sent to it.
+        """
+        self._ends()
+        running, has_backlog = self._running, self._backlog is not None
+        if (
+            running is None
+            or self.scheme == "https"  # TLS has no half of a connection that stays open
+            or not (self._is_busy or has_backlog)
+            or (running.response_started and not running.response_complete)
+            or (self._stage == BODY and running is self.cycle and not has_backlog)
+        ):
+            self._gathering.flush()  # what was answered in this turn of the loop
+            return False
+        self._flow.pause_reading()  # until it is answered: then the end is read once more
+        self.loop.call_later(HALF_CLOSED_SECONDS, self._gathering.close)
+        return True
+
+    async def hung_up(self) -> None:
+        """Wait until the client sends nothing any more; for the one request that runs."""
+        if not self._has_ended:
+            self._listening = self.loop.create_future()
+            await self._listening
+
+    def _ends(self) -> None:
+        self._has_ended = True
+        if self._listening is not None and not self._listening.done():
+            self._listening.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - as asyncio calls it
+        """Leave. Thousands of clients may go in one turn, so the work of that is spread."""
+        self.edge.lost(self)
+
+    def take_leave(self) -> None:
+        """Tell the request that its client is gone."""
+        self._ends()
+        self.connections.discard(self)
+        self.edge.leave(self)
+        self._receiving.set(0)
+        self.sending.set(0)
+        self._backlog = None
+        self._flow.end()
+        self.pipeline.clear()
+        running = self._running
+        if running is not None and not running.response_complete:
+            running.leave()
+            self.flow.resume_writing()
+        if isinstance(running, DirectExchange):  # they refer to each other, too
+            self._running = self.cycle = None  # type: ignore[assignment] # as uvicorn begins
+        self.parser = None  # type: ignore[assignment] # it and this refer to each other
+
+    # What comes in
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, with no more at a time than may cost others their turn."""
+        if self._stage == ENDING:
+            self._flow.has_read(len(data))
+            return
+        self._at_once = 0
+        if self._backlog is not None:
+            self._backlog = memoryview(bytes(self._backlog) + data)
+        elif len(data) <= PIECE_BYTES:
+            known = self._known
+            if known is None or not data.endswith(known.rest) or not self._repeat(known, data):
+                between = self._stage == IDLE
+                self._begun = 0
+                self._feed(data)
+                if between and self._begun == 1 and self._lessons and self._stage == IDLE:
+                    self._remember(data)
+        else:
+            self._backlog = memoryview(data)
+            self._feed_backlog()
+            self._flow.has_read(len(data))
+
+    def _repeat(self, known: KnownHead, data: bytes) -> bool:
+        """Take in a request without the parser, if only its path is new; False if it has to go."""
+        running = self._running
+        if self._stage != IDLE or self.pipeline or running is None or not running.response_complete:
+            return False
+        url = known.path_in(data)
+        if url is None or len(url) > self._limits.url_bytes:
+            return False
+        _, self.headers, self._noted, self._host = known
+        self.url = url
+        self._left = 0
+        self._chunked = self.expect_100_continue = False
+        try:
+            direct = self._direct_exchange("GET")
+            if direct is None:
+                return False
+            self._since = self.edge.now
+            self.cycle = self._running = direct
+            direct.run()
+        except Exception as error:  # noqa: BLE001 - as in a callback of the parser
+            self._failed(error)
+        return True
+
+    def _remember(self, data: bytes) -> None:
+        """Remember the head of what has just been parsed, if that is all of one request."""
+        request = self.cycle
+        if isinstance(request, DirectExchange) and request.method == "GET":
+            rest = rest_of(data, self.url)
+            if rest is not None:
+                self._lessons -= 1
+                headers = RepeatedHeaders(self.headers)
+                self._known = KnownHead(rest, headers, self._noted, self._host)
+
+    def _feed_backlog(self) -> None:
+        """Feed what was read, until there are requests to be answered before the rest."""
+        self._at_once = 0
+        while (rest := self._backlog) is not None and self._stage != ENDING:
+            in_body = self._stage == BODY and not self.pipeline
+            if in_body and not self._chunked:
+                size = max(self._left - self._received, PIECE_BYTES)
+            else:
+                size = CHUNKED_PIECE_BYTES if in_body else PIECE_BYTES
+            self._backlog = rest[size:] if len(rest) > size else None
+            self._feed(rest[:size])
+            if self._backlog is None:
+                break
+            if self.pipeline or (self._stage == BODY and self._chunked):
+                self._flow.hold()
+                if not self.pipeline:
+                    self.edge.turns.wait(self._feed_backlog)
+                return
+        if self._flow.held and not self._gathering.is_closing():
+            self._flow.held = False
+            if not self.pipeline and self.cycle.waiting_bytes <= HIGH_WATER_LIMIT:
+                self._flow.resume_reading()
+
+    def _feed(self, data: bytes | memoryview) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgrade(bytes(data[upgrade.args[0] :]))
+            return
+        except httptools.HttpParserError as error:
+            self._stop(error)
+            return
+        if self._stage == HEAD:
+            self._check_unfinished_head(len(data))
+        elif self._stage == BODY:
+            self._check_unfinished_body(len(data))
+
+    def _stop(self, error: httptools.HttpParserError) -> None:
+        """The parser cannot go on."""
+        cause = error.__context__
+        if isinstance(cause, Refused):
+            self._refuse_head(cause)
+        elif isinstance(error, httptools.HttpParserCallbackError) and cause is not None:
+            self._failed(cause)
+        else:
+            self.refuse(BadRequest(f"This is not a request of HTTP/1.1: {error}"), "malformed")
+
+    def _refuse_head(self, refused: Refused) -> None:
+        self.refuse(refused.error, refused.reason)
+
+    def _failed(self, error: BaseException) -> None:
+        logger.error("A request could not be taken in", exc_info=error)
+        self.refuse(HttpError(), "internal")
+
+    def _check_unfinished_head(self, size: int) -> None:
+        # Requests before it may have been in the same piece: what is counted here may be too much
+        # by that. A head that is complete is counted exactly.
+        self._fed += size
+        if self._fed - len(self.url) > self._limits.header_bytes + PIECE_BYTES:
+            self._refuse_head(headers_too_large(self._limits))
+        elif len(self.headers) > self._limits.headers:
+            self._refuse_head(too_many_headers(self._limits))
+
+    def _check_unfinished_body(self, size: int) -> None:
+        edge = self.edge
+        self._since = edge.now
+        self._fed += size
+        if self._received != self._receiving.size:
+            self._barren = 0
+            self._receiving.moved = edge.now
+            self._receiving.set(self._received)
+            error = edge.uploads.lacking(self._receiving.client, 0, edge.now)
+            if error is not None:
+                reason = "client_uploads" if error.status == 429 else "uploads"
+                self.refuse(error, reason)
+                return
+        else:
+            self._barren += size
+        most = self._limits.header_bytes
+        framing = self._fed - self._received
+        if self._barren > most or framing > most + FRAMING_RATIO * self._received:
+            text = f"Trailers and chunk extensions may have {most} bytes (limits.maxHeaderBytes)"
+            self.refuse(HeadersTooLarge(text), "trailers")
+
+    def _upgrade(self, rest: bytes) -> None:
+        """The client speaks something else from here on, it says."""
+        if self._upgrading:
+            self._hand_over(rest)
+            return
+        # It speaks something that is not known here, or nothing else after all.
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        if self._backlog is not None:
+            self._backlog = memoryview(rest + bytes(self._backlog))
+        elif rest:
+            self.data_received(rest)
+
+    def _hand_over(self, rest: bytes) -> None:
+        """Hand the connection over to the websocket protocol."""
+        self.connections.discard(self)
+        if self._backlog is not None:
+            rest += bytes(self._backlog)
+            self._backlog = None
+        self._flow.end()
+        transport = self._gathering.release()
+        make = cast(Any, self.ws_protocol_class)
+        protocol = make(
+            config=self.config, server_state=self.server_state, app_state=self.app_state
+        )
+        self.edge.replace(self, protocol)
+        lines = [b"GET " + self.url + b" HTTP/1.1"]
+        lines += [name + b": " + value for name, value in self.headers]
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        protocol.data_received(b"\r\n".join([*lines, b"", b""]) + rest)
+
+    # Callbacks of the parser. What they raise stops it.
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._begun += 1
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+        self._stage = HEAD
+        self._since = self.edge.now
+        self._fed = self._left = self._received = self._barren = 0
+        self._host = self._noted = None
+        self._chunked = False
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the URL, mostly all of it."""
+        self.url = self.url + url if self.url else url
+        if len(self.url) > self._limits.url_bytes:
+            raise url_too_long(self._limits)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, or a trailer, which nobody reads."""
+        if self._stage != HEAD:
+            return
+        name = name.lower()
+        if name != b"transfer-encoding":  # which is taken as it is, or not at all
+            value = value.rstrip(b" \t")  # no part of it (RFC 9110, 5.5), and left by the parser
+        if name == b"host":
+            if self._host is not None:
+                raise Refused(BadRequest("The header Host is there twice"))
+            self._host = value
+        elif name in _LOOKED_AT:
+            if name not in NOTED:
+                self._watch(name, value)
+            elif self._noted is None:
+                self._noted = [(name, value)]
+            else:
+                self._note(name, value)
+        self.headers.append((name, value))
+
+    def _note(self, name: bytes, value: bytes) -> None:
+        """One more of those that the dispatcher wants to see."""
+        noted = self._noted or []
+        if name == b"origin" and any(known == name for known, _ in noted):
+            raise Refused(BadRequest("The header Origin is there twice"))
+        noted.append((name, value))
+
+    def _watch(self, name: bytes, value: bytes) -> None:
+        if name == b"content-length":
+            self._left = int(value)  # the parser has looked at it
+        elif name == b"expect":
+            self.expect_100_continue = value.lower() == b"100-continue"
+        elif name == b"transfer-encoding":
+            if value.lower() != b"chunked":
+                raise Refused(BadRequest("The header Transfer-Encoding can only be chunked"))
+            self._chunked = True
+
+    def on_headers_complete(self) -> None:
+        """All headers are there: the request can begin."""
+        self._check_head()
+        parser = self.parser
+        version = parser.get_http_version()
+        method = parser.get_method().decode("ascii")
+        if version != "1.1":
+            check_older_version(version, is_chunked=self._chunked)
+        elif self._host is None:
+            raise Refused(BadRequest("The header Host is missing"))
+        if parser.should_upgrade() and self._wants_websocket(method, version):
+            self._upgrading = True
+            return
+        running = self._running
+        is_idle = running is None or (
+            running.response_complete and not self.pipeline and not self._flow.write_paused
+        )
+        self._stage = BODY
+        self._fed = 0
+        self._body_began = self.edge.now
+        if is_idle and self._answers_directly and version == "1.1":
+            direct = self._direct_exchange(method)
+            if direct is not None:
+                self.cycle = self._running = direct
+                return
+        exchange = Exchange(
+            self._scope(version, method),
+            self,
+            keep_alive=version != "1.0" and parser.should_keep_alive(),
+            expect_100_continue=self.expect_100_continue,
+        )
+        self.cycle = exchange
+        if is_idle:
+            self._start_asgi_task(exchange, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((exchange, self.app))
+
+    def _direct_exchange(self, method: str) -> DirectExchange | None:
+        """The request, if it is answered without ASGI: all that is not common goes by that."""
+        url, left = self.url, self._left
+        if self._base:
+            if not url.startswith(self._base + b"/"):
+                return None
+            url = url[len(self._base) :]
+        end = url.find(b"/", 1)
+        mount = self._direct.get(url[:end]) if end > 0 else None
+        if mount is None and self._dispatcher.direct_rest is not None:
+            mount = self._dispatcher.rest_for(url)
+            end = 0  # its paths are whole
+        if (
+            mount is None
+            or method not in _DIRECT_METHODS
+            or (mount.only_reads and method not in SAFE_METHODS)
+            or self._chunked
+            or self.expect_100_continue
+            or left > (0 if method in SAFE_METHODS else mount.body_bytes)
+            or self.flow.write_paused
+            or b"#" in url
+            or not url.isascii()
+            or not self.parser.should_keep_alive()
+            or (self._at_once and self._has_had_its_turn())
+        ):
+            return None
+        path, _, query = url[end:].partition(b"?")
+        if not mount.app.is_direct(method, path):
+            return None
+        admitted = None
+        if self._noted is not None:
+            admitted = self._dispatcher.admit(self._noted, self._host or b"", mount)
+            if admitted is None:
+                return None
+        elif not self._gate.is_open:
+            return None  # it says nothing of who sends it
+        return self._direct_request(
+            self, mount, method, path, query, self.headers, admitted, self.url
+        )
+
+    def _has_had_its_turn(self) -> bool:
+        """Whether it is for others now: what comes next is a task, which waits for its turn."""
+        if self._at_once == 1:
+            self._turn_ends = perf_counter() + TURN_SECONDS
+        return self._at_once >= TURN_REQUESTS or perf_counter() > self._turn_ends
+
+    def _scope(self, version: str, method: str) -> HTTPScope:
+        """The request as ASGI has it. Raises `Refused`."""
+        url, raw_path = target_of(method, self.url, self._host)
+        path = raw_path.decode("ascii")
+        if "%" in path:
+            path = unquote(path)
+        root = self.root_path
+        return {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme or "http",
+            "method": method,
+            "root_path": root,
+            "path": root + path,
+            "raw_path": root.encode("ascii") + raw_path,
+            "query_string": url.query or b"",
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+            "extensions": {HUNG_UP: {"wait": self.hung_up}},
+        }
+
+    def _check_head(self) -> None:
+        """Raise `Refused` for headers that are too many, or wrong."""
+        limits, headers = self._limits, self.headers
+        if len(headers) > limits.headers:
+            raise too_many_headers(limits)
+        if self._fed + PIECE_BYTES > limits.header_bytes:
+            size = sum(len(name) + len(value) for name, value in headers)
+            if size > limits.header_bytes:
+                raise headers_too_large(limits)
+        host = self._host
+        if host is not None and host != self._known_host:
+            check_host_and_port(host)
+            if self._gate.is_open:
+                self._check_host(host)
+            self._known_host = host
+
+    def _check_host(self, host: bytes) -> None:
+        """Raise `Refused` for a name that an open host does not answer to."""
+        try:
+            self._gate.check_host(host, self.server[0] if self.server else None)
+        except HttpError as error:
+            raise Refused(error, "untrusted_host") from None
+
+    def _wants_websocket(self, method: str, version: str) -> bool:
+        """Whether this is a handshake of a websocket. Raises `Refused` for one that is wrong."""
+        if self._get_upgrade() != b"websocket" or self.ws_protocol_class is None:
+            return False
+        problem = handshake_problem(
+            method,
+            version,
+            self.url,
+            self.headers,
+            has_body=bool(self._left or self._chunked),
+            has_to_wait=self._is_busy,
+        )
+        if problem is not None:
+            raise Refused(problem, "handshake")
+        return True
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body."""
+        self._received += len(body)
+        cycle = self.cycle
+        if cycle.response_complete or cycle.disconnected:
+            return
+        cycle.add_body(body)
+        if cycle.waiting_bytes > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+
+    def on_message_complete(self) -> None:
+        """The request is complete."""
+        if self._upgrading:
+            return
+        self._stage = IDLE
+        self._since = self.edge.now
+        if self._receiving.size:
+            self._receiving.set(0)
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        if isinstance(cycle, DirectExchange):
+            cycle.run()
+        else:
+            cycle.more_body = False
+            cycle.message_event.set()
+
+    # Answers
+
+    @property
+    def _is_busy(self) -> bool:
+        """Whether something is to be answered yet."""
+        running = self._running
+        return running is not None and (not running.response_complete or bool(self.pipeline))
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cast(Exchange, cycle)
+        task = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
+    def answered_at_once(self) -> None:
+        """A request is answered, while nothing else waits here."""
+        self.server_state.total_requests += 1
+        self._at_once += 1
+
+    def answer_uncommon(
+        self, request: DirectExchange, status: int, headers: list[Header], body: bytes
+    ) -> None:
+        """Write an answer as those of ASGI are."""
+        scope = cast(HTTPScope, {"method": request.method, "http_version": "1.1"})
+        exchange = Exchange(scope, self, keep_alive=request.keep_alive, expect_100_continue=False)
+        self._replace(request, exchange)
+        exchange.answer(status, headers, body)
+
+    def go_by_asgi(self, request: DirectExchange) -> None:
+        """Have a request answered by ASGI after all."""
+        url, headers = self.url, self.headers  # perhaps of one that came behind it
+        self.url, self.headers = request.url, request.headers.copy()
+        scope = self._scope("1.1", request.method)
+        self.url, self.headers = url, headers
+        if request.companion is not None:
+            scope["state"][COMPANION] = request.companion
+        exchange = Exchange(scope, self, keep_alive=request.keep_alive, expect_100_continue=False)
+        if request.begun is not None:
+            scope["state"][BEGUN] = request.begun
+        exchange.add_body(request.body)
+        exchange.more_body = False
+        self._replace(request, exchange)
+        self._start_asgi_task(exchange, self.app)
+
+    def _replace(self, request: DirectExchange, exchange: Exchange) -> None:
+        request.response_complete = True
+        self._running = exchange
+        if self.cycle is request:
+            self.cycle = exchange
+
+    def on_response_complete(self) -> None:
+        """A request is answered: go on with the next one."""
+        self.server_state.total_requests += 1
+        if self._gathering.is_closing():
+            return
+        running = self._running
+        if running is not None and not running.keep_alive:
+            self._end()
+        elif self.pipeline:
+            self._start_next()
+        elif self._refusal is not None:
+            self._write_refusal(self._refusal)
+        else:
+            self._since = self.edge.now
+            if self._backlog is not None:
+                self.loop.call_soon(self._feed_backlog)
+            else:
+                self.flow.resume_reading()
+
+    def _start_next(self) -> None:
+        """Begin with the request that waits, unless its client does not take what was answered.
+
+        Two answers would be in memory for it, and only one of them would count.
+        """
+        if self._gathering.get_write_buffer_size() <= HIGH_WATER_LIMIT:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+            if self._backlog is not None and not self.pipeline:
+                self.loop.call_soon(self._feed_backlog)  # its body may be in there
+
+    def refuse(self, error: HttpError, reason: str) -> None:
+        """Answer what arrives with an error, after the requests before it, and end."""
+        if self._stage == ENDING:
+            return
+        self.edge.refused(reason)
+        arriving = self.cycle if self._stage == BODY else None
+        self._stage = ENDING
+        self._backlog = None
+        self._receiving.set(0)
+        if arriving is not None:
+            arriving.leave()
+            if arriving is not self._running:
+                self.pipeline.popleft()
+            elif arriving.response_started and not arriving.response_complete:
+                self._gathering.abort()  # half an answer cannot be taken back
+                return
+            elif not arriving.response_complete:
+                arriving.refuse(error)
+                self._end()
+                return
+        if self._is_busy:
+            self._refusal = error
+        else:
+            self._write_refusal(error)
+
+    def _write_refusal(self, error: HttpError) -> None:
+        self.transport.write(refusal(error, self.server_state.default_headers))
+        self._end()
+
+    def _end(self) -> None:
+        """Close once everything is written, or what still comes would cost the client its answer.
+
+        A connection that is closed with something unread is reset, which drops what was sent.
+        """
+        self._backlog = None
+        if self._stage == IDLE:
+            self._stage = ENDING
+            self.transport.close()
+            return
+        self._stage = ENDING
+        self._since = self.edge.now
+        self._receiving.set(0)
+        self._gathering.end_writing()
+        if not self._gathering.is_closing():
+            self._flow.held = False
+            self._flow.resume_reading()
+
+    # What the edge asks for
+
+    def pause_writing(self) -> None:
+        """The client takes less than it is sent."""
+        super().pause_writing()
+        edge, sending = self.edge, self.sending
+        sending.moved = edge.now
+        sending.set(self._held())
+        if edge.unsent.lacking(sending.client, 0, edge.now) is not None:
+            self.make_room("answers")
+
+    def wrote_much(self, size: int) -> None:
+        """Count what was written at once, or many could write before the first of it counts.
+
+        A transport says that it is full only when this turn of the loop is over.
+        """
+        edge, sending = self.edge, self.sending
+        sending.moved = edge.now
+        self._large_part = size
+        sending.set(self._held())
+        if edge.unsent.lacking(sending.client, 0, edge.now) is not None:
+            self.make_room("answers")
+        else:
+            self.loop.call_soon(self._count_unsent)
+
+    def _count_unsent(self) -> None:
+        """Count what the client has not taken at once."""
+        paused = self._flow.write_paused and not self._gathering.is_closing()
+        self.sending.set(self._held() if paused else 0)
+
+    def _held(self) -> int:
+        """Bytes in memory for the client.
+
+        Of a large part all stays until the last of it is taken: megabytes of it may have left.
+        """
+        unsent = self._gathering.get_write_buffer_size()
+        return max(unsent, self._large_part) if unsent else 0
+
+    def resume_writing(self) -> None:
+        """The client has taken most of it."""
+        super().resume_writing()
+        self._large_part = 0
+        self.sending.set(0)
+        running = self._running
+        if self.pipeline and running is not None and running.response_complete:
+            self._start_next()
+
+    @property
+    def rest(self) -> Resting | None:
+        """Since when nothing happens on it."""
+        if self._stage != IDLE or self._is_busy:
+            return None
+        return Resting(self._running is not None, self._since)
+
+    def cut(self) -> None:
+        """Close it at once."""
+        self._gathering.abort()
+
+    def make_room(self, reason: str) -> None:
+        """Give up what has not moved for long."""
+        if reason == "uploads":
+            self.refuse(
+                RequestTimeout("The body came too slowly, and others need the room"), "uploads"
+            )
+        else:
+            self.edge.refused("unsent")
+            self.sending.set(0)
+            self.cut()
+
+    def look(self, now: float) -> None:
+        """Close or refuse what is overdue."""
+        limits = self._limits
+        unsent = self._gathering.get_write_buffer_size()
+        if unsent:
+            self._look_at_sending(unsent, now)
+            return
+        self._unsent_size = 0
+        waited = now - self._since
+        stage = self._stage
+        if stage == HEAD:
+            if waited > limits.header_timeout:
+                text = f"The headers did not arrive in {limits.header_timeout:g} s (headerTimeout)"
+                self.refuse(RequestTimeout(text), "header_timeout")
+        elif stage == BODY:
+            self._look_at_body(now)
+        elif stage == ENDING:
+            if waited > LINGER_SECONDS and not self._is_busy:
+                self.cut()
+        elif not self._is_busy:
+            allowed = limits.keep_alive_timeout if self._running else limits.header_timeout
+            if waited > allowed:
+                self.transport.close()
+
+    def _look_at_sending(self, unsent: int, now: float) -> None:
+        sending = self.sending
+        if unsent < self._unsent_size or not self._unsent_size:
+            sending.moved = now
+        elif now - sending.moved > self._limits.send_timeout:
+            self.edge.refused("send_timeout")
+            self.cut()
+            return
+        self._unsent_size = unsent
+        if sending.size:
+            sending.set(self._held())
+
+    def _look_at_body(self, now: float) -> None:
+        limits = self._limits
+        if self.flow.read_paused:  # the application takes its time, not the client
+            self._since = self._body_began = now
+        began = now - self._body_began - limits.body_timeout
+        late = now - self._since > limits.body_timeout
+        if late or (began > 0 and self._received < began * MIN_BODY_RATE):
+            text = f"Nothing of the body arrived for {limits.body_timeout:g} s (bodyTimeout)"
+            slow = f"The body has to come with {MIN_BODY_RATE} bytes per second at the least"
+            self.refuse(RequestTimeout(text if late else slow), "body_timeout")
+
+
+_LOOKED_AT = NOTED | {b"content-length", b"expect", b"transfer-encoding"}
+_DIRECT_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})

@@ -1,0 +1,92 @@
+"""A connection that is read from unless there is a reason against it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.flow_control import FlowControl
+
+from buntime_host.connections.turns import ReadTurns
+
+LARGE_READ_BYTES = 32 * 1024
+"""Who has sent more than that at once is read from again when his next turn comes."""
+
+
+class FlowInTurns(FlowControl):
+    """A connection is read from unless there is a reason against it.
+
+    There are three: whoever takes what is read wants no more for now (`pause_reading`), something
+    that was read has to wait (`hold`), and it is the turn of others.
+    """
+
+    def __init__(self, transport: asyncio.Transport, turns: ReadTurns) -> None:
+        super().__init__(transport)
+        self._turns = turns
+        self.held = False
+        self._is_wanted = True
+        self._needs_turn = self._is_queued = self._has_ended = False
+
+    def pause_reading(self) -> None:
+        """Read nothing before `resume_reading`."""
+        self._is_wanted = False
+        super().pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on, as soon as nothing is against it."""
+        self._is_wanted = True
+        if self.read_paused:
+            self._read_on()
+
+    def hold(self) -> None:
+        """Read nothing while `held` is set."""
+        self.held = True
+        super().pause_reading()
+
+    def has_read(self, size: int) -> None:
+        """Take note of what has come."""
+        if size > LARGE_READ_BYTES and not self._has_ended:
+            self.wait_for_turn()
+            self._turns.end(self)
+
+    def wait_for_turn(self) -> None:
+        """Read nothing before the next turn."""
+        self._needs_turn = True
+        super().pause_reading()
+        self._read_on()
+
+    def _read_on(self) -> None:
+        if self.held or not self._is_wanted:
+            return
+        if not self._needs_turn:
+            super().resume_reading()
+        elif not self._is_queued:
+            self._is_queued = True
+            self._turns.wait(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._is_queued = False
+        if self._has_ended or self.held or not self._is_wanted:
+            return  # and asks for another one when it could use it
+        self._needs_turn = False
+        super().resume_reading()
+        self._turns.begin(self)
+
+    def end(self) -> None:
+        """The connection is gone, or somebody else's, who finds that it is read from."""
+        self._has_ended = True
+        self._turns.forget(self)
+        super().resume_reading()
+
+
+class TurnTakingTransport:
+    """A transport whose reading takes turns; everything else is the other's."""
+
+    def __init__(self, transport: asyncio.Transport, turns: ReadTurns) -> None:
+        self._transport = transport
+        self.reading = FlowInTurns(transport, turns)
+        self.pause_reading = self.reading.pause_reading
+        self.resume_reading = self.reading.resume_reading
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)

@@ -1,0 +1,305 @@
+"""The direct way: requests that a plugin answers by a plain call, without ASGI.
+
+An application that has `answer` beside its ASGI call gets requests of `buntime serve` so: one lean
+object in, an answer or the promise of one out. What it can say at once takes no task, and head and
+body leave in one write. Where a plugin looks at all requests (middleware, `on_request`,
+`on_response`), and under any other server, the same application is called by ASGI.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple, Protocol, TypeVar, final, runtime_checkable
+
+import msgspec
+from starlette.requests import Request
+from starlette.types import Message, Receive, Scope, Send
+
+from buntime_host.access import EVERYONE, Principal, principal_of
+from buntime_host.http.noticed import NOTHING, Noticed, noticed_of
+from buntime_host.http.problem import problem_of
+
+T = TypeVar("T")
+
+BODILESS = frozenset({204, 304})
+"""Answers without a body, whatever was asked."""
+JSON = "application/json"
+
+Header = tuple[bytes, bytes]
+
+
+@final
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """A complete answer."""
+
+    status: int
+    body: str | bytes
+    """Text goes out as UTF-8."""
+    content_type: str = JSON
+    length: int | None = None
+    """That of a body which was not made, since nobody gets it: the answer to a `HEAD`."""
+    headers: tuple[Header, ...] = ()
+    """Further ones, their names in lower case."""
+    tag: str = ""
+    """The entity tag of what is answered, without its quotes; empty for none."""
+    lines: bytes = b""
+    """Further headers as they go out, each with its end of line: for who says the same in many
+    answers. Nobody looks at them again, so they name nothing that this class has a field for."""
+
+    def content(self) -> bytes:
+        """The body as it goes out."""
+        return self.body.encode() if isinstance(self.body, str) else self.body
+
+    def all_headers(self, size: int) -> list[Header]:
+        """Its headers, with a body of this size. Where there is none they say nothing of it."""
+        headers: list[Header] = []
+        if self.status not in BODILESS:
+            headers.append((b"content-type", self.content_type.encode("latin-1")))
+            headers.append((b"content-length", b"%d" % (self.length or size)))
+        if self.tag:
+            headers.append((b"etag", b'"%b"' % self.tag.encode("latin-1")))
+        headers += self.headers
+        if self.lines:
+            headers += pairs_of(self.lines)
+        return headers
+
+
+def pairs_of(lines: bytes) -> list[Header]:
+    """The headers that are written as lines."""
+    pairs = []
+    for line in lines.split(b"\r\n")[:-1]:
+        name, _, value = line.partition(b": ")
+        pairs.append((name, value))
+    return pairs
+
+
+class Promised(NamedTuple):
+    """An answer that is made of what a future will hold: no task waits for it."""
+
+    future: asyncio.Future[Any]
+    answer: Callable[[asyncio.Future[Any]], Answer]
+    """Gets the future once that is done, also when it failed or was cancelled, as it is when the
+    host ends and waits no longer. May raise what `DirectApp.answer` may."""
+
+
+class PromisedWork(NamedTuple):
+    """The same where a companion looks at the answer, which may take longer still: a task then."""
+
+    future: asyncio.Future[Any]
+    answer: Callable[[asyncio.Future[Any]], Answer | Coroutine[Any, Any, Answer]]
+
+
+HUNG_UP = "buntime.hung_up"
+"""The extension of ASGI by which `AsgiRequest.hung_up` hears of that."""
+
+
+BEGUN = "buntime.begun"
+"""See `DirectRequest.begun`."""
+
+
+class NotDirect(Exception):
+    """Raised where a request turns out to need ASGI: it is made once more, that way."""
+
+
+@final
+class RepeatedHeaders(list[Header]):
+    """Headers that one connection sends again and again, letter for letter."""
+
+    __slots__ = ("found",)
+
+    def __init__(self, headers: Iterable[Header]) -> None:
+        super().__init__(headers)
+        self.found: dict[object, Any] = {}
+        """What somebody has found out from them and the address of the client, which holds for all
+        requests that have them; by who that is."""
+
+
+class DirectRequest:
+    """One whole request, of the direct way or made of what ASGI brought."""
+
+    body: bytes = b""
+    disconnected = False
+    """Whether nobody waits for the answer any more."""
+    begun: object = None
+    """What was begun before it turned out that the request needs ASGI: that finds it in its state,
+    by the name `BEGUN`."""
+    client: tuple[str, int] | None = None
+    principal: Principal = EVERYONE
+    """Who sends it."""
+    whole_path: bytes = b""
+    """Raw path with the base of the plugin. Only passages have it, see `RequestPassage`."""
+    companion: Any = None
+    """Goes with it, from a passage."""
+    is_refused = False
+    """Whether the host refuses it; passages see it all the same."""
+
+    def __init__(
+        self,
+        method: str,
+        path: bytes,
+        query: bytes,
+        headers: list[Header],
+        noticed: Noticed = NOTHING,
+    ) -> None:
+        self.method = method
+        self.path = path
+        """Raw path below the base of the plugin, still percent-encoded."""
+        self.query = query
+        self.headers = headers
+        """Their names in lower case. Not to be changed: the next request may have the same, which
+        are `RepeatedHeaders` then."""
+        self.noticed = noticed
+
+    @property
+    def peer(self) -> Mapping[str, Any]:
+        """What `PluginContext.client_of` wants to know."""
+        return {"client": self.client, "headers": self.headers}
+
+    async def gone(self) -> None:
+        """Wait until nobody waits for the answer any more."""
+        raise NotImplementedError  # each way has its own
+
+    async def hung_up(self) -> None:
+        """Wait until the client sends nothing any more: it is gone, or waits for this answer.
+
+        For what is to stop at once where nobody may want it; `gone` comes up to a second later.
+        """
+        await self.gone()
+
+
+class AsgiRequest(DirectRequest):
+    """The same of ASGI. Its body is for the application to read, where it wants that."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        super().__init__(
+            scope["method"],
+            scope["raw_path"][len(scope.get("root_path", "")) :],
+            scope["query_string"],
+            scope["headers"],
+            noticed_of(scope),
+        )
+        self.client = scope.get("client")
+        self.principal = principal_of(scope)
+        self._scope = scope
+        self._receive = receive
+
+    async def whole_body(self) -> bytes:
+        """The body, which the host limits. Raises `ClientDisconnect` of Starlette."""
+        return await Request(self._scope, self._receive).body()
+
+    async def gone(self) -> None:
+        """Wait until nobody waits for the answer any more; only once the body was read."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def hung_up(self) -> None:
+        """See `DirectRequest`; under another server the same as `gone`."""
+        extension = (self._scope.get("extensions") or {}).get(HUNG_UP)
+        await (self.gone() if extension is None else extension["wait"]())
+
+    def whole(self) -> Request:
+        """As Starlette has it, with the body that was read."""
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": self.body, "more_body": False}
+
+        return Request(self._scope, receive)
+
+
+Reply = Answer | Promised | Coroutine[Any, Any, Answer]
+"""What an application says to a request: now, or later. A coroutine gets a task."""
+
+
+@runtime_checkable
+class DirectApp(Protocol):
+    """An ASGI application that answers whole requests as well."""
+
+    def is_direct(self, method: str, path: bytes) -> bool:
+        """Whether requests for a raw path below the base are answered without ASGI.
+
+        Not so what streams. Asked before the body is there; must neither raise nor take long.
+        """
+        ...
+
+    def answer(self, request: DirectRequest) -> Reply:
+        """Answer a request, on the event loop: what takes long belongs into a coroutine.
+
+        May raise an `HttpError`, which the host answers, or `NotDirect`.
+        """
+        ...
+
+
+async def settled(reply: Answer | Promised | Coroutine[Any, Any, T]) -> Answer | T:
+    """What it comes to, for an application that answers by ASGI."""
+    if isinstance(reply, Answer):
+        return reply
+    if not isinstance(reply, Promised):
+        return await reply
+    with suppress(
+        Exception, asyncio.CancelledError
+    ):  # which the future has, for the answer to tell of
+        await reply.future
+    if not reply.future.done():
+        reply.future.cancel()
+    return reply.answer(reply.future)
+
+
+async def send_answer(send: Send, answer: Answer) -> None:
+    """Send an answer by ASGI."""
+    body = answer.content()
+    headers = answer.all_headers(len(body))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def failed(error: BaseException) -> Answer:
+    """What the host answers where an application raised."""
+    problem = problem_of(error)
+    headers = tuple(
+        (name.lower().encode("latin-1"), text.encode("latin-1")) for name, text in problem.headers
+    )
+    return Answer(problem.status, problem.body(), headers=headers)
+
+
+def at_once(work: Coroutine[Any, Any, T]) -> T | Coroutine[Any, Any, T]:
+    """Run work up to where it waits: its result, or what is left to be awaited.
+
+    No task is current meanwhile, so it must not ask for that, as `asyncio.timeout` does. Raises
+    what the work raises.
+    """
+    try:
+        waits_for = work.send(None)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return] # what the coroutine returned
+    return _rest(work, waits_for)
+
+
+async def _rest(work: Coroutine[Any, Any, T], waits_for: Any) -> T:
+    return await _Begun(work, waits_for)
+
+
+class _Begun(Generator[Any, Any, T]):
+    """A coroutine that has said already what it waits for; says it to whoever awaits it."""
+
+    def __init__(self, work: Coroutine[Any, Any, T], waits_for: Any) -> None:
+        self._work = work
+        self._waits_for = waits_for
+        self._is_told = False
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self
+
+    def send(self, value: Any) -> Any:
+        if self._is_told:
+            return self._work.send(value)
+        self._is_told = True
+        return self._waits_for
+
+    def throw(self, *error: Any) -> Any:
+        self._is_told = True
+        return self._work.throw(*error)
+
+    def close(self) -> None:
+        self._work.close()

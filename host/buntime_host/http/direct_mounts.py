@@ -1,0 +1,109 @@
+"""The direct way as the dispatcher sees it: who is on it, what was admitted, how answers begin."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from buntime_host.access import EVERYONE, Principal
+from buntime_host.http.direct import DirectRequest, Header, PromisedWork, Reply
+from buntime_host.http.noticed import Noticed
+
+CONTROLS = bytes([*range(9), *range(10, 32), 127])
+"""All but the tab. To drop them takes a quarter of the time of looking for them."""
+HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_MEANT = frozenset({b"connection", b"content-length", b"transfer-encoding", b"x-request-id"})
+"""Names of headers that say something of the connection, or are said anyway."""
+_MOST_NAMES = 256
+
+
+RouteOf = Callable[[str, bytes], str]
+"""The template of the route that a request is for, by method and raw path below the base."""
+
+
+class Answering(Protocol):
+    """A `DirectApp`, or one behind a passage."""
+
+    def is_direct(self, method: str, path: bytes) -> bool:
+        """See `DirectApp`."""
+        ...
+
+    def answer(self, request: DirectRequest) -> Reply | PromisedWork:
+        """See `DirectApp`."""
+        ...
+
+
+class DirectMount(NamedTuple):
+    """A plugin that answers requests without ASGI."""
+
+    app: Answering
+    body_bytes: int
+    """The largest body of such a request."""
+    route_of: RouteOf
+    asks_for: str | None = None
+    """See `Mount`."""
+    only_reads: bool = False
+    """Whether what may write goes by ASGI, where it is remembered."""
+
+
+class Admitted(msgspec.Struct, frozen=True, gc=False):
+    """What the headers of a request on the direct way say."""
+
+    request_id: bytes
+    """The one that it came with; empty if there is none that is valid."""
+    noticed: Noticed
+    principal: Principal = EVERYONE
+
+
+class Heads:
+    """How answers begin; the same for a second, since that is how often their date changes."""
+
+    def __init__(self, always: Sequence[Header], *, behind_passage: bool = False) -> None:
+        """`always` are headers of every answer."""
+        self.always = always
+        self.behind_passage = behind_passage
+        self._names: set[bytes] = set()
+        self._of: object = None
+        self._heads: dict[tuple[int, str], bytes] = {}
+
+    def lines(self, headers: Sequence[Header]) -> bytes | None:
+        """Headers of one answer as they go out; None if they have to be looked at."""
+        names = self._names
+        for name, _ in headers:
+            if name not in names and not self._is_plain(name):
+                return None
+        lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
+        more = len(lines) - len(lines.translate(None, CONTROLS))
+        return lines if more == 2 * len(headers) else None
+
+    def _is_plain(self, name: bytes) -> bool:
+        """Whether a header of this name is a line like any other here."""
+        if (
+            name in _MEANT
+            or not HEADER_NAME.fullmatch(name)
+            or (self.always and not self.behind_passage)
+        ):
+            return False
+        if len(self._names) < _MOST_NAMES:
+            self._names.add(bytes(name))
+        return True
+
+    def head(self, default: list[Header], status: int, content_type: str) -> bytes:
+        """All up to the number of the content-length; `default` are the headers of the server."""
+        if default is not self._of:
+            self._of = default
+            self._heads.clear()
+        try:
+            return self._heads[status, content_type]
+        except KeyError:
+            # The library of servers is none of a store that is opened without one.
+            from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+            pairs = [*default, *self.always, (b"content-type", content_type.encode("latin-1"))]
+            lines = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
+            head = STATUS_LINE[status] + lines + b"content-length: "
+            self._heads[status, content_type] = head
+            return head

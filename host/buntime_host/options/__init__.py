@@ -1,0 +1,1 @@
+"""How options are written, described, read and checked."""

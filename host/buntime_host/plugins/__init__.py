@@ -1,0 +1,1 @@
+"""Plugins: found, chosen, ordered, imported and asked, and what they are given."""

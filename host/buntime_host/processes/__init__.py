@@ -1,0 +1,1 @@
+"""The server in its process, its workers, and signals."""

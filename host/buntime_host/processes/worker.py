@@ -1,0 +1,210 @@
+"""One of several workers: a host that is started and ended by its parent."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import time
+from collections.abc import Sequence
+from functools import partial
+from types import FrameType
+from typing import Any
+
+import msgspec
+import uvicorn
+
+from buntime_host.config import HostConfig
+from buntime_host.connections.edge import Edge
+from buntime_host.connections.protocol import HostProtocol
+from buntime_host.errors import StartupError
+from buntime_host.host import Host
+from buntime_host.limits import EdgeLimits
+from buntime_host.plugins.health import lacking_plugins
+from buntime_host.processes.server import NEW_DATE_TICK, HostServer, uvicorn_config
+from buntime_host.workers import PULSE, Client, Group, Workers
+
+ADDED_HEADERS = 4
+ADDED_HEADER_BYTES = 256
+"""What a request may grow by on its way from worker to worker."""
+
+LONGEST_PULSE_SECONDS = 1.0
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""What the parent and its workers end by."""
+
+MAKE_WAY = b"make way\n"
+"""Said by the parent to a worker in whose place there is another one."""
+
+WAY_SECONDS = 2.0
+"""How long such a worker answers on the connections that it has."""
+
+HANDLED = (*SIGNALS, signal.SIGHUP, signal.SIGUSR2)
+"""All that the parent has handlers for. They are held back in a new worker until it listens."""
+
+logger = logging.getLogger("App")
+
+
+class WorkerReady(msgspec.Struct, tag="ready"):
+    """Said by a worker that serves from now on."""
+
+    lines: list[str]
+    """What it serves where."""
+    lacking: dict[str, str] = {}
+    """Plugins that should run and do not, or are not well, and why."""
+
+
+class Failed(msgspec.Struct, tag="failed"):
+    """Said by a worker that cannot start."""
+
+    reason: str
+
+
+Word = WorkerReady | Failed
+"""What a worker says to its parent: a line of JSON each."""
+
+
+class RelayedProtocol(HostProtocol):
+    """A connection from another worker, for a client that is connected with that one."""
+
+    def __init__(self, client: Client, **options: Any) -> None:
+        super().__init__(**options)
+        self._client = client
+
+    def limits_of(self, edge: Edge) -> EdgeLimits:
+        """Room for the headers that the other worker adds; it has looked at the others."""
+        limits = super().limits_of(edge)
+        return msgspec.structs.replace(
+            limits,
+            headers=limits.headers + ADDED_HEADERS,
+            header_bytes=limits.header_bytes + ADDED_HEADERS * ADDED_HEADER_BYTES,
+        )
+
+    def share_of(self) -> str | None:
+        """Nobody: the connection with the client counts where it is."""
+        return None
+
+    def connection_made(  # type: ignore[override] # as uvicorn narrows it
+        self, transport: asyncio.Transport
+    ) -> None:
+        """Begin to serve, and remember whom."""
+        super().connection_made(transport)
+        self.client = self._client
+
+
+class WorkerServer(HostServer):
+    """Serves a host until its parent, or a signal, says that it is enough."""
+
+    def __init__(self, host: Host, config: uvicorn.Config, parent: socket.socket) -> None:
+        super().__init__(host, config)
+        self._parent = parent
+        self._accepting: set[asyncio.Task[Any]] = set()
+        self._leaving: asyncio.Task[None] | None = None
+        self._pulse = host.workers.numbers(PULSE, 1).own
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, with an ear for the parent and for signals, which have their handlers by now."""
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+        asyncio.get_running_loop().add_reader(self._parent, self._parent_spoke)
+        if self.host.config.hung_timeout:
+            self._beat()
+        await super().startup(sockets)
+        self.host.workers.serve_connections(self._serve_relayed)
+
+    def _serve_relayed(self, sock: socket.socket, client: Client) -> None:
+        """Serve a connection on which another worker hands over a request."""
+        protocol = partial(
+            RelayedProtocol,
+            client,
+            edge=self.host.edge,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(loop.connect_accepted_socket(protocol, sock))
+        self._accepting.add(task)
+        task.add_done_callback(self._accepting.discard)
+
+    def _beat(self) -> None:
+        """Show that the loop turns, by which the parent tells a worker that hangs."""
+        self._pulse[0] = time.monotonic()
+        pause = pulse_seconds(self.host.config.hung_timeout)
+        asyncio.get_running_loop().call_later(pause, self._beat)
+
+    async def announce(self, lines: Sequence[str]) -> None:
+        """Tell the parent, which tells the world once all workers are up."""
+        lacking = await lacking_plugins(self.host.statuses, self.host.health_hooks)
+        say(self._parent, WorkerReady(list(lines), lacking))
+
+    def tell_manager(self, state: str) -> None:
+        """Leave it to the parent."""
+
+    async def _make_way(self) -> None:
+        """End for others that accept at the same socket, so that nobody notices.
+
+        Whoever has a connection is told with the next answer that it ends, and only connections on
+        which nothing has happened since are closed.
+        """
+        for server in self.servers:
+            server.close()
+        self.config.encoded_headers.append((b"connection", b"close"))
+        await self.on_tick(NEW_DATE_TICK)
+        await asyncio.sleep(WAY_SECONDS)
+        self.handle_exit(signal.SIGTERM, None)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to shut down at the first SIGTERM.
+
+        Where every process of a group gets the signal, the parent's word comes second: it must
+        not end this one at once. SIGINT is left to the parent, who gets Ctrl-C as well.
+        """
+        if sig == signal.SIGTERM and not self.should_exit:
+            super().handle_exit(sig, frame)
+
+    def _parent_spoke(self) -> None:
+        try:
+            said = self._parent.recv(len(MAKE_WAY))
+        except ConnectionError:
+            said = b""
+        if said == MAKE_WAY:
+            self._leaving = asyncio.create_task(self._make_way())
+            return
+        # It says nothing else, or is gone: both are the end.
+        asyncio.get_running_loop().remove_reader(self._parent)
+        self.handle_exit(signal.SIGTERM, None)
+
+
+def pulse_seconds(patience: float) -> float:
+    """How often a worker shows that it lives, given how long it may not."""
+    return min(LONGEST_PULSE_SECONDS, patience / 4)
+
+
+def run_worker(
+    config: HostConfig,
+    number: int,
+    group: Group,
+    listener: socket.socket,
+    parent: socket.socket,
+) -> int:
+    """Serve as worker `number` until the parent says so; returns the exit code.
+
+    0, or 1 if it could not start, of which the parent is told, or if shutdown exceeded its cap.
+    """
+    try:
+        host = Host(config, workers=Workers(number, group))
+        server = WorkerServer(host, uvicorn_config(host), parent)
+        try:
+            server.run(sockets=[listener])
+        finally:
+            server.disarm()
+    except StartupError as error:
+        say(parent, Failed(str(error)))
+        return 1
+    return 0 if server.in_time else 1
+
+
+def say(parent: socket.socket, word: Word) -> None:
+    """Tell the parent something."""
+    parent.sendall(msgspec.json.encode(word) + b"\n")

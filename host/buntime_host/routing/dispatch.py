@@ -1,0 +1,616 @@
+"""The way of every request: one look at its headers, one at its first path segment, then a plugin.
+
+This is the hot path: a few microseconds per request, and nothing that a request does not need.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import suppress
+from urllib.parse import quote
+
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
+
+from buntime_host.access import EVERYONE, Principal, principal_of
+from buntime_host.access.audit import Audit
+from buntime_host.access.credentials import (
+    KEY_HEADER,
+    TICKET,
+    TOKEN_HEADER,
+    Credential,
+    credential_of,
+    without_ticket,
+)
+from buntime_host.access.gate import ANONYMOUS, Gate, unauthorized
+from buntime_host.access.keyring import Keyring
+from buntime_host.access.public import SHARED_FILES, own_check_paths, public_paths
+from buntime_host.access.signed import Signed
+from buntime_host.errors import (
+    AnswerBrokenOff,
+    Forbidden,
+    HttpError,
+    NotFound,
+    PayloadTooLarge,
+    TooManyRequests,
+    Unauthorized,
+)
+from buntime_host.http.below import FORWARDED_PREFIX, Below
+from buntime_host.http.body_limit import BodyLimit
+from buntime_host.http.cors import (
+    VARY,
+    Header,
+    answer_headers,
+    preflight_headers,
+    with_answer_headers,
+)
+from buntime_host.http.direct import send_answer
+from buntime_host.http.direct_mounts import Admitted, Answering, DirectMount, Heads
+from buntime_host.http.inflate import Inflated, is_gzip
+from buntime_host.http.noticed import NOTHING, Noticed, notice
+from buntime_host.http.origin import OriginPolicy
+from buntime_host.http.passage import GuardedPassage, HeadOfAsgi, PassedApp, Passing
+from buntime_host.http.problem import problem_of, refuse_websocket, send_problem
+from buntime_host.http.websockets import OpenSockets, ServedSocket, SocketGone
+from buntime_host.observe.observer import Observer
+from buntime_host.routing.aliases import Aliases
+from buntime_host.routing.headers import (
+    GOOD_ID,
+    LOOKED_AT,
+    REQUEST_ID_HEADER,
+    Said,
+    of_plain_body,
+    read_headers,
+)
+from buntime_host.routing.mount_table import MountTable
+from buntime_host.routing.mounts import Mount
+from buntime_host.routing.request_hooks import RequestHook, RequestHooks
+
+_SECRETS = (TOKEN_HEADER, KEY_HEADER)
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+_BODILESS = SAFE_METHODS | {"DELETE"}
+"""Methods whose requests have a body so seldom that few look for one."""
+DIRECT_BODY_BYTES = 64 * 1024
+"""Larger bodies come by ASGI, which holds back whoever sends faster than he is read."""
+INTERNAL_ERROR = 500
+WEBSOCKET_INTERNAL_ERROR = 1011
+SWITCHING = 101
+"""The status of a handshake that is accepted."""
+
+logger = logging.getLogger("App")
+
+
+NOTED = (LOOKED_AT | {b"upgrade"}) - {b"content-length", b"host", b"transfer-encoding"}
+"""Headers that `RequestDispatcher.admit` wants to see."""
+
+
+COMMON = Admitted(b"", NOTHING)
+"""What a request is admitted with that says nothing which matters here."""
+
+
+class RequestDispatcher:
+    """Routes requests and websockets to mounts; an ASGI application without lifespan."""
+
+    observer: Observer | None = None
+    """Sees all requests; None where nothing is told of them, see `ObservedDispatcher`."""
+
+    def __init__(
+        self,
+        mounts: Mapping[str, Mount],
+        *,
+        limit: int,
+        origins: OriginPolicy | None = None,
+        aliases: Aliases | None = None,
+        middleware: Sequence[Middleware] = (),
+        on_request: Sequence[RequestHook] = (),
+        on_response: Sequence[RequestHook] = (),
+        gate: Gate | None = None,
+        tickets: Signed | None = None,
+        audit: Audit | None = None,
+        api: str = "/api",
+        fallback: Mount | None = None,
+        passage: GuardedPassage | None = None,
+        below: Below | None = None,
+    ) -> None:
+        """`gate` lets everybody in unless one is given. `api` is the path of the host's own API.
+
+        `fallback` is the mount of paths that no other one is for; `below` is what is before all.
+        """
+        self.table = MountTable(mounts, aliases or Aliases({}), fallback)
+        self._find = self.table.find
+        self._limit = limit
+        self.below = below or Below()
+        """What is before the paths of the mounts."""
+        self.gate = gate or Gate(Keyring())
+        """Who gets in."""
+        self._public = public_paths(api) | own_check_paths(api)
+        self._tickets = tickets
+        self._audit = audit or Audit("off")
+        self._origins = origins or OriginPolicy()
+        # What every answer says of origins; None where no origin but the host's own is trusted.
+        self._of_origins: list[Header] | None = [VARY] if self._origins.trusts_others else None
+        # None unless a plugin has one: what every request passes, on both ways.
+        self._passage = passage
+        self.sockets = OpenSockets()
+        # None when there is neither middleware nor hook: then a mount is called directly.
+        self._pipeline: ASGIApp | None = None
+        if on_request or on_response:
+            self._pipeline = RequestHooks(on_request, on_response, self._find, self._serve, logger)
+        if middleware:
+            pipeline = self._pipeline or self._serve
+            for cls, args, kwargs in reversed(middleware):
+                pipeline = cls(pipeline, *args, **kwargs)
+            self._pipeline = pipeline
+        # Whoever looks at all requests sees them as ASGI has them.
+        self.direct: Mapping[bytes, DirectMount] = {
+            base.encode(): direct
+            for base, mount in self.table.by_segment.items()
+            if (direct := self._direct_mount(mount)) is not None
+        }
+        """What is answered without ASGI, by the first segment of its path."""
+        self.direct_rest: DirectMount | None = None
+        """The same of what is below no base; see `rest_for`."""
+        # It may have to tell clients of paths, which nothing on the direct way knows from without.
+        if fallback is not None and not self.below.base_path:
+            self.direct_rest = self._direct_mount(fallback)
+        self._bases = frozenset(base.encode() for base in self.table.first_segments)
+        self.heads = Heads(self._of_origins or (), behind_passage=passage is not None)
+
+    def _direct_mount(self, mount: Mount) -> DirectMount | None:
+        if mount.direct is None or self._pipeline is not None or self._audit.of_reads:
+            return None
+        app: Answering = mount.direct
+        if self._passage is not None:
+            root = mount.root_path.encode()
+            strips = self._of_origins is not None
+            app = PassedApp(mount.direct, root, self._passage, strips=strips)
+        return DirectMount(
+            app,
+            min(mount.limit, DIRECT_BODY_BYTES),
+            mount.route_of,
+            mount.asks_for,
+            only_reads=self._audit.of_writes,
+        )
+
+    def rest_for(self, url: bytes) -> DirectMount | None:
+        """Who answers a URL without ASGI that is below no base, beyond doubt; None for others."""
+        path = url.partition(b"?")[0]
+        end = path.find(b"/", 1)
+        segment = path if end < 0 else path[:end]
+        if segment in self._bases or b"%" in segment or not segment.startswith(b"/"):
+            return None
+        return self.direct_rest
+
+    def admit(self, headers: Sequence[Header], host: bytes, mount: DirectMount) -> Admitted | None:
+        """What `NOTED` headers say of a request on the direct way; None if it has to go by ASGI.
+
+        What is refused, and what is not common, goes there: `__call__` sees to all of it.
+        """
+        gate = self.gate
+        if len(headers) == 1:
+            # The common request with a key, be it its sender's or its own, pays for nothing else.
+            name, value = headers[0]
+            if name in _SECRETS:
+                if gate.is_open:
+                    return COMMON
+                known = gate.known.get(headers[0])
+                asks_for = mount.asks_for
+                if known is None or (asks_for is not None and not known.allows(asks_for)):
+                    return None
+                return Admitted(b"", NOTHING, known)
+            if name == b"idempotency-key" and gate.is_open:
+                return Admitted(b"", Noticed(idempotency_keys=(value,)))
+        origin = site = key = token = cookie = None
+        given_id = b""
+        keys: tuple[bytes, ...] = ()
+        for pair in headers:
+            name, value = pair
+            if name == b"idempotency-key":
+                keys += (value,)
+            elif name == b"x-api-key":
+                key = pair
+            elif name == b"authorization":
+                token = pair
+            elif name == b"cookie":
+                cookie = pair
+            elif name == b"x-request-id":
+                if not given_id and GOOD_ID.fullmatch(value):
+                    given_id = value
+            elif name == b"origin":
+                origin = value
+            elif name == b"sec-fetch-site":
+                site = value
+            elif name != FORWARDED_PREFIX or mount is self.direct_rest:
+                return None
+        if origin is not None or site is not None:
+            origins = self._origins
+            if not origins.permits(origin, site, host):
+                return None
+            if origin is not None and origins.trusts(origin):
+                return None
+            if cookie is not None and not origins.takes_cookies(origin, host):
+                return None
+        principal = EVERYONE
+        if not gate.is_open:
+            header = key or token or cookie
+            known = gate.known.get(header) if header is not None else None
+            if known is None:
+                return None
+            if mount.asks_for is not None and not known.allows(mount.asks_for):
+                return None
+            principal = known
+        noticed = Noticed(idempotency_keys=keys) if keys else NOTHING
+        return Admitted(given_id, noticed, principal)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or websocket."""
+        said = read_headers(scope)
+        state = scope.get("state")
+        if state is None:
+            scope["state"] = state = {}
+        state["request_id"] = said.request_id.decode()
+        # Until somebody has been asked who he is, he may do nothing.
+        state["principal"] = ANONYMOUS
+        elsewhere: HttpError | None = None
+        if said.prefix is not None or self.below.base_path:
+            try:
+                self.below.enter(scope, said.prefix)
+            except HttpError as error:
+                elsewhere = error
+        if scope["type"] == "http":
+            await self._request(scope, receive, send, said, elsewhere)
+        elif elsewhere is None:
+            await self._websocket(scope, receive, send, said)
+        else:
+            await refuse_websocket(scope, send, problem_of(elsewhere))
+
+    async def _request(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        said: Said,
+        elsewhere: HttpError | None,
+    ) -> None:
+        """Serve a request; `elsewhere` is what is wrong with where it is sent to."""
+        method, origin = scope["method"], said.origin
+        of_origins = self._of_origins
+        if of_origins is not None and origin is not None and self._origins.trusts(origin):
+            of_origins = answer_headers(origin)
+            preflight = preflight_headers(origin, scope["headers"]) if method == "OPTIONS" else None
+            if preflight is not None:
+                await _no_content(send, [*preflight, (REQUEST_ID_HEADER, said.request_id)])
+                return
+        if self._audit.of_writes and self._audit.wants(method):
+            send = self._remembered(scope, send)
+        # Behind a passage it was seen to already what an untrusted page may know.
+        is_seen_to = self._passage is not None and of_origins is self._of_origins
+        head = _AnswerHead(send, said.request_id, of_origins, is_seen_to=is_seen_to)
+        respond: Send = head.send
+        passing: Passing | None = None
+        if self._passage is not None:
+            if method == "OPTIONS":
+                answer = self._passage.preflight(HeadOfAsgi(scope))
+                if answer is not None:
+                    await send_answer(head.send, answer)
+                    return
+            passing = Passing(self._passage, scope, head.send, strips=self._of_origins is not None)
+            respond = passing.send
+        reply = respond
+        try:
+            self._check_page(scope, said)
+            if elsewhere is not None:
+                raise elsewhere
+            mount = self._find(scope)
+            await self._let_in(scope, mount, said)
+            if passing is not None and await passing.answers():
+                return
+            limit = self._limit if mount is None else mount.limit
+            takes_encoded = mount is not None and mount.takes_encoded
+            receive = _body(scope, said, receive, limit, takes_encoded=takes_encoded)
+        except HttpError as error:
+            await send_problem(respond, problem_of(error))
+            return
+        if _is_without_length(method, said):
+            body = BodyLimit(limit, receive, respond)
+            receive, reply = body.receive, body.send
+        if method not in SAFE_METHODS and not self.gate.is_open:
+            receive = _while_good(receive, scope["state"]["principal"])
+        try:
+            if self._pipeline is not None:
+                await self._pipeline(scope, receive, reply)
+            elif mount is not None:
+                root = scope.get("root_path")
+                scope["root_path"] = root + mount.root_path if root else mount.root_path
+                await mount.app(scope, receive, reply)
+            else:
+                raise NotFound
+        except Exception as error:  # noqa: BLE001 - whatever a plugin raises becomes a response
+            await _failed(error, scope, respond, started=head.started)
+
+    def _check_page(self, scope: Scope, said: Said) -> None:
+        """Raise `Forbidden` for what a foreign page may not send, and believe no cookie of one."""
+        origin, site, origins = said.origin, said.site, self._origins
+        if (origin is not None or site is not None) and not origins.permits(
+            origin, site, said.host
+        ):
+            if scope["method"] not in SAFE_METHODS:
+                raise Forbidden(code="ORIGIN_NOT_ALLOWED")
+            notice(scope).foreign = True
+            said.cookie = None  # its browser sent that, and not the page
+        elif said.cookie is not None and not origins.takes_cookies(origin, said.host):
+            said.cookie = None
+
+    async def _let_in(self, scope: Scope, mount: Mount | None, said: Said) -> None:
+        """Find out who sends a request. Raises what `_recognised` does, and, on an open host,
+        `UntrustedHost` for a name that it does not answer to."""
+        if self.gate.is_open:
+            self.gate.check_host(said.host, _server_of(scope))
+            scope["state"]["principal"] = EVERYONE
+            if TICKET in scope["query_string"]:
+                _take_ticket(scope)
+        else:
+            credential = credential_of(said.key, said.token, said.cookie)
+            scope["state"]["principal"] = await self._recognised(scope, mount, credential)
+
+    async def _recognised(
+        self, scope: Scope, mount: Mount | None, said: Credential | None
+    ) -> Principal:
+        """Who sends a request. Raises `Unauthorized`, `TooManyRequests` and `PermissionDenied`.
+
+        Somebody who says nothing, or something wrong, is nobody where everybody may ask.
+        """
+        is_public = self._is_public(scope, mount)
+        ticket = _take_ticket(scope) if TICKET in scope["query_string"] else None
+        if said is None and ticket is None:
+            if is_public:
+                return ANONYMOUS
+            raise unauthorized()
+        peer = self.gate.peer_of(scope)
+        try:
+            if said is not None:
+                await self.gate.prepare(said)
+                principal = self.gate.principal(said, peer)
+            else:
+                principal = self._ticket_holder(ticket or b"", scope, peer)
+        except (Unauthorized, TooManyRequests):
+            if is_public:
+                return ANONYMOUS
+            raise
+        if mount is not None and mount.asks_for is not None and not is_public:
+            principal.require(mount.asks_for)
+        return principal
+
+    def _ticket_holder(self, ticket: bytes, scope: Scope, peer: str) -> Principal:
+        path = scope["path"].removeprefix(scope.get("root_path") or "")
+        found = self._tickets.use_ticket(ticket, path) if self._tickets is not None else None
+        if found is None:
+            raise self.gate.failed(peer)
+        return found
+
+    def _remembered(self, scope: Scope, send: Send) -> Send:
+        """What sends an answer, and has the audit note which one it was."""
+        peer = self.gate.peer_of(scope)
+
+        def send_and_note(message: Message) -> Awaitable[None]:
+            status = _status_of(message)
+            if status is not None:
+                self._audit.note(dict(scope), status, peer)
+            return send(message)
+
+        return send_and_note
+
+    def _is_public(self, scope: Scope, mount: Mount | None) -> bool:
+        if mount is None:
+            return False
+        if mount.info is None:
+            path: str = scope["path"]
+            path = path.removeprefix(scope.get("root_path") or "")
+            return (path.rstrip("/") or "/") in self._public or path.startswith(SHARED_FILES)
+        if not mount.public:
+            return False
+        raw: bytes | None = scope.get("raw_path")
+        root: str = scope.get("root_path") or ""
+        path_as_sent = raw if raw is not None else quote(scope["path"]).encode()
+        method = scope.get("method", "WEBSOCKET")
+        return mount.public.has(method, path_as_sent.removeprefix(root.encode()))
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve what has come through middleware and hooks."""
+        mount = self._find(scope)
+        if mount is None:
+            raise NotFound
+        # A hook may have made it another request, with a state of its own, to another plugin.
+        scope.setdefault("state", {}).setdefault(
+            "principal", EVERYONE if self.gate.is_open else ANONYMOUS
+        )
+        if mount.asks_for is not None and not self._is_public(scope, mount):
+            principal_of(scope).require(mount.asks_for)
+        scope["root_path"] = scope.get("root_path", "") + mount.root_path
+        await mount.app(scope, receive, send)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send, said: Said) -> None:
+        origin, host = said.origin, said.host
+        allowed = self._origins.permits(origin, said.site, host)
+        cookie = said.cookie
+        if cookie is not None and not self._origins.takes_cookies(origin, host):
+            cookie = None
+        credential = credential_of(said.key, said.token, cookie)
+        if self._audit.wants("WEBSOCKET"):
+            send = self._remembered(scope, send)
+        mount = self._find(scope)
+        passing: Passing | None = None
+        if self._passage is not None:
+            passing = Passing(self._passage, scope, send, strips=False)
+            send = passing.send
+        try:
+            if self.gate.is_open:
+                self.gate.check_host(host, _server_of(scope))
+                _take_ticket(scope)
+            if not allowed:
+                raise Forbidden(code="ORIGIN_NOT_ALLOWED")
+            scope["state"]["principal"] = (
+                EVERYONE if self.gate.is_open else await self._recognised(scope, mount, credential)
+            )
+        except HttpError as error:
+            await refuse_websocket(scope, send, problem_of(error))
+            return
+        if passing is not None and await passing.answers():
+            return
+        socket = self.sockets.track(scope, send)
+        try:
+            if self._pipeline is not None:
+                await self._pipeline(scope, receive, socket.send)
+            elif mount is not None:
+                scope["root_path"] = scope.get("root_path", "") + mount.root_path
+                await mount.app(scope, receive, socket.send)
+            else:
+                raise NotFound
+        except (SocketGone, WebSocketDisconnect):
+            pass  # it is closed, and the plugin has noticed
+        except Exception as error:  # noqa: BLE001 - whatever a plugin raises becomes a response
+            await self._websocket_failed(error, socket, scope, send)
+        else:
+            if not socket.accepted and not socket.closed:
+                logger.error("Neither accepted nor refused: the websocket at %s", scope["path"])
+                with suppress(OSError):  # the client may be gone
+                    await refuse_websocket(scope, send, problem_of(HttpError()))
+        finally:
+            socket.finished()
+
+    async def _websocket_failed(
+        self, error: Exception, socket: ServedSocket, scope: Scope, send: Send
+    ) -> None:
+        problem = problem_of(error)
+        if problem.status == INTERNAL_ERROR:
+            logger.error("Unhandled exception at %s", scope["path"], exc_info=error)
+        if not socket.accepted and not socket.closed:
+            await refuse_websocket(scope, send, problem)
+        elif not socket.closed:
+            await socket.send({"type": "websocket.close", "code": WEBSOCKET_INTERNAL_ERROR})
+
+
+class _AnswerHead:
+    """Puts into the head of an answer what the host says in each."""
+
+    def __init__(
+        self, send: Send, request_id: bytes, of_origins: list[Header] | None, *, is_seen_to: bool
+    ) -> None:
+        """`is_seen_to` says whether there is nothing left in answers that is said of origins."""
+        self._send = send
+        self._id = (REQUEST_ID_HEADER, request_id)
+        self._of_origins = of_origins
+        self._is_seen_to = is_seen_to
+        self.started = False
+        """Whether an answer has begun."""
+
+    # Not `async`: the server's own coroutine is handed through, without a frame of ours.
+    def send(self, message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.start":
+            self.started = True
+            headers = [h for h in message.get("headers", ()) if h[0] != REQUEST_ID_HEADER]
+            headers.append(self._id)
+            if self._of_origins is not None:
+                if self._is_seen_to:
+                    headers += self._of_origins
+                else:
+                    headers = with_answer_headers(headers, self._of_origins)
+            # A plugin may send the same message object every time, so it is not changed.
+            message = {**message, "headers": headers}
+        return self._send(message)
+
+
+def _body(
+    scope: Scope, said: Said, receive: Receive, limit: int, *, takes_encoded: bool
+) -> Receive:
+    """How a body is received: plain, unless its mount takes it as it comes.
+
+    Raises `PayloadTooLarge` for one that says it is larger than the limit, and
+    `UnsupportedEncoding`. What turns out to be larger is for `BodyLimit`.
+    """
+    length = said.length
+    if length is not None and not said.fits(limit):
+        raise PayloadTooLarge
+    has_body = said.chunked or length not in (None, b"0")
+    if said.encoding is not None and not takes_encoded and has_body and is_gzip(said.encoding):
+        receive = Inflated(limit, receive).receive
+        scope["headers"] = of_plain_body(scope["headers"])
+        said.length = None
+    if scope["method"] in _BODILESS and (has_body or _is_without_length(scope["method"], said)):
+        notice(scope).unasked_body = True
+    return receive
+
+
+def _is_without_length(method: str, said: Said) -> bool:
+    """Whether a request may have a body that does not say how long it is."""
+    return said.chunked or (
+        said.length is None and (bool(said.encoding) or method not in SAFE_METHODS)
+    )
+
+
+def _while_good(receive: Receive, principal: Principal) -> Receive:
+    """The same, but of a body that comes after its sender's credential has ended: raises
+    `Unauthorized`.
+    """
+
+    async def receive_while_good() -> Message:
+        message = await receive()
+        if principal.life.over and message["type"] == "http.request":
+            raise unauthorized()
+        return message
+
+    return receive_while_good
+
+
+async def _no_content(send: Send, headers: list[Header]) -> None:
+    await send({"type": "http.response.start", "status": 204, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _failed(error: Exception, scope: Scope, send: Send, *, started: bool) -> None:
+    """Answer an exception, if there is still something to answer."""
+    if isinstance(error, ClientDisconnect):
+        return  # nobody is left to be told
+    # Without the end of a response that has begun, the server closes the connection.
+    if started:
+        notice(scope).broken_off = True
+        if isinstance(error, AnswerBrokenOff):
+            logger.warning(
+                "The answer to %s %s broke off: %s", scope["method"], scope["path"], error
+            )
+            return
+    problem = problem_of(error)
+    if problem.status == INTERNAL_ERROR or started:
+        logger.error("Unhandled exception at %s %s", scope["method"], scope["path"], exc_info=error)
+    if not started:
+        await send_problem(send, problem)
+
+
+def _status_of(message: Message) -> int | None:
+    """The status that a message begins an answer with; None if it does not."""
+    kind = message["type"]
+    if kind == "websocket.accept":
+        return SWITCHING
+    if kind in ("http.response.start", "websocket.http.response.start"):
+        status: int = message["status"]
+        return status
+    return None
+
+
+def _take_ticket(scope: Scope) -> bytes | None:
+    """Take the ticket out of the query of what may have one; None for others, and for none."""
+    if scope["type"] == "http":
+        accepted = [value for name, value in scope["headers"] if name == b"accept"]
+        if scope["method"] != "GET" or not any(b"text/event-stream" in v for v in accepted):
+            return None
+    ticket, scope["query_string"] = without_ticket(scope["query_string"])
+    return ticket
+
+
+def _server_of(scope: Scope) -> str | None:
+    """The address that a request came to, where the server says it."""
+    server = scope.get("server")
+    return server[0] if server else None

@@ -1,0 +1,277 @@
+"""Where a plugin is served: its base, its application, its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+from urllib.parse import unquote
+
+from starlette.datastructures import State
+from starlette.responses import RedirectResponse
+from starlette.routing import BaseRoute, Match, Router
+from starlette.routing import Mount as StarletteMount
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from buntime_host.access import principal_of
+from buntime_host.access.public import PublicRoutes
+from buntime_host.errors import InvalidPlugin, NotFound, ServiceUnavailable
+from buntime_host.http.direct import DirectApp
+from buntime_host.http.direct_mounts import RouteOf
+from buntime_host.http.passage import WEBSOCKET
+from buntime_host.plugins.context import AppInfo
+from buntime_host.plugins.fallback import Fallback
+
+NO_PREFIX = b"\0"
+"""How no path starts."""
+
+
+ANY_ROUTE = "/*"
+"""The route of whatever an application does not tell more of."""
+
+
+MOST_TEMPLATES = 1000
+"""So many are kept of an application; more are made each time."""
+
+
+@runtime_checkable
+class TellsRoutes(Protocol):
+    """An application that says which of its routes a request is for."""
+
+    def route_of(self, method: str, path: bytes) -> str | None:
+        """The template of the route, such as `/api/keys/{key}`; None if there is none.
+
+        `path` is raw, and below the base. A websocket's method is `WEBSOCKET`.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """One entry of the dispatcher's table."""
+
+    base: str
+    """`/keyval`; also `/`, which is this one path only."""
+    app: ASGIApp
+    limit: int
+    """Largest request body in bytes."""
+    root_path: str
+    """What the application sees as `root_path`: the base, or nothing for `/`."""
+    raw_prefix: bytes
+    """How `raw_path` starts for everything below the base; `/` has nothing below it."""
+    route_of: RouteOf
+    """With the base."""
+    handles_bare_base: bool = False
+    """Whether the application wants to see `/keyval` itself; others see `/keyval/` instead."""
+    info: AppInfo | None = None
+    """The plugin; None for the host itself."""
+    direct: DirectApp | None = None
+    """The application, where it answers requests without ASGI as well."""
+    asks_for: str | None = None
+    """The scope that the host asks for, on behalf of a plugin that does not ask for any itself."""
+    public: PublicRoutes | Fallback | None = None
+    """What needs no credential."""
+    takes_encoded: bool = False
+    """Whether compressed bodies come as they were sent."""
+
+
+def mount_at(
+    base: str,
+    app: ASGIApp,
+    limit: int,
+    info: AppInfo | None = None,
+    *,
+    asks_for: str | None = None,
+    public: PublicRoutes | None = None,
+) -> Mount:
+    """A mount at `base`."""
+    root = "" if base == "/" else base
+    return Mount(
+        base=base,
+        app=app,
+        limit=limit,
+        root_path=root,
+        raw_prefix=f"{root}/".encode() if root else NO_PREFIX,
+        route_of=_routes_of(root, app),
+        handles_bare_base=isinstance(app, RouteTable | PageBeside) and app.page is not None,
+        info=info,
+        direct=_direct_app(app),
+        asks_for=asks_for,
+        public=public,
+    )
+
+
+def fallback_mount(fallback: Fallback, limit: int, info: AppInfo) -> Mount:
+    """The mount of all that has no other one."""
+    return Mount(
+        base="",
+        app=fallback.app,
+        limit=limit,
+        root_path="",
+        raw_prefix=b"/",
+        route_of=_routes_of("", fallback.app),
+        handles_bare_base=True,
+        info=info,
+        direct=_direct_app(fallback.app),
+        public=fallback,
+        takes_encoded=True,
+    )
+
+
+def _direct_app(app: ASGIApp) -> DirectApp | None:
+    beside = app.app if isinstance(app, PageBeside) else app
+    return beside if isinstance(beside, DirectApp) else None
+
+
+class NotRunning:
+    """In the place of a plugin that failed: 503, with the reason for who may know it."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self._name = name
+        self._reason = reason
+
+    async def __call__(self, scope: Scope, _: Receive, __: Send) -> None:
+        """Refuse one request or handshake."""
+        may_know = principal_of(scope).allows("host:plugins:read")
+        reason = self._reason if may_know else "the log of the host says why"
+        raise ServiceUnavailable(
+            f"plugin {self._name} does not run: {reason}", code="PLUGIN_NOT_RUNNING"
+        )
+
+
+def _routes_of(root: str, app: ASGIApp) -> RouteOf:
+    beside = app.app if isinstance(app, PageBeside) else app
+    told = beside.route_of if isinstance(beside, TellsRoutes) else None
+    whole: dict[str | None, str] = {None: root + ANY_ROUTE}
+
+    def route_of(method: str, path: bytes) -> str:
+        route = None if told is None else told(method, path)
+        try:
+            return whole[route]
+        except KeyError:
+            template = f"{root}{route}"
+            if len(whole) < MOST_TEMPLATES:
+                whole[route] = template
+            return template
+
+    return route_of
+
+
+class RouteTable:
+    """The routes of one plugin as an application; what they miss goes to the page, or is a 404."""
+
+    def __init__(self, routes: Sequence[BaseRoute], page: ASGIApp | None) -> None:
+        self.state = State()
+        self.page = page
+        self._router = Router(routes=routes, redirect_slashes=False, default=self._miss)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        # With an "app", Starlette raises 404 and 405 instead of answering in plain text.
+        scope["app"] = self
+        if self.page is not None and await _redirected(scope, receive, send):
+            return
+        await self._router.app(scope, receive, send)
+
+    def route_of(self, method: str, path: bytes) -> str | None:
+        """See `TellsRoutes`."""
+        scope: Scope = {
+            "type": "websocket" if method == WEBSOCKET else "http",
+            "method": method,
+            "path": unquote(path.decode("latin-1")),
+            "root_path": "",
+            "headers": [],
+        }
+        for route in self._router.routes:
+            if route.matches(scope)[0] is Match.FULL:
+                template: str = getattr(route, "path", "")
+                return template + ANY_ROUTE if isinstance(route, StarletteMount) else template
+        return None
+
+    async def _miss(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            raise NotFound
+        if self.page is None or _is_api(scope):
+            raise NotFound
+        await self.page(scope, receive, send)
+
+
+class PageBeside:
+    """An opaque application with a page beside it.
+
+    What an ASGI application serves cannot be known before asking it, and its 404 is final. So it
+    gets `api/` and everything that is not GET or HEAD; the page gets the rest.
+    """
+
+    def __init__(self, app: ASGIApp, page: ASGIApp) -> None:
+        self.app = app
+        self.page = page
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if await _redirected(scope, receive, send):
+            return
+        if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and not _is_api(scope):
+            await self.page(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+async def _redirected(scope: Scope, receive: Receive, send: Send) -> bool:
+    """Send GET of the bare base to `base/`, where relative links work; others see `base/`."""
+    if scope["path"] != scope["root_path"]:
+        return False
+    if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
+        query = scope.get("query_string", b"").decode("latin-1")
+        target = f"{scope['root_path']}/{f'?{query}' if query else ''}"
+        await RedirectResponse(target, status_code=308)(scope, receive, send)
+        return True
+    scope["path"] += "/"
+    return False
+
+
+def _is_api(scope: Scope) -> bool:
+    path: str = scope["path"][len(scope["root_path"]) :]
+    return path == "/api" or path.startswith("/api/")
+
+
+def application(routes: Any, page: ASGIApp | None) -> ASGIApp | None:
+    """One application from what `routes()` returned and the plugin's page; None for neither.
+
+    Raises `InvalidPlugin` for anything that is neither a sequence of routes nor an application.
+    """
+    if routes is None:
+        return RouteTable((), page) if page is not None else None
+    if isinstance(routes, Sequence) and not isinstance(routes, str | bytes):
+        wrong = next((route for route in routes if not isinstance(route, BaseRoute)), None)
+        if wrong is not None:
+            raise InvalidPlugin(f"routes() returned {wrong!r}, which is not a Starlette route")
+        return RouteTable(routes, page)
+    if isinstance(routes, BaseRoute):
+        raise InvalidPlugin("routes() must return a list of routes, also of one: [Route(…)]")
+    if callable(routes):
+        return PageBeside(routes, page) if page is not None else routes
+    raise InvalidPlugin(
+        f"routes() must return routes or an ASGI application, not {type(routes).__name__}"
+    )
+
+
+def route_problems(routes: Any, base: str | None) -> list[str]:
+    """What is probably not meant, a sentence each: a plugin starts all the same."""
+    if routes is None:
+        return []
+    if base is None:
+        return ["has routes but no base, so they are not served"]
+    return [
+        f"the route {path} begins with the base, and is served at {base}{path}: paths are below"
+        " the base"
+        for path in route_paths(routes)
+        if base != "/" and (path == base or path.startswith(f"{base}/"))
+    ]
+
+
+def route_paths(routes: Any) -> tuple[str, ...]:
+    """Paths of the routes, as far as they tell."""
+    if isinstance(routes, Sequence):
+        return tuple(path for route in routes if (path := getattr(route, "path", None)))
+    return ()
