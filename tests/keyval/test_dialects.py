@@ -18,13 +18,15 @@ ENGINES = DATABASES / "engines"
 NAMES = {"sqlite", "libsql", "rqlite", "postgres", "postgresql"}
 CHOOSING = {
     "config.py",
-    "embedded.py",
+    "located.py",
     "command/places.py",
+    "service/engines.py",
     "service/service.py",
     "faces/families/choice.py",
 }
-"""Where a database is chosen, by the configuration or a URL, its statements are classified, or its
-file is looked at for damages: all that may call an engine or its dialect by name."""
+"""Where engines are listed, a database is chosen, by the configuration or a URL, its statements are
+classified, or its file is looked at for damages: all that may call an engine or its dialect by
+name."""
 MOST_LINES = 500
 
 SQL = re.compile(
