@@ -28,7 +28,6 @@ from buntime_host.errors import (
     StartupError,
     Unauthorized,
 )
-from buntime_host.http.noticed import Noticed, noticed_of, refuse_foreign
 from buntime_host.plugins.context import AppInfo, PluginContext, Runtime
 from buntime_host.plugins.fallback import Fallback
 from buntime_host.plugins.hookspecs import hookimpl
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
         settled,
     )
     from buntime_host.http.doubled import find_doubled, has_doubled
+    from buntime_host.http.noticed import Noticed, noticed_of, refuse_foreign
     from buntime_host.http.parameters import check_parameters, choice_of, flag_of, unknown_parameter
     from buntime_host.http.passage import Companion, RequestPassage
     from buntime_host.http.problem import problem_response
@@ -188,6 +188,10 @@ def __getattr__(name: str) -> Any:
         from buntime_host.http import doubled
 
         return getattr(doubled, name)
+    if name in ("Noticed", "noticed_of", "refuse_foreign"):
+        from buntime_host.http import noticed
+
+        return getattr(noticed, name)
     if name == "problem_response":
         from buntime_host.http import problem
 

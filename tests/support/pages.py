@@ -15,7 +15,7 @@ from support.npm import npm_folder
 from support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
-SHARED = ROOT / "host" / "buntime_host" / "ui"
+SHARED = ROOT / "host" / "buntime_host" / "pages" / "ui"
 AXE = "4.14.1"
 SERIOUS = ("serious", "critical")
 
