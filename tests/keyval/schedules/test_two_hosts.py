@@ -12,7 +12,7 @@ from keyval.pairs import Pair, pair_of_hosts
 from support.api import Api
 from support.waiting import until
 
-pytestmark = [pytest.mark.slow, pytest.mark.engines("postgres", "rqlite")]
+pytestmark = [pytest.mark.slow, pytest.mark.engines("sqlite", "postgres", "rqlite")]
 
 SCHEDULES = 8
 TASKS = 8
