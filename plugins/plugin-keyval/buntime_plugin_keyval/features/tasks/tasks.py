@@ -17,7 +17,7 @@ from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.engine.recorder import measured
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.features.queue.queue import LEASE_EXPIRED, Queue
-from buntime_plugin_keyval.features.tasks.waiting import Names, WaitingRoom
+from buntime_plugin_keyval.features.tasks.waiting import Caller, Names, WaitingRoom
 from buntime_plugin_keyval.model.errors import TaskConflict, TaskLost, TaskNotFound
 from buntime_plugin_keyval.model.messages import LeasedMessage, new_id
 from buntime_plugin_keyval.storage.dialects.tasks import MARK
@@ -254,15 +254,24 @@ class TaskDesk:
         self, call: RunnerCall, wait_ms: int = 0, gone: Gone | None = None
     ) -> list[Run]:
         """Give a runner tasks that are ready, or the first ones that are within a time."""
-        found = await self._take(call)
-        if found or not wait_ms:
-            return found
-        ends = monotonic() + wait_ms / 1000
+        if not wait_ms:
+            return await self._take(call)
+        # Before it looks: what becomes ready after that calls it.
         caller = self.room.enter(call.names)
+        try:
+            return await self._take(call) or await self._take_later(call, caller, wait_ms, gone)
+        finally:
+            self.room.leave(caller)
+
+    async def _take_later(
+        self, call: RunnerCall, caller: Caller, wait_ms: int, gone: Gone | None
+    ) -> list[Run]:
+        """The first tasks that become ready within a time."""
+        ends = monotonic() + wait_ms / 1000
         watching = _Watching(gone, caller.arrival.tell)
         try:
             while not self.room.has_ended() and (left := ends - monotonic()) > 0:
-                await caller.arrival.wait(left)
+                await caller.wait(left)
                 if watching.has_gone():
                     break
                 found = await self._take(call)
@@ -272,7 +281,6 @@ class TaskDesk:
                     return found
         finally:
             watching.stop()
-            self.room.leave(caller)
         return []
 
     async def _take(self, call: RunnerCall) -> list[Run]:

@@ -27,11 +27,22 @@ Names = frozenset[str] | None
 class Caller:
     """One call that waits."""
 
-    __slots__ = ("arrival", "names")
+    __slots__ = ("arrival", "is_called", "names")
 
     def __init__(self, names: Names) -> None:
         self.names = names
         self.arrival = Arrival()
+        self.is_called = False
+        """Whether it was told of something that it did not look for in vain since."""
+
+    def call(self) -> None:
+        """Something is ready for it."""
+        self.is_called = True
+        self.arrival.tell()
+
+    async def wait(self, seconds: float) -> None:
+        """Until it is called, at most so long."""
+        self.is_called = await self.arrival.wait(seconds)
 
 
 class WaitingRoom:
@@ -41,6 +52,8 @@ class WaitingRoom:
         self._store = store
         self._poll_s = foreign_poll_ms / 1000
         self._callers: dict[Caller, None] = {}
+        self._looked_for: Names = frozenset()
+        """What the last step had callers for."""
         self._ends: dict[str, list[Arrival]] = {}
         self._in_vain: dict[str, tuple[int, float]] = {}
         """Names that were ready and gave nothing: how often, and until when not to try again."""
@@ -67,16 +80,21 @@ class WaitingRoom:
         return len(self._callers)
 
     def enter(self, names: Names) -> Caller:
-        """A call that waits for work from now on."""
+        """A call that waits for work, and is called for what becomes ready from now on."""
         caller = Caller(names)
         self._callers[caller] = None
-        self._begin()
+        self.loop.start()
+        looked_for = self._looked_for
+        # Thousands come and go again while nothing happens, and what they wait for is looked for.
+        if looked_for is not None and (names is None or not names <= looked_for):
+            self.loop.wake()
         return caller
 
     def leave(self, caller: Caller) -> None:
         """It does not wait any more; what it was called for is for others."""
         self._callers.pop(caller, None)
-        self.wake()
+        if caller.is_called:
+            self.wake()
 
     def watch(self, ids: Sequence[str]) -> Arrival:
         """What is told when something becomes of one of these tasks."""
@@ -114,7 +132,7 @@ class WaitingRoom:
         """Let all who wait know that this process ends. Idempotent."""
         self._has_ended = True
         for caller in self._callers:
-            caller.arrival.tell()
+            caller.call()
         for arrivals in self._ends.values():
             for arrival in arrivals:
                 arrival.tell()
@@ -136,10 +154,11 @@ class WaitingRoom:
     async def _step(self) -> float | None:
         """Call whom there is something for; seconds until that may be so again."""
         if self._has_ended or not (self._callers or self._ends):
+            self._looked_for = frozenset()
             return None
         self._version = self._store.data_version()
         await self._tell_ends()
-        soon = await self._call() if self._callers else float("inf")
+        soon = await self._call()
         self._due_ms = self._store.clock.now() + soon * 1000
         return max(0.001, min(self._poll_s, soon))
 
@@ -164,10 +183,13 @@ class WaitingRoom:
 
         Seconds until the next name is.
         """
-        everybody = [caller.names for caller in self._callers]
+        everybody = {caller.names for caller in self._callers}
         wanted: Names = None
         if None not in everybody:
             wanted = frozenset().union(*(names for names in everybody if names is not None))
+        self._looked_for = wanted
+        if not everybody:
+            return float("inf")
         now_ms, now = self._store.clock.now(), monotonic()
         soon = float("inf")
         called: set[Caller] = set()
@@ -179,7 +201,7 @@ class WaitingRoom:
             for caller in self._callers:
                 if caller not in called and (caller.names is None or name in caller.names):
                     called.add(caller)
-                    caller.arrival.tell()
+                    caller.call()
                     break
         return min(soon, self._poll_s) if called else soon  # it may come away with nothing
 
