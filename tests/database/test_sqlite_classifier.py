@@ -158,6 +158,7 @@ PIECES = st.sampled_from(
 TEXTS = st.one_of(st.lists(PIECES, max_size=12).map("".join), st.text(max_size=60))
 
 
+@pytest.mark.slow
 @given(TEXTS)
 def test_any_text_is_classified_or_refused(sql: str) -> None:
     try:

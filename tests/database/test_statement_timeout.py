@@ -10,6 +10,8 @@ import pytest
 from buntime_database import Batch, DatabaseClosed, SessionLimits, Statement, StatementTimeout
 from buntime_plugin_database.engines.sqlite import SqliteAdapter, SqliteOptions
 
+pytestmark = pytest.mark.slow
+
 ENDLESS = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n)"
 SLOW_WRITE = Statement(f"{ENDLESS} INSERT INTO t SELECT sum(i) FROM n")
 LONG = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n LIMIT 3000000)"

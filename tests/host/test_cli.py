@@ -10,6 +10,7 @@ import pytest
 import yaml
 from buntime_host import __version__
 from buntime_host.cli import cli
+from buntime_plugin_database.engines.libsql import engine
 from click.testing import CliRunner, Result
 
 if TYPE_CHECKING:
@@ -99,7 +100,10 @@ def test_check(run: Any, add_plugin: AddPlugin) -> None:
     assert broken.stderr == "buntime: error: [buntime.jsonc] the top level must be an object\n"
 
 
-def test_a_check_that_opens(run: Any, add_plugin: AddPlugin, tmp_path: Path) -> None:
+def test_a_check_that_opens(
+    run: Any, add_plugin: AddPlugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "START_SECONDS", 0.1)
     add_plugin("a", "@hookimpl\ndef health():\n    return 'no disk'\n")
     add_plugin("b", "@hookimpl\ndef on_init():\n    1/0\n")
     assert run("check", config={"plugins": ["a", "b"]}).exit_code == 0

@@ -185,6 +185,7 @@ async def test_what_is_written_about_routes(
     assert "201" in said["responses"]
 
 
+@pytest.mark.slow
 def test_the_test_of_a_plugin_runs(tmp_path: Path) -> None:
     write_plugin(tmp_path / "tests", blocks("testing"))
     (tmp_path / "tests" / "pytest.ini").write_text("[pytest]\nanyio_mode = auto\n")

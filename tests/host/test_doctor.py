@@ -16,6 +16,7 @@ import pytest
 from buntime_host.cli import cli
 from buntime_host.commands import doctor
 from buntime_host.config import HostConfig, load_config
+from buntime_plugin_database.engines.libsql import engine
 from click.testing import CliRunner, Result
 from support.sqld import free_port
 
@@ -108,7 +109,8 @@ def test_a_file_that_is_damaged() -> None:
     assert "restore a copy of a file that is damaged" in result.stdout
 
 
-def test_a_server_that_is_not_there() -> None:
+def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "START_SECONDS", 0.1)
     url = f"http://127.0.0.1:{free_port()}"
     write(plugins=[["@buntime/plugin-database", {"adapters": [{"type": "libsql", "url": url}]}]])
     result = examine()

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import buntime_plugin_database
 import buntime_plugin_keyval
+import pytest
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(buntime_plugin_keyval.__file__).parent
 DIALECTS = ROOT / "storage" / "dialects"

@@ -22,6 +22,8 @@ from keyval.engines import Servers
 from keyval.groups_on_sqlite import compare
 from keyval.service.world import FAST, NOW_MS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("is_firm", [True, False])
 async def test_on_files(tmp_path: Path, is_firm: bool) -> None:

@@ -23,6 +23,8 @@ from support.losing import losing_proxy
 from support.postgres import Postgres
 from support.rqlite import Rqlited
 
+pytestmark = pytest.mark.slow
+
 TIMEOUT_SECONDS = 1.0
 """For how long nobody may answer."""
 

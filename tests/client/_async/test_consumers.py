@@ -127,6 +127,7 @@ async def _stop_when_done(kv: Any, consumer: Any, last: int) -> None:
 
     await until(is_done)
     consumer.stop()
+    await kv.set(["fail", "behind"], None)  # it waits, and this wakes it
 
 
 async def test_one_instance_is_at_work_and_another_goes_on(kv: Any) -> None:

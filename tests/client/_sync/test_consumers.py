@@ -128,6 +128,7 @@ def _stop_when_done(kv: Any, consumer: Any, last: int) -> None:
 
     until(is_done)
     consumer.stop()
+    kv.set(["fail", "behind"], None)  # it waits, and this wakes it
 
 
 def test_one_instance_is_at_work_and_another_goes_on(kv: Any) -> None:

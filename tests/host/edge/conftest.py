@@ -144,7 +144,7 @@ class Line:
         head = self.until(b"\r\n\r\n")
         status, *lines = head.decode("latin-1").split("\r\n")
         headers = dict(line.lower().split(": ", 1) for line in lines if line)
-        if bodiless or status.split()[1] in ("204", "304"):
+        if bodiless or status.split()[1] in ("101", "204", "304"):
             body = b""
         elif headers.get("transfer-encoding") == "chunked":
             body = self._chunks()

@@ -21,6 +21,8 @@ from keyval.service.world import FAST
 from support.api import api_of
 from support.live import live_server
 
+pytestmark = pytest.mark.slow
+
 CONFIG = """{
   // Where everything is.
   "plugins": [

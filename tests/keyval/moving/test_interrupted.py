@@ -25,6 +25,8 @@ from buntime_plugin_keyval.storage.moves import (
 from keyval.moving.support import NAMES, content, fill, mover_of, open_store
 from keyval.service.world import FAST, World
 
+pytestmark = pytest.mark.slow
+
 KILLED = 9
 DIES = """
 import asyncio, os
