@@ -7,11 +7,13 @@ all of them.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
+import asyncpg
 import pytest
 from buntime_database import Statement
 from buntime_keyval.wire import encode_key
@@ -20,12 +22,18 @@ from buntime_plugin_keyval.storage.dialects.postgres.reads import READS
 from buntime_plugin_keyval.storage.dialects.postgres.watch import WATCH
 from buntime_plugin_keyval.storage.ranges import subtree
 from buntime_plugin_keyval.storage.selection import Selection
-from keyval.service.world import World
+from keyval.postgres.support import open_postgres_world
+from keyval.service.world import World, until
+from support.postgres import Postgres
 
 pytestmark = pytest.mark.engines("postgres")
 
 ENTRIES = 2_000
 LOOK_UP = re.compile(r"Index Cond: \((\w+\.)?key = ")
+TOUCHED = 100
+COUNTS = """
+SELECT relname, seq_tup_read, n_tup_del FROM pg_stat_user_tables
+WHERE relname IN ('kv_entries', 'kv_docs')"""
 TEXT = {"text": "word " * 20}
 
 
@@ -67,3 +75,36 @@ async def test_each_key_is_looked_up(world: World) -> None:
     for name, lines in plans.items():
         assert not [line for line in lines if line.startswith("Join Filter")], (name, lines)
         assert any(LOOK_UP.match(line) for line in lines), (name, lines)
+
+
+async def test_commits_look_keys_up_by_plans_of_when_the_store_was_empty(
+    postgres: Postgres,
+) -> None:
+    url = postgres.url_of(postgres.create_database())
+    async with open_postgres_world(url) as world:
+        kv = world.kv
+        for table in ("kv_entries", "kv_docs"):
+            await world.adapter.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
+        await kv.create_index(["d"], fields=["text"])
+
+        async def touch(number: int) -> None:
+            await kv.set(["d", number], TEXT)
+            await kv.set(["d", number], TEXT)
+            await asyncio.gather(kv.delete(["d", number]), kv.delete(["d", number + 1]))
+            await kv.atomic().sum(["n", number], 1).sum(["n", number], 1).commit()
+
+        await touch(0)
+        await fill(world)
+        for number in range(0, TOUCHED, 2):
+            await touch(number)
+    connection = await asyncpg.connect(url)
+    counted: dict[str, tuple[int, int]] = {}
+
+    async def is_counted() -> bool:  # the server counts a little later
+        rows = await connection.fetch(COUNTS)
+        counted.update({name: (read, removed) for name, read, removed in rows})
+        return all(removed >= TOUCHED for _, removed in counted.values())
+
+    await until(is_counted)
+    await connection.close()
+    assert all(read < ENTRIES for read, _ in counted.values()), counted

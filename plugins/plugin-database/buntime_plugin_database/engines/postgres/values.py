@@ -33,6 +33,10 @@ _BINARY = frozenset({"bytea"})
 _UNWRITTEN = frozenset({*_INTEGERS, *_FLOATS, *_BINARY, "bool", "oid"})
 """Types for which a text is a mistake, not their written form."""
 _LEAST, _MOST = -(2**63), 2**63 - 1
+_MANY = 8
+"""Values from which on it pays to look at what kinds they are first."""
+_HARMLESS = {type(None), bool, bytes, float}
+"""Kinds of which SQL holds every value."""
 _PLAIN = frozenset({"int2", "int4", "int8", *_FLOATS, *_TEXTS, *_BINARY})
 """Types of results that come as the seam wants them."""
 
@@ -60,6 +64,13 @@ def check(args: Arguments) -> None:
     """Raise `InvalidStatement` for what SQL cannot hold."""
     if isinstance(args, (str, bytes)) or not isinstance(args, Sequence):
         raise InvalidStatement(f"the arguments of a statement are a sequence, not {args!r:.80}")
+    if len(args) > _MANY:
+        kinds = set(map(type, args))
+        if kinds <= _HARMLESS:
+            return
+        if kinds == {str}:
+            check_text("".join(args))
+            return
     for value in args:
         if isinstance(value, str):
             check_text(value)

@@ -74,6 +74,8 @@ class _Group:
         """Commit, whether it puts, key, its JSON, value, expiry, metadata, whether anew, type."""
         self.notes: list[int] = []
         self.messages: tuple[list[Any], ...] = ([], [], [], [], [], [], [])
+        self.is_plain = True
+        """Whether all changes are puts, and no two of them of one key."""
         self._last: dict[bytes, tuple[int, str | None]] = {}
         """Of each key that is changed: by which commit; its random part, None for a deletion."""
 
@@ -96,8 +98,16 @@ class _Group:
         """What the function is given."""
         return [
             *(writer, number, self.now or 0, self.wall, int(self.is_firm), self.stamps),
-            *(*self.guards, *self.rests, *self.changes, self.notes, *self.messages),
+            *(*self.guards, *self.rests, *self._told_changes(), self.notes, *self.messages),
         ]
+
+    def _told_changes(self) -> tuple[list[Any], ...]:
+        """The arrays of the changes; those that would say nothing are empty, which costs less."""
+        commits, puts, keys, jsons, values, expiries, metadata, are_anew, types = self.changes
+        if self.is_plain:
+            puts, are_anew = [], []
+        expiries, metadata, types = map(_unless_empty, (expiries, metadata, types))
+        return commits, puts, keys, jsons, values, expiries, metadata, are_anew, types
 
     def _guard(self, number: int, place: int, guard: Guard) -> None:
         since = _GUARDS.get(guard.condition)
@@ -137,6 +147,7 @@ class _Group:
         self.wall = wall
         told = (key, json, value, expires_at, metadata, bool(is_anew), kind)
         _append(self.changes, number, True, *told)
+        self.is_plain = self.is_plain and not is_anew and key not in self._last
         self._last[key] = (number, tail_of(stamp))
 
     def remove(self, number: int, args: Sequence[Any], *, is_firm: bool) -> None:
@@ -146,6 +157,7 @@ class _Group:
         self._is_at(now)
         self._has(number, stamp, is_firm=is_firm)
         _append(self.changes, number, False, key, None, None, None, None, False, None)
+        self.is_plain = False
         self._last[key] = (number, None)
 
     def note(self, number: int, args: Sequence[Any], *, is_firm: bool) -> None:
@@ -162,6 +174,11 @@ class _Group:
 def _append(arrays: tuple[list[Any], ...], *values: Any) -> None:
     for array, value in zip(arrays, values, strict=True):
         array.append(value)
+
+
+def _unless_empty(column: list[Any]) -> list[Any]:
+    """A column, or none where all of it is None: the server fills it up with NULL."""
+    return [] if column.count(None) == len(column) else column
 
 
 _GUARDS: Mapping[str, int] = {WRITES.unchanged: 1, WRITES.unchanged_since: TAIL_BEGINS + 1}
