@@ -82,6 +82,10 @@ UNFIT = [
     ("int4[]", ["x"]),
     ("text", "a\0b"),
     ("text", "\ud800"),
+    ("text[]", [*"abcdefgh", "a\0b"]),
+    ("text[]", [*"abcdefgh", "\ud800"]),
+    ("text[]", [*"abcdefgh", 5j]),
+    ("int8[]", [*range(8), 2**63]),
 ]
 
 
