@@ -25,7 +25,7 @@ from buntime_host.connections.edge import Edge, Holding, Resting
 from buntime_host.connections.exchange import Exchange, refusal
 from buntime_host.connections.known_head import LESSONS, KnownHead, rest_of
 from buntime_host.connections.observed import observed_exchange
-from buntime_host.connections.reading import FlowInTurns
+from buntime_host.connections.reading import FlowInTurns, ReadInParts
 from buntime_host.connections.request_head import (
     Refused,
     check_host_and_port,
@@ -153,6 +153,7 @@ class HostProtocol(HttpToolsProtocol):
         self.gathering = self._gathering = gathering
         super().connection_made(cast(asyncio.Transport, gathering))
         self.flow = self._flow = FlowInTurns(self.transport, self.edge.turns)
+        transport.set_protocol(ReadInParts(self, self._flow))
         client = self.share_of()
         self._receiving = Holding(self.edge.uploads, self, client)
         self.sending = Holding(self.edge.unsent, self, client)
@@ -387,7 +388,6 @@ class HostProtocol(HttpToolsProtocol):
         self.edge.replace(self, protocol)
         lines = [b"GET " + self.url + b" HTTP/1.1"]
         lines += [name + b": " + value for name, value in self.headers]
-        transport.set_protocol(protocol)
         protocol.connection_made(transport)
         protocol.data_received(b"\r\n".join([*lines, b"", b""]) + rest)
 

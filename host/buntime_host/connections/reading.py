@@ -1,4 +1,4 @@
-"""A connection that is read from unless there is a reason against it."""
+"""A connection that is read from unless there is a reason against it, and how much at once."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ from uvicorn.protocols.http.flow_control import FlowControl
 
 from buntime_host.connections.turns import ReadTurns
 
-LARGE_READ_BYTES = 32 * 1024
-"""Who has sent more than that at once is read from again when his next turn comes."""
+FIRST_READ_BYTES = 32 * 1024
+"""Who has sent that much is read from again when his next turn comes."""
+TURN_READ_BYTES = 256 * 1024
+"""What is read of a connection in its turn."""
+
+_first_read = memoryview(bytearray(FIRST_READ_BYTES))
+_turn_read = memoryview(bytearray(TURN_READ_BYTES))
+# Of all connections: what comes is copied before anything else can be read.
 
 
 class FlowInTurns(FlowControl):
@@ -23,6 +29,8 @@ class FlowInTurns(FlowControl):
     def __init__(self, transport: asyncio.Transport, turns: ReadTurns) -> None:
         super().__init__(transport)
         self._turns = turns
+        self.buffer = _first_read
+        """What is read next goes there."""
         self.held = False
         self._is_wanted = True
         self._needs_turn = self._is_queued = self._has_ended = False
@@ -45,7 +53,7 @@ class FlowInTurns(FlowControl):
 
     def has_read(self, size: int) -> None:
         """Take note of what has come."""
-        if size > LARGE_READ_BYTES and not self._has_ended:
+        if size >= FIRST_READ_BYTES and not self._has_ended:
             self.wait_for_turn()
             self._turns.end(self)
 
@@ -69,6 +77,7 @@ class FlowInTurns(FlowControl):
         if self._has_ended or self.held or not self._is_wanted:
             return  # and asks for another one when it could use it
         self._needs_turn = False
+        self.buffer = _turn_read
         super().resume_reading()
         self._turns.begin(self)
 
@@ -77,6 +86,41 @@ class FlowInTurns(FlowControl):
         self._has_ended = True
         self._turns.forget(self)
         super().resume_reading()
+
+
+class ReadInParts(asyncio.BufferedProtocol):
+    """What a connection sends, handed to its protocol in parts of no more than it may send now.
+
+    As an `asyncio.Protocol` it would get a quarter of a megabyte at once before its first turn.
+    """
+
+    def __init__(self, protocol: asyncio.Protocol, flow: FlowInTurns) -> None:
+        self._protocol = protocol
+        self._flow = flow
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - as the loop calls it
+        """Where the next part goes."""
+        return self._flow.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Hand over a part."""
+        self._protocol.data_received(self._flow.buffer[:nbytes].tobytes())
+
+    def eof_received(self) -> bool | None:
+        """See `asyncio.Protocol`."""
+        return self._protocol.eof_received()
+
+    def pause_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        self._protocol.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See `asyncio.Protocol`."""
+        self._protocol.connection_lost(exc)
 
 
 class TurnTakingTransport:

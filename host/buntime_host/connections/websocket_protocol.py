@@ -15,7 +15,7 @@ from websockets.http11 import Request
 
 from buntime_host.connections.edge import Edge, Holding, Resting
 from buntime_host.connections.exchange import refusal
-from buntime_host.connections.reading import TurnTakingTransport
+from buntime_host.connections.reading import ReadInParts, TurnTakingTransport
 from buntime_host.errors import BadRequest, HttpError
 
 
@@ -31,6 +31,7 @@ class HostWebSocket(WebSocketsSansIOProtocol):
         """Go on with a connection that `HostProtocol` has begun."""
         in_turns = TurnTakingTransport(cast(asyncio.Transport, transport), self.edge.turns)
         self._reading = in_turns.reading
+        transport.set_protocol(ReadInParts(self, self._reading))
         super().connection_made(cast(asyncio.Transport, in_turns))
         client = self.edge.connections.get(self)
         self._receiving = Holding(self.edge.uploads, self, client)

@@ -17,22 +17,18 @@ BODY = 3_000_000
 CODE = """
     import asyncio
     from buntime_host.connections.protocol import HostProtocol
-    from buntime_host.connections.reading import LARGE_READ_BYTES
+    from buntime_host.connections.reading import FIRST_READ_BYTES
     from buntime_host.connections.websocket_protocol import HostWebSocket
     from starlette.responses import JSONResponse
     from starlette.routing import Route, WebSocketRoute
 
     counted = {"reads": 0, "most": 0, "turn": 0}
-    known = {}
 
     def turned():
         counted["turn"] = 0
 
-    def count(connection, data):
-        if len(data) <= LARGE_READ_BYTES:
-            return
-        if connection not in known:  # nobody can know that a first one is going to come
-            known[connection] = True
+    def count(data):
+        if len(data) <= FIRST_READ_BYTES:
             return
         if not counted["turn"]:
             asyncio.get_running_loop().call_soon(turned)
@@ -43,7 +39,7 @@ CODE = """
     def counting(kind):
         received = kind.data_received
         def data_received(self, data):
-            count(self, data)
+            count(data)
             received(self, data)
         kind.data_received = data_received
 
