@@ -14,7 +14,7 @@ from buntime_host.access.gate import unauthorized
 from buntime_host.connections.exchange import refusal
 from buntime_host.connections.transport import MAX_HELD_BYTES, GatheringTransport
 from buntime_host.errors import HttpError, ServiceUnavailable
-from buntime_host.http.cors import with_answer_headers
+from buntime_host.http.cors import with_answer_headers, without_answer_headers
 from buntime_host.http.direct import (
     BODILESS,
     Answer,
@@ -25,6 +25,7 @@ from buntime_host.http.direct import (
     PromisedWork,
     Reply,
     failed,
+    pairs_of,
 )
 from buntime_host.http.direct_mounts import Admitted, DirectMount, Heads
 from buntime_host.http.noticed import NOTHING
@@ -229,9 +230,11 @@ class DirectExchange(DirectRequest):
             self._say_uncommon(answer, body)
             return
         heads = connection.heads
-        more = answer.lines
-        if answer.headers:
-            lines = heads.lines(answer.headers)
+        more = answer.lines + self.lines
+        if headers := answer.headers:
+            if self.origins_are_settled:
+                headers = tuple(without_answer_headers(headers))
+            lines = heads.lines(headers)
             if lines is None:
                 self._say_uncommon(answer, body)
                 return
@@ -258,7 +261,10 @@ class DirectExchange(DirectRequest):
 
     def _say_uncommon(self, answer: Answer, body: bytes) -> None:
         connection = self._connection
-        headers = [*answer.all_headers(len(body)), (b"x-request-id", self._id)]
+        headers = answer.all_headers(len(body))
+        if self.origins_are_settled:
+            headers = without_answer_headers(headers)
+        headers += [*pairs_of(self.lines), (b"x-request-id", self._id)]
         always = connection.heads.always
         if always:
             # Behind a passage it was seen to already what the plugin says about origins.

@@ -39,7 +39,7 @@ from buntime_host.connections.request_head import (
 from buntime_host.connections.transport import GatheringTransport
 from buntime_host.errors import BadRequest, HeadersTooLarge, HttpError, RequestTimeout
 from buntime_host.http.direct import BEGUN, HUNG_UP, Header, RepeatedHeaders
-from buntime_host.http.passage import COMPANION
+from buntime_host.http.passage import ARRIVED
 from buntime_host.limits import EdgeLimits
 from buntime_host.observe.http_numbers import HttpNumbers
 from buntime_host.routing.dispatch import NOTED, SAFE_METHODS, RequestDispatcher
@@ -656,8 +656,8 @@ class HostProtocol(HttpToolsProtocol):
         self.url, self.headers = request.url, request.headers.copy()
         scope = self._scope("1.1", request.method)
         self.url, self.headers = url, headers
-        if request.companion is not None:
-            scope["state"][COMPANION] = request.companion
+        if request.whole_path:
+            scope["state"][ARRIVED] = request
         exchange = Exchange(scope, self, keep_alive=request.keep_alive, expect_100_continue=False)
         if request.begun is not None:
             scope["state"][BEGUN] = request.begun

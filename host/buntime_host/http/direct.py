@@ -132,6 +132,12 @@ class DirectRequest:
     """Raw path with the base of the plugin. Only passages have it, see `RequestPassage`."""
     companion: Any = None
     """Goes with it, from a passage."""
+    lines: bytes = b""
+    """Headers of its answer, whoever makes that: as in `Answer.lines`, for passages to add to. It
+    costs less than a companion that makes another answer."""
+    origins_are_settled = False
+    """Whether a passage has seen to what the answer says of origins, in `lines`: what else says
+    something of them is dropped."""
     is_refused = False
     """Whether the host refuses it; passages see it all the same."""
 

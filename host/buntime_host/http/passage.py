@@ -28,6 +28,7 @@ from buntime_host.http.direct import (
     PromisedWork,
     Reply,
     failed,
+    pairs_of,
     send_answer,
 )
 from buntime_host.http.noticed import noticed_of
@@ -36,10 +37,8 @@ WEBSOCKET = "WEBSOCKET"
 """The method of a handshake."""
 MOST_HELD_BYTES = 16 * 1024 * 1024
 """Larger answers of ASGI are streams for a companion."""
-COMPANION = "buntime.companion"
-"""Where the state of a request of ASGI has the one that went with it on the direct way."""
-ALONE = object()
-"""In its place for a request that arrived, and goes without one."""
+ARRIVED = "buntime.arrived"
+"""Where the state of a request of ASGI has the same one of the direct way, if that has arrived."""
 
 _SWITCHING = 101
 _ANSWERS_OF_HANDSHAKES = frozenset({"websocket.accept", "websocket.http.response.start"})
@@ -89,8 +88,9 @@ class RequestPassage(Protocol):
         """See a request, each once: an answer to it, a companion for it, or None to let it pass.
 
         Its `whole_path` is set, its body is not. What the host refuses comes as well, before its
-        refusal leaves, and has nobody as its principal. An `HttpError` is the answer; any other
-        exception answers 503, since letting the request pass would skip what is checked here.
+        refusal leaves, and has nobody as its principal. Headers for its answer can be added to its
+        `lines`. An `HttpError` is the answer; any other exception answers 503, since letting the
+        request pass would skip what is checked here.
         """
         ...
 
@@ -239,7 +239,6 @@ class PassedApp:
         except Exception as error:  # noqa: BLE001 - as `_refusal` says
             return _refusal(error, self._name)
         if arrival is None:
-            request.companion = ALONE
             return self._answer(request)
         # `isinstance` costs five times as much where it is not so.
         if type(arrival) is Answer:
@@ -386,9 +385,7 @@ class Passing:
         self._scope = scope
         self._send = send
         self._strips = strips
-        companion = scope["state"].pop(COMPANION, None)
-        self._companion: Companion | None = None if companion is ALONE else companion
-        self._has_arrived = companion is not None
+        self._arrived: DirectRequest | None = scope["state"].pop(ARRIVED, None)
         self._is_refused = False
         self._early: Answer | None = None
         self._held: Message | None = None
@@ -397,7 +394,7 @@ class Passing:
 
     async def answers(self) -> bool:
         """Let the request arrive; whether the passage has answered it already."""
-        if not self._has_arrived:
+        if self._arrived is None:
             await self._arrive()
         if self._early is None:
             return False
@@ -413,17 +410,16 @@ class Passing:
         return await self.answers()
 
     async def _arrive(self) -> None:
-        self._has_arrived = True
-        head = HeadOfAsgi(self._scope)
+        self._arrived = head = HeadOfAsgi(self._scope)
         head.is_refused = self._is_refused
         arrival = self._passage.arrives(head)
         if isinstance(arrival, _Early):
             touched = _touched(arrival.answer, arrival)
             arrival = touched if isinstance(touched, Answer) else await touched
         if isinstance(arrival, Answer):
-            self._early = arrival
+            self._early = self._with_lines(arrival, head)
         else:
-            self._companion = arrival
+            head.companion = arrival
 
     async def send(self, message: Message) -> None:
         """Send an answer, as the companion has it."""
@@ -433,7 +429,7 @@ class Passing:
         elif kind == "http.response.body":
             await self._continue(message)
         elif kind in _ANSWERS_OF_HANDSHAKES or (
-            kind == "websocket.close" and not self._has_arrived
+            kind == "websocket.close" and self._arrived is None
         ):
             await self._start_websocket(message)
         elif not self._is_over:
@@ -441,7 +437,7 @@ class Passing:
 
     async def _start_websocket(self, message: Message) -> None:
         """Send how a handshake is answered; what the host refuses arrives before that."""
-        if not self._has_arrived and await self._answers_refused():
+        if self._arrived is None and await self._answers_refused():
             self._is_over = True
         elif message["type"] == "websocket.close":
             await self._send(message)
@@ -450,26 +446,38 @@ class Passing:
             await self._send({**message, "headers": self._begun(status, message)})
 
     async def _start(self, message: Message) -> None:
-        if not self._has_arrived and await self._answers_refused():
+        if self._arrived is None and await self._answers_refused():
             self._is_over = True
-        elif self._companion is None:
-            await self._send(message)
-        elif _is_whole(message, self._scope["method"]):
+        elif self._request.companion is not None and _is_whole(message, self._scope["method"]):
             self._held = message
         else:
             await self._send({**message, "headers": self._begun(message["status"], message)})
 
+    @property
+    def _request(self) -> DirectRequest:
+        """The one that has arrived, as answers have when they begin."""
+        return cast(DirectRequest, self._arrived)
+
     def _begun(self, status: int, message: Message) -> list[Header]:
+        request = self._request
         headers = list(message.get("headers", ()))
         if self._strips:
             headers = without_answer_headers(headers)
-        if self._companion is None:
-            return headers
-        try:
-            return self._companion.begun(status, headers)
-        except Exception:
-            logger.exception("A companion of a request failed")
-            return headers
+        if request.companion is not None:
+            try:
+                headers = request.companion.begun(status, headers)
+            except Exception:
+                logger.exception("A companion of a request failed")
+        if request.origins_are_settled:
+            headers = without_answer_headers(headers)
+        return headers + pairs_of(request.lines)
+
+    @staticmethod
+    def _with_lines(answer: Answer, request: DirectRequest) -> Answer:
+        headers = answer.headers
+        if request.origins_are_settled:
+            headers = tuple(without_answer_headers(headers))
+        return msgspec.structs.replace(answer, headers=headers, lines=answer.lines + request.lines)
 
     async def _continue(self, message: Message) -> None:
         if self._is_over:
@@ -482,8 +490,10 @@ class Passing:
             await self._send(message)
         else:
             answer = _answer_of(held, message.get("body", b""), strips=self._strips)
-            touched = _touched(answer, cast(Companion, self._companion))
-            await send_answer(self._send, touched if isinstance(touched, Answer) else await touched)
+            touched = _touched(answer, self._request.companion)
+            if not isinstance(touched, Answer):
+                touched = await touched
+            await send_answer(self._send, self._with_lines(touched, self._request))
 
 
 def _is_whole(message: Message, method: str) -> bool:

@@ -8,8 +8,7 @@ from typing import Any
 
 import msgspec
 from buntime_host import Answer, Companion, DirectRequest
-from buntime_host.http.cors import without_answer_headers
-from buntime_host.http.direct import RepeatedHeaders, pairs_of
+from buntime_host.http.direct import RepeatedHeaders
 
 from buntime_plugin_gateway.addresses import Addresses
 from buntime_plugin_gateway.cache import MISS, CachePlace
@@ -32,6 +31,7 @@ class GatewayPassage:
         self.cache = parts.cache
         self.compression = parts.compression
         self.cors = parts.cors
+        self._settles_origins = parts.cors is not None
         self._lines = b"" if parts.cors is None else parts.cors.lines(None)
         """Headers of the answer to who comes from no page."""
         self.note = parts.log.add
@@ -56,7 +56,7 @@ class GatewayPassage:
             self.note((arrived, answer.status, monotonic(), False))
         return answer
 
-    def arrives(self, request: DirectRequest) -> Answer | Companion:
+    def arrives(self, request: DirectRequest) -> Answer | Companion | None:
         """See `RequestPassage`."""
         now, epoch = monotonic(), time()
         headers = request.headers
@@ -65,18 +65,29 @@ class GatewayPassage:
         # Not the request itself, which refers to what goes with it: none of both would go without
         # a collection.
         arrived = (epoch, address, request.method, request.whole_path, now)
+        request.origins_are_settled = self._settles_origins
         if self._shell is not None:
             page = self._shell.answer(request)
             if page is not None:
-                return RequestInHand(self, arrived, lines).answered(page)
+                request.lines += lines
+                return self.noted(arrived, page)
         if self._limiter is not None:
             verdict = self._limiter.judge(request, address, now, epoch)
-            if isinstance(verdict, Answer):
-                return RequestInHand(self, arrived, lines, is_limited=True).answered(verdict)
+            if type(verdict) is Answer:
+                request.lines += lines
+                self.note((arrived, verdict.status, monotonic(), True))
+                return verdict
             lines += verdict
+        request.lines += lines
         if self._shapes:
-            return self._to_be_shaped(request, ShapedRequest(self, arrived, lines), now)
-        return RequestInHand(self, arrived, lines)
+            return self._to_be_shaped(request, ShapedRequest(self, arrived), now)
+        return RequestInHand(self, arrived) if self.log_all else None
+
+    def noted(self, arrived: Arrived, answer: Answer) -> Answer:
+        """The answer to a request that no limit has refused."""
+        if self.log_all:
+            self.note((arrived, answer.status, monotonic(), False))
+        return answer
 
     def _sender(self, request: DirectRequest) -> tuple[str, bytes]:
         """His address, and what CORS says to him in each answer."""
@@ -99,59 +110,33 @@ class GatewayPassage:
             in_hand.place = self.cache.place(request, in_hand.encoding)
             kept = None if in_hand.place is None else self.cache.find(in_hand.place, now)
             if kept is not None:
-                return in_hand.finished(kept)
+                return self.noted(in_hand.arrived, kept)
         return in_hand
 
 
 # Structs, since each request makes one: other classes take several times as long for that.
-class _InHand(msgspec.Struct, gc=False):
-    """What goes with one request, see `Companion`."""
+class RequestInHand(msgspec.Struct, gc=False):
+    """Goes with a request that is noted with its answer, see `Companion`."""
 
     gateway: GatewayPassage
     arrived: Arrived
-    lines: bytes
-    """Headers of the answer."""
-    is_limited: bool = False
-    """Whether it was one too many."""
 
-    def finished(self, answer: Answer) -> Answer:
-        """The answer with its headers."""
-        gateway = self.gateway
-        if gateway.log_all or self.is_limited:
-            gateway.note((self.arrived, answer.status, monotonic(), self.is_limited))
-        headers = answer.headers
-        if headers and gateway.cors is not None:
-            headers = tuple(without_answer_headers(headers))
-        return Answer(
-            answer.status,
-            answer.body,
-            answer.content_type,
-            answer.length,
-            headers,
-            answer.tag,
-            answer.lines + self.lines,
-        )
+    def answered(self, answer: Answer) -> Answer:
+        """See `Companion`."""
+        self.gateway.note((self.arrived, answer.status, monotonic(), False))
+        return answer
 
     def begun(self, status: int, headers: list[Header]) -> list[Header]:
         """See `Companion`. Of a stream the time until it begins is noted."""
-        gateway = self.gateway
-        if gateway.log_all or self.is_limited:
-            gateway.note((self.arrived, status, monotonic(), self.is_limited))
-        if gateway.cors is not None:
-            headers = without_answer_headers(headers)
-        return headers + pairs_of(self.lines)
+        self.gateway.note((self.arrived, status, monotonic(), False))
+        return headers
 
 
-class RequestInHand(_InHand, gc=False):
-    """Goes with a request whose answer gets headers and no more."""
-
-    answered = _InHand.finished
-    """See `Companion`."""
-
-
-class ShapedRequest(_InHand, gc=False):
+class ShapedRequest(msgspec.Struct, gc=False):
     """Goes with a request whose answer may be compressed or kept."""
 
+    gateway: GatewayPassage
+    arrived: Arrived
     encoding: str = ""
     """In which the client takes large answers; empty for none."""
     place: CachePlace | None = None
@@ -169,7 +154,10 @@ class ShapedRequest(_InHand, gc=False):
     def begun(self, status: int, headers: list[Header]) -> list[Header]:
         """See `Companion`."""
         self._tell_cache(status)
-        return super().begun(status, headers)
+        gateway = self.gateway
+        if gateway.log_all:
+            gateway.note((self.arrived, status, monotonic(), False))
+        return headers
 
     async def _compressed(self, answer: Answer, compression: Compression) -> Answer:
         return self._remembered(await compression.compressed(answer, self.encoding))
@@ -180,7 +168,7 @@ class ShapedRequest(_InHand, gc=False):
         if cache is not None and place is not None:
             cache.keep(place, answer, monotonic())
             answer = msgspec.structs.replace(answer, lines=answer.lines + MISS)
-        return self.finished(answer)
+        return self.gateway.noted(self.arrived, answer)
 
     def _tell_cache(self, status: int) -> None:
         cache = self.gateway.cache

@@ -143,7 +143,10 @@ class Line:
         """The next response."""
         head = self.until(b"\r\n\r\n")
         status, *lines = head.decode("latin-1").split("\r\n")
-        headers = dict(line.lower().split(": ", 1) for line in lines if line)
+        headers: dict[str, str] = {}
+        for line in filter(None, lines):
+            name, value = line.lower().split(": ", 1)
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
         if bodiless or status.split()[1] in ("101", "204", "304"):
             body = b""
         elif headers.get("transfer-encoding") == "chunked":

@@ -142,6 +142,11 @@ PASSAGE = """
                 raise BadRequest("not here")
             if path == "/direct/fault-of-NAME":
                 raise ValueError("faulty passage")
+            if (b"x-lined", b"1") in request.headers:
+                request.lines += b"x-line-of: NAME\\r\\naccess-control-allow-origin: NAME\\r\\n"
+                request.origins_are_settled = True
+            if path == "/direct/lined-by-NAME":
+                return Answer(200, "lined", headers=((b"access-control-allow-origin", b"else"),))
             if path == "/direct/alone" or (b"x-alone", b"1") in request.headers:
                 return None
             if (b"x-faulty", b"NAME") in request.headers:
@@ -309,6 +314,41 @@ def test_other_headers_stay(edge: Edge, way: str) -> None:
     # What a plugin says of origins counts only where the host says nothing of them.
     assert answer.headers.get("access-control-allow-origin") == (None if way == "two" else "*")
     assert answer.headers.get("vary") == ("origin" if way == "two" else None)
+
+
+@pytest.mark.parametrize("alone", [(), ("x-alone: 1",)])
+@pytest.mark.parametrize(
+    ("path", "method", "status"),
+    [
+        ("/own", "GET", 200),
+        ("/own", "HEAD", 200),
+        ("/nothing", "GET", 204),
+        ("/turns", "GET", 200),
+        ("/promised", "GET", 200),
+        ("/raises", "GET", 500),
+        ("/stream", "GET", 200),
+        ("/lined-by-first", "GET", 200),
+    ],
+)
+def test_a_passage_adds_headers_without_a_companion(
+    edge: Edge, way: str, path: str, method: str, status: int, alone: tuple[str, ...]
+) -> None:
+    line = edge.line()
+    for _ in range(2):
+        answer = ask(line, path, "x-lined: 1", *alone, method=method)
+        assert answer.status == status
+        passed = "first, second" if way == "two" and path != "/lined-by-first" else "first"
+        assert answer.headers["x-line-of"] == passed
+        assert answer.headers["access-control-allow-origin"] == passed  # and nothing else
+
+
+def test_what_is_refused_and_handshakes_have_the_headers_of_a_passage(edge: Edge) -> None:
+    stranger = "origin: https://stranger.example"
+    refused = ask(edge.line(), "/way", stranger, "x-lined: 1", method="POST")
+    assert (refused.status, refused.headers["x-line-of"][:5]) == (403, "first")
+    for more, status in (((), 101), ((stranger,), 403)):
+        answer = ask(edge.line(), "/socket", *HANDSHAKE, "x-lined: 1", "x-alone: 1", *more)
+        assert (answer.status, answer.headers["x-line-of"][:5]) == (status, "first")
 
 
 def test_origins_that_a_passage_trusts(edge: Edge) -> None:
