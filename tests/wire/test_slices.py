@@ -9,7 +9,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from buntime_keyval.wire import InvalidInput, canonical, canonical_value, slices
+from buntime_keyval.wire import InvalidInput, canonical, canonical_value, long_texts, slices
 from buntime_keyval.wire.canonical import canonical_steps
 from buntime_keyval.wire.limits import MAX_VALUE_BYTES, MAX_VALUE_DEPTH
 from buntime_keyval.wire.slices import Steps
@@ -49,6 +49,7 @@ def in_slices(body: bytes, size: int) -> tuple[str, int]:
     """The canonical text that slices of this size make, and in how many steps."""
     with (
         mock.patch.object(slices, "SLICE", size),
+        mock.patch.object(long_texts, "PIECE", size),
         mock.patch.object(canonical, "WHOLE", 0),
         mock.patch.object(canonical, "NAMES", 2),
     ):
@@ -83,6 +84,41 @@ def test_slices_give_the_text_of_the_whole(
     body = json.dumps(value, indent=indent, ensure_ascii=ascii_only).encode()
     whole = outcome(lambda: canonical_value(body, NOW))
     assert outcome(lambda: in_slices(body, size)[0]) == whole
+
+
+@pytest.mark.parametrize("size", range(1, 14))
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\\ud83d\\ude00",
+        "\\n",
+        '\\"',
+        "\\\\",
+        '\\\\\\"',
+        "\\\\n",
+        "\\u0001",
+        "\\/",
+        "\u00e9",
+        "\u20ac",
+        "\U0001f600",
+    ],
+)
+@pytest.mark.parametrize(
+    "around",
+    ['"%"', '["%"]', '{"a":["%"],"b":1}', '{"%":1}', '[{"%":{"%":1.0}},2]', '{"%":[1,[2],3]}',
+     '{"__type":"%"}', '{"%":{"$now":true}}'],
+)  # fmt: skip
+def test_long_texts_are_cut_between_characters(text: str, around: str, size: int) -> None:
+    body = around.replace("%", f"a{text * 9}bc{text}{text}").encode()
+    assert in_slices(body, size)[0] == canonical_value(body, NOW)
+
+
+@pytest.mark.parametrize("wrong", ["\\ud83d", "\\ud83dx", "\\u12g", "\\x", "\n", "\\ude00\\ud83d"])
+@pytest.mark.parametrize("size", SIZES)
+def test_long_texts_that_are_none_are_refused(wrong: str, size: int) -> None:
+    for body in (f'"{"a" * 15}{wrong}"', f'"{wrong}{"a" * 15}"', f'"{wrong * 9}{"a" * 15}"'):
+        with pytest.raises(InvalidInput, match=r"^Invalid JSON body$"):
+            in_slices(body.encode(), size)
 
 
 @settings(max_examples=400, deadline=None)

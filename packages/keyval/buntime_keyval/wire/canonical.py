@@ -9,6 +9,7 @@ import msgspec
 
 from buntime_keyval.wire.errors import InvalidInput
 from buntime_keyval.wire.limits import MAX_VALUE_BYTES, MAX_VALUE_DEPTH
+from buntime_keyval.wire.long_texts import Part, encoded_steps, is_long
 from buntime_keyval.wire.numbers import TYPE_MEMBER
 from buntime_keyval.wire.slices import SLICE, Steps, read_slices
 from buntime_keyval.wire.stamps import without_stamps
@@ -82,6 +83,8 @@ class TextFrame:
         """Within the value, which is the first."""
         self._groups: list[list[bytes]] = []
         """The text of some members in one piece, or one member in several."""
+        self._long: dict[int, list[Part]] = {}
+        """Those of a member that is not encoded yet, as its name or it is a long text."""
         self._places: list[dict[str, int]] = [{}]
         """In which group each member of an object is, so many of them at a time."""
         self._outdated: dict[int, set[str]] = {}
@@ -100,11 +103,12 @@ class TextFrame:
             return
         if isinstance(members, dict):
             self._note(members)
-        if len(members) == 1 and isinstance(_first(members), str):
-            text = _encode(members)[1:-1]  # perhaps a long one, and canonical as it is
-        else:
-            text = canonical_members(members, self._now_ms)[1:-1]
         levels = MAX_VALUE_DEPTH - self._level + 1
+        if _leads_to_long(members):
+            check_depth(members, levels)
+            self._append(_in_parts(members, self._now_ms)[1:-1])
+            return
+        text = canonical_members(members, self._now_ms)[1:-1]
         if len(text) > 2 * levels - 2:  # or it has fewer brackets
             check_depth(members, levels)
         self._groups.append([text])
@@ -112,13 +116,21 @@ class TextFrame:
         if self._size > MAX_VALUE_BYTES:  # a `$now` is longer than what it was written as
             raise InvalidInput(f"Value too large: {self._size} bytes (max {MAX_VALUE_BYTES})")
 
+    def _append(self, parts: list[Part]) -> None:
+        """Keep a member in parts, of which texts are encoded when everything is there."""
+        self._long[len(self._groups)] = parts
+        self._groups.append([])
+
     def put(self, name: str | None, result: list[bytes]) -> None:
         """See `Frame`."""
         if name is None:
             self._groups.append(result)
         else:
             self._note({name: None})
-            self._groups.append([_encode(name), b":", *result])
+            if is_long(name):
+                self._append([name, b":", *result])
+            else:
+                self._groups.append([_encode(name), b":", *result])
 
     def close(self) -> Steps:
         """See `Frame`."""
@@ -141,6 +153,8 @@ class TextFrame:
             if (stands_for := special(members, self._now_ms)) is not None:
                 yield
                 return [_encode(stands_for)]
+        for index, parts in self._long.items():
+            self._groups[index] = yield from encoded_steps(parts)
         pieces = [self._kind.encode()]
         for index, group in enumerate(self._groups):
             names = self._outdated.get(index)
@@ -165,6 +179,8 @@ class TextFrame:
         self._places[-1].update(dict.fromkeys(members, len(self._groups)))
 
     def _member(self, name: str, place: int) -> Any:
+        if place in self._long:
+            return self._long[place][-1]
         group = self._groups[place]
         # A member in pieces is an array or object, which is wrong in all of these places.
         return [] if len(group) > 1 else _decode(b"{%b}" % group[0])[name]
@@ -177,6 +193,32 @@ class ValueFrame(TextFrame):
         """See `Frame`."""
         pieces = yield from super().close()
         return CanonicalText((yield from joined_steps(pieces)))
+
+
+def _leads_to_long(members: Any) -> bool:
+    """Whether the only member of the only one, and so on, has a long text or name."""
+    while isinstance(members, (dict, list)) and len(members) == 1:
+        member = _first(members)
+        if isinstance(members, dict):
+            (name,) = members
+            if name in _SPECIAL_MEMBERS:
+                return False
+            if is_long(name):
+                return True
+        members = member
+    return isinstance(members, str) and is_long(members)
+
+
+def _in_parts(value: Any, now_ms: int) -> list[Part]:
+    """The canonical text of a value with its long texts as they are."""
+    if isinstance(value, str):
+        return [value]
+    if _leads_to_long(value):
+        inside = _in_parts(_first(value), now_ms)
+        if isinstance(value, dict):
+            return [b"{", *value, b":", *inside, b"}"]
+        return [b"[", *inside, b"]"]
+    return [canonical_members([value], now_ms)[1:-1]]
 
 
 def _first(members: Any) -> Any:

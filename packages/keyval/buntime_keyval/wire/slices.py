@@ -22,7 +22,8 @@ from typing import Any, NamedTuple, Protocol
 
 from buntime_keyval.wire.errors import InvalidInput
 from buntime_keyval.wire.limits import MAX_VALUE_DEPTH
-from buntime_keyval.wire.values import decode_levels, decode_long, too_deep
+from buntime_keyval.wire.long_texts import decode_long_steps
+from buntime_keyval.wire.values import decode_levels, too_deep
 
 SLICE = 32 * 1024
 """Bytes that are read at a time, but for a member that is longer: a few milliseconds of work."""
@@ -30,8 +31,8 @@ SLICE = 32 * 1024
 Steps = Generator[None, None, Any]
 """Work in steps, between which others may run; it returns its result."""
 
-_FIRST, _LAST, _MARK = (secrets.token_hex(16) for _ in range(3))
-"""Names and a text that nobody else knows, so that no body has them."""
+_FIRST, _LAST, _MARK, _LONG = (secrets.token_hex(16) for _ in range(4))
+"""Names and texts that nobody else knows, so that no body has them."""
 
 # Of a text without escaped quotes. Possessive, so that nothing is tried twice.
 _BEFORE_COMMA = rb'[^",]*+(?:"[^"]*+"[^",]*+)*+'
@@ -211,12 +212,14 @@ def _read_slice(
     around = open_[depth - 1 :]
     opening = _opening(around, is_first=not start)
     closing = _closing([around[0].kind, *opened], is_last=is_last)
-    text = b"%b%b%b" % (opening, body[start:end], closing)
-    # The outermost array is not in the text.
-    decode = decode_long if is_long else decode_levels
-    value = decode(text, levels + 2 - depth)
+    inside = body[start:end]
+    text = b"%b%b%b" % (opening, inside, closing)
+    levels += 2 - depth  # the outermost array is not in the text
     if is_long:
+        value = yield from decode_long_steps(opening, inside, closing, between, levels, _LONG)
         yield
+    else:
+        value = decode_levels(text, levels)
     if look is not None:
         quotes = sum(part.count(b'"') for part in (opening, between, closing))
         frames = [one.frame for one in around]
