@@ -164,13 +164,18 @@ async def _shown(
 
 
 def _result(result: SessionResult, *, blobs_as_text: bool = False) -> dict[str, Any]:
+    """The members of a result. Those that may be long are written here, and not by the loop."""
     return {
-        "rows": row_objects(result, blobs_as_text=blobs_as_text),
-        "columns": column_objects(result.columns),
+        "rows": _written(row_objects(result, blobs_as_text=blobs_as_text)),
+        "columns": _written(column_objects(result.columns)),
         "rowsAffected": result.rowcount,
         "lastInsertRowid": str(result.lastrowid) if result.lastrowid else None,
         "truncated": result.truncated,
     }
+
+
+def _written(content: object) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(content))
 
 
 def _sql(sql: Any) -> str:
