@@ -12,10 +12,11 @@ from buntime_database import (
     Adapter,
     ConstraintViolation,
     MoreThanAsked,
-    OutcomeUnknown,
+    ResultTooLarge,
     SessionLimits,
     SessionsNotSupported,
 )
+from buntime_plugin_database.faces.errors import http_error
 from buntime_plugin_database.faces.http.plain import Bound
 from buntime_plugin_database.faces.http.sessions import RequestSessions, SessionPart
 from buntime_plugin_database.faces.large import (
@@ -25,6 +26,7 @@ from buntime_plugin_database.faces.large import (
     Hand,
     LargeResults,
     TooManyLargeResults,
+    WrittenWithoutResult,
 )
 from buntime_plugin_database.service import Databases, open_service
 from buntime_plugin_database.service.config import parse_config
@@ -158,7 +160,7 @@ async def test_what_cannot_be_undone_waits_when_it_is_there(
     for _ in range(MOST_IN_HAND):
         await results.take()
     await write(SMALL, results.hand())
-    with pytest.raises(OutcomeUnknown, match="was carried out"):
+    with pytest.raises(WrittenWithoutResult, match="was carried out"):
         await write(LARGE, results.hand())
     assert await rows(adapter) == [2, 1]
     results.give()
@@ -172,3 +174,20 @@ async def test_what_cannot_be_undone_waits_when_it_is_there(
             await write(SMALL, results.hand())
         await write(Bound("INSERT INTO t VALUES (3)"), results.hand())
     assert await rows(adapter) == [2, 1, 1, 3]
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["one statement", "batch"])
+async def test_what_is_too_much_for_an_answer_is_said_to_be_written(
+    service: Databases, alone: bool
+) -> None:
+    adapter = service.get_root_adapter()
+    limits = SessionLimits(max_bytes=1000)
+    sessions = RequestSessions(cast(Any, Sessionless(adapter)), limits)
+    hand = LargeResults(seconds=0.05).hand()
+    with pytest.raises(WrittenWithoutResult, match="carried out") as raised:
+        await write_by(sessions, LARGE, hand, alone=alone)
+    answer = http_error(raised.value)
+    assert (answer.status, answer.error_code) == (503, "WRITTEN_WITHOUT_RESULT")
+    assert await rows(adapter) == [1]
+    with pytest.raises(ResultTooLarge):
+        await write_by(sessions, Bound(f"SELECT hex(zeroblob({SMALL_BYTES}))"), hand, alone=True)

@@ -15,7 +15,7 @@ from buntime_database import (
 )
 from buntime_host import BadRequest, HttpError, NotFound, ServiceUnavailable
 
-from buntime_plugin_database.faces.large import TooManyLargeResults
+from buntime_plugin_database.faces.large import TooManyLargeResults, WrittenWithoutResult
 from buntime_plugin_database.shared.tenants import (
     InvalidTenant,
     TenancyNotSupported,
@@ -61,7 +61,7 @@ def http_error(error: DatabaseError) -> HttpError:
             return ServiceUnavailable(message, code=error.code, headers={"Retry-After": "1"})
         case DatabaseUnavailable():
             return ServiceUnavailable(message, code=error.code or "DATABASE_UNAVAILABLE")
-        case OutcomeUnknown():
+        case OutcomeUnknown() | WrittenWithoutResult():
             return ServiceUnavailable(message, code=error.code)
         case _:
             return HttpError(message, code=error.code or "DATABASE_ERROR")

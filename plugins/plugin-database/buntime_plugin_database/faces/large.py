@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 from buntime_database import (
     Column,
+    DatabaseError,
     DatabaseUnavailable,
     MoreThanAsked,
-    OutcomeUnknown,
     SessionResult,
 )
 from starlette.requests import Request
@@ -59,6 +59,19 @@ class TooManyLargeResults(DatabaseUnavailable):
     """Others have large results in hand, and have had them for as long as a request waits."""
 
     code = "TOO_MANY_LARGE_RESULTS"
+
+
+class WrittenWithoutResult(DatabaseError):
+    """A write was carried out, but what it gives back is too much for an answer.
+
+    Only where that cannot be undone; elsewhere it is refused with nothing written.
+    """
+
+    code = "WRITTEN_WITHOUT_RESULT"
+
+    def __init__(self, error: DatabaseError) -> None:
+        """`error` says why."""
+        super().__init__(f"the write was carried out, but what it gives back cannot be: {error}")
 
 
 def answer_bytes(result: SessionResult) -> int:
@@ -216,7 +229,7 @@ class Hand:
         """What a write gives back that cannot be undone; within `run` or `run_all`.
 
         What is large waits for its turn when it is there, before it is made into an answer. Raises
-        `TooManyLargeResults` before anything is written, and `OutcomeUnknown` afterwards.
+        `TooManyLargeResults` before anything is written, and `WrittenWithoutResult` afterwards.
         """
         async with self._results.writing():
             given = await write()
@@ -224,9 +237,7 @@ class Hand:
                 try:
                     await self._take(holds_lock=False)
                 except TooManyLargeResults as error:
-                    raise OutcomeUnknown(
-                        f"the write was carried out, but what it gives back cannot be: {error}"
-                    ) from error
+                    raise WrittenWithoutResult(error) from error
         return given
 
     def fetching(self) -> AbstractAsyncContextManager[None]:

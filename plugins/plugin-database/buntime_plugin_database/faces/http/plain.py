@@ -21,6 +21,7 @@ from buntime_database import (
 )
 
 from buntime_plugin_database.faces.families import family_of
+from buntime_plugin_database.faces.large import WrittenWithoutResult
 
 _VALUE_OVERHEAD_BYTES = 16
 
@@ -62,7 +63,7 @@ class PlainConnection:
             return await self._read_limited(statement, max_rows, max_bytes, started)
         # Never given up: nobody would know whether it was carried out.
         result = await self._adapter.execute_result(*statement)
-        return self.limited(result, max_rows, perf_counter() - started)
+        return self.written(result, max_rows, perf_counter() - started)
 
     async def ask(
         self, sql: str, args: Sequence[Value] = (), *, max_bytes: int | None = None
@@ -96,7 +97,16 @@ class PlainConnection:
             self._foreign = frozenset(str(name) for (name,) in rows)
         return self._foreign
 
-    def limited(
+    def written(
+        self, result: ResultSet, max_rows: int | None, seconds: float = 0.0
+    ) -> SessionResult:
+        """What a write gave back, within the limits. Raises `WrittenWithoutResult`."""
+        try:
+            return self._limited(result, max_rows, seconds)
+        except ResultTooLarge as error:
+            raise WrittenWithoutResult(error) from error
+
+    def _limited(
         self, result: ResultSet, max_rows: int | None, seconds: float = 0.0
     ) -> SessionResult:
         """The result within the limits. Raises `ResultTooLarge`."""
@@ -122,7 +132,7 @@ class PlainConnection:
         started: float,
     ) -> SessionResult:
         result = await self._read(statement)
-        found = self.limited(result, max_rows, perf_counter() - started)
+        found = self._limited(result, max_rows, perf_counter() - started)
         if max_bytes is not None and found.size > max_bytes:
             raise MoreThanAsked(f"the rows are larger than {max_bytes} bytes")
         return found

@@ -181,7 +181,7 @@ class RequestSessions:
 
         async def commit() -> list[SessionResult]:
             results = await adapter.batch(statements)
-            return [connection.limited(result, max_rows) for result in results]
+            return [connection.written(result, max_rows) for result in results]
 
         if any(connection.gives_back(statement.sql) for statement in statements):
             return await hand.written(commit, lambda given: sum(map(answer_bytes, given)))
