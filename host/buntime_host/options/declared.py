@@ -104,6 +104,8 @@ def read_options(kind: type[OptionsT], given: Mapping[str, Any]) -> OptionsT:
     """
     try:
         said = {name: value for name, value in given.items() if value is not None}
+        if not said and _is_all_defaults(kind):  # to look at all its types would take a while
+            return kind()
         options = msgspec.convert(said, kind, dec_hook=_read_value)
     except msgspec.ValidationError as error:
         raise OptionError(_explained(error)) from error
@@ -111,6 +113,12 @@ def read_options(kind: type[OptionsT], given: Mapping[str, Any]) -> OptionsT:
     if problem is not None:
         raise OptionError(problem)
     return options
+
+
+def _is_all_defaults(kind: type[Options]) -> bool:
+    """Whether nothing of a struct has to be given."""
+    defaults = kind.__struct_defaults__
+    return len(defaults) == len(kind.__struct_fields__) and msgspec.NODEFAULT not in defaults
 
 
 class Declared(NamedTuple):

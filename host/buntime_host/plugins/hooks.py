@@ -38,11 +38,22 @@ class Hook:
         return self.function(*(arguments[name] for name in self.argnames))
 
 
+class _Manager(pluggy.PluginManager):
+    """Looks for hooks where some may be: not among what every object of Python has."""
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
+        return None if name.startswith("__") else super().parse_hookimpl_opts(plugin, name)
+
+    def parse_hookspec_opts(self, module_or_class: Any, name: str) -> pluggy.HookspecOpts | None:
+        is_hook = name in HOOKS
+        return super().parse_hookspec_opts(module_or_class, name) if is_hook else None
+
+
 class HookRegistry:
     """The plugins of one host, by manifest name."""
 
     def __init__(self) -> None:
-        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager = _Manager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
 
     def carries_hooks(self, plugin: object) -> bool:

@@ -7,17 +7,17 @@ a server, so that whatever holds for one holds for the other.
 
 from __future__ import annotations
 
-import gc
 import importlib
 import importlib.util
 import os
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from buntime_keyval._errors import CannotOpen
+from buntime_keyval._importing import lasting
 
 STORE = "buntime_plugin_keyval.embedded"
 """Found by its name: to read the entry points of all packages takes longer than to open it."""
@@ -155,20 +155,6 @@ def _opener(location: Location) -> Opener:
             f"cannot open {location.shown}: a store in this process comes with the"
             " distribution buntime: pip install buntime"
         )
-    with _no_collection():
+    with lasting():
         opener: Opener = importlib.import_module(STORE).open_store
     return opener
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Look for no garbage while modules are imported: they keep nearly all of what they make, and
-    to go through it again and again takes a tenth of the time from a cold start.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

@@ -99,10 +99,10 @@ def test_every_part_of_a_run_is_found(text: str, data: st.DataObject) -> None:
     connection.execute("CREATE VIRTUAL TABLE t USING fts5(a, tokenize = cjk)")
     connection.execute("INSERT INTO t VALUES (?)", (text,))
     connection.execute("INSERT INTO t (t) VALUES ('integrity-check')")
-    runs = [run[0] for run in cjk.RUN.finditer(text)]
+    runs = [run[0] for run in cjk.runs().finditer(text)]
     if not runs:
         return
-    clusters = cjk.CLUSTER.findall(data.draw(st.sampled_from(runs)))
+    clusters = cjk.clusters().findall(data.draw(st.sampled_from(runs)))
     start = data.draw(st.integers(0, len(clusters) - 1))
     end = data.draw(st.integers(start + 1, len(clusters)))
     part = "".join(clusters[start:end])

@@ -25,6 +25,7 @@ _TOKEN = re.compile(
 )
 _READS = frozenset({"SELECT", "VALUES", "EXPLAIN"})
 _WRITES = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE"})
+_DEFINES = frozenset({"ALTER", "CREATE", "DROP"})
 _BOUNDARIES = frozenset({"BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"})
 _OUTSIDE = frozenset({"ATTACH", "DETACH", "VACUUM"})
 
@@ -53,6 +54,14 @@ def classify(sql: str) -> Kind:
     would end or escape the transaction that the engine keeps around it, or change a connection
     that others share.
     """
+    if ";" not in sql:  # one statement, so that its first word may say all
+        first = next((piece.upper() for piece in pieces_of(sql)), "")
+        if first in _READS:
+            return "read"
+        if first in _DEFINES:
+            return "write"
+        if first in _WRITES and "RETURNING" not in sql.upper():
+            return "silent"
     tokens = _tokens(sql)
     first = tokens[0]
     if first in _BOUNDARIES:

@@ -1,4 +1,7 @@
-"""Numbered migrations: forward only, each one transaction, safe when two processes start."""
+"""Numbered migrations: forward only, safe when two processes start.
+
+Each is one transaction, but for a new database, which gets all of them in one.
+"""
 
 from __future__ import annotations
 
@@ -64,22 +67,19 @@ async def migrate(
             f"the database has schema version {applied}, this plugin knows only {newest}: "
             "use a newer plugin"
         )
-    for migration in migrations:
-        if migration.version <= applied:
-            continue
+    while missing := [migration for migration in migrations if migration.version > applied]:
+        steps = missing[:1] if applied else missing
+        batch: list[Statement | Guard] = [Guard(sql.is_at, (applied,))]
+        for one in steps:
+            batch += map(_with_identity, one.statements)
+            batch.append(Statement(sql.record, (one.version, one.name, now_ms)))
         try:
-            await patient_batch(
-                adapter,
-                [
-                    Guard(sql.is_at, (migration.version - 1,)),
-                    *map(_with_identity, migration.statements),
-                    Statement(sql.record, (migration.version, migration.name, now_ms)),
-                ],
-            )
+            await patient_batch(adapter, batch)
+            applied = steps[-1].version
         except GuardFailed:
-            # Else another process was faster.
-            if await _applied(adapter, sql) < migration.version:
-                raise
+            before, applied = applied, await _applied(adapter, sql)
+            if applied == before:
+                raise  # else another process was faster
     return newest
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 
 import apsw
 
@@ -35,12 +36,23 @@ _MARKS = (
     "\u102b-\u103e\u1056-\u1059\u17b4-\u17d3\u3099\u309a\uff9e\uff9f\u0300-\u036f"
 )
 _SYLLABLE = "[\u1100-\u115f][\u1160-\u11a7]+[\u11a8-\u11ff]*"
-CLUSTER = re.compile(f"(?:{_SYLLABLE}|[{_BASE}])[{_MARKS}]*")
-RUN = re.compile(f"(?:{CLUSTER.pattern})+")
+_CLUSTER = f"(?:{_SYLLABLE}|[{_BASE}])[{_MARKS}]*"
 
 Token = tuple[int, int, str] | tuple[int, int, str, str]
 """First byte, byte behind the last, and one or two words at this place."""
 Tokenize = Callable[[bytes, int, str | None], Iterable[Token]]
+
+
+@cache  # to compile sets so large takes longer than to open a file
+def clusters() -> re.Pattern[str]:
+    """Finds a character of a script without spaces, with the marks behind it."""
+    return re.compile(_CLUSTER)
+
+
+@cache
+def runs() -> re.Pattern[str]:
+    """Finds what of a text is in such scripts."""
+    return re.compile(f"(?:{_CLUSTER})+")
 
 
 def register(connection: apsw.Connection) -> None:
@@ -59,7 +71,7 @@ def _make(connection: apsw.Connection, _: Sequence[str]) -> Tokenize:
         # What shows hits in a document divides it again, and has to count as the index did.
         with_singles = not flags & apsw.FTS5_TOKENIZE_QUERY
         done = place = 0
-        for run in RUN.finditer(text):
+        for run in runs().finditer(text):
             between = text[done : run.start()].encode()
             yield from _moved(words(between, flags, locale), place)
             place += len(between)
@@ -77,11 +89,11 @@ def _moved(tokens: Iterable[Token], place: int) -> Iterable[Token]:
 
 
 def _pairs(run: str, place: int, *, with_singles: bool) -> Iterable[Token]:
-    clusters = CLUSTER.findall(run)
-    folded = [unicodedata.normalize("NFKC", cluster) for cluster in clusters]
+    found = clusters().findall(run)
+    folded = [unicodedata.normalize("NFKC", cluster) for cluster in found]
     ends = []
     end = place
-    for cluster in clusters:
+    for cluster in found:
         end += len(cluster.encode())
         ends.append(end)
     starts = [place, *ends]

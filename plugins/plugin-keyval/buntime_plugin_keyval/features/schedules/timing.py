@@ -4,6 +4,8 @@ Times are those of the clock on the wall, in epoch milliseconds: "every day at s
 read from it. Daylight saving is as Debian's cron has it: instead of a time that a day does not have
 the next one that is there counts, and one that a day has twice counts once, unless hour or minute
 of the expression begin with a star.
+
+Calendars and zones are imported by who asks for them: a store without schedules needs neither.
 """
 
 from __future__ import annotations
@@ -11,12 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from buntime_keyval.wire import InvalidInput
 from buntime_keyval.wire.describe import describe
-from cronsim import CronSim, CronSimError
 
 from buntime_plugin_keyval.model.messages import parse_pause
 
@@ -64,6 +64,10 @@ class Timing(msgspec.Struct, frozen=True, omit_defaults=True):
             at_ms += every
 
     def _following_of_cron(self, after_ms: int) -> Iterator[int]:
+        from zoneinfo import ZoneInfo
+
+        from cronsim import CronSim
+
         after = _EPOCH + timedelta(milliseconds=after_ms)
         zone = UTC if self.timezone == "UTC" else ZoneInfo(self.timezone)
         expression = NAMED.get(str(self.cron), str(self.cron))
@@ -77,6 +81,8 @@ class Timing(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def checked_cron(value: object) -> str:
     """A cron expression. Raises `InvalidInput`."""
+    from cronsim import CronSim, CronSimError
+
     if not isinstance(value, str) or not value.strip():
         raise InvalidInput(
             f'cron must be a text of five fields such as "*/5 * * * *", received {describe(value)}'
@@ -118,6 +124,8 @@ def checked_pause(value: object) -> int:
 
 def checked_timezone(value: object) -> str:
     """The name of a time zone. Raises `InvalidInput`."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
     if isinstance(value, str) and value:
         try:
             return ZoneInfo(value).key
