@@ -54,7 +54,6 @@ from buntime_keyval._errors import (
 )
 from buntime_keyval._exchange import Exchange
 from buntime_keyval._graph import Degree, EdgePage, GraphEdge, GraphNode, GraphPath, NodeLike
-from buntime_keyval._importing import lasting
 from buntime_keyval._network import Tls
 from buntime_keyval._now import Now
 from buntime_keyval._records import (
@@ -339,6 +338,8 @@ if not TYPE_CHECKING:  # else every misspelt name would be an `Any`
     def __getattr__(name: str) -> Any:
         if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from buntime_keyval._importing import lasting
+
         with lasting():
             return getattr(importlib.import_module(_LATER[name]), name)
 
