@@ -46,16 +46,16 @@ from buntime_host.plugins.hooks import Hook
 from buntime_host.plugins.plan import Plan, make_plan, statuses
 from buntime_host.plugins.status import PluginStatus
 from buntime_host.plugins.task_clock import SystemTaskClock, TaskClock
-from buntime_host.routes.openapi import ApiPart, document
 from buntime_host.routing.aliases import Aliases
-from buntime_host.routing.dispatch import RequestDispatcher
+from buntime_host.routing.mount_table import MountTable
 from buntime_host.routing.mounts import Mount, NotRunning, fallback_mount, mount_at
-from buntime_host.routing.request_hooks import RequestHook
 from buntime_host.tls import Certificate
 from buntime_host.workers import Workers
 
 if TYPE_CHECKING:
     from buntime_host.routes.core_routes import CoreRoutes
+    from buntime_host.routes.openapi import ApiPart
+    from buntime_host.routing.dispatch import RequestDispatcher
 
 REFUSED_NUMBERS = "host.refused"
 """Name of the counts that all workers share."""
@@ -98,8 +98,10 @@ class Host:
         self.closing = asyncio.Event()
         """Set when shutdown is announced; plugins have it as `ctx.closing`."""
         self.statuses: Mapping[str, PluginStatus] = {}
+        self.table: MountTable | None = None
+        """Where plugins are served; None until the host has started."""
         self.dispatcher: RequestDispatcher | None = None
-        """Serves requests; None until the host has started."""
+        """Serves requests of others; None until the host has started, and of a private one."""
         self.health_hooks: Mapping[str, Hook] = {}
         self.metrics_hooks: Mapping[str, Hook] = {}
         self.diagnose_hooks: Mapping[str, Hook] = {}
@@ -136,7 +138,7 @@ class Host:
     @property
     def ready(self) -> bool:
         """Whether it has started and is not closing."""
-        return self.dispatcher is not None and not self.closing.is_set()
+        return self.table is not None and not self.closing.is_set()
 
     @property
     def loading(self) -> str | None:
@@ -196,7 +198,11 @@ class Host:
             self.health_hooks = lifecycle.hooks_named("health")
             self.metrics_hooks = lifecycle.hooks_named("metrics")
             self.diagnose_hooks = lifecycle.hooks_named("diagnose")
-            self.dispatcher = self._dispatcher(lifecycle, plan)
+            if self._is_private:
+                self.table = MountTable(self._mounts(lifecycle, plan), Aliases({}))
+            else:
+                self.dispatcher = self._dispatcher(lifecycle, plan)
+                self.table = self.dispatcher.table
         except BaseException:
             await self.gate.close()
             await lifecycle.stop(budget=self.config.shutdown_timeout)
@@ -211,6 +217,8 @@ class Host:
 
         `root` is what is before all paths for who asks.
         """
+        from buntime_host.routes.openapi import ApiPart, document
+
         is_open = self.gate.is_open
         if is_open not in self._documents:
             running = self._lifecycle.running if self._lifecycle is not None else []
@@ -231,6 +239,8 @@ class Host:
         return CoreRoutes(self, api=self.config.api_path, homepage=self.config.homepage)
 
     async def _described(self, plugin: RunningPlugin) -> ApiPart:
+        from buntime_host.routes.openapi import ApiPart
+
         manifest = plugin.selected.manifest
         lifecycle = self._lifecycle
         serves = lifecycle is not None and manifest.base is not None
@@ -259,10 +269,31 @@ class Host:
                 " one with `buntime keys create`, or use --insecure"
             )
 
+    def _mounts(self, lifecycle: Lifecycle, plan: Plan) -> dict[str, Mount]:
+        """The plugins at their bases."""
+        mounts = self._not_running(plan)
+        for plugin in lifecycle.running:
+            manifest = plugin.selected.manifest
+            if plugin.app is not None and manifest.base is not None:
+                limit = manifest.max_body_size
+                mounts[manifest.base] = mount_at(
+                    manifest.base,
+                    plugin.app,
+                    self.config.body_default if limit is None else limit,
+                    plugin.info,
+                    asks_for=(
+                        f"{short_name(plugin.name)}:*" if plugin.permissions is None else None
+                    ),
+                    public=PublicRoutes(manifest.public_routes, manifest.base),
+                )
+        return mounts
+
     def _dispatcher(self, lifecycle: Lifecycle, plan: Plan) -> RequestDispatcher:
+        from buntime_host.routing.dispatch import RequestDispatcher
+        from buntime_host.routing.request_hooks import RequestHook
+
         config = self.config
-        mounts = {} if self._is_private else self._core().mounts(config.body_default)
-        mounts |= self._not_running(plan)
+        mounts = self._core().mounts(config.body_default) | self._mounts(lifecycle, plan)
         aliases: dict[str, str] = {}
         on_request: list[RequestHook] = []
         on_response: list[RequestHook] = []
@@ -272,17 +303,6 @@ class Host:
         for plugin in lifecycle.running:
             manifest = plugin.selected.manifest
             if plugin.app is not None and manifest.base is not None:
-                limit = manifest.max_body_size
-                mounts[manifest.base] = mount_at(
-                    manifest.base,
-                    plugin.app,
-                    config.body_default if limit is None else limit,
-                    plugin.info,
-                    asks_for=(
-                        f"{short_name(plugin.name)}:*" if plugin.permissions is None else None
-                    ),
-                    public=PublicRoutes(manifest.public_routes, manifest.base),
-                )
                 aliases |= plugin.aliases
             middleware += plugin.middleware
             if plugin.fallback is not None:
@@ -333,7 +353,7 @@ class Host:
 
     def _mounted_at(self, path: str) -> str | None:
         """See `PluginContext.mounted_at`."""
-        return None if self.dispatcher is None else self.dispatcher.table.whose(path)
+        return None if self.table is None else self.table.whose(path)
 
     async def server_started(self, server: Any = None) -> None:
         """Tell the plugins that the socket listens."""

@@ -123,10 +123,10 @@ class InProcess:
     def _found(self, path: bytes) -> Mount:
         mount = self._mount
         if mount is None:
-            dispatcher = self._host.dispatcher
-            if dispatcher is None:
+            table = self._host.table
+            if table is None:
                 raise ServiceUnavailable
-            mount = self._mount = dispatcher.table.at(self._base.decode())
+            mount = self._mount = table.at(self._base.decode())
         if not path.startswith(mount.raw_prefix):
             raise NotFound
         return mount

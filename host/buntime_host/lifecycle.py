@@ -8,10 +8,9 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.middleware import Middleware
-from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp
 
 from buntime_host.access import Action, Actions, short_name, text_prefix
@@ -20,7 +19,6 @@ from buntime_host.access.gate import Gate, unauthorized
 from buntime_host.access.permissions import ALL, CheckLimits
 from buntime_host.blame import place_of
 from buntime_host.config import HostConfig
-from buntime_host.described import Operation, operations_of
 from buntime_host.errors import (
     HookTimeout,
     InvalidOptions,
@@ -36,17 +34,21 @@ from buntime_host.plugins.context import AppInfo, GlobalConfig, PluginContext, R
 from buntime_host.plugins.fallback import Fallback
 from buntime_host.plugins.hooks import Hook, HookRegistry, run_hook, unmarked_problems
 from buntime_host.plugins.loader import make_plugin
-from buntime_host.plugins.manifest import menus_problem
+from buntime_host.plugins.manifest import Manifest, menus_problem
 from buntime_host.plugins.plan import Plan, is_required
 from buntime_host.plugins.selection import Selected
 from buntime_host.plugins.services import Services
-from buntime_host.plugins.static import page_of
 from buntime_host.plugins.status import PluginStatus
 from buntime_host.plugins.task_clock import TaskClock
 from buntime_host.routing.aliases import full_aliases
 from buntime_host.routing.mounts import application, route_paths, route_problems
 from buntime_host.version import __version__
 from buntime_host.workers import Numbers, Workers
+
+if TYPE_CHECKING:
+    from starlette.requests import HTTPConnection
+
+    from buntime_host.described import Operation
 
 logger = logging.getLogger("PluginLoader")
 
@@ -181,7 +183,7 @@ class Lifecycle:
             await self._call(name, "on_init", late, ctx=context)
             service = await self._call(name, "provides")
             routes = await self._call(name, "routes")
-            app = application(routes, page_of(manifest))
+            app = application(routes, _page_of(manifest))
             for problem in route_problems(routes, manifest.base):
                 log.warning("%s", problem)
             permitted = _permissions(await self._call(name, "permissions"))
@@ -263,6 +265,7 @@ class Lifecycle:
             name=manifest.name,
             base=manifest.base,
             config=dict(selected.options),
+            environ=self._environ,
             global_config=GlobalConfig(config.plugin_folders, config.environment),
             logger=log,
             runtime=Runtime(config.api_path, __version__),
@@ -307,6 +310,8 @@ class Lifecycle:
 
     async def operations(self, plugin: RunningPlugin) -> list[Operation]:
         """What is to be read of the routes of a plugin; nothing if it fails to tell."""
+        from buntime_host.described import operations_of
+
         if self.hooks.get(plugin.name, "openapi") is None:
             return [*operations_of(plugin.routes)]
         try:
@@ -392,7 +397,18 @@ def _recognise(
         connection.scope["state"]["principal"] = found
 
 
+def _page_of(manifest: Manifest) -> ASGIApp | None:
+    """Its page. Raises `InvalidPlugin` if it is not there."""
+    if manifest.entrypoint is None:
+        return None
+    from buntime_host.plugins.static import page_of  # Starlette's files: a store here has no page
+
+    return page_of(manifest)
+
+
 def _operations(value: Any) -> list[Operation]:
+    from buntime_host.described import Operation
+
     operations = [*value] if isinstance(value, Iterable) else [value]
     if not all(isinstance(one, Operation) for one in operations):
         raise InvalidPlugin("openapi() must return Operations")

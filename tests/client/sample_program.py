@@ -1,7 +1,6 @@
 """A program of an application, which is told by its argument alone where its store is.
 
-It says on each line what it did; run anywhere it says the same. Further arguments name parts that
-are left out, where an engine has none of that.
+It says on each line what it did; run anywhere it says the same.
 """
 
 from __future__ import annotations
@@ -18,7 +17,13 @@ from buntime_keyval import (
     InvalidInput,
     Kv,
     KvError,
+    LockHeld,
+    PreconditionFailed,
+    RecordDelete,
+    RecordPut,
     StaleLease,
+    TaskContext,
+    VersionMismatch,
     open_kv_sync,
 )
 
@@ -135,6 +140,85 @@ def search(kv: Kv) -> None:
     print("search", [hit.key for hit in found])
 
 
+def changes(kv: Kv) -> None:
+    """Parts of values, what comes back, lives, and writes that depend on what is there."""
+    kv.set(("car",), {"color": "red", "owner": {"name": "Ada"}}, type="Car", expires_in="1h")
+    stamp = kv.get(("car",)).versionstamp
+    print("patch", kv.patch(("car",), {"color": None, "owner": {"since": 2026}}).ok)
+    car = kv.get_with_metadata(("car",))
+    assert car.details is not None
+    print("patched", car.value, car.details.type, car.details.revision)
+    try:
+        kv.set(("car",), {}, if_match=stamp)
+    except PreconditionFailed as error:
+        print("stale", error.status)
+    print("lives", kv.touch(("car",), expires_in="2h"), kv.persist(("car",)), kv.persist(("no",)))
+    print(
+        "incr",
+        kv.incr(("n",)),
+        kv.incr(("n",), 5),
+        kv.atomic().max(("n",), 9).commit(results=True).results,
+    )
+    print("taken", kv.get_and_delete(("n",)).value, kv.get_or_set(("n",), lambda: 7).value)
+
+
+def records(kv: Kv) -> None:
+    """Keys that are texts, versions that count."""
+    people = kv.records()
+    people.put("p:ada", User("Ada", 36))
+    people.put("p:bob", User("Bob", 5))
+    found = people.get("p:ada", User)
+    assert found is not None
+    print("found", found.value, found.version, found.type)
+    try:
+        people.put("p:ada", User("Ada", 37), version=7)
+    except VersionMismatch as error:
+        print("mismatch", error)
+    people.patch("p:ada", {"age": 37}, version=1)
+    print("all", people.mutate_all(RecordPut("p:eve", 1, 0), RecordDelete(["p:bob", "p:no"])))
+    print("prefix", [(it.key, it.version) for it in people.get_prefix("p:")])
+
+
+def graphs(kv: Kv) -> None:
+    """Edges, walks, pictures."""
+    ada, bob, eve = (("user", name) for name in ("ada", "bob", "eve"))
+    for source, target, km in ((ada, bob, 2), (bob, eve, 2), (ada, eve, 9)):
+        kv.graph.add(source, "road", target, {"km": km})
+    print("edges", [it.target.id for it in kv.graph.outgoing(ada)], kv.graph.degree(bob))
+    short, cheap = (kv.graph.shortest_path(ada, eve, weight=it) for it in (None, "km"))
+    assert short is not None
+    assert cheap is not None
+    print("paths", short.depth, [node.id for node in cheap.nodes], cheap.weight)
+    print("view", kv.graph.view(format="mermaid").count("-->"))
+
+
+def locks(kv: Kv) -> None:
+    """One owner at a time, whose writes are nobody else's."""
+    with kv.lock("report", ttl="30s") as lock:
+        token = lock.token
+        print("locked", kv.atomic().check_lock("report", token).set(("r",), 1).commit().ok)
+        try:
+            kv.locks.acquire("report", "somebody")
+        except LockHeld as error:
+            print("held", error.status)
+    late = kv.atomic().check_lock("report", token).set(("r",), 2).commit()
+    print("late", late.ok, kv.locks.get("report"))
+
+
+def tasks(kv: Kv) -> None:
+    """Work that somebody does, later."""
+    runner = kv.runner(concurrency=2)
+
+    def greet(user: User, ctx: TaskContext) -> dict[str, Any]:
+        return {"hello": user.name, "attempt": ctx.attempts}
+
+    runner.add("greet", greet)
+    kv.atomic().set(("u",), 1).task("greet", {"name": "Ada", "age": 36}, id="hello").commit()
+    with runner:
+        task = kv.tasks.wait("hello", "20s")
+    print("task", task.status, task.result, kv.tasks.stats())
+
+
 def watches(kv: Kv) -> None:
     """What others change."""
     seen: list[Any] = []
@@ -169,7 +253,8 @@ def mistakes(kv: Kv) -> None:
 def main() -> None:
     """Do everything, with an empty store."""
     with open_kv_sync(sys.argv[1]) as kv:
-        for part in (entries, lists, commits, stores, queue, search, watches, mistakes):
+        parts = (entries, lists, commits, stores, queue, search, changes, records, graphs, locks)
+        for part in (*parts, tasks, watches, mistakes):
             part(kv)
 
 

@@ -7,6 +7,9 @@ same name.
 
 from __future__ import annotations
 
+import ast
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -33,15 +36,16 @@ class ExtensibleGroup(click.Group):
         return None if entry_point is None else _load(entry_point)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List all commands; of the installed ones only where they come from."""
+        """List all commands; the installed ones by what their source says."""
         rows: list[tuple[str, str]] = []
         entry_points = _entry_points()
         for name in self.list_commands(ctx):
             command = super().get_command(ctx, name)
             if command is None:
-                rows.append((name, f"Commands of {_origin(entry_points[name])}."))
-            elif not command.hidden:
-                rows.append((name, command.get_short_help_str(formatter.width)))
+                command = click.Command(name, help=_described(entry_points[name]))
+            if command.hidden:
+                continue
+            rows.append((name, command.get_short_help_str(formatter.width)))
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
@@ -53,6 +57,34 @@ def _entry_points() -> dict[str, EntryPoint]:
     for entry_point in entry_points(group=GROUP):
         found.setdefault(entry_point.name, entry_point)
     return found
+
+
+def _described(entry_point: EntryPoint) -> str:
+    """The docstring of the function, or else of the module, read without importing either; where it
+    comes from, if neither has one.
+    """
+    module = _source(entry_point.module)
+    found: str | None = None
+    if module is not None:
+        functions = (it for it in module.body if isinstance(it, ast.FunctionDef))
+        function = next((it for it in functions if it.name == entry_point.attr), None)
+        found = ast.get_docstring(module if function is None else function)
+    return found or f"From {_origin(entry_point)}."
+
+
+def _source(module: str) -> ast.Module | None:
+    """A module as it is written; None where that cannot be read."""
+    package, *inner = module.split(".")
+    try:
+        spec = find_spec(package)  # that of a package inside another one would import that
+        if spec is None or spec.origin is None:
+            return None
+        path = Path(spec.origin).parent.joinpath(*inner) if inner else Path(spec.origin)
+        if path.is_dir():
+            path /= "__init__.py"
+        return ast.parse(path.with_suffix(".py").read_bytes())
+    except (ImportError, ValueError, OSError, SyntaxError):
+        return None
 
 
 def _load(entry_point: EntryPoint) -> click.Command:

@@ -11,15 +11,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple, Protocol, TypeVar, final, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, final, runtime_checkable
 
 import msgspec
-from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 from buntime_host.access import EVERYONE, Principal, principal_of
 from buntime_host.http.noticed import NOTHING, Noticed, noticed_of
 from buntime_host.http.problem import problem_of
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
 
 T = TypeVar("T")
 
@@ -193,6 +195,8 @@ class AsgiRequest(DirectRequest):
 
     async def whole_body(self) -> bytes:
         """The body, which the host limits. Raises `ClientDisconnect` of Starlette."""
+        from starlette.requests import Request
+
         return await Request(self._scope, self._receive).body()
 
     async def gone(self) -> None:
@@ -207,6 +211,7 @@ class AsgiRequest(DirectRequest):
 
     def whole(self) -> Request:
         """As Starlette has it, with the body that was read."""
+        from starlette.requests import Request
 
         async def receive() -> Message:
             return {"type": "http.request", "body": self.body, "more_body": False}

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import msgspec
-from starlette.exceptions import HTTPException
-from starlette.responses import Response
 from starlette.types import Send
 
 from buntime_host.errors import HttpError
+
+if TYPE_CHECKING:
+    from starlette.exceptions import HTTPException
+    from starlette.responses import Response
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -33,7 +36,7 @@ def problem_of(error: BaseException) -> Problem:
     if isinstance(error, HttpError):
         headers = tuple((error.headers or {}).items())
         return Problem(error.status, error.error_code, error.message, headers)
-    if isinstance(error, HTTPException):
+    if _is_of_starlette(error):
         try:
             status = HTTPStatus(error.status_code)
             code, phrase = status.name, status.phrase
@@ -44,8 +47,16 @@ def problem_of(error: BaseException) -> Problem:
     return Problem(HttpError.status, HttpError.code, HttpError.default_message)
 
 
+def _is_of_starlette(error: BaseException) -> TypeGuard[HTTPException]:
+    """Whoever raises one has imported it: a store in this process has no Starlette."""
+    module = sys.modules.get("starlette.exceptions")
+    return module is not None and isinstance(error, module.HTTPException)
+
+
 def problem_response(error: BaseException) -> Response:
     """The JSON response for `error`, for plugins that catch their own exceptions."""
+    from starlette.responses import Response
+
     problem = problem_of(error)
     return Response(
         problem.body(),

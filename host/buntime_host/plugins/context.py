@@ -74,6 +74,9 @@ class PluginContext:
     """Mount path such as `/keyval`; None when nothing is served."""
     config: dict[str, Any]
     """Effective options: environment over buntime.jsonc over manifest. What the factory got."""
+    environ: Mapping[str, str]
+    """The environment of the host, for what options leave to it; that of a test, or of a store
+    in this process, may be empty."""
     global_config: GlobalConfig
     logger: logging.Logger
     """Named `plugin:<name>`."""

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
-from urllib.parse import unquote
 
-from starlette.datastructures import State
-from starlette.responses import RedirectResponse
-from starlette.routing import BaseRoute, Match, Router
-from starlette.routing import Mount as StarletteMount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from buntime_host.access import principal_of
 from buntime_host.access.public import PublicRoutes
-from buntime_host.errors import InvalidPlugin, NotFound, ServiceUnavailable
+from buntime_host.errors import InvalidPlugin, ServiceUnavailable
 from buntime_host.http.direct import DirectApp
 from buntime_host.http.direct_mounts import RouteOf
-from buntime_host.http.passage import WEBSOCKET
 from buntime_host.plugins.context import AppInfo
 from buntime_host.plugins.fallback import Fallback
+from buntime_host.routing.paged import ANY_ROUTE, Paged, is_api, redirected
 
 NO_PREFIX = b"\0"
 """How no path starts."""
-
-
-ANY_ROUTE = "/*"
-"""The route of whatever an application does not tell more of."""
 
 
 MOST_TEMPLATES = 1000
@@ -93,7 +85,7 @@ def mount_at(
         root_path=root,
         raw_prefix=f"{root}/".encode() if root else NO_PREFIX,
         route_of=_routes_of(root, app),
-        handles_bare_base=isinstance(app, RouteTable | PageBeside) and app.page is not None,
+        handles_bare_base=_has_page(app),
         info=info,
         direct=_direct_app(app),
         asks_for=asks_for,
@@ -116,6 +108,10 @@ def fallback_mount(fallback: Fallback, limit: int, info: AppInfo) -> Mount:
         public=fallback,
         takes_encoded=True,
     )
+
+
+def _has_page(app: object) -> bool:
+    return isinstance(app, Paged) and app.page is not None
 
 
 def _direct_app(app: ASGIApp) -> DirectApp | None:
@@ -157,46 +153,7 @@ def _routes_of(root: str, app: ASGIApp) -> RouteOf:
     return route_of
 
 
-class RouteTable:
-    """The routes of one plugin as an application; what they miss goes to the page, or is a 404."""
-
-    def __init__(self, routes: Sequence[BaseRoute], page: ASGIApp | None) -> None:
-        self.state = State()
-        self.page = page
-        self._router = Router(routes=routes, redirect_slashes=False, default=self._miss)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        # With an "app", Starlette raises 404 and 405 instead of answering in plain text.
-        scope["app"] = self
-        if self.page is not None and await _redirected(scope, receive, send):
-            return
-        await self._router.app(scope, receive, send)
-
-    def route_of(self, method: str, path: bytes) -> str | None:
-        """See `TellsRoutes`."""
-        scope: Scope = {
-            "type": "websocket" if method == WEBSOCKET else "http",
-            "method": method,
-            "path": unquote(path.decode("latin-1")),
-            "root_path": "",
-            "headers": [],
-        }
-        for route in self._router.routes:
-            if route.matches(scope)[0] is Match.FULL:
-                template: str = getattr(route, "path", "")
-                return template + ANY_ROUTE if isinstance(route, StarletteMount) else template
-        return None
-
-    async def _miss(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            raise NotFound
-        if self.page is None or _is_api(scope):
-            raise NotFound
-        await self.page(scope, receive, send)
-
-
-class PageBeside:
+class PageBeside(Paged):
     """An opaque application with a page beside it.
 
     What an ASGI application serves cannot be known before asking it, and its 404 is final. So it
@@ -205,34 +162,16 @@ class PageBeside:
 
     def __init__(self, app: ASGIApp, page: ASGIApp) -> None:
         self.app = app
-        self.page = page
+        self.page: ASGIApp = page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if await _redirected(scope, receive, send):
+        if await redirected(scope, receive, send):
             return
-        if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and not _is_api(scope):
+        if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and not is_api(scope):
             await self.page(scope, receive, send)
         else:
             await self.app(scope, receive, send)
-
-
-async def _redirected(scope: Scope, receive: Receive, send: Send) -> bool:
-    """Send GET of the bare base to `base/`, where relative links work; others see `base/`."""
-    if scope["path"] != scope["root_path"]:
-        return False
-    if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
-        query = scope.get("query_string", b"").decode("latin-1")
-        target = f"{scope['root_path']}/{f'?{query}' if query else ''}"
-        await RedirectResponse(target, status_code=308)(scope, receive, send)
-        return True
-    scope["path"] += "/"
-    return False
-
-
-def _is_api(scope: Scope) -> bool:
-    path: str = scope["path"][len(scope["root_path"]) :]
-    return path == "/api" or path.startswith("/api/")
 
 
 def application(routes: Any, page: ASGIApp | None) -> ASGIApp | None:
@@ -241,19 +180,32 @@ def application(routes: Any, page: ASGIApp | None) -> ASGIApp | None:
     Raises `InvalidPlugin` for anything that is neither a sequence of routes nor an application.
     """
     if routes is None:
-        return RouteTable((), page) if page is not None else None
+        return _table((), page) if page is not None else None
     if isinstance(routes, Sequence) and not isinstance(routes, str | bytes):
-        wrong = next((route for route in routes if not isinstance(route, BaseRoute)), None)
-        if wrong is not None:
-            raise InvalidPlugin(f"routes() returned {wrong!r}, which is not a Starlette route")
-        return RouteTable(routes, page)
-    if isinstance(routes, BaseRoute):
+        return _table(routes, page)
+    if _is_route(routes):
         raise InvalidPlugin("routes() must return a list of routes, also of one: [Route(…)]")
     if callable(routes):
         return PageBeside(routes, page) if page is not None else routes
     raise InvalidPlugin(
         f"routes() must return routes or an ASGI application, not {type(routes).__name__}"
     )
+
+
+def _table(routes: Sequence[Any], page: ASGIApp | None) -> ASGIApp:
+    """Raises `InvalidPlugin` for what is no route."""
+    from buntime_host.routing.route_table import RouteTable  # Starlette: a store here has none
+
+    wrong = next((route for route in routes if not _is_route(route)), None)
+    if wrong is not None:
+        raise InvalidPlugin(f"routes() returned {wrong!r}, which is not a Starlette route")
+    return RouteTable(routes, page)
+
+
+def _is_route(value: object) -> bool:
+    """Whether it is one of Starlette, which whoever made one has imported."""
+    module = sys.modules.get("starlette.routing")
+    return module is not None and isinstance(value, module.BaseRoute)
 
 
 def route_problems(routes: Any, base: str | None) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from html import escape
 from typing import Literal
 
 from buntime_keyval._graph import GraphEdge, GraphNode, label_of
@@ -108,6 +107,8 @@ def _svg_edge(edge: GraphEdge, places: dict[GraphNode, tuple[int, int]]) -> str:
 
 
 def _svg_text(text: str, x: float, y: float, more: str) -> str:
+    from html import escape  # with its thousands of names, which no other view needs
+
     text = _printable(text)
     short = escape(_shortened(text, _SVG_LABEL))
     return f'<text x="{x:g}" y="{y:g}"{more}>{short}<title>{escape(text)}</title></text>'

@@ -4,22 +4,11 @@ Transactions, typed stores, watches and queue listeners are the same classes the
 them differs. For servers: it needs no h11, and it may change with every version.
 """
 
-from buntime_keyval._async.atomic import AsyncAtomic, AsyncSource
-from buntime_keyval._async.consumers import MAX_ATTEMPTS, AsyncConsumer
-from buntime_keyval._async.flights import AsyncFlights
-from buntime_keyval._async.graph import AsyncGraph
-from buntime_keyval._async.listen import AsyncMessages, AsyncQueueListener, Handler
-from buntime_keyval._async.locks import AsyncLock
-from buntime_keyval._async.queues import AsyncMessageQueue
-from buntime_keyval._async.records import AsyncRecords
-from buntime_keyval._async.reports import report
-from buntime_keyval._async.runner import AsyncRunner
-from buntime_keyval._async.shortcuts import AsyncShortcuts
-from buntime_keyval._async.stores import AsyncStore
-from buntime_keyval._async.transactions import AsyncAttempt, AsyncTransaction
-from buntime_keyval._async.transactions import attempts as attempts_async
-from buntime_keyval._async.transactions import run as run_async
-from buntime_keyval._async.watch import AsyncWatch, Feed
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from buntime_keyval._calls.atomic import AtomicBuilder, contents_of
 from buntime_keyval._calls.consumers import (
     checked_attempts,
@@ -67,7 +56,6 @@ from buntime_keyval._calls.tasks import wait_ms as task_wait_ms
 from buntime_keyval._entries import is_many
 from buntime_keyval._held import refuse_lost
 from buntime_keyval._messages import checked_concurrency
-from buntime_keyval._modules import runner_of_module
 from buntime_keyval._reports import ErrorHandler
 from buntime_keyval._results import made_entry
 from buntime_keyval._selecting import EVERY_TEXT, Selector, selected, selecting
@@ -75,6 +63,25 @@ from buntime_keyval._sharing import check_sharing
 from buntime_keyval._transaction import Pauses
 from buntime_keyval._typed import OnInvalid, make_scope
 from buntime_keyval._watching import Buffer, Mode, Overflow, is_polling, make_target
+
+if TYPE_CHECKING:
+    from buntime_keyval._async.atomic import AsyncAtomic, AsyncSource
+    from buntime_keyval._async.consumers import MAX_ATTEMPTS, AsyncConsumer
+    from buntime_keyval._async.flights import AsyncFlights
+    from buntime_keyval._async.graph import AsyncGraph
+    from buntime_keyval._async.listen import AsyncMessages, AsyncQueueListener, Handler
+    from buntime_keyval._async.locks import AsyncLock
+    from buntime_keyval._async.queues import AsyncMessageQueue
+    from buntime_keyval._async.records import AsyncRecords
+    from buntime_keyval._async.reports import report
+    from buntime_keyval._async.runner import AsyncRunner
+    from buntime_keyval._async.shortcuts import AsyncShortcuts
+    from buntime_keyval._async.stores import AsyncStore
+    from buntime_keyval._async.transactions import AsyncAttempt, AsyncTransaction
+    from buntime_keyval._async.transactions import attempts as attempts_async
+    from buntime_keyval._async.transactions import run as run_async
+    from buntime_keyval._async.watch import AsyncWatch, Feed
+    from buntime_keyval._modules import runner_of_module
 
 __all__ = [
     "EVERY_TEXT",
@@ -170,3 +177,38 @@ __all__ = [
     "warn_of_search",
     "written_at",
 ]
+
+_LATER = {
+    "AsyncAtomic": ("buntime_keyval._async.atomic", "AsyncAtomic"),
+    "AsyncAttempt": ("buntime_keyval._async.transactions", "AsyncAttempt"),
+    "AsyncConsumer": ("buntime_keyval._async.consumers", "AsyncConsumer"),
+    "AsyncFlights": ("buntime_keyval._async.flights", "AsyncFlights"),
+    "AsyncGraph": ("buntime_keyval._async.graph", "AsyncGraph"),
+    "AsyncLock": ("buntime_keyval._async.locks", "AsyncLock"),
+    "AsyncMessageQueue": ("buntime_keyval._async.queues", "AsyncMessageQueue"),
+    "AsyncMessages": ("buntime_keyval._async.listen", "AsyncMessages"),
+    "AsyncQueueListener": ("buntime_keyval._async.listen", "AsyncQueueListener"),
+    "AsyncRecords": ("buntime_keyval._async.records", "AsyncRecords"),
+    "AsyncRunner": ("buntime_keyval._async.runner", "AsyncRunner"),
+    "AsyncShortcuts": ("buntime_keyval._async.shortcuts", "AsyncShortcuts"),
+    "AsyncSource": ("buntime_keyval._async.atomic", "AsyncSource"),
+    "AsyncStore": ("buntime_keyval._async.stores", "AsyncStore"),
+    "AsyncTransaction": ("buntime_keyval._async.transactions", "AsyncTransaction"),
+    "AsyncWatch": ("buntime_keyval._async.watch", "AsyncWatch"),
+    "Feed": ("buntime_keyval._async.watch", "Feed"),
+    "Handler": ("buntime_keyval._async.listen", "Handler"),
+    "MAX_ATTEMPTS": ("buntime_keyval._async.consumers", "MAX_ATTEMPTS"),
+    "attempts_async": ("buntime_keyval._async.transactions", "attempts"),
+    "report": ("buntime_keyval._async.reports", "report"),
+    "run_async": ("buntime_keyval._async.transactions", "run"),
+    "runner_of_module": ("buntime_keyval._modules", "runner_of_module"),
+}
+"""Which module has what is of use only where stores of the own process are used by Python."""
+
+if not TYPE_CHECKING:  # else every misspelt name would be an `Any`
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module, its_name = _LATER[name]
+        return getattr(importlib.import_module(module), its_name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from buntime_host import PluginContext, hookimpl
@@ -32,7 +31,7 @@ class DatabasePlugin:
 
         Raises `OptionError`, `StartupError` or `DatabaseUnavailable`.
         """
-        config = parse_config(ctx.config, os.environ)
+        config = parse_config(ctx.config, ctx.environ)
         for warning in config.warnings:
             ctx.logger.warning("%s", warning)
         self._service = await open_service(config, ctx.base_dir, ctx.workers)

@@ -106,7 +106,9 @@ def _store(location: Location) -> FoundPlugin:
         schema=schema_of(KeyValConfig) if location.keyval else {},
     )
     clock = None if location.clock is None else clock_of(location.clock)
-    return FoundPlugin(manifest=manifest, source="given", entry=partial(KeyValPlugin, clock=clock))
+    return FoundPlugin(
+        manifest=manifest, source="given", entry=partial(KeyValPlugin, clock=clock, is_alone=True)
+    )
 
 
 def _raw(headers: Mapping[str, str]) -> Iterable[tuple[bytes, bytes]]:

@@ -10,17 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from buntime_database import DatabaseService
 from buntime_host import OptionError, PluginContext, hookimpl
 from buntime_host.access import Actions, CheckLimits
-from buntime_host.described import Operation
 from buntime_host.plugins.background import Claim
 from buntime_keyval import InvalidInput, LockHeld
-from buntime_keyval.shared import AsyncRunner, runner_of_module
 from uuid_utils import uuid4
 
 from buntime_plugin_keyval.config import LEGACY_PATH, parse_config
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.faces.http.app import KeyValApp
-from buntime_plugin_keyval.faces.http.described import describe_routes
-from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.encryption.keys import open_sealing
 from buntime_plugin_keyval.features.feature import AnyFeature, migrate_features
 from buntime_plugin_keyval.features.stream.values import logged_ranges
@@ -32,7 +28,11 @@ from buntime_plugin_keyval.storage.moves import check_complete
 from buntime_plugin_keyval.storage.schema import migrate
 
 if TYPE_CHECKING:
+    from buntime_host.described import Operation
+    from buntime_keyval.shared import AsyncRunner
     from prometheus_client.core import Metric
+
+    from buntime_plugin_keyval.faces.local.kv import LocalKv
 
 DATABASE = "@buntime/plugin-database"
 
@@ -42,9 +42,13 @@ class KeyValPlugin:
 
     FEATURES: ClassVar[Sequence[AnyFeature]] = FEATURES
 
-    def __init__(self, _: dict[str, Any], *, clock: Clock | None = None) -> None:
-        """Options come with `on_init`. `clock` is by default that of the system."""
+    def __init__(
+        self, _: dict[str, Any], *, clock: Clock | None = None, is_alone: bool = False
+    ) -> None:
+        """Options come with `on_init`. `clock` is by default that of the system. One that is alone
+        has no other plugin to provide anything for."""
         self._clock = clock
+        self._is_alone = is_alone
         self._app = KeyValApp(self.FEATURES)
         self._legacy_base = False
         self._service: KeyValService | None = None
@@ -83,8 +87,9 @@ class KeyValPlugin:
                 "The store was moved to %s: this one takes no writes any more", moved_to
             )
         service = make_service(config, store, ctx.client_of, self.FEATURES)
-        kv = LocalKv(service)
-        self._runners = _make_runners(config.tasks.modules, kv)
+        kv = None if self._is_alone and not config.tasks.modules else _local(service)
+        if kv is not None:
+            self._runners = _make_runners(config.tasks.modules, kv)
         self._drain_s = float(config.tasks.drain)
         await service.begin()
         service.start()
@@ -99,7 +104,7 @@ class KeyValPlugin:
 
     @hookimpl
     def provides(self) -> LocalKv | None:
-        """The store for other plugins; None before `on_init`."""
+        """The store for other plugins; None before `on_init`, and where there is none."""
         return self._kv
 
     @hookimpl
@@ -110,6 +115,8 @@ class KeyValPlugin:
     @hookimpl
     def openapi(self) -> Iterable[Operation]:
         """What is to be read of them."""
+        from buntime_plugin_keyval.faces.http.described import describe_routes
+
         return describe_routes(self._app.table)
 
     @hookimpl
@@ -169,7 +176,16 @@ class KeyValPlugin:
         await asyncio.gather(*(runner.stop(self._drain_s) for runner in self._runners))
 
 
+def _local(service: KeyValService) -> LocalKv:
+    """The store as Python has it in the own process, which a store that is alone does not need."""
+    from buntime_plugin_keyval.faces.local.kv import LocalKv
+
+    return LocalKv(service)
+
+
 def _make_runners(modules: Sequence[str], kv: LocalKv) -> list[AsyncRunner]:
+    from buntime_keyval.shared import runner_of_module
+
     try:
         return [runner_of_module(name, kv) for name in modules]
     except InvalidInput as error:

@@ -45,10 +45,32 @@ def run(*arguments: str) -> Result:
 
 def test_a_command_of_a_package(install: Install, tmp_path: Path) -> None:
     install(f"hello = extra_{tmp_path.name}:hello", MODULE)
-    assert re.search(r"^  hello +Commands of extra\.$", run("--help").stdout, re.MULTILINE)
+    assert re.search(r"^  hello +From extra\.$", run("--help").stdout, re.MULTILINE)
     assert run("hello", "Ada").stdout == "hello Ada\n"
     assert run("hello").exit_code == 2
     assert run("helo").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        MODULE.replace("    click.echo", '    """Greet somebody. Kindly."""\n    click.echo'),
+        '"""Greet somebody."""\nfrom elsewhere import hello\n',
+        '"""Greet somebody."""\n1 / 0\n',
+    ],
+)
+def test_it_says_what_it_is_for_and_is_not_imported(
+    install: Install, tmp_path: Path, module: str
+) -> None:
+    install(f"hello = extra_{tmp_path.name}:hello", module)
+    assert re.search(r"^  hello +Greet somebody\.$", run("--help").stdout, re.MULTILINE)
+
+
+def test_ours_say_what_they_are_for() -> None:
+    listed = run("--help").stdout
+    assert "  kv          Read, write and watch a key-value store.\n" in listed
+    assert "  move        Move the key-value store to another database" in listed
+    assert "From buntime" not in listed
 
 
 def test_the_commands_of_the_host_win(install: Install, tmp_path: Path) -> None:

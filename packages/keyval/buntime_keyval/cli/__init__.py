@@ -1,4 +1,6 @@
-"""The command line of a KeyVal store: `buntime kv ...`, or `python -m buntime_keyval.cli ...`.
+"""Read, write and watch a key-value store.
+
+That is `buntime kv ...`, or `python -m buntime_keyval.cli ...`.
 
 Needs the extra `cli` of the package, which `buntime` brings along. Data goes to stdout, everything
 else to stderr. Tables are for terminals; pipes get tab-separated lines, or JSON with `--json`.

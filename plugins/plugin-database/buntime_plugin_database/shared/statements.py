@@ -54,7 +54,7 @@ def classify(sql: str) -> Kind:
     would end or escape the transaction that the engine keeps around it, or change a connection
     that others share.
     """
-    if ";" not in sql:  # one statement, so that its first word may say all
+    if sql.find(";") in (-1, len(sql) - 1):  # one statement: its first word may say all
         first = next((piece.upper() for piece in pieces_of(sql)), "")
         if first in _READS:
             return "read"

@@ -8,7 +8,7 @@ listed in `service.py`; nothing else has to know of another one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from importlib.resources.abc import Traversable
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
@@ -126,7 +126,7 @@ class Feature(NamedTuple, Generic[P]):
     """Numbers that its part asks the database for."""
     labelled_measures: Sequence[Measure] = ()
     """Of these, such as have labels."""
-    migrations: Traversable | None = None
+    migrations: Path | None = None
     """The folder with the migrations of its own tables, in a folder for each dialect. A number is
     never used again."""
 

@@ -6,7 +6,7 @@ Each is one transaction, but for a new database, which gets all of them in one.
 from __future__ import annotations
 
 import secrets
-from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import NamedTuple
 
 from buntime_database import Adapter, DatabaseError, Guard, GuardFailed, Statement
@@ -31,7 +31,7 @@ class Migration(NamedTuple):
     statements: tuple[str, ...]
 
 
-def load_migrations(folder: Traversable = SQLITE.schema.migrations) -> list[Migration]:
+def load_migrations(folder: Path = SQLITE.schema.migrations) -> list[Migration]:
     """The migrations in a folder, in order; by default those of the store for SQLite."""
     migrations = []
     for file in sorted(folder.iterdir(), key=lambda file: file.name):
@@ -47,7 +47,7 @@ def load_migrations(folder: Traversable = SQLITE.schema.migrations) -> list[Migr
 
 
 async def migrate(
-    adapter: Adapter, now_ms: int, *, folder: Traversable | None = None, ledger: str = LEDGER
+    adapter: Adapter, now_ms: int, *, folder: Path | None = None, ledger: str = LEDGER
 ) -> int:
     """Bring the database to the newest schema and return its version.
 

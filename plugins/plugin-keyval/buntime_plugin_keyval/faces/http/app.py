@@ -10,7 +10,7 @@ import asyncio
 import math
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import msgspec
@@ -25,7 +25,6 @@ from buntime_host import (
     Promised,
     ServiceUnavailable,
     at_once,
-    hand_over,
     send_answer,
     settled,
 )
@@ -33,7 +32,6 @@ from buntime_host.access import EVERYONE
 from buntime_host.access.audit import DETAILS
 from buntime_keyval.wire import InvalidInput
 from buntime_keyval.wire.canonical import WHOLE
-from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from buntime_plugin_keyval.engine.once import Once, keyed
@@ -58,6 +56,9 @@ from buntime_plugin_keyval.model.errors import (
 from buntime_plugin_keyval.requests.answers import ClientGone, Elsewhere, Frames, Text
 from buntime_plugin_keyval.requests.asked import AnyRoute, Asked, Ran, Request, Touched, read_large
 from buntime_plugin_keyval.requests.shape import RequestShape
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
 from buntime_plugin_keyval.requests.sse import send_events
 from buntime_plugin_keyval.service import FEATURES, KeyValService
 
@@ -120,7 +121,7 @@ class KeyValApp:
             return
         except Elsewhere as elsewhere:
             relayed = await _relayed(service, elsewhere, request)
-            if isinstance(relayed, Response):
+            if not isinstance(relayed, Answer):
                 await relayed(scope, receive, send)
                 return
             answer = relayed
@@ -248,6 +249,8 @@ async def _relayed(
     service: KeyValService | None, elsewhere: Elsewhere, request: AsgiRequest
 ) -> Response | Answer:
     """The answer of another worker, or ours if that one is gone."""
+    from buntime_host import hand_over  # to other workers: a store in this process has none
+
     if service is None:
         raise ServiceUnavailable
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -27,7 +27,7 @@ class SchemaSql(NamedTuple):
     Numbers, names and meaning of migrations are the same in all dialects.
     """
 
-    migrations: Traversable
+    migrations: Path
     """A folder with files `0001_name.sql`, whose statements are separated by empty lines."""
     ledger: LedgerSql
     """With `{ledger}` for the name of its table."""

@@ -6,7 +6,7 @@ Most of it is what it says to SQLite, with arguments of another style.
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from buntime_database import Adapter, Guard, Statement
@@ -34,7 +34,7 @@ def restyled(operation: T) -> T:
         found = [*map(restyled, found)]
     elif isinstance(found, dict):
         found = {name: restyled(member) for name, member in found.items()}
-    elif found is None or isinstance(found, Traversable | int):
+    elif found is None or isinstance(found, Path | int):
         pass  # no SQL
     elif isinstance(found, tuple):
         made = map(restyled, found)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import resources
+from pathlib import Path
 
 from buntime_plugin_keyval.storage.dialects.schema import LedgerSql, SchemaSql
 
 SCHEMA = SchemaSql(
-    migrations=resources.files(__package__) / "migrations",
+    migrations=Path(__file__).with_name("migrations"),
     ledger=LedgerSql(
         create="""
 CREATE TABLE IF NOT EXISTS {ledger} (
