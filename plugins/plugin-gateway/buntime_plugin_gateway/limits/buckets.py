@@ -16,7 +16,7 @@ SWEPT = 2_000
 """Buckets that are looked at in one second for whether they are full again."""
 
 
-class Rate(NamedTuple):
+class Rate(msgspec.Struct, frozen=True, gc=False):
     """How much a bucket holds, and how fast it fills."""
 
     capacity: int
@@ -97,9 +97,8 @@ class OwnBuckets:
         full_at = bucket.full_at
         if full_at < now:
             full_at = now
-        _, pause, span = rate
-        then = full_at + pause
-        allowed = then - now <= span
+        then = full_at + rate.pause
+        allowed = then - now <= rate.span
         if allowed:
             full_at = then
         bucket.full_at = full_at

@@ -57,7 +57,7 @@ class Limit:
         When all is there again is told in whole seconds, so that many answers say the same; of a
         client that has asked for nothing lately, all do within a second.
         """
-        capacity, pause, _ = self.rate
+        capacity, pause = self.rate.capacity, self.rate.pause
         missing = full_at - now
         left = capacity - ceil(missing / pause - _ROUNDING)
         reset = ceil(missing)
@@ -75,8 +75,8 @@ class Limit:
 
     def retry_after(self, missing: float) -> int:
         """Whole seconds until there is a token again."""
-        capacity, pause, _ = self.rate
-        return max(ceil(missing - (capacity - 1) * pause - _ROUNDING), 1)
+        rate = self.rate
+        return max(ceil(missing - (rate.capacity - 1) * rate.pause - _ROUNDING), 1)
 
 
 class LimitCounts(NamedTuple):
@@ -123,16 +123,18 @@ class Limiter:
         None are for a request without a limit. `now` is of the monotonic clock, `epoch` the same
         moment in seconds of the calendar.
         """
-        path = request.whole_path
-        # Most paths begin otherwise, which takes no call of Python to see.
-        if path.startswith(self._excluded) and self._excludes is not None and self._excludes(path):
-            return b""
-        limit = self._of(path) if self._routes else self._general
+        excludes = self._excludes
+        if excludes is not None:
+            path = request.whole_path
+            # Most paths begin otherwise, which takes no call of Python to see.
+            if path.startswith(self._excluded) and excludes(path):
+                return b""
+        limit = self._of(request.whole_path) if self._routes else self._general
         of_address = limit.of_address
         key = limit.key_of(request, address) if of_address is None else of_address + address
         rate = limit.rate
         allowed, full_at = self._take(key, rate, now)
-        if full_at == now + rate[1] and limit.first_since < epoch <= limit.first_until:
+        if full_at == now + rate.pause and limit.first_since < epoch <= limit.first_until:
             lines = limit.first
         else:
             lines = limit.lines(full_at, now, epoch)

@@ -45,7 +45,7 @@ class SharedBuckets:
     def take(self, key: str, rate: Rate, now: float) -> tuple[bool, float]:
         """See `Buckets`."""
         name, start = self._place(key)
-        capacity, pause, span = rate
+        capacity, pause, span = rate.capacity, rate.pause, rate.span
         with self._memory.locked() as data:
             place, full_at, is_new = self._find(data, name, start, now)
             if is_new:
