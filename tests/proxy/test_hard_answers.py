@@ -135,6 +135,45 @@ def test_what_nobody_asked_for_is_nobodys_answer(client: httpx2.Client, raw: Raw
     assert client.get("/x").content == b"ok"
 
 
+def test_an_answer_that_begins_as_another_did_is_read_as_a_new_one(
+    client: httpx2.Client, raw: RawTarget
+) -> None:
+    """Only what is whole at once, and no longer than its head says, goes without a parser."""
+
+    def in_parts(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(OK[:-1])
+        connection.sendall(b"k")
+
+    raw.ends_connections = False
+    raw.answers = [OK, OK.replace(b"ok", b"no")]
+    assert [client.get("/x").content for _ in range(2)] == [b"ok", b"no"]
+    raw.answers = [in_parts, OK.replace(b"ok", b"so")]
+    assert [client.get("/x").content for _ in range(2)] == [b"ok", b"so"]
+    # It has no body here, and what came is nobody's.
+    raw.answers = [OK, OK]
+    assert (client.head("/x").status_code, client.get("/x").content) == (200, b"ok")
+    # Somebody else's answer is not in what is longer than it says.
+    before = raw.connections
+    raw.answers = [OK + b"\r\n" + OK.replace(b"ok", b"no"), OK]
+    assert [client.get("/x").content for _ in range(2)] == [b"ok", b"ok"]
+    assert raw.connections == before + 1
+    raw.ends_connections = True
+    raw.answers = [OK[:-1]]
+    with pytest.raises(httpx2.RemoteProtocolError):
+        client.get("/x")
+
+
+def test_a_known_head_is_what_the_rule_at_hand_makes_of_it(
+    client: httpx2.Client, raw: RawTarget
+) -> None:
+    moved = b"HTTP/1.1 302 Found\r\nlocation: /to\r\ncontent-type: a/b\r\n"
+    raw.ends_connections = False
+    for path, location in (("/x", "/to"), ("/page", "/p/to"), ("/x", "/to")):
+        raw.answers = [moved + b"content-length: 0\r\n\r\n"]
+        answer = client.get(path, follow_redirects=False)
+        assert (answer.status_code, answer.headers["location"]) == (302, location)
+
+
 def test_connections_are_used_again(client: httpx2.Client, raw: RawTarget) -> None:
     raw.ends_connections = False
     raw.answers = [OK] * 4

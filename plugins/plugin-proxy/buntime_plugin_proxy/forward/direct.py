@@ -16,8 +16,9 @@ from buntime_plugin_proxy.forward.counts import ForwardCounts
 from buntime_plugin_proxy.forward.headers import HOP, Sender, request_headers, response_headers
 from buntime_plugin_proxy.forward.passage import Passage
 from buntime_plugin_proxy.rules.table import ReadyRule, RuleMatch
-from buntime_plugin_proxy.upstream.connection import Head, Headers, TargetConnection
+from buntime_plugin_proxy.upstream.connection import Head, TargetConnection
 from buntime_plugin_proxy.upstream.errors import StaleConnection
+from buntime_plugin_proxy.upstream.known_heads import Headers
 from buntime_plugin_proxy.upstream.pool import UpstreamPool
 
 MOST_KNOWN = 512
@@ -56,6 +57,27 @@ class _KnownHead(NamedTuple):
     ready: ReadyRule
     lines: bytes | None
     """All but the request's id; None if it has to go by ASGI."""
+
+
+class _PassedHead(NamedTuple):
+    """What the headers of an answer become for clients of a rule."""
+
+    ready: ReadyRule
+    content_type: str
+    """Empty if there is none."""
+    others: tuple[tuple[bytes, bytes], ...]
+    """Without that of its length."""
+
+
+def _passed(connection: TargetConnection, ready: ReadyRule) -> _PassedHead:
+    content_type = b""
+    others = []
+    for pair in response_headers(Head(connection.status, connection.headers), ready):
+        if pair[0] == b"content-type" and not content_type:
+            content_type = pair[1]
+        elif pair[0] != b"content-length":
+            others.append(pair)
+    return _PassedHead(ready, content_type.decode("latin-1"), tuple(others))
 
 
 class DirectForwarder:
@@ -126,21 +148,19 @@ class DirectForwarder:
             raise asyncio.CancelledError
         if not connection.ended or connection.failure is not None:
             return self._go_on(match, request, connection)
+        known = connection.known
+        passed: _PassedHead | None = None if known is None else known.found
+        if passed is None or passed.ready is not match.ready:
+            passed = _passed(connection, match.ready)
+            if known is not None:
+                known.found = passed
         status = connection.status
-        headers = response_headers(Head(status, connection.headers), match.ready)
-        content_type = b""
-        others = []
-        for pair in headers:
-            if pair[0] == b"content-type" and not content_type:
-                content_type = pair[1]
-            elif pair[0] != b"content-length":
-                others.append(pair)
-        if not content_type or status in _NO_CONTENT:
+        if not passed.content_type or status in _NO_CONTENT:
             return self._go_on(match, request, connection)
         self._counts.answered(status)
         body = connection.taken()
         self._pool.give_back(connection)
-        return Answer(status, body, content_type.decode("latin-1"), None, tuple(others))
+        return Answer(status, body, passed.content_type, None, passed.others)
 
     def _go_on(
         self, match: RuleMatch, request: DirectRequest, connection: TargetConnection

@@ -14,7 +14,8 @@ from buntime_host.access.credentials import (
 
 from buntime_plugin_proxy.forward.passage import Passage
 from buntime_plugin_proxy.rules.table import ReadyRule
-from buntime_plugin_proxy.upstream.connection import Head, Headers
+from buntime_plugin_proxy.upstream.connection import Head
+from buntime_plugin_proxy.upstream.known_heads import Headers
 
 HOP = b"x-buntime-hop"
 """Counts the proxies of this kind that a request has come through."""

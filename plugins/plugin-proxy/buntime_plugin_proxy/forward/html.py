@@ -10,7 +10,7 @@ import re
 import zlib
 
 from buntime_plugin_proxy.rules.rule import Rule
-from buntime_plugin_proxy.upstream.connection import Headers
+from buntime_plugin_proxy.upstream.known_heads import Headers
 
 _PAGES = (b"text/html", b"application/xhtml+xml")
 _ENCODINGS = (b"identity", b"gzip", b"deflate")

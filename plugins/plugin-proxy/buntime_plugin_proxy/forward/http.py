@@ -21,8 +21,9 @@ from buntime_plugin_proxy.forward.html import (
 )
 from buntime_plugin_proxy.forward.passage import Passage
 from buntime_plugin_proxy.rules.table import RuleMatch
-from buntime_plugin_proxy.upstream.connection import Head, Headers, TargetConnection
+from buntime_plugin_proxy.upstream.connection import Head, TargetConnection
 from buntime_plugin_proxy.upstream.errors import BadGateway, GatewayTimeout, StaleConnection
+from buntime_plugin_proxy.upstream.known_heads import Headers
 from buntime_plugin_proxy.upstream.pool import UpstreamPool
 
 REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -12,9 +12,8 @@ import httptools
 from buntime_host import DirectRequest
 
 from buntime_plugin_proxy.upstream.errors import BadGateway, StaleConnection
+from buntime_plugin_proxy.upstream.known_heads import Headers, KnownAnswerHead, KnownHeads
 from buntime_plugin_proxy.upstream.origin import Origin
-
-Headers = list[tuple[bytes, bytes]]
 
 MOST_HELD = 256 * 1024
 """Bytes of an answer that wait for its client before the target has to wait, too."""
@@ -35,7 +34,7 @@ class Head(NamedTuple):
 class TargetConnection(asyncio.Protocol):
     """To one target; of one exchange at a time."""
 
-    def __init__(self, origin: Origin, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, origin: Origin, loop: asyncio.AbstractEventLoop, heads: KnownHeads) -> None:
         self.origin = origin
         self.used = False
         """Whether it has carried an answer before."""
@@ -45,6 +44,8 @@ class TargetConnection(asyncio.Protocol):
         self.status = 0
         """Of the answer; 0 until its head is there."""
         self.headers: Headers = []
+        self.known: KnownAnswerHead | None = None
+        """The head of the answer, if that was all there at once."""
         self.ended = True
         """Whether the answer is complete; between two exchanges there is none."""
         self.expects_soon = True
@@ -54,7 +55,9 @@ class TargetConnection(asyncio.Protocol):
         self.reading_paused = False
         self._loop = loop
         self._transport: asyncio.Transport
+        self._heads = heads
         self._parser: Any = None
+        """Of this answer, unless its head is known."""
         self._head_only = False
         self._reusable = False
         self._until_close = False
@@ -75,7 +78,7 @@ class TargetConnection(asyncio.Protocol):
         self.headers = []
         self.ended = False
         self.expects_soon = True
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser = self.known = None
         self._head_only = head_only
         self._reusable = self._until_close = False
         self._head_size = self._informational = 0
@@ -160,6 +163,28 @@ class TargetConnection(asyncio.Protocol):
             self.close()
             return
         self.moved_at = self._loop.time()
+        if self._parser is None:
+            self._begin_answer(data)
+        else:
+            self._feed(data)
+        self.wake()
+
+    def _begin_answer(self, data: bytes) -> None:
+        whole = None if self._head_only else self._heads.find(data)
+        if whole is not None:
+            self.known, body = whole
+            self.status, self.headers = self.known.status, self.known.headers
+            if body:
+                self._parts.append(body)
+            self._held += len(body)
+            self._reusable = self.ended = True
+            return
+        self._parser = httptools.HttpResponseParser(self)
+        self._feed(data)
+        if self.ended and self._reusable and not self._head_only and not self._informational:
+            self.known = self._heads.learn(data, self.status, self.headers)
+
+    def _feed(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
@@ -168,7 +193,6 @@ class TargetConnection(asyncio.Protocol):
             self._reusable = False
         except httptools.HttpParserUpgrade:
             self.fail(BadGateway("the target changed the protocol, which nobody asked for"))
-        self.wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio."""

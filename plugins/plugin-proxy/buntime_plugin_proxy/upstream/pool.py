@@ -16,6 +16,7 @@ from buntime_plugin_proxy.config import ProxyConfig
 from buntime_plugin_proxy.upstream.connection import TargetConnection
 from buntime_plugin_proxy.upstream.errors import BadGateway, GatewayTimeout, TargetBusy
 from buntime_plugin_proxy.upstream.guard import TargetGuard
+from buntime_plugin_proxy.upstream.known_heads import KnownHeads
 from buntime_plugin_proxy.upstream.origin import Origin
 
 LONGEST_SWEEP = 1.0
@@ -42,6 +43,7 @@ class UpstreamPool:
         self._config = config
         self._logger = logger
         self._loop = asyncio.get_running_loop()
+        self._heads = KnownHeads()
         self._lanes: dict[Origin, TargetLane] = {}
         self._lent: set[TargetConnection] = set()
         self._sweep = min(config.read_timeout / 4, config.keep_alive / 4, LONGEST_SWEEP)
@@ -198,7 +200,7 @@ class UpstreamPool:
             with self._translated():
                 async with asyncio.timeout(self._config.connect_timeout):
                     _, connection = await self._loop.create_connection(
-                        lambda: TargetConnection(origin, self._loop),
+                        lambda: TargetConnection(origin, self._loop, self._heads),
                         sock=made,
                         ssl=tls,
                         server_hostname=origin.host if tls is not None else None,

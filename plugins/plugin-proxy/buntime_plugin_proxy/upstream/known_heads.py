@@ -1,0 +1,64 @@
+"""Heads of answers that have come before, letter for letter: no parser has to read them again.
+
+A target says the same of the same thing, at least until its date changes. What a head says follows
+from its bytes alone, so an answer that begins with a known one, and has as much behind it as that
+says, is the whole answer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+Headers = list[tuple[bytes, bytes]]
+
+MOST_KNOWN = 512
+"""Heads that are remembered; when there are more, all are forgotten."""
+LONGEST_KNOWN = 2 * 1024
+"""Longer ones are not."""
+LARGEST = 64 * 1024
+"""Bytes of an answer; of a larger one the head costs little beside the rest."""
+_END = b"\r\n\r\n"
+
+
+class KnownAnswerHead:
+    """What the head of a whole answer says."""
+
+    __slots__ = ("found", "headers", "length", "status")
+
+    def __init__(self, status: int, headers: Headers, length: int) -> None:
+        self.status = status
+        self.headers = headers
+        """Not to be changed: the next answer may have the same."""
+        self.length = length
+        """Bytes of its body."""
+        self.found: Any = None
+        """What somebody has found out from it, for whoever asks next."""
+
+
+class KnownHeads:
+    """Those of all targets of a process."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, KnownAnswerHead] = {}
+
+    def find(self, data: bytes) -> tuple[KnownAnswerHead, bytes] | None:
+        """The head of an answer and its body, if this is all of one that begins as another did."""
+        if len(data) > LARGEST:
+            return None
+        head, _, body = data.partition(_END)
+        known = self._known.get(head)
+        return None if known is None or known.length != len(body) else (known, body)
+
+    def learn(self, data: bytes, status: int, headers: Headers) -> KnownAnswerHead | None:
+        """Remember the head of a whole answer, to a request that was no `HEAD`.
+
+        None for one that does not say how long it is.
+        """
+        head, _, body = data.partition(_END)
+        lengths = [value for name, value in headers if name == b"content-length"]
+        if lengths != [b"%d" % len(body)] or len(head) > LONGEST_KNOWN or len(data) > LARGEST:
+            return None
+        if len(self._known) >= MOST_KNOWN:
+            self._known.clear()
+        known = self._known[head] = KnownAnswerHead(status, headers, len(body))
+        return known
