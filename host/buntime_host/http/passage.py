@@ -33,6 +33,8 @@ from buntime_host.http.direct import (
 )
 from buntime_host.http.noticed import noticed_of
 
+BARE_BASE = "buntime.bare_base"
+"""In the scope of a request for the bare base of a plugin, to whose path the host adds a slash."""
 WEBSOCKET = "WEBSOCKET"
 """The method of a handshake."""
 MOST_HELD_BYTES = 16 * 1024 * 1024
@@ -356,6 +358,8 @@ class HeadOfAsgi(DirectRequest):
 
     def __init__(self, scope: Scope) -> None:
         path = raw_path_of(scope)
+        if BARE_BASE in scope:
+            path = path[:-1]
         super().__init__(
             scope.get("method", WEBSOCKET),
             path,

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from starlette.types import Scope
 
 from buntime_host.errors import NotFound
+from buntime_host.http.passage import BARE_BASE
 from buntime_host.routing.aliases import Aliases
 from buntime_host.routing.mounts import Mount
 
@@ -85,6 +86,7 @@ class MountTable:
             return self._fallback  # the first segment is empty: that is not the one path of `/`
         if scope["path"] == mount.base != "/" and not mount.handles_bare_base:
             scope["path"] += "/"
+            scope[BARE_BASE] = True
             if raw is not None:
                 scope["raw_path"] += b"/"
         return mount
@@ -103,6 +105,8 @@ class MountTable:
             below["raw_path"] = raw[len(raw_root) :]
         mount = self.find(below)
         scope["path"] = root + below["path"]
+        if BARE_BASE in below:
+            scope[BARE_BASE] = True
         if raw is not None:
             scope["raw_path"] = raw_root + below["raw_path"]
         return mount

@@ -266,7 +266,7 @@ def test_it_sees_each_request_once(edge: Edge) -> None:
     assert line.answer().headers["x-first"] == "whole"
     seen = ask(line, "/seen-by-first").body.decode().split(", ")
     assert seen.count("GET /direct/turns") == before + 1
-    assert seen[-4:-1] == ["GET /direct/%74urns", "GET /health/", "GET /nobody"]
+    assert seen[-4:-1] == ["GET /direct/%74urns", "GET /health", "GET /nobody"]
 
 
 def test_what_the_host_refuses_is_seen(edge: Edge, way: str) -> None:
