@@ -105,7 +105,8 @@ def test_what_is_no_rule(client: httpx2.Client, body: dict[str, Any], error: str
         ("publicRoutes", {"TRACE": ["/x"]}, "no method that passes"),
         ("enabled", "yes", "enabled"),
         ("targetPath", "drop", "targetPath"),
-        ("colour", "red", "a rule has no 'colour'"),
+        ("colour", "red", "a rule has no 'colour'; it has"),
+        ("patern", "^/x", "a rule has no 'patern' (did you mean pattern?)"),
     ],
 )
 def test_fields_are_checked(client: httpx2.Client, field: str, value: Any, said: str) -> None:
@@ -114,6 +115,11 @@ def test_fields_are_checked(client: httpx2.Client, field: str, value: Any, said:
     assert status == 400
     assert said in error
     assert client.get(RULES).json()[1:] == []
+
+
+def test_what_is_unknown_is_named_before_what_is_missing(client: httpx2.Client) -> None:
+    answer = client.post(RULES, json={"patern": "^/x", "target": RULE["target"]})
+    assert "did you mean pattern?" in error_of(answer)[1]
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"pattern": "a", "pattern": "b"}', b"\xff"])

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 from buntime_host import HttpError
 from buntime_host.access.public import ALL_METHODS
+from buntime_host.blame import hint_at
 
 from buntime_plugin_proxy.rules.methods import METHODS, WEBSOCKET, like
 from buntime_plugin_proxy.rules.patterns import PatternProblem, compiled
@@ -19,6 +20,8 @@ SCHEMES = ("http", "https", "ws", "wss")
 LONGEST_TEXT = 2048
 """Characters of a target, a rewritten path, a base, a name, the value of a header."""
 MOST_HEADERS = 50
+_MOST_SHOWN = 50
+"""Characters of a name that is not known."""
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t -~]*")
 _URL_PATH = re.compile(r"[!-~]*")
@@ -44,9 +47,10 @@ class BadRule(HttpError):
 
 def rule_from(given: Mapping[str, Any], id: str, *, order: int = 0) -> Rule:
     """A new rule. Raises `BadRule`."""
+    said = _said(given)  # what is unknown may be meant for what is missing
     if not given.get("pattern") or not given.get("target"):
         raise BadRule("pattern and target are required")
-    return _checked({**_said(given), "id": id, "order": order})
+    return _checked({**said, "id": id, "order": order})
 
 
 def changed(rule: Rule, given: Mapping[str, Any]) -> Rule:
@@ -61,7 +65,9 @@ def changed(rule: Rule, given: Mapping[str, Any]) -> Rule:
 def _said(given: Mapping[str, Any]) -> dict[str, Any]:
     unknown = sorted(set(given) - SETTABLE.keys() - IGNORED)
     if unknown:
-        raise BadRule(f"a rule has no {unknown[0]!r}; it has {', '.join(sorted(SETTABLE))}")
+        name = unknown[0][:_MOST_SHOWN]
+        hint = hint_at(name, SETTABLE)
+        raise BadRule(f"a rule has no {name!r}{hint}; it has {', '.join(sorted(SETTABLE))}")
     return {name: value for name, value in given.items() if value is not None}
 
 
