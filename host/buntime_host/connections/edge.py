@@ -157,8 +157,13 @@ class Budget:
         else:
             self._holdings.pop(holding, None)
 
-    def lacking(self, client: str | None, more: int, now: float) -> HttpError | None:
-        """Why a client may not hold `more` bytes; who does not move gives way before that."""
+    def lacking(
+        self, client: str | None, more: int, now: float, *, is_done: bool = False
+    ) -> HttpError | None:
+        """Why a client may not hold `more` bytes; who does not move gives way before that.
+
+        `is_done` says so to the client: what it asked for was carried out.
+        """
         if self._lacks(client, more) and self._searched_at != now:
             for holding in self._stalled(client, now):
                 holding.owner.make_room(self._reason)
@@ -166,22 +171,18 @@ class Budget:
                     break
             else:
                 self._searched_at = now  # not again before the next sweep
-        match self._lacks(client, more):
-            case "total":
-                return ServiceUnavailable(
-                    f"Too many bytes of {self._reason} are on their way: the host holds"
-                    f" {self.total} at the most; try again",
-                    code=f"TOO_MANY_{self._reason.upper()}",
-                    headers={"Retry-After": "1"},
-                )
-            case "client":
-                return TooManyRequests(
-                    f"Too many bytes of {self._reason} are on their way for this client: it may"
-                    f" have {self.per_client} at the most; try again",
-                    code=f"TOO_MANY_{self._reason.upper()}",
-                    headers={"Retry-After": "1"},
-                )
-        return None
+        lack = self._lacks(client, more)
+        if lack is None:
+            return None
+        code = f"TOO_MANY_{self._reason.upper()}"
+        advice = "the request was carried out" if is_done else "try again"
+        headers = None if is_done else {"Retry-After": "1"}
+        what = f"Too many bytes of {self._reason} are on their way"
+        if lack == "client":
+            text = f"{what} for this client: it may have {self.per_client} at the most; {advice}"
+            return TooManyRequests(text, code=code, headers=headers)
+        text = f"{what}: the host holds {self.total} at the most; {advice}"
+        return ServiceUnavailable(text, code=code, headers=headers)
 
     def _lacks(self, client: str | None, more: int) -> Literal["total", "client"] | None:
         if client is not None and self._of_clients[client] + more > self.per_client:

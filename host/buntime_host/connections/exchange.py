@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -16,6 +17,7 @@ from buntime_host.http.direct import BODILESS
 from buntime_host.http.direct_mounts import CONTROLS, HEADER_NAME
 from buntime_host.http.noticed import noticed_of
 from buntime_host.http.problem import problem_of
+from buntime_host.routing.dispatch import SAFE_METHODS
 
 if TYPE_CHECKING:
     from uvicorn._types import (
@@ -208,7 +210,7 @@ class Exchange(RequestResponseCycle):
         if len(head) - len(head.translate(None, CONTROLS)) != 2 * count:  # more than line ends
             raise RuntimeError("a response header has a control character")
         if length is not None and length > MAX_HELD_BYTES and not bodiless:
-            error = self._lacking(length)
+            error = self._lacking(length, status)
             if error is not None:
                 known = [pair for pair in headers if pair[0] == b"x-request-id"]
                 self.refuse(error, known)
@@ -232,10 +234,11 @@ class Exchange(RequestResponseCycle):
             names[bytes(given)] = given.lower()
         return given.lower()
 
-    def _lacking(self, length: int) -> HttpError | None:
+    def _lacking(self, length: int, status: int) -> HttpError | None:
         """Why so much more cannot be held for a client that may be slow."""
         edge = self.edge
-        error = edge.unsent.lacking(self.sending.client, length, edge.now)
+        is_done = status < HTTPStatus.BAD_REQUEST and self.scope["method"] not in SAFE_METHODS
+        error = edge.unsent.lacking(self.sending.client, length, edge.now, is_done=is_done)
         if error is not None:
             edge.refused("client_unsent" if error.status == TooManyRequests.status else "unsent")
         return error

@@ -78,7 +78,7 @@ CODE = """
             Route("/body", body, methods=both),
             Route("/headers", headers, methods=both),
             Route("/early", early, methods=both),
-            Route("/large", large),
+            Route("/large", large, methods=both),
             Route("/begun", count_begun),
             Route("/stream", stream),
             Route("/slow", slow),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import select
 import socket
 from typing import TYPE_CHECKING
@@ -281,6 +282,19 @@ def test_answers_share_their_room(edge: Edge) -> None:
         assert "x-request-id" in answer.headers
     assert all(line.socket.recv(16).startswith(b"HTTP/1.1 200 ") for line in lines)
     assert edge.metrics()["unsent"] > 0
+
+
+@pytest.mark.parametrize(
+    ("method", "said"), [("GET", "try again"), ("PUT", "the request was carried out")]
+)
+def test_an_answer_without_room_says_what_became_of_the_request(
+    edge: Edge, method: str, said: str
+) -> None:
+    size = 40_000_000  # more than there ever is
+    answer = edge.line(request(method, f"/edge/large?bytes={size}")).answer()
+    assert (answer.status, answer.code) == (503, "TOO_MANY_ANSWERS")
+    assert json.loads(answer.body)["message"].endswith(f"; {said}")
+    assert ("retry-after" in answer.headers) == (method == "GET")
 
 
 def test_the_next_answer_is_made_when_the_one_before_has_left(edge: Edge) -> None:
