@@ -34,6 +34,8 @@ from buntime_host.observe.logs import REQUEST_ID
 if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
+_PROMISES = (Promised, PromisedWork)
+
 logger = logging.getLogger("App")
 
 
@@ -169,14 +171,14 @@ class DirectExchange(DirectRequest):
     def _go_by_asgi(self) -> None:
         self._connection.go_by_asgi(self)
 
-    def _wait_for(self, reply: Promised | PromisedWork | Any) -> None:
+    def _wait_for(self, reply: Any) -> None:
         connection = self._connection
-        if not isinstance(reply, Promised | PromisedWork):
+        if type(reply) not in _PROMISES:
             reply = Promised(connection.loop.create_task(reply), asyncio.Future.result)
         self._is_late = True
         future = reply.future
         # Among the tasks, so that the host waits for it when it shuts down.
-        connection.tasks.add(future)  # type: ignore[arg-type] # it is as good as one for that
+        connection.tasks.add(future)
         future.add_done_callback(partial(self._kept, reply.answer))
 
     def _kept(

@@ -14,7 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 from buntime_host.access import principal_of
 from buntime_host.connections.direct_exchange import DirectConnection, DirectExchange
 from buntime_host.errors import Forbidden, HttpError
-from buntime_host.http.direct import BODILESS, Answer, Header, Promised, PromisedWork
+from buntime_host.http.direct import BODILESS, Answer, Header
 from buntime_host.http.direct_mounts import Admitted, DirectMount
 from buntime_host.http.passage import WEBSOCKET, raw_path_of
 from buntime_host.observe.http_numbers import (
@@ -78,7 +78,7 @@ class CountedExchange(DirectExchange):
         super().refuse(error)
         self._count(error.status)
 
-    def _wait_for(self, reply: Promised | PromisedWork | Any) -> None:
+    def _wait_for(self, reply: Any) -> None:
         self._begin_to_wait()
         super()._wait_for(reply)
 
