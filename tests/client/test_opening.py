@@ -353,8 +353,13 @@ def test_mistakes_are_told_at_once(arguments: dict[str, Any], told: str) -> None
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"keyval": {"queue": {"lockDuration": "soon"}}}, "queue.lockDuration"),
+        ({"keyval": {"queue": {"lockDuration": "soon"}}}, r"\.db: queue\.lockDuration: must be"),
+        (
+            {"keyval": {"queu": {}}},
+            r"\.db: there are no such options: queu \(did you mean queue\?\)",
+        ),
         ({"database": {"type": "mysql"}}, "mysql"),
+        ({"database": {"synchronus": "off"}}, r"\.db: .*`synchronus` \(did you mean synchronous\?"),
         ({"keyval": {"lockDuration": "1s"}}, "no such options: lockDuration"),
         ({"keyval": {"queue": {"lockDurations": "1s"}}}, r"options: queue\.lockDurations"),
     ],
@@ -366,6 +371,12 @@ def test_wrong_options_are_told_by_the_first_request(
     with pytest.raises(CannotOpen, match=told):
         kv.get(["a"])
     kv.close()
+
+
+def test_the_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RQLITE_URL", "http://127.0.0.1:9")
+    with open_kv_sync("rqlite://") as kv, pytest.raises(CannotOpen, match="at least one URL"):
+        kv.get(["a"])
 
 
 def test_a_file_that_is_none_is_told_by_the_first_request(tmp_path: Path) -> None:

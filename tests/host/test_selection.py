@@ -175,7 +175,9 @@ def test_options_that_nobody_declared_are_named(choose: Any, add_plugin: AddPlug
     assert [plugin.problem for plugin in selection.plugins] == [None, None]
     strict = choose({"plugins": [["a", given]], "strict": True})
     assert strict.warnings == ()
-    assert strict.plugins[0].problem == "there are no such options: tokn, limits.mots"
+    assert strict.plugins[0].problem == (
+        "there are no such options: tokn (did you mean token?), limits.mots"
+    )
 
 
 def test_bad_options_fail_the_plugin_only(choose: Any, add_plugin: AddPlugin) -> None:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Self, TypeVar, get_args, get_type_hints
 import msgspec
 from msgspec import inspect
 
+from buntime_host.blame import hint_at
 from buntime_host.options.schema import OptionField, Schema
 from buntime_host.options.units import parse_duration, parse_size
 
@@ -108,7 +109,7 @@ def read_options(kind: type[OptionsT], given: Mapping[str, Any]) -> OptionsT:
             return kind()
         options = msgspec.convert(said, kind, dec_hook=_read_value)
     except msgspec.ValidationError as error:
-        raise OptionError(_explained(error)) from error
+        raise OptionError(_explained(error, kind)) from error
     problem = _out_of_bounds(options) if said else None  # defaults are within their bounds
     if problem is not None:
         raise OptionError(problem)
@@ -267,11 +268,14 @@ def _read_value(kind: type, value: object) -> object:
     raise NotImplementedError(kind)  # as msgspec asks of a hook for types that it does not know
 
 
-def _explained(error: msgspec.ValidationError) -> str:
-    """The path first, as in all messages about options."""
+def _explained(error: msgspec.ValidationError, kind: type[Options]) -> str:
+    """The path first, as in all messages about options; of a misspelt one what was meant."""
     text, _, path = str(error).partition(" - at `")
     path = path.rstrip("`").removeprefix("$").lstrip(".")
-    return f"{path}: {text}" if path else text
+    if path:
+        return f"{path}: {text}"
+    name = text.removeprefix("Object contains unknown field `").rstrip("`")
+    return text + (hint_at(name, kind.__struct_encode_fields__) if name != text else "")
 
 
 def _out_of_bounds(options: Options, above: str = "") -> str | None:

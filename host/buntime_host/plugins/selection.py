@@ -181,7 +181,12 @@ def _select(
             problem = str(error)
         else:
             if unknown and config.strict:
-                problem = f"there are no such options: {', '.join(unknown)}"
+                # Of options of a section it is not known here what there is.
+                named = (
+                    name if "." in name else name + hint_at(name, manifest.schema)
+                    for name in unknown
+                )
+                problem = f"there are no such options: {', '.join(named)}"
     return Selected(
         manifest=manifest,
         source=found.source,

@@ -70,7 +70,8 @@ def check_merged(wanted: Any, kind: MutationType, operand: Any) -> None:
             raise msgspec.ValidationError(f"{kind} is for lists")
         origin, of_what = get_origin(wanted), get_args(wanted)
         if origin in _SEQUENCES or (origin is tuple and of_what[1:] == (...,)):
-            msgspec.convert(operand, list[of_what[0]])  # type: ignore[valid-type] # of the store
+            whole = list[of_what[0]]  # type: ignore[valid-type] # that of the store
+            msgspec.convert(operand, whole, str_keys=True)
 
 
 def _check_patch(wanted: Any, patch: Any, place: str) -> None:
@@ -108,7 +109,7 @@ def _check_member(members: Mapping[str, _Member], name: str, value: Any, place: 
 
 def _check_whole(wanted: Any, value: Any, place: str) -> None:
     try:
-        msgspec.convert(value, wanted)
+        msgspec.convert(value, wanted, str_keys=True)
     except msgspec.ValidationError as error:
         reason, _, inner = str(error).partition(" - at `$")
         inner = inner.removesuffix("`")

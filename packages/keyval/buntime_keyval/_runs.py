@@ -96,7 +96,7 @@ class Handler(NamedTuple):
         payload = context.task.payload
         if self.payload is not Any:
             try:
-                payload = msgspec.convert(payload, self.payload, strict=True)
+                payload = msgspec.convert(payload, self.payload, strict=True, str_keys=True)
             except msgspec.ValidationError as error:
                 raise InvalidValue(
                     f"The payload is no {_name_of(self.payload)}: {error}"

@@ -269,7 +269,7 @@ class Scope(Generic[T]):
             return value  # type: ignore[no-any-return] # no type, no check
         if self._model is not None:
             return self._model.convert(value)  # type: ignore[no-any-return] # as Pydantic says
-        return msgspec.convert(value, self.type)
+        return msgspec.convert(value, self.type, str_keys=True)  # as JSON has them
 
     def _migrated(self, entry: Entry, invalid: InvalidValue) -> T:
         """What the function makes of a value, which has to be of the type, or data for it."""

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from buntime_database import DatabaseError
+from buntime_host import BuntimeError, OptionError
 from buntime_keyval.embedded import MEMORY
 
 _SERVERS = {"libsql": "libsql", "postgres": "postgres", "postgresql": "postgres"}
 """Which engine serves which kind of URL; all others are files."""
+
+_OF_THE_HOST = re.compile(r"^(?:required plugin \S+: )?(?:adapters\[0\]: )?")
+"""Where an option is that is wrong, as a host says it: one that has this store alone does not."""
 
 _FILES = ("sqlite://", "sqlite:", "file:")
 """What a URL of a file may begin with, the longest first."""
@@ -20,18 +25,17 @@ def adapter_of(url: str) -> dict[str, Any]:
     """The entry of `adapters` for a URL."""
     scheme, _, rest = url.partition("://")
     if scheme == "rqlite":
-        return {"type": "rqlite", "urls": [f"http://{rest}"]}
+        return {"type": "rqlite", "urls": [f"http://{rest}"] if rest else []}
     return {"type": _SERVERS.get(scheme, "sqlite"), "url": url}
 
 
 def reason_of(error: BaseException) -> str:
-    """What a database said why it cannot be opened, without the parts of the host around that."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, DatabaseError):
-            return str(cause)
-        cause = cause.__cause__
-    return str(error)
+    """Why a store cannot be opened, without the parts of the host around that: what a database
+    said, or what is wrong with an option.
+    """
+    while isinstance(error.__cause__, BuntimeError | DatabaseError | OptionError):
+        error = error.__cause__
+    return _OF_THE_HOST.sub("", str(error))
 
 
 def file_of(adapter: Mapping[str, Any], base_dir: Path) -> Path | None:

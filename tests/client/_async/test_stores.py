@@ -53,6 +53,10 @@ async def test_values_are_of_their_type_again(kv: Any) -> None:
     numbers = kv.store(("numbers",), dict[str, int])
     await numbers.set("n", {"a": 2**70})
     assert (await numbers.get("n")).value == {"a": 2**70}
+    by_number = kv.store(("by number",), dict[int, str])
+    await by_number.set("n", {1: "a"})
+    await by_number.patch("n", {"2": "b"})
+    assert (await by_number.get("n")).value == {1: "a", 2: "b"}
     anything = kv.store(("any",))
     await anything.set("x", [1, b"x"])
     assert (await anything.get("x")).value == [1, b"x"]

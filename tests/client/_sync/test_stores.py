@@ -54,6 +54,10 @@ def test_values_are_of_their_type_again(kv: Any) -> None:
     numbers = kv.store(("numbers",), dict[str, int])
     numbers.set("n", {"a": 2**70})
     assert (numbers.get("n")).value == {"a": 2**70}
+    by_number = kv.store(("by number",), dict[int, str])
+    by_number.set("n", {1: "a"})
+    by_number.patch("n", {"2": "b"})
+    assert (by_number.get("n")).value == {1: "a", 2: "b"}
     anything = kv.store(("any",))
     anything.set("x", [1, b"x"])
     assert (anything.get("x")).value == [1, b"x"]

@@ -43,8 +43,11 @@ def checked_prefix(raw: object) -> Key:
 def _check_parts(raw: object) -> None:
     """Refuse texts that are none, and integers that a number part, a double, would change."""
     if not isinstance(raw, (list, tuple)):
+        hint = (
+            f": a key of one part is [{raw!r}]" if isinstance(raw, str) and len(raw) < 100 else ""
+        )
         raise InvalidInput(
-            f"Key must be a list or tuple of parts ({_TYPES}), received {raw!r:.100}"
+            f"Key must be a list or tuple of parts ({_TYPES}), received {raw!r:.100}{hint}"
         )
     for index, part in enumerate(raw):
         if isinstance(part, str):
