@@ -20,10 +20,10 @@ from typing import NamedTuple
 from buntime_keyval import AsyncKv, KvError
 from support.live import live_server
 from support.rqlite import Rqlited, leader_of, running_rqlite
-from support.waiting import PATIENCE
+from support.waiting import PATIENCE, until
 
 WRITERS = 32
-CALM_SECONDS = 1.0
+CALM_SECONDS = 2.0
 """Between two kills, so that all nodes are there again."""
 
 
@@ -86,6 +86,11 @@ class _Load:
                 if number % 10 == 0:
                     self.messages.add(name)
             self.longest = max(self.longest, monotonic() - began)
+
+    async def goes_on(self) -> None:
+        """Wait until writes are answered again; those that wait would count for a later kill."""
+        enough = len(self.acknowledged) + WRITERS
+        await until(lambda: len(self.acknowledged) >= enough)
 
     async def watch(self) -> None:
         async for entries in self._kv.watch(["made"], emit_initial=False):
@@ -154,7 +159,7 @@ async def _fail_over(url: str, kills: int, kill_leader: _Kill) -> Figures:
                 await asyncio.sleep(CALM_SECONDS)
                 load.longest = 0.0
                 await asyncio.to_thread(kill_leader)
-                await asyncio.sleep(CALM_SECONDS)
+                await load.goes_on()
                 outages.append(load.longest)
             load.is_over = True
             await asyncio.gather(*writers)
