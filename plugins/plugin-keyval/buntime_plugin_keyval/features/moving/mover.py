@@ -57,11 +57,12 @@ CLOSED_SECONDS = 15.0
 MAX_PAUSE_SECONDS = 5.0
 """The source is not closed where the last round has taken longer than this, unless told so."""
 
-SOON_SECONDS = 1.0
-"""The source is closed once a round over all that has changed takes no longer than this."""
+SOON_SECONDS = 0.3
+"""The source is closed once a round over all that has changed takes no longer than this: the last
+one takes about as long, and what comes with it is to be over within a second."""
 
 ROUNDS = 20
-"""Rounds after which nothing is gained by another one."""
+"""Rounds after which it is closed anyway, unless the last of them took too long for that."""
 
 COMPARED = 10_000
 """Entries that one hash is of."""

@@ -54,26 +54,30 @@ _TOLD = ("versionstamp", "seq")
 _NOTED = ("versionstamp",)
 
 
+_Row = tuple[Any, ...]
+
+
 class _Other(Exception):
     """The group has something that the function does not do."""
 
 
 class _Group:
-    """The arrays of one call, as they grow."""
+    """What one call is given, as it grows: rows of what become arrays."""
 
     def __init__(self) -> None:
         self.now: int | None = None
         self.wall = 0
         self.is_firm = True
         self.stamps: list[str] = []
-        self.guards: tuple[list[Any], ...] = ([], [], [], [], [])
+        self.guards: list[_Row] = []
         """Commit, place, key, versionstamp or its random part, where that begins."""
-        self.rests: tuple[list[Any], ...] = ([], [], [])
+        self.rests: list[_Row] = []
         """Commit, place of its guard, the earlier commit that this one rests on."""
-        self.changes: tuple[list[Any], ...] = ([], [], [], [], [], [], [], [], [])
+        self.changes: list[_Row] = []
         """Commit, whether it puts, key, its JSON, value, expiry, metadata, whether anew, type."""
         self.notes: list[int] = []
-        self.messages: tuple[list[Any], ...] = ([], [], [], [], [], [], [])
+        self.messages: list[_Row] = []
+        """Commit, id, value, when it is ready, attempts, backoff, keys if undelivered."""
         self.is_plain = True
         """Whether all changes are puts, and no two of them of one key."""
         self._last: dict[bytes, tuple[int, str | None]] = {}
@@ -98,12 +102,14 @@ class _Group:
         """What the function is given."""
         return [
             *(writer, number, self.now or 0, self.wall, int(self.is_firm), self.stamps),
-            *(*self.guards, *self.rests, *self._told_changes(), self.notes, *self.messages),
+            *(*_columns(self.guards, 5), *_columns(self.rests, 3), *self._told_changes()),
+            *(self.notes, *_columns(self.messages, 7)),
         ]
 
     def _told_changes(self) -> tuple[list[Any], ...]:
         """The arrays of the changes; those that would say nothing are empty, which costs less."""
-        commits, puts, keys, jsons, values, expiries, metadata, are_anew, types = self.changes
+        told = _columns(self.changes, 9)
+        commits, puts, keys, jsons, values, expiries, metadata, are_anew, types = told
         if self.is_plain:
             puts, are_anew = [], []
         expiries, metadata, types = map(_unless_empty, (expiries, metadata, types))
@@ -117,13 +123,13 @@ class _Group:
         self._is_at(now)
         last = self._last.get(key)  # type: ignore[arg-type] # a BLOB
         if last is None:
-            _append(self.guards, number, place, key, stamp, since)
+            self.guards.append((number, place, key, stamp, since))
             return
         # It saw what a commit before it in this group is to leave there.
         earlier, tail = last
         if earlier == number or stamp != tail or (tail is not None and since == 1):
             raise _Other
-        _append(self.rests, number, place, earlier)
+        self.rests.append((number, place, earlier))
 
     def _is_at(self, now: Any) -> None:
         if self.now is None:
@@ -146,7 +152,7 @@ class _Group:
         self._has(number, stamp, is_firm=is_firm)
         self.wall = wall
         told = (key, json, value, expires_at, metadata, bool(is_anew), kind)
-        _append(self.changes, number, True, *told)
+        self.changes.append((number, True, *told))
         self.is_plain = self.is_plain and not is_anew and key not in self._last
         self._last[key] = (number, tail_of(stamp))
 
@@ -156,7 +162,7 @@ class _Group:
             raise _Other
         self._is_at(now)
         self._has(number, stamp, is_firm=is_firm)
-        _append(self.changes, number, False, key, None, None, None, None, False, None)
+        self.changes.append((number, False, key, None, None, None, None, False, None))
         self.is_plain = False
         self._last[key] = (number, None)
 
@@ -168,12 +174,12 @@ class _Group:
         message_id, value, ready_at, most, backoff, keys, wall, now = args
         self._is_at(now)
         self.wall = wall
-        _append(self.messages, number, message_id, value, ready_at, most, backoff, keys)
+        self.messages.append((number, message_id, value, ready_at, most, backoff, keys))
 
 
-def _append(arrays: tuple[list[Any], ...], *values: Any) -> None:
-    for array, value in zip(arrays, values, strict=True):
-        array.append(value)
+def _columns(rows: Sequence[_Row], width: int) -> list[list[Any]]:
+    """Rows as columns, so many of them where there is no row."""
+    return [*map(list, zip(*rows, strict=True))] or [[] for _ in range(width)]
 
 
 def _unless_empty(column: list[Any]) -> list[Any]:
