@@ -9,6 +9,7 @@ source is closed for a moment, for the last of each. See `storage/moves.py` for 
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Sequence
 from time import monotonic, time
@@ -57,12 +58,12 @@ CLOSED_SECONDS = 15.0
 MAX_PAUSE_SECONDS = 5.0
 """The source is not closed where the last round has taken longer than this, unless told so."""
 
-SOON_SECONDS = 0.3
-"""The source is closed once a round over all that has changed takes no longer than this: the last
-one takes about as long, and what comes with it is to be over within a second."""
+SOON_SECONDS = 1.0
+"""The source is closed once a round over all that has changed takes no longer than this, and more
+than half of the one before: the last one, which nobody may write in, takes about as long."""
 
 ROUNDS = 20
-"""Rounds after which it is closed anyway, unless the last of them took too long for that."""
+"""Rounds after which nothing is gained by another one."""
 
 COMPARED = 10_000
 """Entries that one hash is of."""
@@ -193,13 +194,13 @@ class StoreMover:
             await equalise_indexes(self._source, self._target, self._write, _wall_ms())
         await self._copy()
         await self._compare_all(repair=True)
-        took = 0.0
+        took = math.inf
         for _ in range(ROUNDS):
-            started = monotonic()
+            before, started = took, monotonic()
             await self._follow()
             await self._equalise_rest()
             took = monotonic() - started
-            if took < SOON_SECONDS:
+            if before / 2 < took < SOON_SECONDS:
                 break
         if took > self._max_pause:
             raise MoveFailed(
