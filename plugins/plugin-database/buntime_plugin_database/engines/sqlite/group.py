@@ -29,9 +29,15 @@ class GroupRun:
     """
 
     def __init__(
-        self, connection: apsw.Connection, batches: Sequence[Batch], translate: Translate
+        self,
+        connection: apsw.Connection,
+        cursor: apsw.Cursor,
+        batches: Sequence[Batch],
+        translate: Translate,
     ) -> None:
+        """`cursor` is one of the connection, for statements that are over once they have run."""
         self._connection = connection
+        self._cursor = cursor
         self._batches = batches
         self._translate = translate
         self._outcomes: list[BatchOutcome] = []
@@ -97,22 +103,24 @@ class GroupRun:
 
     def _run_batch(self, batch: Batch, until: float) -> bool:
         """Run what is left of a batch; whether that is all of it."""
-        connection, results = self._connection, self._results
+        connection, cursor, results = self._connection, self._cursor, self._results
         steps = batch.steps
         wanted = None if batch.wanted is None else frozenset(batch.wanted)
         if not results:
             connection.set_last_insert_rowid(0)  # so that nobody is told of another one's row
-        for step in steps[len(results) :] if results else steps:
+        number = len(results)
+        for step in steps[number:] if number else steps:
             sql, args = step
+            result = _GAVE_NOTHING
             if isinstance(step, Guard):
-                if connection.execute(guard_query(sql), args).get != 1:
-                    raise GuardFailed(len(results))
-                results.append(_GAVE_NOTHING)
-            elif wanted is not None and len(results) not in wanted and classify(sql) == "silent":
-                connection.execute(sql, args)
-                results.append(_GAVE_NOTHING)
+                if cursor.execute(guard_query(sql), args).get != 1:
+                    raise GuardFailed(number)
+            elif wanted is None or number in wanted or classify(sql) != "silent":
+                result = run(connection, sql, args)
             else:
-                results.append(run(connection, sql, args))
-            if not len(results) % SHORT_BATCH and perf_counter() >= until:
-                return len(results) == len(steps)
+                cursor.execute(sql, args)
+            results.append(result)
+            number += 1
+            if not number % SHORT_BATCH and perf_counter() >= until:
+                return number == len(steps)
         return True

@@ -86,6 +86,8 @@ class Writer:
     ) -> None:
         self.connection = connection
         """Touch it only with the turn, or while nothing writes."""
+        self._cursor = connection.cursor()
+        """For all that groups run: to make one costs more than a third of a short statement."""
         self.condition = condition
         self._room = room
         self._queue = queue or LockQueue()
@@ -323,7 +325,7 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - every kind of it becomes an outcome
             return [self.condition.translate(error) for _ in batches]
         try:
-            group = GroupRun(self.connection, batches, self.condition.translate)
+            group = GroupRun(self.connection, self._cursor, batches, self.condition.translate)
             outcomes = None
             if all(batch.bounded for batch in batches):
                 outcomes = group.run(perf_counter() + INLINE_SECONDS)
