@@ -506,7 +506,7 @@ class HostProtocol(HttpToolsProtocol):
             or self.expect_100_continue
             or left > (0 if method in SAFE_METHODS else mount.body_bytes)
             or self.flow.write_paused
-            or b"#" in url
+            or _HASH in url
             or not url.isascii()
             or not self.parser.should_keep_alive()
             or (self._at_once and self._has_had_its_turn())
@@ -866,5 +866,7 @@ class HostProtocol(HttpToolsProtocol):
             self.refuse(RequestTimeout(text if late else slow), "body_timeout")
 
 
+_HASH = ord("#")
+"""As a number, which bytes are searched for in a fraction of the time that they take for bytes."""
 _LOOKED_AT = NOTED | {b"content-length", b"expect", b"transfer-encoding"}
 _DIRECT_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})

@@ -14,6 +14,7 @@ from buntime_plugin_keyval.model.messages import QueueSettings
 from buntime_plugin_keyval.storage.task_effects import CompletedTask
 from buntime_plugin_keyval.storage.tasks import StoredTask, WantedTasks
 from keyval.service.world import World, until
+from msgspec.structs import replace
 from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.engines("sqlite", "odd", "postgres", "libsql", "rqlite")
@@ -70,7 +71,7 @@ async def test_several_are_completed_in_one_commit(world: World) -> None:
     runs = {run.name: run for run in await lease(world)}
     await desk.cancel(sent[1].id)
     done = [CompletedTask(run.task.id, run.token, f'["{name}"]') for name, run in runs.items()]
-    done = [it._replace(lease="another") if it.id == sent[2].id else it for it in done]
+    done = [replace(it, lease="another") if it.id == sent[2].id else it for it in done]
     for _ in range(2):  # the same again is as good as once
         heard = dict(zip(runs, await desk.complete_many(done), strict=True))
         assert heard == {

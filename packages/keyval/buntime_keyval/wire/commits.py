@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, cast
 
+import msgspec
+
 from buntime_keyval.wire.keys import Key, KeyPart, Placeholder
 from buntime_keyval.wire.shapes import MutationType
 from buntime_keyval.wire.tasks import NewTask
@@ -84,7 +86,7 @@ class LockCheck(NamedTuple):
     token: str
 
 
-class Mutation(NamedTuple):
+class Mutation(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One change of one key.
 
     `operand` is the canonical text of a value to set, an integer for the numeric types, the

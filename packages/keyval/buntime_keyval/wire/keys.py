@@ -227,7 +227,7 @@ def encode_key(key: Sequence[KeyPart]) -> bytes:
         for part in key:
             if type(part) is str:
                 data = part.encode()
-                if b"\0" in data:
+                if 0 in data:
                     data = data.replace(b"\0", b"\0\xff")
                 encoded.append(b"\x02%b\0" % data)
             elif type(part) is int and part >= 0:

@@ -34,6 +34,8 @@ from buntime_keyval.wire.stamps import placeholder_value
 NOW_MEMBER = "$now"
 """An object whose member of this name is true stands for the server's time."""
 
+# Characters as numbers: bytes are searched for one in a fraction of the time for bytes.
+_POINT, _DOLLAR, _LINE = b".$_"
 # Of the two places where a number can end in `.0`, the common one: searched for by its literal
 # beginning, which takes a hundredth of the time of a pattern that says both.
 _WHOLE_FLOAT = re.compile(rb"\.0[,\]}]")
@@ -168,7 +170,7 @@ def _encoded(value: Any) -> bytes:
 def _has_whole_float(text: bytes) -> bool:
     """Whether some number of a compact text ends in `.0`, or a text in it looks like that."""
     if len(text) < _LONG_TEXT:
-        return _WHOLE_FLOAT.search(text) is not None
+        return _POINT in text and _WHOLE_FLOAT.search(text) is not None
     # Of what almost matches, a pattern would try every place.
     return b".0," in text.translate(_ENDS_AS_COMMAS)
 
@@ -176,7 +178,7 @@ def _has_whole_float(text: bytes) -> bool:
 def _has_special(text: bytes) -> bool:
     """Whether there may be an object in a canonical text that stands for something else."""
     # One character is found in a fiftieth of the time that a name takes.
-    return (b"$" in text and b'"$now"' in text) or (b"_" in text and b'"__type"' in text)
+    return (_DOLLAR in text and b'"$now"' in text) or (_LINE in text and b'"__type"' in text)
 
 
 def encode_value(value: Any, now_ms: int | None, *, placeholders: bool = False) -> str:

@@ -7,8 +7,9 @@ an `Addition` what that does.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 from buntime_database import Guard
 
 from buntime_plugin_keyval.storage.effects import Effect
@@ -18,7 +19,7 @@ def _nothing() -> None:
     """What most do once they are committed."""
 
 
-class Addition(NamedTuple):
+class Addition(msgspec.Struct, frozen=True, gc=False):
     """One thing that a commit does beside its mutations of entries."""
 
     effect: Effect
@@ -41,7 +42,7 @@ MutationParsers = Mapping[str, Callable[[dict[str, Any], str, int], Addition]]
 stands for, epoch milliseconds; raises `InvalidInput`."""
 
 
-class Requirement(NamedTuple):
+class Requirement(msgspec.Struct, frozen=True, gc=False):
     """Something that has to hold beside the checks of entries."""
 
     guard: Guard

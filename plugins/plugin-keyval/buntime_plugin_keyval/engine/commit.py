@@ -198,7 +198,9 @@ class Committer:
         is_firm = holds_stamp or not self._late_groups
         if not is_firm:
             self._late_groups -= 1
-        deciding = Deciding(self._db.sql, self._stamps, at, rows, is_firm=is_firm)
+        deciding = Deciding(
+            self._db.sql, self._stamps, at, rows, is_firm=is_firm, is_looked_at=bool(looking)
+        )
         if takes_long(looking, rows):
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(None, deciding.decide_all, group)
@@ -240,8 +242,12 @@ class Committer:
         settled: dict[str, str] = {}
         newest = ""
         told = iter(outcomes)
+        is_quiet = is_firm and not is_followed
         for job in group:
             outcome = next(told) if job.is_writing else []
+            if is_quiet and not outcome and job.decision is not None:  # the common one
+                job.conclude((), settled)
+                continue
             if isinstance(outcome, KeyTaken):
                 self.replays.fall_behind()
                 again.append(job)
@@ -261,7 +267,7 @@ class Committer:
                 else:
                     job.fail(outcome)
                 continue
-            if is_firm and not is_followed and (isinstance(job.write, SetValue) or not outcome):
+            if is_quiet and (isinstance(job.write, SetValue) or not outcome):
                 job.conclude(outcome, settled)
                 continue
             results = [outcome[index] for index in job.first_steps]

@@ -30,13 +30,22 @@ class Deciding:
     """The decisions of one group, all at one moment, on the rows that were loaded for it."""
 
     def __init__(
-        self, sql: Dialect, stamps: Stamps, at: Moment, rows: dict[bytes, Row], *, is_firm: bool
+        self,
+        sql: Dialect,
+        stamps: Stamps,
+        at: Moment,
+        rows: dict[bytes, Row],
+        *,
+        is_firm: bool,
+        is_looked_at: bool,
     ) -> None:
+        """`is_looked_at` says whether any of the writes looks at what is there."""
         self._sql = sql
         self._stamps = stamps
         self._at = at
         self._rows = rows
         self._is_firm = is_firm
+        self._is_looked_at = is_looked_at
         self._pending: set[bytes] = set()
         """Keys that a write of this group is about to change."""
 
@@ -92,7 +101,8 @@ class Deciding:
         job.size = write.size
         if job.once is not None and not is_firm:
             job.steps = (*job.steps, keep_stamp(self._sql, versionstamp))
-        self._apply(put, versionstamp)
+        if self._is_looked_at:
+            self._apply(put, versionstamp)
 
     def _apply(self, effect: Effect, versionstamp: str) -> int:
         """Let the writes behind this one see what it does; the size of what it stores."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
+import msgspec
 from buntime_database import Guard, ResultSet
 from buntime_keyval.wire.commits import NO_OPTIONS, EntryOptions
 
@@ -74,7 +75,7 @@ Settled = Mapping[str, str]
 nothing, since they are what was committed."""
 
 
-class Decision(NamedTuple, Generic[T]):
+class Decision(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """What a write does, and what its caller is told."""
 
     effects: Sequence[Effect]
@@ -127,7 +128,7 @@ class SetValue:
         return kept.versionstamp
 
 
-class Write(NamedTuple, Generic[T]):
+class Write(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """A write that is not decided yet."""
 
     decide: Callable[[View], Decision[T]]

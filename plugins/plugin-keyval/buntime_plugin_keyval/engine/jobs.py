@@ -91,7 +91,8 @@ class WriteJob:
     @property
     def is_bounded(self) -> bool:
         """Whether an embedded engine may run it on the event loop."""
-        return self.write.bounded and max(self.size, self.write.size) <= LONG_VALUE
+        write = self.write
+        return write.bounded and self.size <= LONG_VALUE and write.size <= LONG_VALUE
 
     def fail(self, error: BaseException) -> None:
         """Tell the caller."""
@@ -119,7 +120,7 @@ class WriteJob:
                 return str(result.rows[0][0])
         return None
 
-    def conclude(self, results: list[ResultSet], settled: Settled) -> None:
+    def conclude(self, results: Sequence[ResultSet], settled: Settled) -> None:
         """Tell the caller what came of it."""
         decision = self.decision
         if decision is None:

@@ -94,12 +94,13 @@ class Packing:
                 steps += keep_all(self._sql, keepings, after, now_ms)
         wanted: list[int] | None = None
         are_wanted = True
-        if not is_followed and all(job.is_firm for job in writing):
+        if not is_followed and writing[0].is_firm:  # as all of them
             wanted = [_ROW] if keys else []
             for job in writing:
                 begins = len(steps)
                 steps += job.steps
-                wanted += [begins + step for step in _wanted(job)]
+                if job.decision is not None and job.decision.conclude is not None:
+                    wanted += [begins + step for step in _wanted(job)]
             are_wanted = len(wanted) > bool(keys)
         else:
             for job in writing:
@@ -202,6 +203,9 @@ class Packing:
         return Batch(job.steps, job.is_bounded, wanted, recalls)
 
 
+_GIVING_NOTHING = (Put, NoteStamp)
+
+
 def _keepings(writing: Sequence[WriteJob]) -> list[Keeping]:
     """What is to be kept of these writes in their commits."""
     return [
@@ -222,7 +226,7 @@ def _wanted(job: WriteJob) -> Sequence[int]:
     if decision is None or decision.conclude is None:
         return ()
     placed = zip(decision.effects, job.first_steps, strict=True)
-    return [step for effect, step in placed if not isinstance(effect, Put | NoteStamp)]
+    return [step for effect, step in placed if not isinstance(effect, _GIVING_NOTHING)]
 
 
 def _key_taken(error: DatabaseError) -> DatabaseError:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 from buntime_database import ResultSet
 from buntime_keyval.engine import EngineCheck
 from buntime_keyval.wire import encode_key
 from buntime_keyval.wire.commits import LIVES, MERGING, Mutation
 from buntime_keyval.wire.stamps import may_hold_stamp, stamped_text
+from msgspec.structs import replace
 
 from buntime_plugin_keyval.engine.additions import Addition, Requirement
 from buntime_plugin_keyval.engine.decisions import Decision, Settled, SetValue, View, Write
@@ -41,7 +43,7 @@ def set_stamped(value: SetValue) -> Write[str]:
 
     def decide(view: View) -> Decision[str]:
         put = value.put(view.at)
-        put = put._replace(value=stamped_text(put.value, view.versionstamp))
+        put = replace(put, value=stamped_text(put.value, view.versionstamp))
         return Decision((put,), lambda *_: view.versionstamp)
 
     return Write(
@@ -130,7 +132,7 @@ def placeholder_range(mutation: Mutation) -> KeyRange:
     return subtree(prefix) if prefix else descendants(prefix)
 
 
-class Committed(NamedTuple):
+class Committed(msgspec.Struct, frozen=True, gc=False):
     """A commit whose checks held, with the rows that it was asked to read before it."""
 
     versionstamp: str
@@ -212,7 +214,7 @@ def commit(
                 draft = drafts[key] = Draft(key, view)
             if holds_stamp and isinstance(mutation.operand, str):
                 operand = stamped_text(mutation.operand, versionstamp)
-                mutation = mutation._replace(operand=operand)
+                mutation = replace(mutation, operand=operand)
             draft.apply(mutation)
             if has_results:
                 made.append(result := draft.result(mutation))
@@ -230,7 +232,7 @@ def commit(
             if not settled:
                 return Committed(versionstamp, rows, results)
             found = {
-                key: row._replace(versionstamp=settled.get(row.versionstamp, row.versionstamp))
+                key: replace(row, versionstamp=settled.get(row.versionstamp, row.versionstamp))
                 for key, row in rows.items()
             }
             return Committed(settled.get(versionstamp, versionstamp), found, results)

@@ -39,6 +39,7 @@ from buntime_keyval.wire.numbers import (
     operand_of_text,
 )
 from buntime_keyval.wire.shapes import MUTATION_TYPES, MutationType
+from msgspec.structs import replace
 
 CHECK_MEMBERS = frozenset({"key", "versionstamp"})
 MUTATION_MEMBERS = frozenset(
@@ -130,7 +131,7 @@ def parse_mutation(
     created = item.get("onCreate")
     if created is None:
         return mutation
-    return mutation._replace(on_create=_on_create(kind, created, f"mutations[{index}]", now_ms))
+    return replace(mutation, on_create=_on_create(kind, created, f"mutations[{index}]", now_ms))
 
 
 def _on_create(kind: MutationType, item: object, place: str, now_ms: int) -> EntryOptions:

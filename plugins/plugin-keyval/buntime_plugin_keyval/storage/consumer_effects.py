@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
+import msgspec
 from buntime_database import Guard, Statement
 
 from buntime_plugin_keyval.model.clock import Moment
@@ -12,7 +12,7 @@ from buntime_plugin_keyval.storage.dialects.consumers import LOCK_MARK
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
 
 
-class Begin(NamedTuple):
+class Begin(msgspec.Struct, frozen=True, gc=False):
     """Let a consumer begin with the first record that is there, unless it has begun."""
 
     name: str
@@ -24,7 +24,7 @@ class Begin(NamedTuple):
         return (Statement(sql.consumers.begin, (self.name, at.now_ms)),)
 
 
-class Advance(NamedTuple):
+class Advance(msgspec.Struct, frozen=True, gc=False):
     """A consumer is done with all records up to a position, and with a letter of that one."""
 
     name: str
@@ -41,7 +41,7 @@ class Advance(NamedTuple):
         )
 
 
-class Fail(NamedTuple):
+class Fail(msgspec.Struct, frozen=True, gc=False):
     """A record could not be processed, though all before it could; it is given up after so many
     attempts."""
 
@@ -63,7 +63,7 @@ class Fail(NamedTuple):
         )
 
 
-class FailAgain(NamedTuple):
+class FailAgain(msgspec.Struct, frozen=True, gc=False):
     """The same of a letter that was delivered once more."""
 
     name: str
@@ -79,7 +79,7 @@ class FailAgain(NamedTuple):
         return (Statement(sql.consumers.fail_again, args),)
 
 
-class Move(NamedTuple):
+class Move(msgspec.Struct, frozen=True, gc=False):
     """Let a consumer go on behind a position, wherever it was; who has its lock loses it."""
 
     name: str
@@ -94,7 +94,7 @@ class Move(NamedTuple):
         return (Statement(sql.consumers.move, args), unlock)
 
 
-class Dismiss(NamedTuple):
+class Dismiss(msgspec.Struct, frozen=True, gc=False):
     """Remove a consumer, its letters and its lock."""
 
     name: str
@@ -111,7 +111,7 @@ class Dismiss(NamedTuple):
         )
 
 
-class Redeliver(NamedTuple):
+class Redeliver(msgspec.Struct, frozen=True, gc=False):
     """Deliver a letter once more; all of them, if none is named."""
 
     name: str
@@ -124,7 +124,7 @@ class Redeliver(NamedTuple):
         return (Statement(sql.consumers.requeue, (self.name, self.position)),)
 
 
-class RemoveLetters(NamedTuple):
+class RemoveLetters(msgspec.Struct, frozen=True, gc=False):
     """Remove a letter; all of them, if none is named."""
 
     name: str

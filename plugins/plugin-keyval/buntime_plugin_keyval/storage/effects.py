@@ -7,8 +7,9 @@ the log says how many entries the effect concerned, and its last row where the c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+import msgspec
 from buntime_database import Guard, Statement
 
 from buntime_plugin_keyval.model.clock import Moment
@@ -31,7 +32,7 @@ class Effect(Protocol):
         ...
 
 
-class Put(NamedTuple):
+class Put(msgspec.Struct, frozen=True, gc=False):
     """Store an entry under a key, replacing value, expiry, metadata and type."""
 
     key: bytes
@@ -52,7 +53,7 @@ class Put(NamedTuple):
         return sql.writes.put(self, versionstamp, at, is_firm)
 
 
-class Remove(NamedTuple):
+class Remove(msgspec.Struct, frozen=True, gc=False):
     """Remove the live entries of a range that meet a condition."""
 
     keys: KeyRange
@@ -65,7 +66,7 @@ class Remove(NamedTuple):
         return sql.writes.remove(self.keys, self.condition, versionstamp, at, is_firm)
 
 
-class Expire(NamedTuple):
+class Expire(msgspec.Struct, frozen=True, gc=False):
     """Remove at most `limit` entries that have expired."""
 
     limit: int
@@ -77,7 +78,7 @@ class Expire(NamedTuple):
         return sql.writes.expire(self.limit, versionstamp, at, is_firm)
 
 
-class NoteStamp(NamedTuple):
+class NoteStamp(msgspec.Struct, frozen=True, gc=False):
     """Let later commits have greater stamps than this one, though it may log no change.
 
     Comes last, in commits whose stamp is told.

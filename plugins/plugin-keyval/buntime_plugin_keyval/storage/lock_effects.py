@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import msgspec
 from buntime_database import Guard, Statement
@@ -12,7 +11,7 @@ from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
 
 
-class Prolong(NamedTuple):
+class Prolong(msgspec.Struct, frozen=True, gc=False):
     """Let somebody who has a lock keep it for so long from now on, under the token that it has."""
 
     name: str
@@ -29,7 +28,7 @@ class Prolong(NamedTuple):
         return (Statement(sql.locks.prolong, args),)
 
 
-class Acquire(NamedTuple):
+class Acquire(msgspec.Struct, frozen=True, gc=False):
     """Give somebody a lock that nobody has, or waits for longer.
 
     Behind a `Prolong`, for who may have it already.
@@ -52,7 +51,7 @@ class Acquire(NamedTuple):
         return (Statement(give, args), served)
 
 
-class Enlist(NamedTuple):
+class Enlist(msgspec.Struct, frozen=True, gc=False):
     """Take a place in the line of a lock, or keep the one that is there, unless it was given."""
 
     name: str
@@ -74,7 +73,7 @@ class Enlist(NamedTuple):
         )
 
 
-class Stay(NamedTuple):
+class Stay(msgspec.Struct, frozen=True, gc=False):
     """Let those of these places last that a process looks after."""
 
     process: str
@@ -90,7 +89,7 @@ class Stay(NamedTuple):
         return (Statement(sql.locks.stay, args),)
 
 
-class Leave(NamedTuple):
+class Leave(msgspec.Struct, frozen=True, gc=False):
     """Give up a place."""
 
     name: str
@@ -105,7 +104,7 @@ class Leave(NamedTuple):
         return (Statement(sql.locks.leave, (self.name, self.owner, self.process)),)
 
 
-class Renew(NamedTuple):
+class Renew(msgspec.Struct, frozen=True, gc=False):
     """Prolong a lock, from now on."""
 
     name: str
@@ -122,7 +121,7 @@ class Renew(NamedTuple):
         return (Statement(sql.locks.renew, args),)
 
 
-class Release(NamedTuple):
+class Release(msgspec.Struct, frozen=True, gc=False):
     """End a lock; the one who is first in line gets it by a `PassOn`.
 
     Without a token the owner wants nothing of it any more: its place in the line is given up, too.
@@ -143,7 +142,7 @@ class Release(NamedTuple):
         return release, Statement(sql.locks.leave, (self.name, self.owner, None))
 
 
-class Withdraw(NamedTuple):
+class Withdraw(msgspec.Struct, frozen=True, gc=False):
     """Take back what a call asked for: its place, and the lock if it was given since."""
 
     name: str
@@ -162,7 +161,7 @@ class Withdraw(NamedTuple):
         return leave, Statement(sql.locks.release, args)
 
 
-class PassOn(NamedTuple):
+class PassOn(msgspec.Struct, frozen=True, gc=False):
     """Give locks that nobody has to the first in line."""
 
     names: Sequence[str]
@@ -179,7 +178,7 @@ class PassOn(NamedTuple):
         return Statement(locks.grant, args), Statement(locks.served, args)
 
 
-class ForgetLocks(NamedTuple):
+class ForgetLocks(msgspec.Struct, frozen=True, gc=False):
     """Remove at most so many locks, and places, whose time was over before a moment."""
 
     age_ms: int

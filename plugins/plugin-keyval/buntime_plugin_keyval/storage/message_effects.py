@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
+import msgspec
 from buntime_database import Guard, Statement
 from buntime_keyval.wire import key_to_json
 from buntime_keyval.wire.commits import DEFAULT_PAUSES_MS, MessageOptions
@@ -19,7 +19,7 @@ LEASE_BYTES = 1024 * 1024
 """Values of messages that are leased together, but for the first one."""
 
 
-class Enqueue(NamedTuple):
+class Enqueue(msgspec.Struct, frozen=True, gc=False):
     """Add a message."""
 
     id: str
@@ -53,7 +53,7 @@ class Enqueue(NamedTuple):
         return sql.queue.enqueue(row)
 
 
-class Lease(NamedTuple):
+class Lease(msgspec.Struct, frozen=True, gc=False):
     """Give somebody at most `limit` messages, which counts once they have them: see `Count`."""
 
     limit: int
@@ -83,7 +83,7 @@ class Lease(NamedTuple):
         return None if leased is None else leased(versionstamp)
 
 
-class Count(NamedTuple):
+class Count(msgspec.Struct, frozen=True, gc=False):
     """Say that somebody has been given a message under this lease; twice is as good as once."""
 
     id: str
@@ -96,7 +96,7 @@ class Count(NamedTuple):
         return (Statement(sql.queue.count_delivery, (self.id, self.lease)),)
 
 
-class Settle(NamedTuple):
+class Settle(msgspec.Struct, frozen=True, gc=False):
     """Remove a processed message; only under this lease, and of this queue, if they are given."""
 
     id: str
@@ -110,7 +110,7 @@ class Settle(NamedTuple):
         return (Statement(sql.queue.settle, (self.id, self.lease, self.queue)),)
 
 
-class Extend(NamedTuple):
+class Extend(msgspec.Struct, frozen=True, gc=False):
     """Prolong the lease of a message, from now on; only this lease, if one is given."""
 
     id: str
@@ -129,7 +129,7 @@ class Extend(NamedTuple):
         return (Statement(sql.queue.extend, args),)
 
 
-class GiveBack(NamedTuple):
+class GiveBack(msgspec.Struct, frozen=True, gc=False):
     """End a lease at once: the message can be delivered again.
 
     Not after the last attempt: whoever has the message may still settle it, until its lease runs
@@ -146,7 +146,7 @@ class GiveBack(NamedTuple):
         return (Statement(sql.queue.give_back, (self.id, self.lease)),)
 
 
-class Undeliver(NamedTuple):
+class Undeliver(msgspec.Struct, frozen=True, gc=False):
     """End a lease as if there had been none: nobody began with the message."""
 
     id: str
@@ -159,7 +159,7 @@ class Undeliver(NamedTuple):
         return (Statement(sql.queue.undeliver, (self.id, self.lease)),)
 
 
-class Retry(NamedTuple):
+class Retry(msgspec.Struct, frozen=True, gc=False):
     """Deliver a message again after a pause."""
 
     id: str
@@ -173,7 +173,7 @@ class Retry(NamedTuple):
         return (Statement(sql.queue.retry, (ready_at, at.now_ms, self.id)),)
 
 
-class Bury(NamedTuple):
+class Bury(msgspec.Struct, frozen=True, gc=False):
     """Move a message to the dead letters."""
 
     id: str
@@ -192,7 +192,7 @@ class Bury(NamedTuple):
         )
 
 
-class Requeue(NamedTuple):
+class Requeue(msgspec.Struct, frozen=True, gc=False):
     """Make a dead letter a new message, with its old schedule and no attempts."""
 
     letter_id: str
@@ -210,7 +210,7 @@ class Requeue(NamedTuple):
         )
 
 
-class Forget(NamedTuple):
+class Forget(msgspec.Struct, frozen=True, gc=False):
     """Delete one dead letter."""
 
     letter_id: str
@@ -222,7 +222,7 @@ class Forget(NamedTuple):
         return (Statement(sql.queue.forget_letter, (self.letter_id,)),)
 
 
-class ForgetAll(NamedTuple):
+class ForgetAll(msgspec.Struct, frozen=True, gc=False):
     """Delete all dead letters of a queue."""
 
     queue: str
@@ -234,7 +234,7 @@ class ForgetAll(NamedTuple):
         return (Statement(sql.queue.forget_letters, (self.queue,)),)
 
 
-class ForgetOld(NamedTuple):
+class ForgetOld(msgspec.Struct, frozen=True, gc=False):
     """Delete at most `limit` dead letters that are older than that, the oldest first."""
 
     age_ms: int

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import msgspec
 from buntime_database import Statement
@@ -13,7 +12,7 @@ from buntime_plugin_keyval.model.messages import QueueSettings
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
 
 
-class Pause(NamedTuple):
+class Pause(msgspec.Struct, frozen=True, gc=False):
     """Let a queue deliver nothing until it is resumed; or resume it."""
 
     queue: str
@@ -29,7 +28,7 @@ class Pause(NamedTuple):
         )
 
 
-class SetOptions(NamedTuple):
+class SetOptions(msgspec.Struct, frozen=True, gc=False):
     """Say of a queue how it delivers; whether it is paused stays as it is."""
 
     queue: str
@@ -49,7 +48,7 @@ class SetOptions(NamedTuple):
         )
 
 
-class Purge(NamedTuple):
+class Purge(msgspec.Struct, frozen=True, gc=False):
     """Remove all messages of a queue."""
 
     queue: str
@@ -61,7 +60,7 @@ class Purge(NamedTuple):
         return (Statement(sql.queues.purge, (self.queue,)),)
 
 
-class ForgetIds(NamedTuple):
+class ForgetIds(msgspec.Struct, frozen=True, gc=False):
     """Forget at most `limit` ids under which something may be sent again."""
 
     limit: int

@@ -6,8 +6,8 @@ import asyncio
 import sys
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
-from typing import NamedTuple
 
+import msgspec
 from buntime_database import ResultTooLarge, Value
 from buntime_keyval.wire.shapes import Shape
 
@@ -24,7 +24,7 @@ LONG_MS = 100
 """How long lists are read in threads after a long one was met."""
 
 
-class Row(NamedTuple):
+class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A live entry: canonical JSON text, versionstamp, expiry in epoch milliseconds, metadata."""
 
     value: str

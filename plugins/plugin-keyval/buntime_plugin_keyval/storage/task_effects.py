@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import msgspec
 from buntime_database import Guard, Statement
@@ -14,7 +13,7 @@ from buntime_plugin_keyval.storage.dialects.dialect import Dialect
 from buntime_plugin_keyval.storage.dialects.tasks import MARK
 
 
-class AddTask(NamedTuple):
+class AddTask(msgspec.Struct, frozen=True, gc=False):
     """Add a task, unless its id is there, or an unfinished one with its name and unique text.
 
     The count of the effect is 1 for a new task and 0 else.
@@ -48,7 +47,7 @@ class AddTask(NamedTuple):
         )
 
 
-class BeginTasks(NamedTuple):
+class BeginTasks(msgspec.Struct, frozen=True, gc=False):
     """Say who runs what the `Lease` in front of it has given of one name."""
 
     name: str
@@ -64,7 +63,7 @@ class BeginTasks(NamedTuple):
         return (Statement(sql.tasks.start, args),)
 
 
-class Stop(NamedTuple):
+class Stop(msgspec.Struct, frozen=True, gc=False):
     """Say that nobody runs a task any more that was leased so; it has other attempts."""
 
     id: str
@@ -78,7 +77,7 @@ class Stop(NamedTuple):
         return (Statement(sql.tasks.stop, (self.id, self.lease, self.error)),)
 
 
-class Finish(NamedTuple):
+class Finish(msgspec.Struct, frozen=True, gc=False):
     """End a task that is not cancelled; under this lease alone, if there is one."""
 
     id: str
@@ -95,7 +94,7 @@ class Finish(NamedTuple):
         return (Statement(sql.tasks.finish, args),)
 
 
-class CompletedTask(NamedTuple):
+class CompletedTask(msgspec.Struct, frozen=True, gc=False):
     """A task that a runner has done."""
 
     id: str
@@ -104,7 +103,7 @@ class CompletedTask(NamedTuple):
     """Canonical JSON."""
 
 
-class CompleteTasks(NamedTuple):
+class CompleteTasks(msgspec.Struct, frozen=True, gc=False):
     """Complete those of the tasks that are leased so; the count is how many these are."""
 
     done: Sequence[CompletedTask]
@@ -117,7 +116,7 @@ class CompleteTasks(NamedTuple):
         return (Statement(sql.tasks.complete, (told, at.now_ms, at.wall_ms)),)
 
 
-class CancelTask(NamedTuple):
+class CancelTask(msgspec.Struct, frozen=True, gc=False):
     """Cancel a task that is not over. While somebody runs it, its place is not given to others."""
 
     id: str
@@ -132,7 +131,7 @@ class CancelTask(NamedTuple):
         )
 
 
-class LeavePlace(NamedTuple):
+class LeavePlace(msgspec.Struct, frozen=True, gc=False):
     """Give the place of a cancelled task to others: nobody runs it any more, or so leased."""
 
     id: str
@@ -146,7 +145,7 @@ class LeavePlace(NamedTuple):
         return (Statement(sql.tasks.leave, args),)
 
 
-class Progress(NamedTuple):
+class Progress(msgspec.Struct, frozen=True, gc=False):
     """Keep what a runner says of a task."""
 
     id: str
@@ -160,7 +159,7 @@ class Progress(NamedTuple):
         return (Statement(sql.tasks.progress, (self.id, self.lease, self.progress)),)
 
 
-class Again(NamedTuple):
+class Again(msgspec.Struct, frozen=True, gc=False):
     """Make a task new that failed or was cancelled."""
 
     id: str
@@ -178,7 +177,7 @@ class Again(NamedTuple):
         )
 
 
-class ForgetTask(NamedTuple):
+class ForgetTask(msgspec.Struct, frozen=True, gc=False):
     """Remove a task that is over."""
 
     id: str
@@ -190,7 +189,7 @@ class ForgetTask(NamedTuple):
         return (Statement(sql.tasks.forget, (self.id,)),)
 
 
-class ForgetOldTasks(NamedTuple):
+class ForgetOldTasks(msgspec.Struct, frozen=True, gc=False):
     """Remove at most `limit` tasks that need not be kept any longer."""
 
     limit: int

@@ -197,10 +197,10 @@ class KeyValApp:
             return _answer_error(error, service)
         if isinstance(ran, Answer):
             return ran
-        if isinstance(ran, str | bytes):
-            return Answer(200, ran)
         if isinstance(ran, Promised):
             return Promised(ran.future, partial(_conclude, service, ran.answer, once))
+        if isinstance(ran, str | bytes):
+            return Answer(200, ran)
         work: Coroutine[Any, Any, Any] = _awaited(service, asked, ran, once)
         if asked.operation in _AT_ONCE and service.is_embedded:
             return at_once(work)

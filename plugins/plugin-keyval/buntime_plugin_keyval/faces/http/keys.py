@@ -117,6 +117,9 @@ class BatchRead(Read, frozen=True, kw_only=True):
     keys: Annotated[list[Key], BATCH_KEYS]
 
 
+_CONDITIONAL = (Written, DeletionOfKey)
+
+
 def get_key(service: KeyValService, request: Request[Read]) -> Asked:
     """`GET /keys/<path>`: read an entry; for a `HEAD` the value is not read."""
     encoded, key_json = encode_key_path(request.path[len(KEYS_PATH) :])
@@ -211,7 +214,7 @@ def conditions_of(request: Request[Any]) -> Conditions | None:
     """
     given = request.given
     version = revision = None
-    if isinstance(given, Written | DeletionOfKey):
+    if isinstance(given, _CONDITIONAL):
         version, revision = given.if_version, given.if_revision
     match = none_match = None
     if request.source.noticed.precondition is not None:

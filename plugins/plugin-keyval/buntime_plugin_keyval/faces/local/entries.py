@@ -483,7 +483,9 @@ class LocalEntries(LocalPart):
             self._permits.read(code)  # whether it is so tells of the entry
             conditions.append((code, _conditions(required)))
         committed = await self._store.commit((), [mutation], once=once, required=conditions)
-        return CommitResult(ok=True, versionstamp=committed and committed.versionstamp)
+        return CommitResult(
+            ok=True, versionstamp=None if committed is None else committed.versionstamp
+        )
 
     def _may_delete(
         self,

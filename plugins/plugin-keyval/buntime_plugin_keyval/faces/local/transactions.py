@@ -21,6 +21,7 @@ from buntime_keyval.wire.commits import (
     resolve_key,
 )
 from buntime_keyval.wire.tasks import NewTask
+from msgspec.structs import replace
 
 from buntime_plugin_keyval.engine.additions import Addition, Requirement
 from buntime_plugin_keyval.engine.once import once_of
@@ -138,7 +139,7 @@ class LocalSource:
 def _said(contents: Contents) -> list[object]:
     """What the caller of a commit says; long integers as texts that take no time to make."""
     return [
-        it._replace(operand=f"{it.operand:x}")
+        replace(it, operand=f"{it.operand:x}")
         if isinstance(it, Mutation) and isinstance(it.operand, int)
         else it
         for it in contents.mutations

@@ -98,10 +98,10 @@ class Deliveries:
 
     def counted(self, counts: Sequence[Count]) -> None:
         """These are written down."""
-        for message_id, lease in counts:
-            given = self._given.get(message_id)
-            if given is not None and given.lease == lease:
-                del self._given[message_id]
+        for count in counts:
+            given = self._given.get(count.id)
+            if given is not None and given.lease == count.lease:
+                del self._given[count.id]
 
     async def close(self) -> None:
         """Write down what is left, if that can be done now."""
