@@ -47,13 +47,21 @@ class Moment(NamedTuple):
     @property
     def ahead_ms(self) -> int:
         """How far the store's time is ahead of the clock, in whole seconds; 0 if they agree."""
-        return round((self.now_ms - self.wall_ms) / _STEP_MS) * _STEP_MS
+        return _ahead_ms(self.now_ms, self.wall_ms)
 
 
 def moment_of(clock: Clock) -> Moment:
     """Now. Times that agree are the same, so that a life is exactly what was asked for."""
-    moment = Moment(clock.now(), clock.wall())
-    return moment if moment.ahead_ms else moment._replace(wall_ms=moment.now_ms)
+    now_ms, wall_ms = clock.now(), clock.wall()
+    return Moment(now_ms, wall_ms if _ahead_ms(now_ms, wall_ms) else now_ms)
+
+
+def _ahead_ms(now_ms: int, wall_ms: int) -> int:
+    """See `Moment.ahead_ms`."""
+    distance = now_ms - wall_ms
+    if -_STEP_MS < 2 * distance < _STEP_MS:
+        return 0  # which they nearly always do
+    return round(distance / _STEP_MS) * _STEP_MS
 
 
 def _elapsed() -> Callable[[], int]:
