@@ -98,6 +98,10 @@ HUNG_UP = "buntime.hung_up"
 """The extension of ASGI by which `AsgiRequest.hung_up` hears of that."""
 
 
+TAG = "buntime.tag"
+"""In the head of an answer by ASGI what `Answer.tag` was: passages see the same on both ways."""
+
+
 BEGUN = "buntime.begun"
 """See `DirectRequest.begun`."""
 
@@ -262,7 +266,8 @@ async def send_answer(send: Send, answer: Answer) -> None:
     """Send an answer by ASGI."""
     body = answer.content()
     headers = answer.all_headers(len(body))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    start = {"type": "http.response.start", "status": answer.status, "headers": headers}
+    await send({**start, TAG: answer.tag})
     await send({"type": "http.response.body", "body": body})
 
 

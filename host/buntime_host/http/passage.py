@@ -19,6 +19,7 @@ from buntime_host.errors import HttpError, ServiceUnavailable
 from buntime_host.http.cors import without_answer_headers
 from buntime_host.http.direct import (
     BODILESS,
+    TAG,
     Answer,
     DirectApp,
     DirectRequest,
@@ -517,14 +518,19 @@ def _is_whole(message: Message, method: str) -> bool:
 def _answer_of(head: Message, body: bytes, *, strips: bool) -> Answer:
     headers: list[Header] = []
     content_type = b""
+    said: str = head.get(TAG, "")
+    tag = ""
     for pair in head["headers"]:
         if pair[0] == b"content-type":
             content_type = pair[1]
+        elif said and pair == (b"etag", b'"%b"' % said.encode("latin-1")):
+            tag = said
         elif pair[0] != b"content-length":
             headers.append((bytes(pair[0]), bytes(pair[1])))
     if strips:
         headers = without_answer_headers(headers)
-    return Answer(head["status"], bytes(body), content_type.decode("latin-1"), None, tuple(headers))
+    text = content_type.decode("latin-1")
+    return Answer(head["status"], bytes(body), text, None, tuple(headers), tag)
 
 
 async def _refuse(scope: Scope, send: Send, answer: Answer) -> None:
