@@ -6,10 +6,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
@@ -56,8 +56,7 @@ FAILURE_NUMBERS = "host.task_failures"
 """Name of the counts that all workers share, one for each plugin in load order."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunningPlugin:
+class RunningPlugin(msgspec.Struct, frozen=True, kw_only=True):
     """A plugin that is up."""
 
     name: str

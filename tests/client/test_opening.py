@@ -373,9 +373,19 @@ def test_wrong_options_are_told_by_the_first_request(
     kv.close()
 
 
-def test_the_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RQLITE_URL", "http://127.0.0.1:9")
-    with open_kv_sync("rqlite://") as kv, pytest.raises(CannotOpen, match="at least one URL"):
+@pytest.mark.parametrize(
+    ("scheme", "variable", "told"),
+    [
+        ("rqlite", "RQLITE_URL", "at least one URL"),
+        ("libsql", "LIBSQL_URL", "at least one URL"),
+        ("postgresql", "POSTGRES_URL", "URL is required"),
+    ],
+)
+def test_no_variable_says_where_a_store_is(
+    monkeypatch: pytest.MonkeyPatch, scheme: str, variable: str, told: str
+) -> None:
+    monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    with open_kv_sync(f"{scheme}://") as kv, pytest.raises(CannotOpen, match=told):
         kv.get(["a"])
 
 

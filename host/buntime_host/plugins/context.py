@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+import msgspec
 
 from buntime_host.errors import MissingService
 from buntime_host.plugins.background import Background, Work
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 ServiceT = TypeVar("ServiceT")
 
 
-@dataclass(frozen=True, slots=True)
-class Runtime:
+class Runtime(msgspec.Struct, frozen=True):
     """Facts about the running host, the same that `/.well-known/buntime` tells."""
 
     api: str
@@ -28,8 +28,7 @@ class Runtime:
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class GlobalConfig:
+class GlobalConfig(msgspec.Struct, frozen=True):
     """Host settings that plugins may need."""
 
     plugin_dirs: tuple[Path, ...]
@@ -37,8 +36,7 @@ class GlobalConfig:
     """`development`, `staging`, `production` or `test`."""
 
 
-@dataclass(frozen=True, slots=True)
-class AppInfo:
+class AppInfo(msgspec.Struct, frozen=True):
     """The plugin that a request is for, as request hooks see it."""
 
     name: str
@@ -64,8 +62,7 @@ def _nobody(_: HTTPConnection, __: str) -> None:
     """The same."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PluginContext:
+class PluginContext(msgspec.Struct, frozen=True, kw_only=True):
     """Given to `on_init`; a plugin may keep it for its whole life."""
 
     name: str

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import pluggy
 
 from buntime_host.blame import describe, hint_at, place_of_function
@@ -24,8 +24,7 @@ CANCEL_GRACE_SECONDS = 1.0
 """How long a cancelled hook may still clean up before it is abandoned."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hook:
+class Hook(msgspec.Struct, frozen=True):
     """One plugin's implementation of one hook."""
 
     function: Callable[..., Any]

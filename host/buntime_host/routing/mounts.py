@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from buntime_host.access import principal_of
@@ -38,8 +38,7 @@ class TellsRoutes(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mount:
+class Mount(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of the dispatcher's table."""
 
     base: str

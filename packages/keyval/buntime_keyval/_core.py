@@ -7,10 +7,10 @@ becomes a result or an exception.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from buntime_keyval._errors import (
     ConsumerLocked,
@@ -47,8 +47,7 @@ class Item(NamedTuple):
     strong: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Generic[R]):
+class Call(msgspec.Struct, Generic[R], frozen=True):
     """One request of the contract, and what its answer means."""
 
     method: str

@@ -8,9 +8,10 @@ import ssl
 import time
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit
+
+from msgspec.structs import replace
 
 from buntime_keyval._core import (
     EVENT_STREAM,

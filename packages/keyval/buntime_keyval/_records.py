@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeGuard, TypeVar
 
@@ -293,8 +292,7 @@ def merged(value: Any, patch: Any) -> Any:
     return result
 
 
-@dataclass
-class _State:
+class _State(msgspec.Struct):
     """A record as it is after the mutations so far."""
 
     entry: KvEntry[Any]
@@ -412,7 +410,8 @@ def named_keys(mutations: Sequence[RecordMutation]) -> list[Key]:
                 pass
             case _:
                 raise InvalidInput(
-                    f"a mutation of records, such as RecordPut, not {mutation!r:.100}"
+                    "mutate_all takes mutations of records, such as RecordPut, one after the other,"
+                    f" received {mutation!r:.100}"
                 )
     return list(keys)
 

@@ -11,7 +11,12 @@ from buntime_database import DatabaseError
 from buntime_host import BuntimeError, OptionError
 from buntime_keyval.embedded import MEMORY
 
-_SERVERS = {"libsql": "libsql", "postgres": "postgres", "postgresql": "postgres"}
+_SERVERS = {
+    "libsql": "libsql",
+    "postgres": "postgres",
+    "postgresql": "postgres",
+    "rqlite": "rqlite",
+}
 """Which engine serves which kind of URL; all others are files."""
 
 _OF_THE_HOST = re.compile(r"^(?:required plugin \S+: )?(?:adapters\[0\]: )?")
@@ -22,11 +27,16 @@ _FILES = ("sqlite://", "sqlite:", "file:")
 
 
 def adapter_of(url: str) -> dict[str, Any]:
-    """The entry of `adapters` for a URL."""
+    """The entry of `adapters` for a URL; without a place for that of a server that it leaves to
+    other options.
+    """
     scheme, _, rest = url.partition("://")
-    if scheme == "rqlite":
-        return {"type": "rqlite", "urls": [f"http://{rest}"] if rest else []}
-    return {"type": _SERVERS.get(scheme, "sqlite"), "url": url}
+    engine = _SERVERS.get(scheme, "sqlite")
+    if engine != "sqlite" and not rest:
+        return {"type": engine}
+    if engine == "rqlite":
+        return {"type": engine, "urls": [f"http://{rest}"]}
+    return {"type": engine, "url": url}
 
 
 def reason_of(error: BaseException) -> str:

@@ -167,6 +167,8 @@ async def test_deleting(records: Any) -> None:
     assert await records.delete_prefix("b/", 1) == 2
     assert keys_of(await records.list()) == ["b/1", "d"]
     assert await records.delete_prefix("nope") == 0
+    with pytest.raises(InvalidInput, match="one after the other, received"):
+        await records.mutate_all([RecordPut("a", 1)])
     with pytest.raises(InvalidInput, match="the prefix is empty"):
         await records.delete_prefix("")
     await put_all(records, "b/2", "b/3", "e")

@@ -98,6 +98,12 @@ def test_a_mutation_that_does_not_fit_is_an_error(kv: Any) -> None:
     for wrong in (True, 1.5, None):
         with pytest.raises(InvalidInput):
             kv.atomic().sum(["n"], wrong)
+    no_pairs: list[Any] = [["a"], "a", 5, (("a",), None, None)]
+    for no_pair in no_pairs:
+        with pytest.raises(
+            InvalidInput, match=r"check takes entries, or pairs .*\(\['a'\], None\)"
+        ):
+            kv.atomic().check(no_pair)
     with pytest.raises(InvalidInput, match="list or tuple"):
         kv.atomic().append(["n"], "text")
 

@@ -168,6 +168,8 @@ def test_deleting(records: Any) -> None:
     assert records.delete_prefix("b/", 1) == 2
     assert keys_of(records.list()) == ["b/1", "d"]
     assert records.delete_prefix("nope") == 0
+    with pytest.raises(InvalidInput, match="one after the other, received"):
+        records.mutate_all([RecordPut("a", 1)])
     with pytest.raises(InvalidInput, match="the prefix is empty"):
         records.delete_prefix("")
     put_all(records, "b/2", "b/3", "e")

@@ -106,8 +106,13 @@ class AtomicBuilder(Generic[K]):
         for entry in entries:
             if isinstance(entry, KvEntry):
                 key, versionstamp = self._place_of(entry), entry.versionstamp
-            else:
+            elif isinstance(entry, tuple | list) and len(entry) == 2:
                 key, versionstamp = checked_key(self._place(entry[0])), entry[1]
+            else:
+                raise InvalidInput(
+                    "check takes entries, or pairs of a key and its versionstamp, such as"
+                    f" (['a'], None), received {entry!r:.100}"
+                )
             if versionstamp is not None and not isinstance(versionstamp, str):
                 raise InvalidInput(f"versionstamp must be a string or None, got {versionstamp!r}")
             self._collect().checks.append(Check(key, versionstamp))

@@ -6,10 +6,10 @@ import functools
 from array import array
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
 
+import msgspec
 from buntime_host import Numbers, Workers
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ _LENGTH = _BUCKETS + len(BUCKETS_MS) + 1
 _PREFIX = "keyval.operation."
 
 
-@dataclass(frozen=True)
-class Samples:
+class Samples(msgspec.Struct, frozen=True):
     """What was measured of one operation."""
 
     count: int

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from buntime_plugin_keyval.engine.recorder import Samples
 from buntime_plugin_keyval.engine.store import Store
@@ -18,8 +19,7 @@ OF_STORE = (
 """What is measured of the entries themselves, whatever features there are."""
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(msgspec.Struct, frozen=True):
     """Everything that is measured, at one moment."""
 
     operations: Mapping[str, Samples]
@@ -32,7 +32,7 @@ class Report:
     stored: Mapping[str, float]
     """Empty where the database did not tell in time: whoever looks then needs the rest most."""
     labelled_measures: Sequence[Measure] = ()
-    labelled: Labelled = field(default_factory=dict)
+    labelled: Labelled = msgspec.field(default_factory=dict)
     """As empty as `stored`."""
 
 
