@@ -10,6 +10,7 @@ from buntime_keyval.wire import encode_key
 from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.model.versionstamps import Stamps
 from buntime_plugin_keyval.storage.dialects.dialect import Outcome
+from buntime_plugin_keyval.storage.dialects.moving import is_closed
 from buntime_plugin_keyval.storage.dialects.postgres.committing import COMMIT, GroupCommit
 from buntime_plugin_keyval.storage.dialects.postgres.dialect import POSTGRES
 from buntime_plugin_keyval.storage.effects import (
@@ -108,4 +109,35 @@ async def test_a_call_that_is_made_again_tells_what_it_did(postgres: Postgres) -
     assert isinstance(outcome, DatabaseError)
     assert "a later group of this writer is committed" in str(outcome)
     assert await adapter.query("SELECT count(*) FROM kv_changes") == [(5,)]
+    await adapter.close()
+
+
+async def test_a_closed_store_is_asked_once(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter = open_adapter(postgres.url_of(postgres.create_database()))
+    await migrate(adapter, NOW_MS)
+    groups = Groups(POSTGRES, 13, is_firm=True)
+    batches = []
+    for number in range(3):
+        put = Put(encode_key((number,)), f"[{number}]", "1")
+        stamp = groups.stamps.make(groups.now)
+        at = Moment(groups.now, groups.now)
+        batches.append(Batch(put.statements(POSTGRES, stamp, at, is_firm=True)))
+    await adapter.batch([Statement(text) for text in POSTGRES.moving.close])
+    asked = 0
+    commit = adapter.batch_each
+
+    async def counted(batches: Sequence[Batch]) -> Sequence[Outcome]:
+        nonlocal asked
+        asked += 1
+        return await commit(batches)
+
+    monkeypatch.setattr(adapter, "batch_each", counted)
+    outcomes = await GroupCommit(adapter)(batches)
+    assert asked == 1
+    assert len(outcomes) == len(batches)
+    for outcome in outcomes:
+        assert isinstance(outcome, DatabaseError)
+        assert is_closed(outcome)
     await adapter.close()

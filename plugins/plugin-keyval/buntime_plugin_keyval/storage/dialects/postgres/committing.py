@@ -32,6 +32,7 @@ from buntime_database import (
 
 from buntime_plugin_keyval.model.versionstamps import TAIL_BEGINS, tail_of
 from buntime_plugin_keyval.storage.dialects.dialect import Outcome
+from buntime_plugin_keyval.storage.dialects.moving import is_closed
 from buntime_plugin_keyval.storage.dialects.postgres.log import LOG
 from buntime_plugin_keyval.storage.dialects.postgres.queue import ENQUEUE
 from buntime_plugin_keyval.storage.dialects.postgres.writes import (
@@ -224,7 +225,8 @@ class GroupCommit:
         (outcome,) = await self._adapter.batch_each([Batch([call], bounded=True, repeatable=True)])
         if not isinstance(outcome, DatabaseError):
             return _outcomes(batches, group, outcome[0])
-        if isinstance(outcome, DatabaseUnavailable | OutcomeUnknown):
+        # A store that is closed for a move refuses each of them, as often as it is asked.
+        if isinstance(outcome, DatabaseUnavailable | OutcomeUnknown) or is_closed(outcome):
             return [outcome] * len(batches)
         # Something in it is refused, and so all of it: each by itself then.
         return await self._adapter.batch_each(batches)
