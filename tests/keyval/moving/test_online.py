@@ -168,3 +168,28 @@ async def test_what_was_changed_past_the_log_is_found_and_copied_again(
         assert moved.repaired == 2
         assert await content(database_of(target)) == await content(database_of(old.adapter))
         await target.close()
+
+
+async def test_the_log_is_followed_while_all_is_compared(
+    open_side: Callable[[str, str], Adapter], tmp_path: Path
+) -> None:
+    async with open_store(open_side("sqlite", "a")) as old:
+        for number in range(ENTRIES):
+            await old.kv.set(["n", number], number)
+        told: list[str] = []
+
+        def change_once(step: MoveStep) -> None:
+            told.append(step.what)
+            if told.count("compared") == 1 and step.what == "compared":
+                database = apsw.Connection(str(tmp_path / "a.db"))
+                database.execute(
+                    """
+INSERT INTO kv_changes (key, versionstamp, operation, at)
+SELECT key, versionstamp, 'set', 0 FROM kv_entries ORDER BY key LIMIT 1"""
+                )
+                database.close()
+
+        target = open_side("sqlite", "b")
+        await mover_of(old.adapter, target, change_once).run()
+        assert told[told.index("compared") + 1] == "changes"
+        await target.close()

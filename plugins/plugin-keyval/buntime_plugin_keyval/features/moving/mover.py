@@ -373,8 +373,9 @@ class StoreMover:
             after, is_end = found.last, found.is_end
             self._hashes += 1
             done += found.number
+            if repair:
+                await self._follow()  # or the log is trimmed meanwhile, where there is very much
             if found.different:
-                await self._follow()
                 self._repaired += await self._mend(found.different, repair=repair)
             self._tell(MoveStep("compared", done, max(done, total)))
 
