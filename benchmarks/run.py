@@ -66,6 +66,12 @@ CACHE = Path("~/.cache/buntime-benchmarks").expanduser()
 Rounds = dict[Cell, list[Measurement]]
 
 
+class AimsMissed(click.ClickException):
+    """All was measured, and an aim was missed."""
+
+    exit_code = 3
+
+
 def selected(text: str) -> dict[str, list[str]]:
     """Cases by group name, from `all`, or `name` and `name:case` between commas."""
     if text == "all":
@@ -124,11 +130,16 @@ def selected(text: str) -> dict[str, list[str]]:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Replace the tables of a document, between `<!-- table: NAME -->` and `<!-- end -->`.",
 )
+@click.option(
+    "--strict", is_flag=True, help=f"End with {AimsMissed.exit_code} where an aim is missed."
+)
 def main(
     cases: dict[str, list[str]],
     json_file: Path | None,
     markdown_file: Path | None,
     documents: Sequence[Path],
+    *,
+    strict: bool,
     **settings: int | Path,
 ) -> None:
     """Measure all contenders in turn, several rounds, and print the medians and their ratios."""
@@ -175,6 +186,9 @@ def main(
         json_file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     if failures:
         raise click.ClickException("; ".join(failures))
+    missed = _missed(measured) if strict else ()
+    if missed:
+        raise AimsMissed(f"aims are missed: {', '.join(missed)}")
 
 
 def run(group: Group, cases: Selection, settings: Settings) -> tuple[Sequence[Section], Rounds]:
@@ -204,6 +218,16 @@ def _measured(plan: Plan, settings: Settings) -> Rounds:
                 result = f"{table.number(measured.value)} {units.get(cell, PER_SECOND)}"
                 settings.say(f"round {number}: {', '.join(cell)}: {result}")
     return rounds
+
+
+def _missed(measured: Sequence[tuple[Section, Rounds]]) -> list[str]:
+    """What missed an aim."""
+    return [
+        f"{section.name}:{row.cell[0]}"
+        for section, rounds in measured
+        for row in section.rows
+        if row.cell in rounds and is_met(rounds, row) is False
+    ]
 
 
 def _plain(section: Section, rounds: Rounds) -> dict[str, object]:
