@@ -5,9 +5,10 @@ Each test is the code of a user, and runs with the `LocalKv` of a plugin and wit
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,8 @@ from buntime_keyval import (
     TransactionConflict,
     VersionMismatch,
 )
+from buntime_keyval._async import consumers as async_consumers
+from buntime_keyval.shared import AsyncConsumer
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from client._async.beside import until
 from support.store import open_kv
@@ -202,6 +205,43 @@ async def test_consumers(kv: AnyKv) -> None:
             await kv.consumers.set_position("c", wrong)  # type: ignore[arg-type] # that is the point
     with pytest.raises(InvalidInput, match="token must be the token of a fetch"):
         kv.atomic().commit_consumer("c", "", 1)
+
+
+async def test_a_consumer_that_waits_stops_at_once(
+    kv: AnyKv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(async_consumers, "WAIT_SECONDS", 60.0)
+    monkeypatch.setattr(async_consumers, "_LONGEST_PAUSE", 3600.0)
+    await kv.consumers.set_position("s", await kv.stream.seq())
+    at_work, standing_by, fails = (kv.consumer("s", prefix=["s"], retry="1h") for _ in range(3))
+
+    async def refuse(_: StreamRecord) -> None:
+        raise ValueError("not today")
+
+    def state(consumer: AsyncConsumer, what: str) -> Callable[[], Awaitable[bool]]:
+        async def holds() -> bool:
+            info = await kv.consumers.get("s")
+            assert info is not None
+            return bool(info.failing if what == "fails" else info.owner == consumer.owner)
+
+        return holds
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as running:
+        running.create_task(at_work.run(refuse))
+        await until(state(at_work, "has it"))
+        waits = running.create_task(standing_by.run(refuse))
+        await asyncio.sleep(0.05)
+        standing_by.stop()
+        await waits
+        at_work.stop()
+    async with asyncio.timeout(30), asyncio.TaskGroup() as running:
+        await kv.set(["s", 1], 1)
+        running.create_task(fails.run(refuse))
+        await until(state(fails, "fails"))
+        fails.stop()
+        fails.stop()
+    # Nobody has to wait for a lock that one of them left behind.
+    assert (await kv.consumers.fetch("s", "next")).records
 
 
 async def _first(records: AsyncIterator[StreamRecord], number: int) -> AsyncIterator[StreamRecord]:

@@ -85,6 +85,40 @@ class Turn:
                 await self._given
 
 
+class StopSignal:
+    """Asks a caller to stop, and ends what he waits for here, then or later."""
+
+    def __init__(self) -> None:
+        self.is_asked = False
+        self._ends: set[asyncio.Timeout] = set()
+
+    def ask(self) -> None:
+        """Stop. Idempotent."""
+        if not self.is_asked:
+            self.is_asked = True
+            for end in self._ends:
+                end.reschedule(0)
+
+    async def wait(self, function: Callable[[], Awaitable[T]]) -> T | None:
+        """What a function returns; None as soon as a stop is asked for, which cancels it."""
+        end = asyncio.timeout(0 if self.is_asked else None)
+        try:
+            async with end:
+                self._ends.add(end)
+                try:
+                    return await function()
+                finally:
+                    self._ends.discard(end)
+        except TimeoutError:
+            if not end.expired():
+                raise
+        return None
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, or until a stop is asked for."""
+        await self.wait(partial(asyncio.sleep, seconds))
+
+
 class Task:
     """A function that runs in the background."""
 

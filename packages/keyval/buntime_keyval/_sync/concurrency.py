@@ -139,6 +139,30 @@ class Queue(Generic[T]):
         return item
 
 
+class StopSignal:
+    """Asks a caller to stop, and ends what he waits for in `sleep`, then or later."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether it was."""
+        return self._asked.is_set()
+
+    def ask(self) -> None:
+        """Stop. Idempotent."""
+        self._asked.set()
+
+    def wait(self, function: Callable[[], T]) -> T | None:
+        """What a function returns: nobody ends what a thread waits for."""
+        return function()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, or until a stop is asked for."""
+        self._asked.wait(seconds)
+
+
 class Task:
     """A function that runs in the background."""
 

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Protocol
 
 from buntime_keyval._calls import consumers as calls
@@ -24,7 +25,15 @@ from buntime_keyval._results import (
     StreamRecord,
 )
 from buntime_keyval._retries import seconds
-from buntime_keyval._sync.concurrency import JOIN_SECONDS, SideBySide, Task, call, sleep
+from buntime_keyval._sync.concurrency import (
+    JOIN_SECONDS,
+    WAIT_SECONDS,
+    SideBySide,
+    StopSignal,
+    Task,
+    call,
+    sleep,
+)
 from buntime_keyval._sync.session import Session
 from buntime_keyval.wire import Duration, KeyLike
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
@@ -37,9 +46,6 @@ RecordHandler = Callable[[StreamRecord], Any]
 
 _RENEWALS = 3
 """How often a lock is prolonged in the time that it lasts."""
-
-_WAIT = "10s"
-"""How long a fetch waits for a record, or for another instance to leave."""
 
 MAX_ATTEMPTS = 5
 _LONGEST_PAUSE = 30.0
@@ -227,7 +233,7 @@ class Consumer:
         self._retry_s = seconds(retry)
         self._token = ""
         self._asked = 0.0
-        self._is_stopping = False
+        self._stop = StopSignal()
 
     @property
     def token(self) -> str:
@@ -294,23 +300,31 @@ class Consumer:
         return self._consumers.commit(self.name, self._token, up_to)
 
     def stop(self) -> None:
-        """Let `records` and `run` end with what they are at, within ten seconds where they wait.
-
-        Idempotent.
-        """
-        self._is_stopping = True
+        """Let `records` and `run` end with what they are at; where they wait, at once (a thread
+        within four seconds). Idempotent."""
+        self._stop.ask()
 
     def _goes_on(self) -> bool:
-        return not self._is_stopping
+        return not self._stop.is_asked
 
     def _fetch(self, after: int = 0) -> ConsumerBatch | None:
-        """The next records, perhaps none; None if others were at work since the last ones."""
+        """The next records, perhaps none; None if others were at work since the last ones, or it
+        is to stop."""
+        fetching = partial(
+            self._consumers.fetch,
+            self.name,
+            self.owner,
+            limit=self._limit,
+            after=after,
+            wait=round(WAIT_SECONDS * 1000),
+            **self._choice,
+        )
         try:
-            batch = self._consumers.fetch(
-                self.name, self.owner, limit=self._limit, after=after, wait=_WAIT, **self._choice
-            )
+            batch = self._stop.wait(fetching)
         except ConsumerLocked:
             return None  # it stands by
+        if batch is None:
+            return None
         self._asked = time.monotonic()
         before, self._token = self._token, batch.token
         return None if before and before != batch.token else batch
@@ -350,7 +364,8 @@ class Consumer:
             logger.warning("The consumer %s goes on from where it was: %s", self.name, error)
             return
         if not failure.dead and self._goes_on():
-            sleep(min(self._retry_s * 2 ** (failure.attempts - 1), _LONGEST_PAUSE))
+            pause = min(self._retry_s * 2 ** (failure.attempts - 1), _LONGEST_PAUSE)
+            self._stop.sleep(pause)
 
     def _keep(self) -> None:
         """Prolong the lock while records are at work."""
@@ -370,11 +385,11 @@ class Consumer:
         keeping.cancel()
         keeping.join(JOIN_SECONDS)
         token, self._token = self._token, ""
-        if not token:
+        if not (token or self._stop.is_asked):  # who stops may be given it in that moment
             return
         try:
             with aside():
-                self._consumers.release(self.name, self.owner, token=token)
+                self._consumers.release(self.name, self.owner, token=token or None)
         except Exception as error:  # noqa: BLE001 - what is raised is worth more, and it ends by itself
             logger.warning("The consumer %s could not be released: %s", self.name, error)
 
