@@ -164,6 +164,18 @@ async def test_a_store_in_memory_lets_others_run() -> None:
         assert len(seen) < 400
 
 
+async def test_who_is_cancelled_as_it_opens_leaves_it_to_the_next_one() -> None:
+    async with open_kv(":memory:") as kv:
+        for turns in range(3):
+            writing = asyncio.create_task(kv.set(["n"], turns))
+            for _ in range(turns + 1):
+                await asyncio.sleep(0)
+            assert writing.cancel()
+        assert (await kv.get(["m"])).value is None
+        await kv.set(["n"], "last")
+        assert (await kv.get(["n"])).value == "last"
+
+
 async def test_stores_in_memory_have_nothing_in_common() -> None:
     async with open_kv(":memory:") as one, open_kv(":memory:") as other:
         await one.set(["a"], 1)

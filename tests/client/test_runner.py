@@ -95,6 +95,25 @@ async def test_what_is_left_when_the_drain_is_over_goes_back(kv: AsyncKv) -> Non
     assert (found.status, found.attempts) == ("pending", 0)
 
 
+async def test_what_comes_as_it_stops_is_not_lost(kv: AsyncKv) -> None:
+    async def work(payload: int) -> int:
+        return payload
+
+    for number in range(8):
+        runner = kv.runner(concurrency=2)
+        runner.add("work", work)
+        await runner.start()
+        await asyncio.sleep(0.01)  # it waits
+        sending = asyncio.create_task(kv.tasks.send("work", number, max_retries=1))
+        for _ in range(number):
+            await asyncio.sleep(0)
+        await runner.stop()
+        await sending
+        assert (await kv.tasks.list(status="running")).tasks == []
+    assert (await kv.tasks.stats()).keys() == {"work"}
+    assert sum((await kv.tasks.stats())["work"].values()) == number + 1
+
+
 async def test_a_signal_ends_it_gently(kv: AsyncKv) -> None:
     runner = kv.runner()
 

@@ -80,6 +80,12 @@ async def test_what_is_not_committed_comes_again_and_nothing_else(world: World) 
     assert await world.kv.locks.list() == []
 
 
+async def test_who_waits_under_a_short_lock_writes_little(world: World) -> None:
+    assert (await fetch(world, duration=1, wait=300)).records == []
+    operations = (await world.kv.metrics())["operations"]
+    assert operations["lock_acquire"]["count"] < 10
+
+
 async def test_chosen_records_and_what_lies_between_them(world: World) -> None:
     await written(world, 2)
     (wanted,) = await written(world, 1, "b")

@@ -63,6 +63,20 @@ async def test_a_task_from_its_beginning_to_its_end(world: World) -> None:
     assert await world.rows("SELECT count(*) FROM kv_queue") == [(0,)]
 
 
+async def test_who_is_cancelled_while_he_leases_leaves_the_tasks_to_others(world: World) -> None:
+    sent = await send(world, max_retries=1)
+    for turns in range(12):
+        leasing = asyncio.create_task(lease(world))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if leasing.cancel():
+            with pytest.raises(asyncio.CancelledError):
+                await leasing
+            assert await status(world, sent) == "pending"
+    (run,) = await lease(world)
+    assert run.task.attempts == 1
+
+
 async def test_several_are_completed_in_one_commit(world: World) -> None:
     desk = world.service.tasks.desk
     names = ["good", "cancelled", "lost", "last"]

@@ -44,6 +44,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 _GRACE_SECONDS = 5.0
 """How long a handler that is cancelled has to end."""
 
+_ARRIVAL_SECONDS = 0.1
+"""For what is on its way to a runner that stops: then it is given back, and not lost for as long as
+its lease lasts."""
+
 _MOST_PAUSE_SECONDS = 10.0
 """Between two tries to get tasks while the server cannot be reached."""
 
@@ -185,6 +189,7 @@ class AsyncRunner:
             self._changed.notify_all()
         if self._reader is None or self._workers is None:
             return
+        await self._reader.join(_ARRIVAL_SECONDS)
         self._reader.cancel()
         await self._reader.join(JOIN_SECONDS)
         await self._workers.wait(timeout)

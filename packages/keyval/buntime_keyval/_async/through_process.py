@@ -42,6 +42,7 @@ class AsyncThroughProcess:
         self._settings = settings
         self._embedded = embedded
         self._store: EmbeddedStore | None = None
+        self._opening: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
         self._closed = False
         self._turn_ends = 0.0
@@ -69,6 +70,8 @@ class AsyncThroughProcess:
         """See `AsyncTransport`."""
         async with self._turn:
             self._closed = True
+            if self._opening is not None:
+                await asyncio.wait({self._opening})
             if self._store is not None:
                 await self._store.stop()
 
@@ -76,8 +79,14 @@ class AsyncThroughProcess:
         async with self._turn:
             if self._closed:
                 raise Failure("the store was closed meanwhile")
-            if self._store is None:
-                store = self._embedded.make()
-                await store.start()
-                self._store = store
+            while self._store is None:
+                if self._opening is None or self._opening.done():
+                    self._opening = asyncio.create_task(self._open())
+                # Who is cancelled leaves it to the next one: half a store is of use to nobody.
+                await asyncio.shield(self._opening)
             return self._store
+
+    async def _open(self) -> None:
+        store = self._embedded.make()
+        await store.start()
+        self._store = store

@@ -64,6 +64,9 @@ Gone = Callable[[], Coroutine[Any, Any, None]]
 CONFIRMED_MS = 60_000
 """After so long it is noted anew that a position is up to date, though it has not changed."""
 
+_LEAST_PAUSE_S = 0.1
+"""Who waits for records prolongs his lock no more often, however short he wants it."""
+
 
 class WantedBatch(NamedTuple):
     """What an instance of a consumer asks for."""
@@ -164,8 +167,9 @@ class ConsumerDesk:
                 return RecordBatch(page.records, token, state.position, state.lag)
             looked = page.next
             try:
-                # Long enough before the lock ends it is prolonged.
-                closes = await self._wait(page, min(left_s, wanted.duration_ms / 1500), gone)
+                # Long enough before the lock ends it is prolonged, unless that is no time at all.
+                pause_s = max(_LEAST_PAUSE_S, wanted.duration_ms / 1500)
+                closes = await self._wait(page, min(left_s, pause_s), gone)
             except ClientGone:
                 await self._locks.release(lock_of(name), wanted.owner, token)
                 raise

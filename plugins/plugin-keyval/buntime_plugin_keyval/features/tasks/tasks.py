@@ -253,13 +253,17 @@ class TaskDesk:
     async def lease(
         self, call: RunnerCall, wait_ms: int = 0, gone: Gone | None = None
     ) -> list[Run]:
-        """Give a runner tasks that are ready, or the first ones that are within a time."""
+        """Give a runner tasks that are ready, or the first ones that are within a time.
+
+        Who is cancelled meanwhile has none of them.
+        """
         if not wait_ms:
-            return await self._take(call)
+            return await self._take_or_leave(call)
         # Before it looks: what becomes ready after that calls it.
         caller = self.room.enter(call.names)
         try:
-            return await self._take(call) or await self._take_later(call, caller, wait_ms, gone)
+            found = await self._take_or_leave(call)
+            return found or await self._take_later(call, caller, wait_ms, gone)
         finally:
             self.room.leave(caller)
 
@@ -274,7 +278,7 @@ class TaskDesk:
                 await caller.wait(left)
                 if watching.has_gone():
                     break
-                found = await self._take(call)
+                found = await self._take_or_leave(call)
                 if found and watching.has_gone():
                     await self.give_back(found)
                 elif found:
@@ -282,6 +286,15 @@ class TaskDesk:
         finally:
             watching.stop()
         return []
+
+    async def _take_or_leave(self, call: RunnerCall) -> list[Run]:
+        """Lease what is ready, and give it back where the caller is cancelled before he has it."""
+        taking = asyncio.create_task(self._take(call))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            await self.give_back(await taking)
+            raise
 
     async def _take(self, call: RunnerCall) -> list[Run]:
         """Lease what is ready, the names that have waited longest first."""
