@@ -94,8 +94,8 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
         return (Statement(sql.tasks.finish, args),)
 
 
-class CompletedTask(msgspec.Struct, frozen=True, gc=False):
-    """A task that a runner has done."""
+class CompletedTask(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A task that a runner has done; statements are told of it as an array."""
 
     id: str
     lease: str
