@@ -147,7 +147,7 @@ async def test_a_closed_service_hands_nothing_out(tmp_path: Path) -> None:
 
 def context(folder: Path, options: dict[str, Any]) -> Any:
     logger = logging.getLogger("test")
-    return Mock(config=options, base_dir=folder, logger=logger, workers=Workers.alone())
+    return Mock(config=options, environ={}, base_dir=folder, logger=logger, workers=Workers.alone())
 
 
 async def test_the_plugin_from_start_to_shutdown(

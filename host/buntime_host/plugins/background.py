@@ -11,9 +11,8 @@ import inspect
 import logging
 import math
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
-
-import msgspec
 
 from buntime_host.options.units import parse_duration
 from buntime_host.plugins.task_clock import TaskClock
@@ -39,7 +38,8 @@ CANCEL_GRACE_SECONDS = 1.0
 """How long cancelled tasks may still clean up before they are left behind."""
 
 
-class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
     """What the background work of one plugin needs of its host."""
 
     plugin: str

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
-
-import msgspec
 
 from buntime_host.errors import MissingService
 from buntime_host.plugins.background import Background, Work
@@ -19,8 +18,11 @@ if TYPE_CHECKING:
 
 ServiceT = TypeVar("ServiceT")
 
+# No structs: a command that only says what it does imports this, and needs no msgspec.
 
-class Runtime(msgspec.Struct, frozen=True):
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
     """Facts about the running host, the same that `/.well-known/buntime` tells."""
 
     api: str
@@ -28,7 +30,8 @@ class Runtime(msgspec.Struct, frozen=True):
     version: str
 
 
-class GlobalConfig(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class GlobalConfig:
     """Host settings that plugins may need."""
 
     plugin_dirs: tuple[Path, ...]
@@ -36,7 +39,8 @@ class GlobalConfig(msgspec.Struct, frozen=True):
     """`development`, `staging`, `production` or `test`."""
 
 
-class AppInfo(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class AppInfo:
     """The plugin that a request is for, as request hooks see it."""
 
     name: str
@@ -62,7 +66,8 @@ def _nobody(_: HTTPConnection, __: str) -> None:
     """The same."""
 
 
-class PluginContext(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginContext:
     """Given to `on_init`; a plugin may keep it for its whole life."""
 
     name: str

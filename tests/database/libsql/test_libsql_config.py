@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -164,6 +165,7 @@ async def test_servers_of_the_environment_from_start_to_shutdown(
             await plugin.on_init(
                 Mock(
                     config={"adapters": adapters},
+                    environ=os.environ,
                     base_dir=Path(),
                     logger=logging.getLogger("test"),
                     workers=Workers.alone(),
