@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Coroutine
+from asyncio import Future
 from typing import Any
 
 import pytest
-from buntime_host import DirectRequest, Promised, settled
+from buntime_host import DirectRequest
 from buntime_keyval.wire import InvalidInput, encode_key
 from buntime_plugin_keyval.faces.http.app import KeyValApp
 from buntime_plugin_keyval.faces.http.routes import StoreRoutes
@@ -199,8 +199,8 @@ async def test_nothing_has_run_before_it_is_run(world: World) -> None:
     put = asked(world, "PUT", "/keys/a", 5)
     assert await world.service.store.get(A) is None
     ran = put.run()
-    assert isinstance(ran, Promised | Coroutine)
-    await settled(ran)
+    assert isinstance(ran, Future)
+    await ran
     assert await world.service.store.get(A) is not None
 
 

@@ -7,11 +7,12 @@ this, to these keys; is it too much) decides by this value, in one place, before
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence, Set
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
-from buntime_host import Answer, DirectRequest, Principal, Promised
+from buntime_host import Answer, DirectRequest, Principal
 
 from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.engine.store import Store
@@ -37,8 +38,9 @@ Given = TypeVar("Given", bound=RequestShape, covariant=True)
 Access = Literal["read", "write", "admin"]
 """Whether a request changes nothing, changes what is stored, or changes the store itself."""
 
-Ran = Text | Answer | Promised | Coroutine[Any, Any, Text | Answer | Frames]
-"""JSON text is an answer with status 200; anything else is in full, now or later."""
+Ran = Text | Answer | Future[Any] | Coroutine[Any, Any, Text | Answer | Frames]
+"""JSON text is an answer with status 200; a future, which no task waits for, is told by
+`Asked.answer`; anything else is in full, now or later."""
 
 Run = Callable[[], Ran]
 
@@ -97,6 +99,8 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     extends: Callable[[], Set[bytes]] = frozenset
     """Of the keys that are written the ones whose values are not replaced, but computed from what
     is there. It is asked where that matters, which is seldom."""
+    answer: Callable[[Future[Any]], Answer] = Future.result
+    """Where `run` gives a future: what is said once that is done. May raise what that holds."""
 
     def require(self, principal: Principal, *, guarded: bool = False) -> None:
         """Raise `PermissionDenied` unless somebody may ask for that.

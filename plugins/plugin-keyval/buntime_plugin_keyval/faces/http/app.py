@@ -197,8 +197,8 @@ class KeyValApp:
             return _answer_error(error, service)
         if isinstance(ran, Answer):
             return ran
-        if isinstance(ran, Promised):
-            return Promised(ran.future, partial(_conclude, service, ran.answer, once))
+        if isinstance(ran, asyncio.Future):
+            return Promised(ran, partial(_conclude, service, asked.answer, once))
         if isinstance(ran, str | bytes):
             return Answer(200, ran)
         work: Coroutine[Any, Any, Any] = _awaited(service, asked, ran, once)
@@ -284,8 +284,8 @@ async def _awaited(
 ) -> Answer | Frames:
     """The answer that comes of what is done, or has been."""
     try:
-        if isinstance(ran, Promised):
-            answer: Text | Answer | Frames = await settled(ran)
+        if isinstance(ran, asyncio.Future):
+            answer: Text | Answer | Frames = await settled(Promised(ran, asked.answer))
         else:
             answer = ran if isinstance(ran, str | bytes | Answer) else await ran
     except asyncio.CancelledError:

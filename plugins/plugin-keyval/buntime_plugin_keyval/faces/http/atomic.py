@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence, Set
 from functools import partial
 from typing import Annotated, Any
 
-from buntime_host import Answer, Promised
+from buntime_host import Answer
 from buntime_keyval.engine import EngineCheck
 from buntime_keyval.wire import Key, encode_key
 from buntime_keyval.wire.commits import MERGING, Mutation
@@ -54,13 +54,9 @@ def commit_atomic(service: KeyValService, request: Request[Commit]) -> Asked:
 
     has_results = request.given.results
     told = told_keys(mutations) if has_results else ()
-
-    def run() -> Promised:
-        committed = service.store.commit(
-            checks, mutations, once=request.once, has_results=has_results
-        )
-        return Promised(committed, _answer_results if has_results else _answer_commit)
-
+    run = partial(
+        service.store.commit, checks, mutations, once=request.once, has_results=has_results
+    )
     return Asked(
         "atomic",
         "write",
@@ -70,6 +66,7 @@ def commit_atomic(service: KeyValService, request: Request[Commit]) -> Asked:
         extends=partial(_merged, mutations),
         cost=Cost(len(checks) + len(mutations)),
         needs=_needed(checks, mutations),
+        answer=_answer_results if has_results else _answer_commit,
     )
 
 

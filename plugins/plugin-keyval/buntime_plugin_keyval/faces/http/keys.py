@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Set
 from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
-from buntime_host import Answer, Promised
+from buntime_host import Answer
 from buntime_keyval.wire import (
     InvalidInput,
     Key,
@@ -245,12 +245,8 @@ def put_key(service: KeyValService, request: Request[Written]) -> Asked:
         large = partial(_put_large, service, request, key, options, now_ms)
         return Asked("set", "write", large, writes=writes)
     value = canonical_value(content, now_ms)
-
-    def run() -> Promised:
-        written = service.store.set(encoded, key_to_json(key), value, options, request.once)
-        return Promised(written, _answer_set)
-
-    return Asked("set", "write", run, writes=writes)
+    run = partial(service.store.set, encoded, key_to_json(key), value, options, request.once)
+    return Asked("set", "write", run, writes=writes, answer=_answer_set)
 
 
 async def _put_large(
@@ -313,12 +309,8 @@ def _written_if(
             return _committed_json(await commit(text))
 
         return Asked(kind, "write", large, reads, writes, extends=extends)
-    text = canonical_value(content, now_ms)
-
-    def run() -> Promised:
-        return Promised(commit(text), _answer_committed)
-
-    return Asked(kind, "write", run, reads, writes, extends=extends)
+    run = partial(commit, canonical_value(content, now_ms))
+    return Asked(kind, "write", run, reads, writes, extends=extends, answer=_answer_committed)
 
 
 def _answer_committed(written: Future[Committed | None]) -> Answer:
@@ -341,13 +333,9 @@ def delete_key(service: KeyValService, request: Request[DeletionOfKey]) -> Asked
     exact, once = given.exact, request.once
     touched = Keys((encoded,))
     writes = touched if exact else Keys(ranges=(subtree(encoded),))
-
-    def run() -> Promised:
-        deleting = store.delete_if(encoded, conditions, exact=exact, once=once)
-        return Promised(deleting, _answer_deleted)
-
+    run = partial(store.delete_if, encoded, conditions, exact=exact, once=once)
     cost = Cost(1 if exact else None)
-    return Asked("delete", "write", run, touched, writes, cost)
+    return Asked("delete", "write", run, touched, writes, cost, answer=_answer_deleted)
 
 
 def delete_batch(service: KeyValService, request: Request[DeletionOfKeys]) -> Asked:
@@ -358,13 +346,11 @@ def delete_batch(service: KeyValService, request: Request[DeletionOfKeys]) -> As
 def deletion(service: KeyValService, keys: list[bytes], request: Request[Deletion]) -> Asked:
     given = request.given
 
-    def run() -> Promised | Coroutine[Any, Any, str]:
+    def run() -> Future[int] | Coroutine[Any, Any, str]:
         deleting = service.store.delete(
             keys, exact=given.exact, where=given.where, once=request.once
         )
-        if isinstance(deleting, Future):
-            return Promised(deleting, _answer_deleted)
-        return deleted(deleting)
+        return deleting if isinstance(deleting, Future) else deleted(deleting)
 
     if given.exact:
         entries, writes = len(keys), Keys(keys)
@@ -373,7 +359,7 @@ def deletion(service: KeyValService, keys: list[bytes], request: Request[Deletio
     cost = Cost(entries, count_conditions(given.where))
     # What a filter deletes, and what it leaves, tells of the values.
     reads = NO_KEYS if given.where is None else writes
-    return Asked("delete", "write", run, reads, writes, cost, needs=())
+    return Asked("delete", "write", run, reads, writes, cost, needs=(), answer=_answer_deleted)
 
 
 def _answer_deleted(deleting: Future[int]) -> Answer:

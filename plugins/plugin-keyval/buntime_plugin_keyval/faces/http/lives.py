@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Literal
 
-from buntime_host import Answer, Promised
+from buntime_host import Answer
 from buntime_keyval.wire import InvalidInput, Key, encode_key
 from buntime_keyval.wire.commits import NO_OPTIONS, EntryOptions, Mutation
 
@@ -58,19 +58,15 @@ def _give_life(
     service.store.check_number(len(keys))
     mutations = [Mutation(kind, key, None, options, encoded) for encoded, key in keys.items()]
     written = [*keys]
-
-    def run() -> Promised:
-        committed = service.store.commit((), mutations, once=request.once, has_results=True)
-        return Promised(committed, _answer)
-
     return Asked(
         "atomic",
         "write",
-        run,
+        partial(service.store.commit, (), mutations, once=request.once, has_results=True),
         writes=Keys(written),
         extends=partial(frozenset[bytes], written),
         cost=Cost(len(written)),
         needs=(),
+        answer=_answer,
     )
 
 

@@ -62,6 +62,6 @@ async def run_scan(
 async def _in_turn(service: KeyValService, asked: Asked, client: str) -> Text | Answer | Frames:
     async with service.scans.turn(client):
         ran = asked.run()
-        if isinstance(ran, Promised):
-            return await settled(ran)
+        if isinstance(ran, asyncio.Future):
+            return await settled(Promised(ran, asked.answer))
         return ran if isinstance(ran, Text | Answer) else await ran

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from asyncio import Future
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import unquote_to_bytes
 
 import msgspec
-from buntime_host import Answer, Promised
+from buntime_host import Answer
 from buntime_keyval.wire import InvalidInput, canonical_metadata
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MOST_LOCK_WAIT_MS
 from buntime_keyval.wire.names import checked_name
@@ -75,10 +76,8 @@ def acquire(part: LockPart, request: Request[Acquiring]) -> Asked:
     needs = _needs(LOCK, wanted.name)
     if token is None and not given.wait and request.once is None:
         # Most ask so, and mostly it is free.
-        def take() -> Promised:
-            return Promised(part.locks.take(wanted), _answer_taken)
-
-        return Asked("lock_acquire", "write", take, needs=needs)
+        take = partial(part.locks.take, wanted)
+        return Asked("lock_acquire", "write", take, needs=needs, answer=_answer_taken)
 
     async def run() -> str | Answer:
         try:
@@ -112,12 +111,8 @@ def steal(part: LockPart, request: Request[Taking]) -> Asked:
 def release(part: LockPart, request: Request[Releasing]) -> Asked:
     """`POST /locks/{name}/release`: give a lock back."""
     name, given = _name(request), request.given
-
-    def run() -> Promised:
-        released = part.locks.release(name, given.owner, given.token, request.once)
-        return Promised(released, _answer_released)
-
-    return Asked("lock_release", "write", run, needs=_needs(LOCK, name))
+    run = partial(part.locks.release, name, given.owner, given.token, request.once)
+    return Asked("lock_release", "write", run, needs=_needs(LOCK, name), answer=_answer_released)
 
 
 def get(part: LockPart, request: Request[RequestShape]) -> Asked:

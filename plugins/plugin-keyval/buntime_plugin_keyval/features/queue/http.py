@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from asyncio import Future
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated
 from urllib.parse import unquote
 
 import msgspec
-from buntime_host import Answer, MethodNotAllowed, Promised
+from buntime_host import Answer, MethodNotAllowed
 from buntime_keyval.wire import InvalidInput, encode_key
 from buntime_keyval.wire.canonical import text_of
 from buntime_keyval.wire.commits import MessageOptions
@@ -163,13 +164,13 @@ def enqueue(part: QueuePart, request: Request[NewMessageBody]) -> Asked:
     """`POST /queue/enqueue`: send a message, now or later."""
     value = text_of(request.given.value, part.store.clock.wall())
     options = request.given.options
-
-    def run() -> Promised:
-        return Promised(part.queue.enqueue(value, options, request.once), _answer_sent)
-
-    writes = Keys([encode_key(key) for key in options.keys_if_undelivered])
     return Asked(
-        "queue_enqueue", "write", run, writes=writes, needs=_needs(QUEUE_SEND, options.queue)
+        "queue_enqueue",
+        "write",
+        partial(part.queue.enqueue, value, options, request.once),
+        writes=Keys([encode_key(key) for key in options.keys_if_undelivered]),
+        needs=_needs(QUEUE_SEND, options.queue),
+        answer=_answer_sent,
     )
 
 
