@@ -71,7 +71,7 @@ async def test_a_group_that_fails_is_tried_one_by_one(
     statement: str, bounded: bool, tmp_path: Path
 ) -> None:
     writer = faulty_writer(tmp_path, {statement: [apsw.IOError("disk on fire")]})
-    outcomes = await writer.batch_each([Batch([INSERT], bounded)] * 3)
+    outcomes = await writer.commit([Batch([INSERT], bounded)] * 3)
     assert kinds(outcomes) == ["written"] * 3
     assert rows(writer) == 3
     await writer.close()
@@ -81,7 +81,7 @@ async def test_a_group_that_fails_is_tried_one_by_one(
 async def test_a_commit_that_fails_again_is_told_and_undone(bounded: bool, tmp_path: Path) -> None:
     faults: list[Exception] = [apsw.IOError("on fire"), apsw.IOError("on fire"), apsw.FullError()]
     writer = faulty_writer(tmp_path, {"COMMIT": faults})
-    outcomes = await writer.batch_each([Batch([INSERT], bounded)] * 3)
+    outcomes = await writer.commit([Batch([INSERT], bounded)] * 3)
     assert kinds(outcomes) == ["DatabaseUnavailable", "DatabaseFull", "written"]
     assert isinstance(outcomes[0], DatabaseError)
     assert str(outcomes[0]) == "IOError: on fire"
@@ -94,10 +94,10 @@ async def test_every_caller_gets_an_error_of_its_own_when_nothing_can_begin(
     tmp_path: Path,
 ) -> None:
     writer = faulty_writer(tmp_path, {"BEGIN IMMEDIATE": [apsw.IOError("on fire")]})
-    outcomes = await writer.batch_each([Batch([INSERT])] * 3)
+    outcomes = await writer.commit([Batch([INSERT])] * 3)
     assert kinds(outcomes) == ["DatabaseUnavailable"] * 3
     assert len({id(outcome) for outcome in outcomes}) == 3
-    assert kinds(await writer.batch_each([Batch([INSERT])])) == ["written"]
+    assert kinds(await writer.commit([Batch([INSERT])])) == ["written"]
     await writer.close()
 
 
@@ -111,7 +111,7 @@ async def test_a_rollback_that_fails_hides_nothing_and_is_made_up_for(tmp_path: 
     with pytest.raises(KeyError, match="the reason"):
         await writer.transaction(work)
     assert writer.connection.in_transaction
-    assert kinds(await writer.batch_each([Batch([INSERT])])) == ["written"]
+    assert kinds(await writer.commit([Batch([INSERT])])) == ["written"]
     assert rows(writer) == 1
     await writer.close()
 

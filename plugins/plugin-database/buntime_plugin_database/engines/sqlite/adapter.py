@@ -156,14 +156,19 @@ class SqliteAdapter:
         return self._query_writer(sql, args, max_bytes)
 
     async def batch(self, steps: Sequence[Statement | Guard]) -> list[ResultSet]:
-        outcome = await self._writer.batch(Batch(steps))
+        self._writer.refuse_unfit()
+        (outcome,) = await self._writer.join([Batch(steps)])
         self._noted([outcome])
         if isinstance(outcome, DatabaseError):
             raise outcome
         return outcome
 
     async def batch_each(self, batches: Sequence[Batch]) -> list[list[ResultSet] | DatabaseError]:
-        outcomes = await self._writer.batch_each(batches)
+        writer = self._writer
+        writer.refuse_unfit()
+        # Whoever brings several has gathered them: they wait for no others where nothing does.
+        commit = writer.commit if writer.is_free_for(batches) else writer.join
+        outcomes = await commit(batches)
         self._noted(outcomes)
         return outcomes
 

@@ -106,38 +106,52 @@ class Writer:
         self._closed = False
         self.counters = counters
 
-    async def batch_each(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
-        """Commit each batch; outcomes in the given order.
+    def is_free_for(self, batches: Sequence[Batch]) -> bool:
+        """Whether nothing else is being written or waits, and so many may be one group."""
+        if self._grouping.is_busy or self.turn.locked():
+            return False
+        return len(batches) <= MAX_GROUP_BATCHES
 
-        Together with whatever else waits, or at once, where nothing does: whoever brings several
-        has gathered them.
+    async def join(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
+        """Commit each, together with whatever else waits, or this turn of the loop brings.
+
+        Outcomes are in the given order.
         """
-        self._refuse_closed()
-        self.refuse_nesting()
-        if len(batches) > MAX_GROUP_BATCHES or self._grouping.is_busy or self.turn.locked():
-            return await self._together(batches)
-        async with self.turn:
-            # Those who wait for the lock in other processes get it between two groups of a writer
-            # without pause, or not at all.
-            await asyncio.sleep(0)
-            return await self._commit_in_room(batches)
-
-    async def batch(self, batch: Batch) -> BatchOutcome:
-        """Commit one, together with whatever else this turn of the loop brings."""
-        self._refuse_closed()
-        self.refuse_nesting()
-        (outcome,) = await self._together([batch])
-        return outcome
-
-    async def _together(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
         job = _Job(tuple(batches), asyncio.get_running_loop().create_future())
         self._grouping.add(job)
         return await job.done
 
+    async def commit(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
+        """Commit each as one group; outcomes in the given order.
+
+        What there is room for, that is; while there is none, what makes some.
+        """
+        async with self.turn:
+            # Those who wait for the lock in other processes get it between two groups of a writer
+            # without pause, or not at all.
+            await asyncio.sleep(0)
+            room = self._room
+            if room is None:
+                return await self._commit_group(batches)
+            tight = room.is_tight()
+            if tight != self._tight:
+                self._tight = tight
+                room.keep_log_short(self.connection)
+            if tight:
+                outcomes = await self._commit_admitted(room, batches)
+            else:
+                outcomes = await self._commit_group(batches)
+            for outcome in outcomes:
+                if type(outcome) is DatabaseFull:
+                    await self._recover(room, batches, outcomes)
+                    break
+            if room.wants_reserve():
+                await self.in_thread(room.give_back, self.connection)
+            return outcomes
+
     async def transaction(self, fn: Callable[[SqliteTransaction], Awaitable[T]]) -> T:
         """Run `fn` while no other write can happen; commit if it returns, else roll back."""
-        self._refuse_closed()
-        self.refuse_nesting()
+        self.refuse_unfit()
         async with self.turn:
             with self.condition.translated():
                 await self._begin()
@@ -170,8 +184,7 @@ class Writer:
 
     async def reading(self, read: Callable[[], T]) -> T:
         """Run a read on this connection, outside any transaction that others have open."""
-        self._refuse_closed()
-        self.refuse_nesting()
+        self.refuse_unfit()
         async with self.turn:
             self.connection.pragma("query_only", True)
             try:
@@ -222,6 +235,12 @@ class Writer:
         if not self.connection.in_transaction:
             raise TransactionMisuse("the transaction was rolled back when a statement failed")
 
+    def refuse_unfit(self) -> None:
+        """Raise for what must not wait for the turn: `DatabaseClosed` and `TransactionMisuse`."""
+        if self._closed:
+            raise DatabaseClosed("the database is closed")
+        self.refuse_nesting()
+
     def refuse_nesting(self) -> None:
         """Raise `TransactionMisuse` inside a transaction, where waiting for the turn never ends."""
         for writer, transaction in _inside.get():
@@ -241,39 +260,12 @@ class Writer:
                 self._thread.close()
                 self._thread = None
 
-    def _refuse_closed(self) -> None:
-        if self._closed:
-            raise DatabaseClosed("the database is closed")
-
     async def _commit_jobs(self, jobs: list[_Job]) -> None:
-        async with self.turn:
-            batches = [batch for job in jobs for batch in job.batches]
-            outcomes = iter(await self._commit_in_room(batches))
+        outcomes = iter(await self.commit([batch for job in jobs for batch in job.batches]))
         for job in jobs:
             own = list(islice(outcomes, len(job.batches)))
             if not job.done.done():  # the caller may have been cancelled meanwhile
                 job.done.set_result(own)
-
-    async def _commit_in_room(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
-        """Commit what there is room for; while there is none, what makes some."""
-        room = self._room
-        if room is None:
-            return await self._commit_group(batches)
-        tight = room.is_tight()
-        if tight != self._tight:
-            self._tight = tight
-            room.keep_log_short(self.connection)
-        if tight:
-            outcomes = await self._commit_admitted(room, batches)
-        else:
-            outcomes = await self._commit_group(batches)
-        for outcome in outcomes:
-            if type(outcome) is DatabaseFull:
-                await self._recover(room, batches, outcomes)
-                break
-        if room.wants_reserve():
-            await self.in_thread(room.give_back, self.connection)
-        return outcomes
 
     async def _commit_admitted(self, room: Room, batches: Sequence[Batch]) -> list[BatchOutcome]:
         """Refuse what there is no room for, commit the rest, and give back what is free."""
