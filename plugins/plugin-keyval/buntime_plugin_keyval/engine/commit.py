@@ -33,7 +33,7 @@ from buntime_plugin_keyval.engine.deciding import Deciding, takes_long
 from buntime_plugin_keyval.engine.decisions import SetValue, Write
 from buntime_plugin_keyval.engine.jobs import Record, WriteJob, record_nothing
 from buntime_plugin_keyval.engine.once import Once, Replays
-from buntime_plugin_keyval.engine.packing import KeyTaken, Packing
+from buntime_plugin_keyval.engine.packing import DecidedGroup, KeyTaken, Packing
 from buntime_plugin_keyval.engine.peers import Peers
 from buntime_plugin_keyval.engine.publishing import Publisher
 from buntime_plugin_keyval.engine.regathering import Regathering
@@ -146,12 +146,26 @@ class Committer:
         await self._publisher.close()
 
     async def _drain(self) -> None:
+        """Load, decide, commit and conclude, one group after the other."""
         group: list[WriteJob] = []
         try:
             while self._pending:
                 group = self._take()
                 started = perf_counter()
-                await self._commit_group(group)
+                decided = await self._decide(group)
+                if decided is None:
+                    continue
+                outcomes: Sequence[Outcome] | None = None if decided.writing else ()
+                pack = self._packing.pack
+                while outcomes is None:
+                    packed = pack(decided)
+                    commit = self._commit_together or self._db.adapter.batch_each
+                    try:
+                        outcomes = packed.unpack(await commit(packed.batches))
+                    except DatabaseError as error:  # the adapter was closed
+                        outcomes = [error] * len(decided.writing)
+                    pack = self._packing.pack_each
+                await self._conclude(decided, outcomes)
                 await self._regathering.wait(len(group), perf_counter() - started)
         except BaseException as error:
             for job in (*group, *self._pending):
@@ -177,7 +191,11 @@ class Committer:
                 job.succeed(None)
         return [job for job in group if not job.done.done()]
 
-    async def _commit_group(self, group: list[WriteJob]) -> None:
+    async def _decide(self, group: list[WriteJob]) -> DecidedGroup | None:
+        """Load what the writes look at, and decide them; None if that could not be loaded.
+
+        Those that are done with before that are taken out of the group.
+        """
         at = moment_of(self._clock)
         now_ms = at.now_ms
         keyed = [(job, once) for job in group if (once := job.once) is not None]
@@ -194,7 +212,7 @@ class Committer:
         except DatabaseError as error:
             for job in group:
                 job.fail(error)
-            return
+            return None
         is_firm = holds_stamp or not self._late_groups
         if not is_firm:
             self._late_groups -= 1
@@ -207,43 +225,22 @@ class Committer:
         else:
             deciding.decide_all(group)
         writing = [job for job in group if job.is_writing]
-        outcomes: Sequence[Outcome] = ()
-        # Decided once: who comes while the commit is under way finds it in the log.
+        # Once for all: who comes while the commit is under way finds it in the log.
         is_followed = bool(self._publisher.subscribers)
-        if writing:
-            packed = self._packing.pack(writing, after, now_ms, is_followed=is_followed)
-            commit = self._commit_together or self._db.adapter.batch_each
-            try:
-                unpacked = packed.unpack(await commit(packed.batches))
-                if unpacked is None:
-                    packed = self._packing.pack_each(
-                        writing, after, now_ms, is_followed=is_followed
-                    )
-                    unpacked = packed.unpack(await commit(packed.batches))
-                outcomes = unpacked or ()
-            except DatabaseError as error:  # the adapter was closed
-                outcomes = [error] * len(writing)
-        if self._peers is not None:
-            self._peers.committed(_committed(writing, outcomes))
-        await self._conclude(group, outcomes, now_ms, is_firm=is_firm, is_followed=is_followed)
+        return DecidedGroup(group, writing, after, now_ms, is_firm, is_followed)
 
-    async def _conclude(
-        self,
-        group: Sequence[WriteJob],
-        outcomes: Sequence[Outcome],
-        now_ms: int,
-        *,
-        is_firm: bool,
-        is_followed: bool,
-    ) -> None:
+    async def _conclude(self, decided: DecidedGroup, outcomes: Sequence[Outcome]) -> None:
         """Tell what came of each write, or decide it again; those that wrote have an outcome."""
+        if self._peers is not None:
+            self._peers.committed(_committed(decided.writing, outcomes))
+        is_firm, is_followed = decided.is_firm, decided.is_followed
         again: list[WriteJob] = []
         refused: list[WriteJob] = []
         settled: dict[str, str] = {}
         newest = ""
         told = iter(outcomes)
         is_quiet = is_firm and not is_followed
-        for job in group:
+        for job in decided.group:
             outcome = next(told) if job.is_writing else []
             if is_quiet and not outcome and job.decision is not None:  # the common one
                 job.conclude((), settled)
@@ -274,7 +271,7 @@ class Committer:
             if not is_firm:
                 newest = self._settle_stamp(job, results, settled, newest)
             if is_followed and job.is_writing:
-                await self._publisher.publish(job, results, settled, now_ms)
+                await self._publisher.publish(job, results, settled, decided.now_ms)
             else:
                 job.conclude(results, settled)
         if refused:

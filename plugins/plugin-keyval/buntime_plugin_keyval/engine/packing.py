@@ -14,6 +14,7 @@ from functools import partial
 from time import perf_counter
 from typing import NamedTuple
 
+import msgspec
 from buntime_database import (
     Batch,
     ConstraintViolation,
@@ -53,6 +54,21 @@ class KeyTaken(DatabaseError):
     """Somebody else has kept a result under a key of the commit since the last look."""
 
 
+class DecidedGroup(msgspec.Struct, frozen=True, gc=False):
+    """Writes that were decided together."""
+
+    group: Sequence[WriteJob]
+    writing: Sequence[WriteJob]
+    """Those that take a commit."""
+    after: int | None
+    """The place up to which it is known what is kept under keys; None where no write has one."""
+    now_ms: int
+    is_firm: bool
+    """Whether the commits have the versionstamps of the decisions, or fail."""
+    is_followed: bool
+    """Whether anybody is told of changes."""
+
+
 class Packed(NamedTuple):
     """A group on its way to the engine."""
 
@@ -72,29 +88,24 @@ class Packing:
         self._replays = replays
         self._apart_groups = 0
 
-    def pack(
-        self, writing: Sequence[WriteJob], after: int | None, now_ms: int, *, is_followed: bool
-    ) -> Packed:
-        """The steps of each write, with what keeps its result.
-
-        `after` is the place up to which it is known what is kept under keys, None where none of the
-        writes has one; `is_followed` says whether anybody is told of changes.
-        """
+    def pack(self, decided: DecidedGroup) -> Packed:
+        """The steps of each write, with what keeps its result."""
+        writing, after = decided.writing, decided.after
         if not self._is_embedded or len(writing) == 1:
-            return self.pack_each(writing, after, now_ms, is_followed=is_followed)
+            return self.pack_each(decided)
         if self._apart_groups:
             self._apart_groups -= 1
-            return self.pack_each(writing, after, now_ms, is_followed=is_followed)
+            return self.pack_each(decided)
         steps: list[Guard | Statement] = []
         keys: list[str] = []
         if after is not None:
             keepings = _keepings(writing)
             if keepings:
                 keys = [key for key, *_ in keepings]
-                steps += keep_all(self._sql, keepings, after, now_ms)
+                steps += keep_all(self._sql, keepings, after, decided.now_ms)
         wanted: list[int] | None = None
         are_wanted = True
-        if not is_followed and writing[0].is_firm:  # as all of them
+        if decided.is_firm and not decided.is_followed:
             wanted = [_ROW] if keys else []
             for job in writing:
                 begins = len(steps)
@@ -108,11 +119,10 @@ class Packing:
         batch = Batch(steps, all(job.is_bounded for job in writing), wanted)
         return Packed([batch], partial(self._unpack_all, writing, keys, are_wanted, perf_counter()))
 
-    def pack_each(
-        self, writing: Sequence[WriteJob], after: int | None, now_ms: int, *, is_followed: bool
-    ) -> Packed:
+    def pack_each(self, decided: DecidedGroup) -> Packed:
         """The same, with a batch for each, which fails alone."""
-        batches = [self._batch(job, is_followed) for job in writing]
+        writing, after = decided.writing, decided.after
+        batches = [self._batch(job, decided.is_followed) for job in writing]
         if after is None:
             return Packed(batches, _as_they_are)
         keys: list[str | None] = []
@@ -120,7 +130,7 @@ class Packing:
             keepings = _keepings([job])
             keys.append(keepings[0][0] if keepings else None)
             if keepings:
-                steps = keep_all(self._sql, keepings, after, now_ms)
+                steps = keep_all(self._sql, keepings, after, decided.now_ms)
                 batches[number] = self._keeping(batches[number], steps)
         return Packed(batches, partial(self._unpack_each, keys))
 
