@@ -87,6 +87,21 @@ def test_what_means_nothing_is_refused(shared_api: Api, path: str, wrong: str) -
     assert wrong in answer.json()["error"]
 
 
+@pytest.mark.parametrize("ask", ["/stream?after={}", "/stream/follow?after={}"])
+def test_a_position_behind_the_end_is_refused(shared_api: Api, ask: str) -> None:
+    shared_api.send("PUT", "/keys/a", content=b"1")
+    last = shared_api.json("GET", "/stream/seq")["seq"]
+    answer = shared_api.send("GET", ask.format(last + 1))
+    assert (answer.status_code, answer.json()) == (
+        409,
+        {
+            "error": f"No record has the position {last + 1} yet: the stream ends with {last}",
+            "code": "STREAM_POSITION_AHEAD",
+        },
+    )
+    assert shared_api.json("GET", f"/stream?from={last + 1}")["records"] == []
+
+
 def test_a_follower_that_names_no_position_is_refused(shared_api: Api) -> None:
     answer = shared_api.send("GET", "/stream/follow", headers={"Last-Event-ID": "abc"})
     assert answer.status_code == 400

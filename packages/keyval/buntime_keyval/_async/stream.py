@@ -64,7 +64,7 @@ class AsyncChangeStream:
 
         Fewer may be there than `limit` says though more follow: `next` of the page is less than
         `last` then. Raises `StreamTrimmed` where records behind the position are not there any
-        more.
+        more, and `PositionAhead` where no record has that position yet.
         """
         wanted = calls.wish(limit, prefix, type, action)
         ends = time.monotonic() + calls.stream_wait_ms(wait) / 1000

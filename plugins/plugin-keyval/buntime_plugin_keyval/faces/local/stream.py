@@ -75,7 +75,7 @@ class LocalStream:
 
         Fewer may be there than `limit` says though more follow: `next` of the page is less than
         `last` then. Raises `StreamTrimmed` where records behind the position are not there any
-        more.
+        more, and `PositionAhead` where no record has that position yet.
         """
         keys = stream_range(prefix)
         self._permits.read_range(keys)

@@ -13,7 +13,7 @@ from buntime_plugin_keyval.engine.shares import Shares
 from buntime_plugin_keyval.features.feature import Ground, Part
 from buntime_plugin_keyval.features.log.feature import LOG
 from buntime_plugin_keyval.features.log.part import LogPart
-from buntime_plugin_keyval.model.errors import StreamTrimmed
+from buntime_plugin_keyval.model.errors import PositionAhead, StreamTrimmed
 from buntime_plugin_keyval.storage import changelog
 from buntime_plugin_keyval.storage.changelog import Bounds, LoggedChange, RecordsWanted
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants
@@ -75,7 +75,8 @@ class StreamPart(Part):
     async def read(self, wish: Wish, wait_s: float = 0) -> StreamSlice:
         """Records in the order of the commits; waits so long for the first one.
 
-        Raises `StreamTrimmed` where some of them are not there any more.
+        Raises `StreamTrimmed` where some of them are not there any more, and `PositionAhead` behind
+        the end of the stream: who asks there was somewhere else before, and would miss records.
         """
         page = await self.page(wish)
         if page.records or not wait_s:
@@ -96,6 +97,8 @@ class StreamPart(Part):
         db = self.store.db
         # Before the records: up to there nothing comes any more that the next page would miss.
         last = (await self.store.newest_place(fresh=True)).seq
+        if wish.after > last:
+            raise PositionAhead(wish.after, last)
         until = last
         if not wish.is_for_all:
             until = min(last, await changelog.reach(db, wish.after, MOST_LOOKED_AT))
