@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from buntime_keyval import InvalidInput, LockGrant, LockHeld, LockLost
+from buntime_keyval import InvalidInput, LockGrant, LockHeld, LockLost, ServiceUnavailable
 from buntime_plugin_keyval.features.locks import waiting as calls
 from buntime_plugin_keyval.features.locks.locks import KEPT_MS, WantedLock
 from buntime_plugin_keyval.features.locks.waiting import STAY_MS
@@ -288,6 +288,21 @@ async def test_a_place_whose_process_has_died_counts_no_more(
     task.cancel()
     await asyncio.wait({task})
     await place.close()
+
+
+async def test_who_waits_while_the_host_stops_is_told_and_keeps_the_place(passing: World) -> None:
+    locks = passing.kv.locks
+    await locks.acquire("a", "w0")
+    (task,) = await line_up(passing, "w1")
+    passing.service.locking.locks.end_waits()
+    with pytest.raises(ServiceUnavailable, match=r"This host stops .* lock a, .* try again"):
+        await task
+    with pytest.raises(ServiceUnavailable, match="This host stops"):
+        await locks.acquire("a", "w2", wait="1m")
+    await locks.release("a", "w0")
+    found = await locks.get("a")
+    assert found is not None
+    assert (found.owner, found.waiting) == ("w1", 1)
 
 
 async def test_they_are_listed_by_name(world: World) -> None:

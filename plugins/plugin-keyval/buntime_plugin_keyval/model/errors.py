@@ -203,7 +203,7 @@ class StaleConsumer(KeyValError, buntime_keyval.StaleConsumer):
 
 
 class PositionAhead(KeyValError, buntime_keyval.PositionAhead):
-    """A consumer cannot be done with records that are not there yet. Nothing was done."""
+    """A position is behind the end of the stream. Nothing was done."""
 
     STATUS = 409
     CODE = "STREAM_POSITION_AHEAD"
@@ -442,13 +442,13 @@ class TooManyStreamsOfKey(KeyValError, RateLimited):
 
 
 class KeyValUnavailable(KeyValError, ServiceUnavailable):
-    """The plugin is not initialised or has shut down."""
+    """The plugin is not initialised, is shutting down, or has shut down. Nothing was done."""
 
     STATUS = 503
     CODE = "KEYVAL_UNAVAILABLE"
 
-    def __init__(self) -> None:
-        super().__init__("KeyVal storage not initialized")
+    def __init__(self, reason: str = "KeyVal storage not initialized") -> None:
+        super().__init__(reason)
 
 
 class StoreMoving(KeyValError, ServiceUnavailable, buntime_database.DatabaseUnavailable):

@@ -319,7 +319,10 @@ class LockDesk:
         if waiter.lock is not None:
             return Granted(waiter.lock.token, self._wall(waiter.lock.expires_at))
         if self._waiters.ended:
-            raise KeyValUnavailable
+            raise KeyValUnavailable(
+                f"This host stops while somebody waits for the lock {wanted.name}, whose place in"
+                " the line is kept for a moment: try again"
+            )
         return None
 
     async def _given(self, wanted: WantedLock, asked: LockAttempt) -> Granted | None:

@@ -111,6 +111,8 @@ class Waiters:
     def add(self, place: LinePlace) -> Waiter:
         """A call that begins to wait."""
         waiter = Waiter()
+        if self.ended:
+            waiter.arrival.tell()
         self._calls.setdefault(place, []).append(waiter)
         return waiter
 
