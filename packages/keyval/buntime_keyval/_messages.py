@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from buntime_keyval._calls.keys import query_text
 from buntime_keyval._calls.queue import Message, read_message
 from buntime_keyval._core import StreamCall
@@ -88,9 +86,3 @@ def checked_concurrency(concurrency: object) -> int:
     ):
         raise InvalidInput(f"concurrency must be from 1 to 1000, received {concurrency!r:.50}")
     return concurrency
-
-
-def error_text(error: BaseException) -> str:
-    """What a dead letter says of an exception."""
-    text: Any = str(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

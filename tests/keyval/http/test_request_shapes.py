@@ -79,6 +79,7 @@ SAMPLES: dict[Kind, Sample] = {
         ("strong", "eventual"), ("weak", 1, True), ("strong", "eventual"), ("weak", "")
     ),
     kinds.TEXT: Sample(("",), (1, True, [], {}), ("",)),
+    kinds.ERROR: Sample(("", "no such address"), (1, True, [], {}, "x" * 10_001), ("",)),
     kinds.NAMED_TEXT: Sample(("word",), (1, True, []), ("word", "")),
     kinds.MESSAGE_ID: Sample(("some-id",), ("", 1, True, [], {})),
     members_of(NewSchedule)["missed"].kind: Sample(("all",), ("some", 1, True, [])),

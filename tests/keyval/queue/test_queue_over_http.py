@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+from buntime_keyval.wire.limits import MAX_ERROR_LENGTH
 from support.api import Api
 from support.waiting import PATIENCE
 
@@ -111,6 +112,26 @@ def test_a_nack_says_why_and_when(api: Api) -> None:
     assert poll(api)["attempts"] == 2
     assert "delay must be" in api.error("POST", "/queue/nack", {"id": "x", "delay": "never"})
     assert "error must be a string" in api.error("POST", "/queue/nack", {"id": "x", "error": 5})
+
+
+@pytest.mark.parametrize(
+    ("path", "members"),
+    [
+        ("/queue/nack", {"id": "x"}),
+        ("/queue/nack/x", {}),
+        ("/tasks/x/fail", {"token": "t"}),
+        ("/consumers/x/nack", {"token": "t", "seq": 1}),
+    ],
+)
+def test_what_is_said_of_a_failure_has_a_limit(
+    shared_api: Api, path: str, members: dict[str, object]
+) -> None:
+    said = {**members, "error": "x" * (MAX_ERROR_LENGTH + 1)}
+    refused = shared_api.send("POST", path, said)
+    assert (refused.status_code, refused.json()["error"]) == (
+        400,
+        "error too long: 10001 characters (max 10000)",
+    )
 
 
 def test_the_lease_comes_on_request_and_is_checked(api: Api) -> None:

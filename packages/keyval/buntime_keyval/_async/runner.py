@@ -19,7 +19,7 @@ from buntime_keyval._async.concurrency import (
 from buntime_keyval._async.lanes import Lanes
 from buntime_keyval._async.reports import report
 from buntime_keyval._errors import InvalidValue, KvError, TaskLost
-from buntime_keyval._messages import checked_concurrency, error_text
+from buntime_keyval._messages import checked_concurrency
 from buntime_keyval._reports import ErrorHandler, logger
 from buntime_keyval._results import LeasedTask, TaskDone, TaskHeard
 from buntime_keyval._retries import seconds
@@ -38,6 +38,7 @@ from buntime_keyval._runs import (
     runner_name,
 )
 from buntime_keyval.wire import Duration, InvalidInput
+from buntime_keyval.wire.failures import error_text
 
 F = TypeVar("F", bound=Callable[..., Any])
 

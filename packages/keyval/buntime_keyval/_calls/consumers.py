@@ -21,6 +21,7 @@ from buntime_keyval._results import (
 )
 from buntime_keyval.wire import Duration, InvalidInput, Key, KeyLike, key_to_json
 from buntime_keyval.wire.describe import as_written
+from buntime_keyval.wire.failures import checked_error
 from buntime_keyval.wire.names import checked_name
 from buntime_keyval.wire.python_keys import checked_key
 from buntime_keyval.wire.python_options import milliseconds
@@ -163,7 +164,7 @@ def nack(
     body = json_body(
         token=consumer_token(token),
         seq=position("seq", seq),
-        error=None if error is None else checked_text("error", error),
+        error=None if error is None else checked_error("error", error, as_written),
         maxAttempts=checked_attempts(max_attempts),
     )
     return Call("POST", f"{_target(name)}/nack", _decode_failure, body)

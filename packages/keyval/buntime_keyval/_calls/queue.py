@@ -13,6 +13,8 @@ from buntime_keyval._core import Call, json_body
 from buntime_keyval._entries import message_members, raw_value
 from buntime_keyval._results import DeadLetter, EnqueueResult, QueueMessage, QueueStats
 from buntime_keyval.wire import Duration, InvalidInput, KeyLike, untag
+from buntime_keyval.wire.describe import as_written
+from buntime_keyval.wire.failures import checked_error
 from buntime_keyval.wire.names import checked_queue
 from buntime_keyval.wire.python_options import message_options, milliseconds
 
@@ -109,7 +111,7 @@ def nack(
         id=checked_id(message_id),
         lease=lease,
         queue=queue,
-        error=error,
+        error=None if error is None else checked_error("error", error, as_written),
         delay=pause,
         strict=strict or None,
         drain=drain or None,

@@ -23,6 +23,7 @@ from buntime_keyval._results import (
 )
 from buntime_keyval.wire import Duration, InvalidInput, encode_value, untag
 from buntime_keyval.wire.describe import as_written
+from buntime_keyval.wire.failures import checked_error
 from buntime_keyval.wire.names import checked_name, checked_priority
 from buntime_keyval.wire.python_options import checked_expires_at, milliseconds
 from buntime_keyval.wire.stamps import without_stamps
@@ -253,7 +254,8 @@ def complete_many(done: Sequence[TaskDone]) -> Call[list[TaskHeard]]:
 
 def fail(task: str, token: str, error: str, *, retry: bool) -> Call[TaskHeard]:
     """It was in vain; once more does no harm."""
-    body = json_body(token=checked_token(token), error=error, retry=None if retry else False)
+    said = checked_error("error", error, as_written)
+    body = json_body(token=checked_token(token), error=said, retry=None if retry else False)
     return Call("POST", f"{_target(task)}/fail", _decode_heard, body, repeatable=True)
 
 

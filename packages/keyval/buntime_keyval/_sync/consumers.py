@@ -15,7 +15,7 @@ from buntime_keyval._calls.consumers import CommitMode
 from buntime_keyval._calls.stream import stream_wait_ms
 from buntime_keyval._errors import ConsumerLocked, StaleConsumer
 from buntime_keyval._held import aside
-from buntime_keyval._messages import checked_concurrency, error_text
+from buntime_keyval._messages import checked_concurrency
 from buntime_keyval._reports import logger
 from buntime_keyval._results import (
     ConsumerBatch,
@@ -36,6 +36,7 @@ from buntime_keyval._sync.concurrency import (
 )
 from buntime_keyval._sync.session import Session
 from buntime_keyval.wire import Duration, KeyLike
+from buntime_keyval.wire.failures import error_text
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
 
 Infos = list[ConsumerInfo]

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from buntime_keyval._calls.queue import Message
 from buntime_keyval._errors import InvalidValue
-from buntime_keyval._messages import SHUTDOWN_ERROR, Seen, error_text
+from buntime_keyval._messages import SHUTDOWN_ERROR, Seen
 from buntime_keyval._reports import ErrorHandler, logger
 from buntime_keyval._sync.concurrency import (
     JOIN_SECONDS,
@@ -23,6 +23,7 @@ from buntime_keyval._sync.concurrency import (
 )
 from buntime_keyval._sync.reports import report
 from buntime_keyval.wire import Duration
+from buntime_keyval.wire.failures import error_text
 
 
 class Messages(Protocol):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from buntime_keyval._errors import InvalidValue, KvError, TaskLost
-from buntime_keyval._messages import checked_concurrency, error_text
+from buntime_keyval._messages import checked_concurrency
 from buntime_keyval._reports import ErrorHandler, logger
 from buntime_keyval._results import LeasedTask, TaskDone, TaskHeard
 from buntime_keyval._retries import seconds
@@ -39,6 +39,7 @@ from buntime_keyval._sync.concurrency import (
 from buntime_keyval._sync.lanes import Lanes
 from buntime_keyval._sync.reports import report
 from buntime_keyval.wire import Duration, InvalidInput
+from buntime_keyval.wire.failures import error_text
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -47,3 +47,6 @@ MOST_LOCK_WAIT_MS = 600_000
 
 MOST_STREAM_WAIT_MS = 60_000
 """How long a request may wait for the next record of the stream."""
+
+MAX_ERROR_LENGTH = 10_000
+"""Characters of what is said of a message, a record or a task that failed."""

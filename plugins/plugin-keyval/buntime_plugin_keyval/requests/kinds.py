@@ -23,7 +23,8 @@ from buntime_keyval.wire import (
 )
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.entry_types import checked_type
-from buntime_keyval.wire.limits import MAX_KEYS_PER_BATCH, MAX_LIMIT
+from buntime_keyval.wire.failures import checked_error
+from buntime_keyval.wire.limits import MAX_ERROR_LENGTH, MAX_KEYS_PER_BATCH, MAX_LIMIT
 from buntime_keyval.wire.names import checked_name, checked_queue
 from buntime_keyval.wire.searching import (
     TOKENIZERS,
@@ -346,6 +347,13 @@ TEXT = Kind(
     _text,
     schema={"type": "string"},
 )
+ERROR = Kind(
+    f"a text of up to {MAX_ERROR_LENGTH} characters",
+    checked_error,
+    checked_error,
+    schema={"type": "string", "maxLength": MAX_ERROR_LENGTH},
+)
+"""What went wrong, which is kept."""
 NAMED_TEXT = Kind(
     "a text, which may be empty",
     _named_text,

@@ -26,6 +26,8 @@ from buntime_keyval.shared import (
     stream_position,
     stream_wait_ms,
 )
+from buntime_keyval.wire.describe import as_written
+from buntime_keyval.wire.failures import checked_error
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
 
 from buntime_plugin_keyval.faces.local.part import LocalPart
@@ -102,7 +104,7 @@ class LocalConsumers:
         failed = await self._consumers.nack(
             self._holder(name, token),
             stream_position("seq", seq),
-            None if error is None else checked_text("error", error),
+            None if error is None else checked_error("error", error, as_written),
             checked_attempts(max_attempts),
         )
         return ConsumerFailure(failed.attempts, failed.is_dead, failed.position)

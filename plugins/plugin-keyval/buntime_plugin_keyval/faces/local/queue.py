@@ -26,7 +26,8 @@ from buntime_keyval.shared import (
     identify,
 )
 from buntime_keyval.wire import Duration, KeyLike, decode_value, encode_key
-from buntime_keyval.wire.describe import describe
+from buntime_keyval.wire.describe import as_written, describe
+from buntime_keyval.wire.failures import checked_error
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 from buntime_keyval.wire.names import checked_queue
 from buntime_keyval.wire.python_options import message_options, milliseconds
@@ -91,7 +92,8 @@ class LocalMessages:
     ) -> None:
         """It is to be delivered again."""
         pause = None if delay is None else milliseconds("delay", delay)
-        await self._queue.nack(message_id, error=error, delay_ms=pause, lease=lease)
+        said = _said(error)
+        await self._queue.nack(message_id, error=said, delay_ms=pause, lease=lease)
 
     async def release(
         self,
@@ -255,10 +257,11 @@ class LocalQueue(LocalPart):
         message_id, known_lease, queue = identify(message, lease)
         self._permits.need(QUEUE_RECEIVE, queue)
         pause = None if delay is None else milliseconds("delay", delay)
-        once = once_of(idempotency_key, "nack", message_id, known_lease, error, pause)
+        said = _said(error)
+        once = once_of(idempotency_key, "nack", message_id, known_lease, said, pause)
         await self._service.queue.nack(
             message_id,
-            error=error,
+            error=said,
             delay_ms=pause,
             lease=known_lease,
             once=once,
@@ -349,3 +352,7 @@ class LocalQueue(LocalPart):
         name = checked_queue("queue", queue)
         self._permits.need(QUEUE_ADMIN, name or None)
         return await self._service.queue.stats(name)
+
+
+def _said(error: str | None) -> str | None:
+    return None if error is None else checked_error("error", error, as_written)

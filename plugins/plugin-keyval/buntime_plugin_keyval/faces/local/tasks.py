@@ -37,6 +37,8 @@ from buntime_keyval.shared import (
     wanted_options,
 )
 from buntime_keyval.wire import canonical_value, decode_value, encode_value
+from buntime_keyval.wire.describe import as_written
+from buntime_keyval.wire.failures import checked_error
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
 from buntime_keyval.wire.names import checked_name
 from buntime_keyval.wire.python_options import milliseconds
@@ -270,8 +272,8 @@ class LocalTasks:
     async def fail(self, task: str, token: str, error: str, *, retry: bool = True) -> TaskHeard:
         """An attempt was in vain; without `retry` it was the last one. Raises `TaskLost`."""
         known = await self._known(TASK_RUN, task, TaskLost)
-        token = checked_task_token(token)
-        return self._heard(await self._desk.fail(known, token, error, retry=retry))
+        token, said = checked_task_token(token), checked_error("error", error, as_written)
+        return self._heard(await self._desk.fail(known, token, said, retry=retry))
 
     async def release(self, task: str, token: str) -> None:
         """Give a task back that nobody began with: no attempt is lost. Raises `TaskLost`."""

@@ -24,6 +24,7 @@ from buntime_plugin_keyval.model.errors import ConsumerLocked, StreamTrimmed
 from buntime_plugin_keyval.requests.answers import Text, spliced
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Need, Request, Route, Routes
 from buntime_plugin_keyval.requests.kinds import (
+    ERROR,
     LEASE_DURATION,
     NAME,
     OFFSET,
@@ -77,7 +78,7 @@ class FailedRecord(ConsumerHold, frozen=True, kw_only=True):
     """What he could not process."""
 
     seq: Annotated[int, OFFSET]
-    error: Annotated[str | None, TEXT] = None
+    error: Annotated[str | None, ERROR] = None
     max_attempts: Annotated[int, UP_TO] = DEFAULT_ATTEMPTS
 
 

@@ -29,6 +29,7 @@ from buntime_plugin_keyval.requests.answers import Frame, Frames, Text
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Need, Request, Route, Routes
 from buntime_plugin_keyval.requests.kinds import (
     BACKOFF,
+    ERROR,
     FLAG,
     LEASE_DURATION,
     LIMIT,
@@ -114,7 +115,7 @@ class Settlement(RequestShape, frozen=True, kw_only=True):
 class FailedDelivery(Settlement, frozen=True, kw_only=True):
     """A delivery that was in vain."""
 
-    error: Annotated[str | None, TEXT] = None
+    error: Annotated[str | None, ERROR] = None
     delay: Annotated[int | None, PAUSE] = None
     attempted: Annotated[bool, FLAG] = True
 

@@ -29,6 +29,7 @@ from buntime_plugin_keyval.model.messages import (
 )
 from buntime_plugin_keyval.requests.kinds import (
     BACKOFF,
+    ERROR,
     FLAG,
     NAME,
     OFFSET,
@@ -246,7 +247,7 @@ class Completions(RequestShape, frozen=True, kw_only=True):
 class FailedRun(Tokened, frozen=True, kw_only=True):
     """An attempt was in vain."""
 
-    error: Annotated[str, TEXT]
+    error: Annotated[str, ERROR]
     retry: Annotated[bool, FLAG] = True
 
 
