@@ -9,7 +9,7 @@ import pytest
 from buntime_keyval import InvalidInput, LockGrant, LockHeld, LockLost, ServiceUnavailable
 from buntime_plugin_keyval.features.locks import waiting as calls
 from buntime_plugin_keyval.features.locks.locks import KEPT_MS, WantedLock
-from buntime_plugin_keyval.features.locks.waiting import STAY_MS
+from buntime_plugin_keyval.features.locks.waiting import SILENT_MS, STAY_MS
 from keyval.service.world import World, until
 
 pytestmark = pytest.mark.engines("sqlite", "odd", "postgres", "libsql", "rqlite")
@@ -282,7 +282,7 @@ async def test_a_place_whose_process_has_died_counts_no_more(
     # Or it might say that it is still there; who is in line by now may not have started it yet.
     monkeypatch.setattr(place.loop, "start", lambda: None)
     await place.loop.stop()
-    world.clock.advance(STAY_MS)
+    world.clock.advance(SILENT_MS)
     await locks.release("a", "w0")
     assert (await locks.acquire("a", "w2")).token
     task.cancel()
@@ -303,6 +303,32 @@ async def test_who_waits_while_the_host_stops_is_told_and_keeps_the_place(passin
     found = await locks.get("a")
     assert found is not None
     assert (found.owner, found.waiting) == ("w1", 1)
+
+
+async def test_who_comes_back_from_a_process_that_has_died_has_the_place_still(
+    world: World,
+) -> None:
+    """It takes a while until there is another one in its stead."""
+    locks = world.kv.locks
+    await locks.acquire("a", "w0", duration="1h")
+    # Nothing runs here that says a word of the places.
+    dead = await line_up(world, "w1", "w2")
+    world.clock.advance(SILENT_MS - 1)
+    back = [asyncio.create_task(locks.acquire("a", owner, wait="1m")) for owner in ("w2", "w1")]
+
+    async def are_back() -> bool:
+        lasting = "SELECT count(*) FROM kv_lock_waiters WHERE until > ?"
+        return await world.rows(lasting, world.clock.now() + 1) == [(2,)]
+
+    await until(are_back)
+    for owner, successor in (("w0", "w1"), ("w1", "w2")):
+        await locks.release("a", owner)
+        found = await locks.get("a")
+        assert found is not None
+        assert found.owner == successor
+    for task in (*dead, *back):
+        task.cancel()
+    await asyncio.wait({*dead, *back})
 
 
 async def test_they_are_listed_by_name(world: World) -> None:

@@ -20,6 +20,7 @@ from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.engine.recorder import measured
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.features.locks.waiting import (
+    SILENT_MS,
     STAY_MS,
     LinePlace,
     LockAttempt,
@@ -39,6 +40,7 @@ from buntime_plugin_keyval.storage.lock_effects import (
     Prolong,
     Release,
     Renew,
+    Stay,
 )
 from buntime_plugin_keyval.storage.locks import HeldLock, Line, list_held, read_held, read_lines
 from buntime_plugin_keyval.storage.replays import Kept
@@ -275,15 +277,19 @@ class LockDesk:
         place = LinePlace(wanted.name, wanted.owner)
         waiters = self._waiters
         waiter = waiters.add(place)
-        line = Enlist(*place, wanted.metadata, wanted.duration_ms, waiters.process, STAY_MS)
+        line = Enlist(*place, wanted.metadata, wanted.duration_ms, waiters.process, SILENT_MS)
         asking = self._ask(wanted, line)
         watching = None if gone is None else asyncio.create_task(_watch(gone, waiter))
         is_answered = False
         try:
             granted = await self._given_in_line(wanted, waiter, asking, wait_ms)
             if granted is None:
-                leaves = not (keeps_place or waiters.is_shared(place))
-                behind = [Leave(*place, waiters.process)] if leaves else ()
+                behind: list[Effect] = []
+                if not waiters.is_shared(place):
+                    waiter.is_over = True
+                    process = waiters.process
+                    stay = Stay(process, [place], STAY_MS)
+                    behind = [stay if keeps_place else Leave(*place, process)]
                 granted = await self._had_since(wanted, self._ask(wanted, *behind))
             is_answered = True
         except (LockHeld, KeyValUnavailable):

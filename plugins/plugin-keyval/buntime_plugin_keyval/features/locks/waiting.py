@@ -30,8 +30,11 @@ from buntime_plugin_keyval.storage.lock_effects import PassOn, Stay, Withdraw
 from buntime_plugin_keyval.storage.locks import HeldLock, read_held
 
 STAY_MS = 10_000
-"""How long a place lasts whose call ended and kept it, or whose process says nothing of it any
-more: it may have died."""
+"""How long a place lasts whose call ended and kept it."""
+
+SILENT_MS = 30_000
+"""How long a place lasts whose process says nothing of it any more. It may have died: who waited
+there asks again, which is answered when another process has been started in its stead."""
 
 REFRESH_SECONDS = 3.0
 """Pause between two words of that kind."""
@@ -58,7 +61,7 @@ class LockAttempt(NamedTuple):
 class Waiter:
     """One call that waits."""
 
-    __slots__ = ("arrival", "is_gone", "lock", "since")
+    __slots__ = ("arrival", "is_gone", "is_over", "lock", "since")
 
     def __init__(self) -> None:
         self.arrival = Arrival()
@@ -68,6 +71,8 @@ class Waiter:
         """What was given since; its time may be over."""
         self.is_gone = False
         """Whether nobody wants the answer any more."""
+        self.is_over = False
+        """Whether its time is over: it has said itself what becomes of its place."""
 
     def leave(self) -> None:
         """Nobody wants the answer any more."""
@@ -180,7 +185,12 @@ class Waiters:
             held |= await self._look(free)
         if monotonic() >= self._refresh_at:
             # Of those alone who wait: one that was kept and is not taken again is nobody's.
-            await self._commit([Stay(self.process, [*self._calls], STAY_MS)])
+            places = [
+                place
+                for place, waiters in self._calls.items()
+                if not all(waiter.is_over for waiter in waiters)
+            ]
+            await self._commit([Stay(self.process, places, SILENT_MS)])
             self._refresh_at = monotonic() + REFRESH_SECONDS
         if not self._calls:
             return None
