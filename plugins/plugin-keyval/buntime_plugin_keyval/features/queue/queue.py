@@ -162,12 +162,19 @@ class Queue:
         """The rows that `Lease` gives."""
         return await self.lease_by(Lease(limit, self._lease_ms, queue))
 
-    async def lease_by(self, lease: Lease, *behind: Effect) -> list[tuple[Value, ...]]:
-        """Lease messages, and have further effects with that; the rows that `Lease` gives."""
+    def lease_by(self, lease: Lease, *behind: Effect) -> Future[list[tuple[Value, ...]]]:
+        """Lease messages, and have further effects with that; the rows that `Lease` gives.
+
+        It is on its way when this returns, and carried out whether anybody waits or not.
+        """
         counts = self._deliveries.ended()
-        results = await self._commit(*counts, lease, *behind)
-        self._deliveries.counted(counts)
-        return results[len(counts)].rows
+
+        def conclude(results: Sequence[ResultSet], _: object) -> list[tuple[Value, ...]]:
+            self._deliveries.counted(counts)
+            return results[len(counts)].rows
+
+        decision = Decision((*counts, lease, *behind), conclude)
+        return self._store.write(Write(lambda _: decision, size=self._size()))
 
     async def take(self, queue: str = "") -> LeasedMessage | None:
         """Lease one message for a consumer who is given it now, so that it counts."""
@@ -527,11 +534,14 @@ class Queue:
         self, *effects: Effect, bounded: bool = True, once: Once | None = None
     ) -> Sequence[ResultSet]:
         decision = Decision[Sequence[ResultSet]](effects, lambda results, _: results)
-        size = LONG_VALUE + 1 if monotonic() < self._long_until else 0
         write = Write(
-            lambda _: decision, bounded=bounded, size=size, recall=_counted, has_counts=True
+            lambda _: decision, bounded=bounded, size=self._size(), recall=_counted, has_counts=True
         )
         return await self._store.write(write, once)
+
+    def _size(self) -> int:
+        """What a commit moves that gives out messages, or takes them away."""
+        return LONG_VALUE + 1 if monotonic() < self._long_until else 0
 
     def _note_size(self, value: str) -> None:
         """Have what follows written beside the loop if a message is long."""

@@ -9,7 +9,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any, NamedTuple
 
-from buntime_database import Guard, GuardFailed, ResultSet
+from buntime_database import Guard, GuardFailed, ResultSet, Value
 from buntime_keyval.wire.tasks import NewTask, pause_behind
 
 from buntime_plugin_keyval.engine.decisions import Decision, Write
@@ -258,11 +258,11 @@ class TaskDesk:
         Who is cancelled meanwhile has none of them.
         """
         if not wait_ms:
-            return await self._take_or_leave(call)
+            return await self._take(call)
         # Before it looks: what becomes ready after that calls it.
         caller = self.room.enter(call.names)
         try:
-            found = await self._take_or_leave(call)
+            found = await self._take(call)
             return found or await self._take_later(call, caller, wait_ms, gone)
         finally:
             self.room.leave(caller)
@@ -278,7 +278,7 @@ class TaskDesk:
                 await caller.wait(left)
                 if watching.has_gone():
                     break
-                found = await self._take_or_leave(call)
+                found = await self._take(call)
                 if found and watching.has_gone():
                     await self.give_back(found)
                 elif found:
@@ -287,32 +287,37 @@ class TaskDesk:
             watching.stop()
         return []
 
-    async def _take_or_leave(self, call: RunnerCall) -> list[Run]:
-        """Lease what is ready, and give it back where the caller is cancelled before he has it."""
-        taking = asyncio.create_task(self._take(call))
-        try:
-            return await asyncio.shield(taking)
-        except asyncio.CancelledError:
-            await self.give_back(await taking)
-            raise
-
     async def _take(self, call: RunnerCall) -> list[Run]:
-        """Lease what is ready, the names that have waited longest first."""
+        """Lease what is ready, the names that have waited longest first.
+
+        It is given back where the caller is cancelled before he has it.
+        """
         runs: list[Run] = []
         now_ms = self._store.clock.now()
-        for name, at in (await self.room.ready(call.names)).items():
-            if at > now_ms or len(runs) >= call.limit:
-                break
-            taken = await self._take_of(name, call._replace(limit=call.limit - len(runs)))
-            if not taken:
-                self.room.gave_nothing(name)
-            runs += taken
+        try:
+            for name, at in (await self.room.ready(call.names)).items():
+                if at > now_ms or len(runs) >= call.limit:
+                    break
+                taken = await self._take_of(name, call._replace(limit=call.limit - len(runs)))
+                if not taken:
+                    self.room.gave_nothing(name)
+                runs += taken
+        except asyncio.CancelledError:
+            await self.give_back(runs)
+            raise
         return runs
 
     async def _take_of(self, name: str, call: RunnerCall) -> list[Run]:
         lease = Lease(call.limit, call.duration_ms, MARK + name)
-        rows = await self._queue.lease_by(lease, BeginTasks(name, call.runner, call.duration_ms))
-        messages = [LeasedMessage(*row[2:]) for row in sorted(rows)]  # type: ignore[arg-type] # as the schema says
+        leasing = self._queue.lease_by(lease, BeginTasks(name, call.runner, call.duration_ms))
+        try:
+            return await self._taken(name, _messages(await asyncio.shield(leasing)))
+        except asyncio.CancelledError:
+            await self._leave(_messages(await leasing))
+            raise
+
+    async def _taken(self, name: str, messages: Sequence[LeasedMessage]) -> list[Run]:
+        """What a runner gets of the tasks that were leased."""
         if not messages:
             return []
         token, ends_at = messages[0].lease, messages[0].ends_at_ms
@@ -323,14 +328,17 @@ class TaskDesk:
             for row in await self._store.adapter.query(sql, args, fresh=True)
         ]
         fitting = {message_id(task.id) for task in tasks}
-        beyond = [message for message in messages if message.id not in fitting]
         for message in messages:
             if message.id in fitting:
                 self._queue.given(message)
-        for message in beyond:
-            with suppress(TaskLost):
-                await self.release(message.id.removeprefix(MARK), token)
+        await self._leave([message for message in messages if message.id not in fitting])
         return [Run(name, task, token, ends_at) for task in tasks]
+
+    async def _leave(self, messages: Sequence[LeasedMessage]) -> None:
+        """Let others have tasks that were leased, and that no runner gets."""
+        for message in messages:
+            with suppress(TaskLost):
+                await self.release(message.id.removeprefix(MARK), message.lease)
 
     async def still_running(self, runs: Sequence[Run]) -> list[Run]:
         """Those of the tasks that their runner still has."""
@@ -544,6 +552,11 @@ class _Watching:
 
 def _counted(kept: Kept) -> list[ResultSet]:
     return [ResultSet((), [], count) for count in kept.counts]
+
+
+def _messages(rows: Sequence[tuple[Value, ...]]) -> list[LeasedMessage]:
+    """Those of the tasks that were leased, in their order."""
+    return [LeasedMessage(*row[2:]) for row in sorted(rows)]  # type: ignore[arg-type] # as the schema says
 
 
 def _recall_sent(kept: Kept) -> tuple[str, bool]:
