@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from support.live import LiveServer, live_server
 from support.postgres import Postgres, running_postgres
-from support.sampling import is_in_sample
+from support.sampling import is_in_sample, set_wide
 
 # How long an example takes, or is made, tells of the machine and of nothing else.
 settings.register_profile(
@@ -52,9 +52,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--wide",
         action="store_true",
-        help="run each test of a store on every engine and each case on both halves of the client,"
-        " not a sample: see tests/keyval/engines.py and tests/conftest.py",
+        help="run each test of a store on every engine, each case on both halves of the client, and"
+        " all generated cases, not a sample: see tests/keyval/engines.py, tests/conftest.py and"
+        " tests/support/sampling.py",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    set_wide(is_wide=bool(config.getoption("wide")))
 
 
 @pytest.hookimpl(wrapper=True)

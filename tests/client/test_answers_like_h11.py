@@ -10,13 +10,14 @@ import h11
 import pytest
 from buntime_keyval._http11 import LONGEST_HEAD, AnswerReader
 from buntime_keyval._transport import Failure
+from support.sampling import share_of
 
 T = TypeVar("T")
 
 pytestmark = pytest.mark.slow
 
 SEED = 20261127
-CASES = 6000
+CASES = share_of(6000)
 METHODS = ("GET", "PUT", "HEAD")
 
 

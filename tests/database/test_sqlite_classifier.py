@@ -10,6 +10,7 @@ from buntime_database import InvalidStatement
 from buntime_plugin_database.shared.statements import classify, guard_query
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.sampling import share_of
 
 READS = [
     "SELECT 1",
@@ -169,7 +170,7 @@ def test_any_text_is_classified_or_refused(sql: str) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=500)
+@settings(max_examples=share_of(500))
 @example("\ufeffCOMMIT")
 @example("SELECT $a('); COMMIT; SELECT $b(')")
 @example("SELECT $a::b('); COMMIT; SELECT :b(')")

@@ -21,6 +21,7 @@ from database.rqlite.support import wipe
 from keyval.engines import Servers
 from keyval.groups_on_sqlite import compare
 from keyval.service.world import FAST, NOW_MS
+from support.sampling import share_of
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize("is_firm", [True, False])
 async def test_on_files(tmp_path: Path, is_firm: bool) -> None:
     one, other = (SqliteAdapter(str(tmp_path / name), options=FAST) for name in ("one", "other"))
-    await compare(one, other, 250, is_firm=is_firm)
+    await compare(one, other, share_of(250), is_firm=is_firm)
     await one.close()
     await other.close()
 
@@ -39,7 +40,7 @@ async def test_on_a_node(tmp_path: Path, is_firm: bool, database_servers: Server
     wipe(node)
     one = RqliteAdapter([node.url])
     other = SqliteAdapter(str(tmp_path / "other"), options=FAST)
-    await compare(one, other, 60, is_firm=is_firm)
+    await compare(one, other, share_of(60), is_firm=is_firm)
     await one.close()
     await other.close()
 

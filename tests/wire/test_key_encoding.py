@@ -7,10 +7,11 @@ from buntime_keyval.wire import BigInt, InvalidInput, Key, check_key, decode_key
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.keys import keys, order, parts
+from support.sampling import share_of
 
 pytestmark = pytest.mark.slow
 
-some = settings(max_examples=300, deadline=None)
+some = settings(max_examples=share_of(300), deadline=None)
 
 
 @some
@@ -71,7 +72,7 @@ def damaged(draw: st.DrawFn) -> bytes:
     return bytes(encoded)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=share_of(600), deadline=None)
 @given(st.one_of(st.binary(max_size=24), damaged()))
 @example(b"")
 @example(b"\x03\x7f" + b"\xff" * 7)  # negative zero

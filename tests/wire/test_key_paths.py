@@ -20,6 +20,7 @@ from buntime_keyval.wire.paths import format_key_text
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.keys import keys, order
+from support.sampling import share_of
 
 SAFE = 2**53 - 1
 
@@ -116,7 +117,7 @@ def test_a_json_array_that_is_no_key_is_refused(text: str) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=share_of(300), deadline=None)
 @given(keys())
 @example(("a/b", "100%", "é", "..", "?", "#"))
 @example(("007",))
@@ -131,7 +132,7 @@ def test_formatted_paths_parse_back(key: Key) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=share_of(300), deadline=None)
 @given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=9), min_size=1))
 def test_strings_are_unsayable_only_where_they_look_like_integers(parts: list[str]) -> None:
     key = tuple(parts[:20])
@@ -144,7 +145,7 @@ def test_what_no_path_can_say(part: object) -> None:
     assert format_key_path(("a", part)) is None  # type: ignore[arg-type] # parts of every type
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=share_of(300), deadline=None)
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40))
 @example("%%%")
 @example("[[[[")
@@ -161,7 +162,7 @@ def test_any_text_is_a_key_or_refused(text: str) -> None:
 PIECES = [*"/aZ-07~.%:", "12", "%2F", "%30", '"', "\\", "é", "\x00"]
 
 
-@settings(max_examples=300)
+@settings(max_examples=share_of(300))
 @given(
     st.lists(st.sampled_from(PIECES), max_size=12)
     .map("".join)

@@ -18,6 +18,7 @@ from buntime_keyval.wire import (
 from buntime_keyval.wire.describe import describe
 from hypothesis import given, settings
 from support.keys import keys, order
+from support.sampling import share_of
 
 TYPES = "(string | number | bigint | boolean | Uint8Array)"
 MAX_BIGINT = 256**1024 - 1
@@ -128,7 +129,7 @@ def test_placeholders_where_they_are_allowed(raw: object) -> None:
     assert key == ("log", UUIDV7)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=share_of(200), deadline=None)
 @given(keys())
 def test_json_form_round_trip(key: Key) -> None:
     raw = json.loads(key_to_json(key))

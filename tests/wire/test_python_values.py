@@ -15,6 +15,7 @@ import pytest
 from buntime_keyval.wire import BigInt, InvalidInput, decode_value, encode_value
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.sampling import share_of
 
 NOW = 1_700_000_000_000
 SAFE = 2**53 - 1
@@ -47,7 +48,7 @@ def shape(value: Any) -> Any:
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=share_of(300), deadline=None)
 @given(values)
 @example([BigInt(5), 5, True, 1, b"\0"])
 def test_round_trip(value: Any) -> None:

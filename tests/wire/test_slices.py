@@ -15,6 +15,7 @@ from buntime_keyval.wire.limits import MAX_VALUE_BYTES, MAX_VALUE_DEPTH
 from buntime_keyval.wire.slices import Steps
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.sampling import share_of
 
 pytestmark = pytest.mark.slow
 
@@ -74,7 +75,7 @@ def outcome(make: Any) -> Any:
         return InvalidInput
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=share_of(400), deadline=None)
 @given(documents, st.sampled_from(SIZES), st.sampled_from([None, 1]), st.booleans())
 @example([[], {}, [[1]], {"a": {"b": []}}], 1, None, True)
 @example(["\\", '\\"', '"]', "[\\\\"], 1, None, True)
@@ -121,7 +122,7 @@ def test_long_texts_that_are_none_are_refused(wrong: str, size: int) -> None:
             in_slices(body.encode(), size)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=share_of(400), deadline=None)
 @given(documents, st.sampled_from(SIZES), st.data())
 def test_what_is_no_json_is_refused_in_slices_too(
     value: Any, size: int, data: st.DataObject
@@ -141,7 +142,7 @@ def test_what_is_no_json_is_refused_in_slices_too(
         assert json.loads(sliced) == json.loads(whole)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=share_of(200), deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(["a", "b", "c", "$now", "__type", "value"]), documents)),
     st.sampled_from(SIZES),

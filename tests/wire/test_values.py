@@ -18,6 +18,7 @@ from buntime_keyval.wire import (
 from buntime_keyval.wire.limits import MAX_VALUE_BYTES, MAX_VALUE_DEPTH
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.sampling import share_of
 
 NOW = 1_700_000_000_000
 DIGITS = "1" + "0" * 9998 + "7"
@@ -41,7 +42,7 @@ documents = st.recursive(
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=share_of(300), deadline=None)
 @given(documents, st.sampled_from([None, 1]))
 @example({"a": [1.0, {"b": -0.0}]}, None)
 @example([1e22, 1.5, 1e16, 1.0], None)

@@ -33,6 +33,7 @@ def server(tmp_path: Path) -> Iterator[LiveServer]:
     """A server of its own: memory that was used once stays with a process."""
     with database_server(tmp_path, api={"write": True, "statementTimeout": "20s"}) as running:
         yield running
+        running.kill()  # it would wait for those who never read
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is told by Linux alone")

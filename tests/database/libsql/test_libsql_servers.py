@@ -174,7 +174,9 @@ async def test_a_primary_that_is_killed_and_started_again(
     own_pair: list[Sqld], scheme: str
 ) -> None:
     primary, _ = own_pair
-    adapter = LibsqlAdapter([primary.url.replace("http", scheme)])
+    # For so long it is asked what became of the first write.
+    options = LibsqlOptions(timeout_seconds=3)
+    adapter = LibsqlAdapter([primary.url.replace("http", scheme)], options=options)
     try:
         await adapter.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
         primary.kill()

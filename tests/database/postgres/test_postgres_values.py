@@ -14,6 +14,7 @@ from database.postgres.support import make_adapter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.postgres import Postgres
+from support.sampling import share_of
 from support.waiting import PATIENCE
 
 FIT: list[tuple[str, Any, Any]] = [
@@ -191,7 +192,7 @@ values = st.one_of(
 
 @settings(
     deadline=None,
-    max_examples=60,
+    max_examples=share_of(60),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(values, min_size=1, max_size=12))

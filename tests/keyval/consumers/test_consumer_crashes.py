@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 from support.api import Api, api_of
 from support.live import live_server
+from support.sampling import share_of
 from support.waiting import until
 
 pytestmark = pytest.mark.slow
 
-KILLS = int(os.environ.get("CONSUMER_KILLS", "20"))
+KILLS = int(os.environ.get("CONSUMER_KILLS", share_of(20)))
 OF_ONE_HOST = 5
 """Consumers that are killed before their host is."""
 RECORDS = 15

@@ -30,6 +30,7 @@ def server(tmp_path: Path) -> Iterator[LiveServer]:
     """A server of its own for each: memory that was used once stays with a process."""
     with live_server(tmp_path) as running:
         yield running
+        running.kill()  # it would wait for those who never read
 
 
 def request(server: LiveServer, target: str, body: Any = None) -> bytes:

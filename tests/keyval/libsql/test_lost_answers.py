@@ -18,6 +18,7 @@ from keyval.libsql.support import config_of, run_sql
 from support.api import Api, api_of
 from support.live import LiveServer, live_server
 from support.losing import Losing, losing_proxy
+from support.sampling import share_of
 from support.sqld import Sqld, running_sqld
 from support.waiting import PATIENCE
 
@@ -92,21 +93,33 @@ WRITES = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Sqld]:
-    with running_sqld(tmp_path / "sqld") as (primary,):
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sqld]:
+    with running_sqld(tmp_path_factory.mktemp("sqld")) as (primary,):
         yield primary
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def losing(server: Sqld) -> Iterator[tuple[Losing, str]]:
     with losing_proxy(server.url) as (proxy, url):
         yield proxy, url
 
 
-@pytest.fixture(params=[1, 2], ids=["one-process", "two-workers"])
-def host(
-    request: pytest.FixtureRequest, losing: tuple[Losing, str], tmp_path: Path
+@pytest.fixture(scope="module", params=[1, 2], ids=["one-process", "two-workers"])
+def workers(request: pytest.FixtureRequest) -> int:
+    """How many workers the host has."""
+    return int(request.param)
+
+
+@pytest.fixture
+def writes(workers: int) -> list[Lost]:
+    """What is written: as a rule a worker says of the rest what one process says."""
+    return WRITES if workers == 1 else WRITES[: share_of(len(WRITES))]
+
+
+@pytest.fixture(scope="module")
+def shared_host(
+    workers: int, losing: tuple[Losing, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LiveServer]:
     """A host whose way to its server may lose what it is told to lose."""
     adapter = {"type": "libsql", "urls": [losing[1]], "operationTimeout": 700}
@@ -116,8 +129,16 @@ def host(
             "@buntime/plugin-keyval",
         ]
     }
-    with live_server(tmp_path, config, workers=request.param) as running:
+    with live_server(tmp_path_factory.mktemp("host"), config, workers=workers) as running:
         yield running
+
+
+@pytest.fixture
+def host(shared_host: LiveServer, server: Sqld) -> LiveServer:
+    """The host, over a store without entries."""
+    with api_of(shared_host.api) as api:
+        api.empty()
+    return shared_host
 
 
 def _count(server: Sqld, sql: str) -> int:
@@ -126,25 +147,26 @@ def _count(server: Sqld, sql: str) -> int:
 
 
 def test_what_is_not_known_is_said_so_and_is_done_once_or_never(
-    host: LiveServer, losing: tuple[Losing, str], server: Sqld
+    host: LiveServer, losing: tuple[Losing, str], server: Sqld, writes: list[Lost]
 ) -> None:
     """The server stays away after the answer was lost, so that nobody can ask it."""
     proxy, _ = losing
     with api_of(host.api) as api:
         api.put("lost-gone", 1)
-        for lost in WRITES:
+        for lost in writes:
             for lose, applied in ((proxy.lose_request, 0), (proxy.lose_answer, 1)):
+                before = _count(server, lost.effect)
                 lose(lost.marker, then_away=True)
                 response = lost.send(api)
                 assert response.status_code == 503, (lost.name, response.text)
                 assert response.json()["code"] == "KEYVAL_OUTCOME_UNKNOWN", lost.name
                 assert "may have been applied" in response.json()["error"]
                 proxy.come_back()
-                assert _count(server, lost.effect) == applied, lost.name
+                assert _count(server, lost.effect) == before + applied, lost.name
 
 
 def test_a_lost_answer_is_asked_again_and_told(
-    host: LiveServer, losing: tuple[Losing, str], server: Sqld
+    host: LiveServer, losing: tuple[Losing, str], server: Sqld, writes: list[Lost]
 ) -> None:
     """Whether the request or the answer was lost, it is done once, and the answer is as always."""
     proxy, _ = losing
@@ -152,7 +174,7 @@ def test_a_lost_answer_is_asked_again_and_told(
         for lose in (proxy.lose_request, proxy.lose_answer):
             api.json("POST", "/keys/delete-batch", {"keys": [["lost-create"]], "exact": True})
             api.put("lost-gone", 1)
-            for lost in WRITES:
+            for lost in writes:
                 before = _count(server, lost.effect) if lost.name != "create" else 0
                 lose(lost.marker)
                 response = lost.send(api)
@@ -165,11 +187,12 @@ def test_a_lost_answer_is_asked_again_and_told(
 
 
 def test_a_lost_answer_tells_the_versionstamp_that_the_database_gave(
-    host: LiveServer, losing: tuple[Losing, str], server: Sqld
+    host: LiveServer, losing: tuple[Losing, str], server: Sqld, workers: int
 ) -> None:
     """Another host is far ahead, so that the one that a process makes is out of date."""
     proxy, _ = losing
-    run_sql(server, "UPDATE kv_stamps SET newest = 'ffff0000-0000-7000-8000-000000000000'")
+    ahead = f"fff{workers}0000-0000"
+    run_sql(server, f"UPDATE kv_stamps SET newest = '{ahead}-7000-8000-000000000000'")
     newest = {
         "lost-sum": _at("lost-sum", "versionstamp"),
         "lost-sent": "SELECT newest FROM kv_stamps",
@@ -186,7 +209,7 @@ def test_a_lost_answer_tells_the_versionstamp_that_the_database_gave(
                     ((stored,),) = run_sql(server, newest[lost.marker])
                     assert told[-1] == stored
     assert told == sorted(set(told))
-    assert told[0].startswith("ffff0000-0000")
+    assert told[0].startswith(ahead)
 
 
 def test_the_client_is_told_what_is_not_known(
@@ -216,16 +239,16 @@ def test_the_client_is_told_what_is_not_known(
 
 
 def test_a_key_resolves_what_was_not_known(
-    host: LiveServer, losing: tuple[Losing, str], server: Sqld
+    host: LiveServer, losing: tuple[Losing, str], server: Sqld, writes: list[Lost], workers: int
 ) -> None:
     proxy, _ = losing
     with api_of(host.api) as api:
         for lose, name in ((proxy.lose_request, "a"), (proxy.lose_answer, "b")):
             api.put("lost-gone", 1)
-            for lost in WRITES:
+            for lost in writes:
                 api.json("POST", "/keys/delete-batch", {"keys": [["lost-create"]], "exact": True})
                 before = _count(server, lost.effect)
-                api.client.headers["idempotency-key"] = f"{lost.name}-{name}"
+                api.client.headers["idempotency-key"] = f"{lost.name}-{name}-{workers}"
                 lose(lost.marker, then_away=True)
                 assert lost.send(api).json()["code"] == "KEYVAL_OUTCOME_UNKNOWN", lost.name
                 proxy.come_back()

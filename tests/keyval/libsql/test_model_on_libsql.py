@@ -10,6 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from keyval.libsql.support import empty, open_libsql_world
 from keyval.service.test_model import StoreMachine
 from keyval.service.world import World
+from support.sampling import share_of
 from support.sqld import Sqld
 
 
@@ -35,5 +36,5 @@ def test_the_store_against_the_model(pair_of_worlds: list[Sqld], replicas: int) 
         servers = pair_of_worlds[: replicas + 1]
 
     run_state_machine_as_test(
-        Machine, settings=settings(StoreMachine.TestCase.settings, max_examples=10)
+        Machine, settings=settings(StoreMachine.TestCase.settings, max_examples=share_of(10))
     )

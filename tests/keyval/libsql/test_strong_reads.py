@@ -9,15 +9,16 @@ from click.testing import CliRunner
 from keyval.libsql._async.strong_reads import check_strong_reads
 from keyval.libsql.support import open_libsql_world
 from support.api import Api
+from support.sampling import share_of
 from support.sqld import Sqld
 
-ROUNDS = 10
+ROUNDS = share_of(10)
 
 
 async def test_strong_reads_in_process(late_pair: list[Sqld], hosts: list[Api]) -> None:
     async with open_libsql_world(late_pair) as world:
         async with AsyncKv(hosts[0].base) as other:
-            await check_strong_reads(world.kv, other, ROUNDS // 5)
+            await check_strong_reads(world.kv, other, 2)
         with pytest.raises(InvalidInput, match="consistency"):
             await world.kv.get(["a"], consistency="weak")  # type: ignore[call-overload] # as said
 

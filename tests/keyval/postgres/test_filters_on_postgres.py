@@ -31,9 +31,10 @@ from keyval.where.test_where_properties import (
     turned,
 )
 from support.postgres import Postgres
+from support.sampling import share_of
 
 NOW_MS = 1_700_000_000_000
-plenty = settings(max_examples=600, deadline=None, derandomize=True, database=None)
+plenty = settings(max_examples=share_of(600), deadline=None, derandomize=True, database=None)
 
 
 class Rows:

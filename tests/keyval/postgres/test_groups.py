@@ -21,8 +21,9 @@ from keyval.groups import Groups, told
 from keyval.postgres.support import open_adapter
 from keyval.service.world import NOW_MS
 from support.postgres import Postgres
+from support.sampling import share_of
 
-GROUPS = 150
+GROUPS = share_of(150)
 TABLES = {
     "kv_entries": "key, value, substr(versionstamp, 20), expires_at, metadata, created_at,"
     " updated_at, revision, type",

@@ -10,6 +10,7 @@ from keyval.postgres.support import empty, open_postgres_world
 from keyval.service.test_model import StoreMachine
 from keyval.service.world import World
 from support.postgres import Postgres
+from support.sampling import share_of
 
 
 def test_the_store_against_the_model(postgres: Postgres) -> None:
@@ -24,5 +25,5 @@ def test_the_store_against_the_model(postgres: Postgres) -> None:
             return open_postgres_world(postgres.url_of(database), self.clock)
 
     run_state_machine_as_test(
-        Machine, settings=settings(StoreMachine.TestCase.settings, max_examples=10)
+        Machine, settings=settings(StoreMachine.TestCase.settings, max_examples=share_of(10))
     )

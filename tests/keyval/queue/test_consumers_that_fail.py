@@ -16,6 +16,7 @@ import pytest
 from keyval.queue.counted import wait_until_counted
 from support.api import Api, api_of
 from support.live import DEFAULT_PLUGINS, LiveServer, live_server
+from support.sampling import share_of
 from support.sse import event_stream
 from support.waiting import PATIENCE
 
@@ -140,9 +141,10 @@ def serve(api: Api, stream: Any, crowd: Crowd, turns: int) -> set[str]:
     return mine
 
 
-def test_two_thousand_messages_over_listeners_that_come_and_go(tmp_path: Path) -> None:
+def test_many_messages_over_listeners_that_come_and_go(tmp_path: Path) -> None:
     with live_server(tmp_path) as server, api_of(server.api) as api:
-        crowd = Crowd(2000)
+        commits = share_of(20)
+        crowd = Crowd(100 * commits)
         threads = [
             threading.Thread(target=come_and_go, args=(server.api, crowd, seed))
             for seed in range(8)
@@ -150,7 +152,7 @@ def test_two_thousand_messages_over_listeners_that_come_and_go(tmp_path: Path) -
         for thread in threads:
             thread.start()
         sent = set()
-        for _ in range(20):
+        for _ in range(commits):
             mutations = [
                 {"type": "enqueue", "value": n, "backoffSchedule": [0] * 50} for n in range(50)
             ]
@@ -163,7 +165,7 @@ def test_two_thousand_messages_over_listeners_that_come_and_go(tmp_path: Path) -
             thread.join(60)
             assert not thread.is_alive()
         assert crowd.problems == []
-        assert len(crowd.acked) == 2000
+        assert len(crowd.acked) == 100 * commits
         assert sent < crowd.acked
         assert crowd.abandoned > 0  # leases were broken, and still
         assert api.json("GET", "/queue/stats") == {

@@ -12,6 +12,7 @@ from keyval.libsql.support import open_server_world
 from keyval.rqlite.support import empty
 from keyval.service.test_model import StoreMachine
 from keyval.service.world import World
+from support.sampling import share_of
 
 
 def test_the_store_against_the_model(database_servers: Servers) -> None:
@@ -29,5 +30,5 @@ def test_the_store_against_the_model(database_servers: Servers) -> None:
             return open_server_world(RqliteAdapter([node.url]), self.clock)
 
     run_state_machine_as_test(
-        Machine, settings=settings(StoreMachine.TestCase.settings, max_examples=6)
+        Machine, settings=settings(StoreMachine.TestCase.settings, max_examples=share_of(6))
     )

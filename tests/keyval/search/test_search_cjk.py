@@ -11,6 +11,7 @@ from buntime_plugin_database.engines.sqlite import cjk
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.sampling import share_of
 
 TEXTS = {
     1: "日本語の全文検索を試す",
@@ -92,7 +93,7 @@ async def test_hits_are_marked_where_they_are(kv: LocalKv) -> None:
     ).map("".join),
     st.data(),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=share_of(300), deadline=None)
 def test_every_part_of_a_run_is_found(text: str, data: st.DataObject) -> None:
     connection = apsw.Connection(":memory:")
     cjk.register(connection)

@@ -15,6 +15,7 @@ from buntime_plugin_keyval.faces.local.kv import LocalKv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keyval.service.world import FakeClock
+from support.sampling import share_of
 from support.store import open_kv
 
 pytestmark = pytest.mark.slow
@@ -167,7 +168,7 @@ def _words(value: Any, field: str) -> set[str]:
 
 
 @given(st.lists(operations, min_size=1, max_size=12), st.lists(operations, max_size=12))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=share_of(200), deadline=None)
 def test_searches_find_what_a_scan_finds(before: list[Any], after: list[Any]) -> None:
     async def run() -> None:
         clock = FakeClock()

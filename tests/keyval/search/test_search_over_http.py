@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from keyval.search.test_search_queries import PIECES
 from support.api import Api, api_of
 from support.live import live_server
+from support.sampling import share_of
 from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
@@ -162,7 +163,9 @@ def test_no_query_is_a_server_error(api: Api) -> None:
         st.booleans(),
     )
     @settings(
-        max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+        max_examples=share_of(150),
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
     )
     def ask(query: str, number: int, marked: bool) -> None:
         body = {"prefix": [number], "query": query, "highlight": marked, "snippet": marked}

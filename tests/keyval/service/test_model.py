@@ -21,6 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from keyval.service.long_values import LONG, faults
 from keyval.service.model import Item, Key, Model, Op, Refused, ident
 from keyval.service.world import FakeClock, World, exact, open_world
+from support.sampling import share_of
 
 pytestmark = pytest.mark.slow
 
@@ -334,7 +335,7 @@ async def _gather(work: list[Any]) -> list[Any]:
 
 
 StoreMachine.TestCase.settings = settings(
-    max_examples=40,
+    max_examples=share_of(40),
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.sampling import share_of
 
 pytestmark = pytest.mark.slow
 
@@ -139,7 +140,7 @@ filters = st.recursive(
     max_leaves=5,
 )
 
-plenty = settings(max_examples=700, deadline=None, derandomize=True, database=None)
+plenty = settings(max_examples=share_of(700), deadline=None, derandomize=True, database=None)
 
 
 def as_received(value: object) -> object:
@@ -174,7 +175,7 @@ def test_sql_and_python_agree_on_texts(
     ask([{"x": document} for document in documents], {"$not": where} if negate else where)
 
 
-@settings(plenty, max_examples=300)
+@settings(plenty, max_examples=share_of(300))
 @given(st.dictionaries(names, leaves, min_size=1, max_size=3), st.data())
 def test_any_member_name_can_be_addressed(
     ask: Ask, document: dict[str, object], data: st.DataObject

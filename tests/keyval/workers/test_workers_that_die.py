@@ -18,7 +18,8 @@ from support.sse import event_stream
 from support.workers import api_of_any, api_of_worker, connect_to
 
 CONNECTIONS = 12
-KILLS = 3
+KILLS = 2
+"""Of each worker one."""
 WRITES_BEFORE_A_KILL = 150
 
 
