@@ -20,6 +20,28 @@ from keyval.service.world import FakeClock, World
 from support.api import Api, api_of
 from support.live import LiveServer, add_looker, live_server
 from support.postgres import Postgres
+from support.sampling import is_in_sample
+
+SAMPLE_OF_ASGI = 4
+"""One case in so many is asked for by ASGI, too: both ways lead to the same routes."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out cases that come by ASGI, unless all are asked for; tests without cases stay."""
+    if config.getoption("wide"):
+        return
+    left_out = {
+        item
+        for item in items
+        if isinstance(item, pytest.Function)
+        and hasattr(item, "callspec")
+        and item.callspec.params.get("way") == "asgi"
+        and item.callspec.params.keys() - {"engine", "way"}
+        and not is_in_sample(item.nodeid, SAMPLE_OF_ASGI)
+    }
+    if left_out:
+        config.hook.pytest_deselected(items=[*left_out])
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

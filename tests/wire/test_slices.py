@@ -87,7 +87,6 @@ def test_slices_give_the_text_of_the_whole(
     assert outcome(lambda: in_slices(body, size)[0]) == whole
 
 
-@pytest.mark.parametrize("size", range(1, 14))
 @pytest.mark.parametrize(
     "text",
     [
@@ -109,9 +108,11 @@ def test_slices_give_the_text_of_the_whole(
     ['"%"', '["%"]', '{"a":["%"],"b":1}', '{"%":1}', '[{"%":{"%":1.0}},2]', '{"%":[1,[2],3]}',
      '{"__type":"%"}', '{"%":{"$now":true}}'],
 )  # fmt: skip
-def test_long_texts_are_cut_between_characters(text: str, around: str, size: int) -> None:
+def test_long_texts_are_cut_between_characters(text: str, around: str) -> None:
     body = around.replace("%", f"a{text * 9}bc{text}{text}").encode()
-    assert in_slices(body, size)[0] == canonical_value(body, NOW)
+    whole = canonical_value(body, NOW)
+    for size in range(1, 14):
+        assert in_slices(body, size)[0] == whole, size
 
 
 @pytest.mark.parametrize("wrong", ["\\ud83d", "\\ud83dx", "\\u12g", "\\x", "\n", "\\ude00\\ud83d"])

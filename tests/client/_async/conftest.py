@@ -9,7 +9,7 @@ import pytest
 from buntime_keyval import AsyncKv, open_kv
 
 
-@pytest.fixture(params=["server", "file"])
+@pytest.fixture(params=[pytest.param("server", marks=pytest.mark.slow), "file"])
 async def kv(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AsyncKv]:
     """An empty store, on a server and in this process."""
     if request.param == "server":

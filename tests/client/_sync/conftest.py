@@ -10,7 +10,7 @@ import pytest
 from buntime_keyval import Kv, open_kv_sync
 
 
-@pytest.fixture(params=["server", "file"])
+@pytest.fixture(params=[pytest.param("server", marks=pytest.mark.slow), "file"])
 def kv(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kv]:
     """An empty store, on a server and in this process."""
     if request.param == "server":
