@@ -234,14 +234,28 @@ class HostProtocol(HttpToolsProtocol):
             known = self._known
             if known is None or not data.endswith(known.rest) or not self._repeat(known, data):
                 between = self._stage == IDLE
-                self._begun = 0
-                self._feed(data)
+                self._take_in(data)
                 if between and self._begun == 1 and self._lessons and self._stage == IDLE:
                     self._remember(data)
         else:
+            self._take_in(data)
+            self._flow.has_read(len(data))
+
+    def _take_in(self, data: bytes) -> None:
+        """Feed what has come; several requests at once wait where many others sent as much."""
+        turns = self.edge.turns
+        self._begun = 0
+        if turns.are_taken and data.count(_HEAD_END) > 1:
+            self._backlog = memoryview(data)
+            self._flow.hold()
+            turns.wait(self._feed_backlog)
+        elif len(data) <= PIECE_BYTES:
+            self._feed(data)
+        else:
             self._backlog = memoryview(data)
             self._feed_backlog()
-            self._flow.has_read(len(data))
+        if self._begun > 1:
+            turns.end(self._flow)
 
     def _repeat(self, known: KnownHead, data: bytes) -> bool:
         """Take in a request without the parser, if only its path is new; False if it has to go."""
@@ -296,7 +310,8 @@ class HostProtocol(HttpToolsProtocol):
                 return
         if self._flow.held and not self._gathering.is_closing():
             self._flow.held = False
-            if not self.pipeline and self.cycle.waiting_bytes <= HIGH_WATER_LIMIT:
+            cycle = self.cycle
+            if not self.pipeline and (cycle is None or cycle.waiting_bytes <= HIGH_WATER_LIMIT):
                 self._flow.resume_reading()
 
     def _feed(self, data: bytes | memoryview) -> None:
@@ -681,13 +696,13 @@ class HostProtocol(HttpToolsProtocol):
         if running is not None and not running.keep_alive:
             self._end()
         elif self.pipeline:
-            self._start_next()
+            self.edge.turns.wait(self._start_next)
         elif self._refusal is not None:
             self._write_refusal(self._refusal)
         else:
             self._since = self.edge.now
             if self._backlog is not None:
-                self.loop.call_soon(self._feed_backlog)
+                self.edge.turns.wait(self._feed_backlog)
             else:
                 self.flow.resume_reading()
 
@@ -696,11 +711,14 @@ class HostProtocol(HttpToolsProtocol):
 
         Two answers would be in memory for it, and only one of them would count.
         """
+        running = self._running
+        if not self.pipeline or (running is not None and not running.response_complete):
+            return  # it has begun meanwhile, or nobody waits for it any more
         if self._gathering.get_write_buffer_size() <= HIGH_WATER_LIMIT:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
             if self._backlog is not None and not self.pipeline:
-                self.loop.call_soon(self._feed_backlog)  # its body may be in there
+                self.edge.turns.wait(self._feed_backlog)  # its body may be in there
 
     def refuse(self, error: HttpError, reason: str) -> None:
         """Answer what arrives with an error, after the requests before it, and end."""
@@ -792,9 +810,7 @@ class HostProtocol(HttpToolsProtocol):
         super().resume_writing()
         self._large_part = 0
         self.sending.set(0)
-        running = self._running
-        if self.pipeline and running is not None and running.response_complete:
-            self._start_next()
+        self._start_next()
 
     @property
     def rest(self) -> Resting | None:
@@ -866,6 +882,7 @@ class HostProtocol(HttpToolsProtocol):
             self.refuse(RequestTimeout(text if late else slow), "body_timeout")
 
 
+_HEAD_END = b"\r\n\r\n"
 _HASH = ord("#")
 """As a number, which bytes are searched for in a fraction of the time that they take for bytes."""
 _LOOKED_AT = NOTED | {b"content-length", b"expect", b"transfer-encoding"}

@@ -1,7 +1,9 @@
 """When connections are read from: those that send much take turns.
 
 The kernel holds megabytes of each connection, and hands over a quarter of one at once: what it has
-of a hundred uploads, read in one turn of the event loop, kept everybody else waiting for 90 ms.
+of a hundred uploads, read in one turn of the event loop, kept everybody else waiting for 90 ms. The
+same holds for requests that are sent without waiting for answers: some fifty of them are taken in
+at once, in a millisecond, and a hundred connections that send so are answered in step.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 AT_ONCE = 8
-"""Whose turn it is in one turn of the loop: 2 MB of bodies, which take some 2 ms."""
+"""Whose turn it is in one turn of the loop: 2 MB of bodies take some 2 ms, requests some 8."""
 
 
 class TakesTurns(Protocol):
@@ -33,6 +35,11 @@ class ReadTurns:
         """How many have read much in this turn of the loop."""
         self._is_called = False
 
+    @property
+    def are_taken(self) -> bool:
+        """Whether as many have sent much in this turn of the loop as may."""
+        return self._read >= AT_ONCE
+
     def wait(self, go_on: Callable[[], None]) -> None:
         """Call something when its turn comes, in a later turn of the loop."""
         self._waiting.append(go_on)
@@ -47,7 +54,7 @@ class ReadTurns:
         self._unread.pop(reading, None)
         self._read += 1
         self._call()
-        if self._read >= AT_ONCE and self._unread:
+        if self.are_taken and self._unread:
             # What these were waiting for may have come by now, and would be read in this turn.
             unread, self._unread = self._unread, {}
             for other in unread:

@@ -1,4 +1,4 @@
-"""How much of large bodies is read in one turn of the event loop, counted in the server."""
+"""How much is read and taken in in one turn of the event loop, counted in the server."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import selectors
 from collections.abc import Iterator
 
 import pytest
+from buntime_host.connections.protocol import PIECE_BYTES
 from buntime_host.connections.turns import AT_ONCE
 from host.edge.conftest import PATIENT, Edge, Line, end, request, start, used
 
@@ -23,9 +24,25 @@ CODE = """
     from starlette.routing import Route, WebSocketRoute
 
     counted = {"reads": 0, "most": 0, "turn": 0}
+    begun = {"most": 0, "turn": 0}
+    gate = asyncio.Event()
 
     def turned():
         counted["turn"] = 0
+
+    def others_turn():
+        begun["turn"] = 0
+
+    message_begins = HostProtocol.on_message_begin
+
+    def on_message_begin(self):
+        if not begun["turn"]:
+            asyncio.get_running_loop().call_soon(others_turn)
+        begun["turn"] += 1
+        begun["most"] = max(begun["most"], begun["turn"])
+        message_begins(self)
+
+    HostProtocol.on_message_begin = on_message_begin
 
     def count(data):
         if len(data) <= FIRST_READ_BYTES:
@@ -60,6 +77,18 @@ CODE = """
     async def refuse(request):
         return JSONResponse("refused")
 
+    async def wait(request):
+        await gate.wait()
+        return JSONResponse("waited")
+
+    async def go(request):
+        begun["most"] = 0
+        gate.set()
+        return JSONResponse("gone")
+
+    async def most_begun(request):
+        return JSONResponse(begun["most"])
+
     async def sizes(websocket):
         await websocket.accept()
         async for data in websocket.iter_bytes():
@@ -71,6 +100,9 @@ CODE = """
             Route("/drop", drop, methods=["PUT"]),
             Route("/refuse", refuse, methods=["PUT"]),
             Route("/reads", reads),
+            Route("/wait", wait),
+            Route("/go", go),
+            Route("/most", most_begun),
             WebSocketRoute("/sizes", sizes),
         ]
 """
@@ -146,6 +178,21 @@ def test_of_bodies_that_nobody_wants(counted: Edge) -> None:
     send_all(lines, request("PUT", "/edge/refuse", body=b"a" * BODY))
     assert {line.answer().body for line in lines} == {b'"refused"'}
     assert most_reads(counted) <= AT_ONCE
+
+
+def test_of_requests_that_do_not_wait_for_answers(counted: Edge) -> None:
+    """All connections are answered in step, so each of them has room for more at once."""
+    repeated = request("PUT", "/edge/refuse")
+    many = 5 * PIECE_BYTES // len(repeated)
+    lines = [counted.line() for _ in range(8 * AT_ONCE)]
+    send_all(lines, request("GET", "/edge/wait") + repeated * many)
+    assert counted.answer(request("GET", "/edge/go", "connection: close")).status == 200
+    for line in lines:
+        assert line.answer().body == b'"waited"'
+        assert {line.answer().body for _ in range(many)} == {b'"refused"'}
+    most = int(counted.answer(request("GET", "/edge/most", "connection: close")).body)
+    assert most > 1
+    assert most <= 4 * AT_ONCE * (PIECE_BYTES // len(repeated) + 1)
 
 
 def test_of_many_messages_of_websockets(counted: Edge) -> None:
