@@ -113,7 +113,7 @@ class TextFrame:
             check_depth(members, levels)
         self._groups.append([text])
         self._size += len(text)
-        if self._size > MAX_VALUE_BYTES:  # a `$now` is longer than what it was written as
+        if self._size > MAX_VALUE_BYTES:  # 1e17 is longer than what it was written as
             raise InvalidInput(f"Value too large: {self._size} bytes (max {MAX_VALUE_BYTES})")
 
     def _append(self, parts: list[Part]) -> None:
