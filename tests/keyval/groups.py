@@ -48,6 +48,20 @@ class Groups:
         self.unclear: set[bytes] = set()
         return [self._commit(there, pending, at) for _ in range(self.random.randint(1, 6))]
 
+    def puts(self) -> list[Batch]:
+        """A group that puts values under some keys, and nothing besides."""
+        self.now += self.random.choice((0, 1, 3))
+        at = Moment(self.now, self.now - 5)
+        keys = self.random.sample(KEYS, self.random.randint(1, len(KEYS)))
+        puts = [
+            Put(encode_key(key), key_to_json(key), f'"ü{self.random.random()}"') for key in keys
+        ]
+        stamps = [self.stamps.make(self.now) for _ in puts]
+        return [
+            Batch(put.statements(self.dialect, stamp, at, self.is_firm), bounded=True)
+            for put, stamp in zip(puts, stamps, strict=True)
+        ]
+
     def _commit(
         self,
         there: dict[bytes, tuple[str, int | None]],

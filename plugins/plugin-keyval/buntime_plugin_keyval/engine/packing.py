@@ -28,6 +28,7 @@ from buntime_database import (
     Statement,
 )
 
+from buntime_plugin_keyval.engine.decisions import SetValue
 from buntime_plugin_keyval.engine.jobs import WriteJob
 from buntime_plugin_keyval.engine.once import Replays
 from buntime_plugin_keyval.storage.database import Database
@@ -197,6 +198,8 @@ class Packing:
         if self._is_embedded or job.decision is None:
             is_told = is_followed or not job.is_firm
             return Batch(job.steps, job.is_bounded, None if is_told else _wanted(job))
+        if job.is_firm and isinstance(job.write, SetValue):  # the common one
+            return Batch(job.steps, job.is_bounded, job.first_steps if is_followed else ())
         placed = list(zip(job.decision.effects, job.first_steps, strict=True))
         recalls: dict[int, str] = {}
         if not self._gives_rows:

@@ -5,15 +5,19 @@ which the function works as on sets: that costs a fraction of a statement for ea
 do not hold are told, where an error would undo all. Batches with other statements than the common
 ones go the engine's own way, which is right for all of them.
 
-The function remembers what became of the last group of each writer. So a call whose answer was lost
+Most groups only put values, each under another key. These have a function of their own, and go to
+it as texts with a line for each put: arrays cost the driver and the server several times as much.
+
+The functions remember what became of the last group of each writer. So a call whose answer was lost
 is made again, and the outcome is known.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count
+from typing import Any, NamedTuple
 
 import msgspec
 from buntime_database import (
@@ -49,6 +53,7 @@ COMMIT = (
     + ", ".join(f"${number}" for number in range(1, 32))
     + ")"
 )
+PUT_EACH = "SELECT stale, before FROM kv_put_each($1, $2, $3, $4, $5, $6, $7, $8)"
 
 _NOTHING = ResultSet((), [], 0)
 _TOLD = ("versionstamp", "seq")
@@ -99,10 +104,10 @@ class _Group:
         if not self.stamps[-1]:
             raise _Other
 
-    def args(self, writer: str, number: int) -> list[Any]:
-        """What the function is given."""
+    def args(self) -> list[Any]:
+        """What the function is given, behind writer and number."""
         return [
-            *(writer, number, self.now or 0, self.wall, int(self.is_firm), self.stamps),
+            *(self.now or 0, self.wall, int(self.is_firm), self.stamps),
             *(*_columns(self.guards, 5), *_columns(self.rests, 3), *self._told_changes()),
             *(self.notes, *_columns(self.messages, 7)),
         ]
@@ -204,6 +209,41 @@ _STEPS: Mapping[str, Callable[[_Group, int, Sequence[Any]], None]] = {
 _CHANGING = frozenset({PUT_FIRM, PUT_LATE, REMOVE_FIRM, REMOVE_LATE})
 
 
+class _Puts(NamedTuple):
+    """A group that puts a value under each of some keys, and nothing besides."""
+
+    now: int
+    wall: int
+    stamps: Sequence[str]
+    told: Sequence[str]
+    """Stamps, keys as hexadecimal digits, their JSON, and values, with a line for each put."""
+
+
+def _puts(batches: Sequence[Batch]) -> _Puts | None:
+    """What a group puts; None if it is a group of another kind."""
+    rows = []
+    for batch in batches:
+        if len(batch.steps) != 1:
+            return None
+        step = batch.steps[0]
+        if not isinstance(step, Statement) or step.sql != PUT_FIRM:
+            return None
+        rows.append(step.args)
+    columns: Iterator[tuple[Any, ...]] = zip(*rows, strict=True)
+    keys, jsons, values, stamps, expiries, metadata, walls, nows, are_anew, types = columns
+    number = len(rows)
+    if any(column.count(None) != number for column in (expiries, metadata, types)):
+        return None
+    if len(set(keys)) != number or nows.count(nows[0]) != number or any(are_anew):
+        return None
+    columns_told = (stamps, map(bytes.hex, keys), jsons, values)
+    told = ["\n".join(column) for column in columns_told]
+    # JSON has no line breaks in it; what is no JSON, whatever it is, goes the other way.
+    if any(lines.count("\n") != number - 1 for lines in told):
+        return None
+    return _Puts(nows[0], walls[-1], stamps, told)
+
+
 class GroupCommit:
     """Commits groups of one writer to one database, one after the other."""
 
@@ -214,30 +254,59 @@ class GroupCommit:
 
     async def __call__(self, batches: Sequence[Batch]) -> Sequence[Outcome]:
         """See `Committing`."""
-        group = _Group()
-        try:
-            for batch in batches:
-                group.add(batch)
-        except _Other:
-            return await self._adapter.batch_each(batches)
-        self._number += 1
-        call = Statement(COMMIT, group.args(self._writer, self._number))
-        (outcome,) = await self._adapter.batch_each([Batch([call], bounded=True, repeatable=True)])
-        if not isinstance(outcome, DatabaseError):
-            return _outcomes(batches, group, outcome[0])
+        puts = _puts(batches) if batches else None
+        if puts is not None:
+            args = [puts.now, puts.wall, *puts.told]
+            outcome = await self._call(PUT_EACH, args)
+            if not isinstance(outcome, DatabaseError):
+                return _outcomes_of_puts(batches, puts.stamps, outcome[0])
+        else:
+            group = _Group()
+            try:
+                for batch in batches:
+                    group.add(batch)
+            except _Other:
+                return await self._adapter.batch_each(batches)
+            outcome = await self._call(COMMIT, group.args())
+            if not isinstance(outcome, DatabaseError):
+                return _outcomes(batches, group, outcome[0])
         # A store that is closed for a move refuses each of them, as often as it is asked.
         if isinstance(outcome, DatabaseUnavailable | OutcomeUnknown) or is_closed(outcome):
             return [outcome] * len(batches)
         # Something in it is refused, and so all of it: each by itself then.
         return await self._adapter.batch_each(batches)
 
+    async def _call(self, function: str, args: Sequence[Any]) -> Outcome:
+        """Call one of the functions for the next group of this writer."""
+        self._number += 1
+        call = Statement(function, [self._writer, self._number, *args])
+        (outcome,) = await self._adapter.batch_each([Batch([call], bounded=True, repeatable=True)])
+        return outcome
+
+
+def _stale(batches: Sequence[Batch]) -> list[Outcome]:
+    return [ConstraintViolation("others have committed since with a later stamp")] * len(batches)
+
+
+def _outcomes_of_puts(
+    batches: Sequence[Batch], stamps: Sequence[str], result: ResultSet
+) -> list[Outcome]:
+    ((stale, before),) = result.rows
+    if stale:
+        return _stale(batches)
+    told = zip(batches, stamps, count(int(before or 0) + 1), strict=False)
+    return [
+        [_NOTHING]
+        if batch.wanted is not None and not batch.wanted
+        else [ResultSet(_TOLD, [(stamp, seq)], 1)]
+        for batch, stamp, seq in told
+    ]
+
 
 def _outcomes(batches: Sequence[Batch], group: _Group, result: ResultSet) -> list[Outcome]:
     ((stale, failed, given, positions),) = result.rows
     if stale:
-        return [ConstraintViolation("others have committed since with a later stamp")] * len(
-            batches
-        )
+        return _stale(batches)
     places: list[int] = msgspec.json.decode(str(failed))
     told = iter(msgspec.json.decode(str(positions)))
     stamps = group.stamps if given is None else msgspec.json.decode(str(given))
