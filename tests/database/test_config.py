@@ -30,7 +30,7 @@ POSTGRES = {"type": "postgres", "url": "postgres://localhost/x"}
         ({"adapters": [{"type": "oracle"}]}, "Unknown adapter type: oracle"),
         ({"adapters": [{"type": "sqlite"}]}, "URL is required for sqlite adapter"),
         ({"adapters": [{"type": "postgres"}]}, "URL is required for postgres adapter"),
-        ({"adapters": [{"type": "mysql", "baseDir": "x"}]}, "URL is required for mysql adapter"),
+        ({"adapters": [{"type": "mysql", "baseDir": "x"}]}, "The mysql adapter is not available"),
         ({"adapters": [{"type": "libsql"}]}, "libsql adapter requires at least one URL in urls[]"),
         (
             {"adapters": [{"type": "libsql", "urls": ["", " "]}]},

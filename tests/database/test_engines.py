@@ -137,10 +137,11 @@ def test_one_that_is_badly_installed(
         Engines().named("x")
 
 
-def test_an_engine_to_come_gives_way_to_one_that_is_installed(
+def test_an_engine_that_there_is_not_can_be_installed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert Engines().named("mysql").name == "mysql"
+    with pytest.raises(OptionError, match="not available"):
+        Engines().named("mysql")
     point = EntryPoint("mysql", "json:loads", "group")
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: [point])
     with pytest.raises(OptionError, match="is no engine of that name"):

@@ -100,6 +100,32 @@ def test_check(run: Any, add_plugin: AddPlugin) -> None:
     assert broken.stderr == "buntime: error: [buntime.jsonc] the top level must be an object\n"
 
 
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ({"type": "mysql", "url": "mysql://a/b"}, "The mysql adapter is not available in this"),
+        ({"type": "oracle"}, "Unknown adapter type: oracle. There are libsql, postgres, rqlite"),
+        ({"type": "sqlite"}, "adapters[0]: URL is required for sqlite adapter"),
+    ],
+)
+def test_a_check_asks_plugins_for_their_options(run: Any, entry: Any, told: str) -> None:
+    found = run("check", config={"plugins": [["@buntime/plugin-database", {"adapters": [entry]}]]})
+    assert (found.exit_code, found.stdout) == (1, "")
+    assert found.stderr.startswith(f"buntime: @buntime/plugin-database: {told}")
+
+
+def test_what_plugins_say_of_their_options(run: Any, add_plugin: AddPlugin) -> None:
+    add_plugin(
+        "a", "@hookimpl\ndef check_options(options):\n    return [f'x is {options[\"x\"]}']\n"
+    )
+    add_plugin("b", "@hookimpl\ndef check_options():\n    1/0\n")
+    doubtful = run("check", config={"plugins": [["a", {"x": 1}]]})
+    assert (doubtful.exit_code, doubtful.stderr) == (0, "buntime: warning: a: x is 1\n")
+    broken = run("check", config={"plugins": ["b"]})
+    assert broken.exit_code == 1
+    assert "b: check_options failed: ZeroDivisionError" in broken.stderr
+
+
 def test_a_check_that_opens(
     run: Any, add_plugin: AddPlugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

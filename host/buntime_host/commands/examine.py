@@ -1,7 +1,8 @@
 """Reading the code of plugins as a start would, without a start: for `buntime check`.
 
-Plugins are imported, made, and asked for their routes. None of them is initialised, so nothing is
-opened; what their code does when it is imported or made, it does here as well.
+Plugins are imported, made, and asked for what they say of their options and for their routes. None
+of them is initialised, so nothing is opened; what their code does when it is imported or made, it
+does here as well.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import Any, NamedTuple
 from starlette import routing
 
 from buntime_host.blame import place_of
-from buntime_host.errors import HookFailed, PluginError
+from buntime_host.errors import HookFailed, InvalidOptions, PluginError
+from buntime_host.options.declared import OptionError
 from buntime_host.plugins.hooks import HookRegistry, run_hook, unmarked_problems
 from buntime_host.plugins.loader import make_plugin
 from buntime_host.plugins.plan import Plan
@@ -64,6 +66,7 @@ async def _examine(
         plugin = await run_hook(make, what="factory", timeout=timeout)
         hooks.register(name, plugin)
         told += unmarked_problems(hooks, plugin)
+        told += await _said_of_options(hooks, selected, environ, timeout)
         routes = await _routes(hooks, name, timeout)
         application(routes, page_of(selected.manifest))
         told += route_problems(routes, selected.manifest.base)
@@ -71,6 +74,22 @@ async def _examine(
         place = place_of(error, folder)
         findings.problems.append(f"{name}: {error}" + (f" ({place})" if place else ""))
     findings.warnings.extend(f"{name}: {text}" for text in told)
+
+
+async def _said_of_options(
+    hooks: HookRegistry, selected: Selected, environ: Mapping[str, str], timeout: float
+) -> list[str]:
+    """What the plugin itself says of its options. Raises `InvalidOptions` if it refuses them."""
+    hook = hooks.get(selected.manifest.name, "check_options")
+    if hook is None:
+        return []
+    asked = partial(hook, options=selected.options, environ=environ)
+    try:
+        return list(await run_hook(asked, what="check_options", timeout=timeout))
+    except HookFailed as error:
+        if isinstance(error.__cause__, OptionError):
+            raise InvalidOptions(str(error.__cause__)) from None
+        raise
 
 
 async def _routes(hooks: HookRegistry, name: str, timeout: float) -> Any:

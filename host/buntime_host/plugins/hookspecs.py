@@ -37,6 +37,18 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 @hookspec
+def check_options(
+    options: Mapping[str, Any], environ: Mapping[str, str]
+) -> Iterable[str] | Awaitable[Iterable[str]]:
+    """Read the options as `on_init` does, and open nothing: for `buntime check`.
+
+    Raise `OptionError` for what `on_init` would refuse, and return a sentence for each thing that
+    is probably not meant.
+    """
+    raise NotImplementedError
+
+
+@hookspec
 def on_init(ctx: PluginContext) -> Awaitable[None] | None:
     """Open what the plugin needs. Runs once, after the hard dependencies; cancelled after 30 s."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from buntime_host import PluginContext, hookimpl
@@ -24,6 +25,13 @@ class DatabasePlugin:
         """Options come with `on_init`."""
         self._service: Databases | None = None
         self._served: Served | None = None
+
+    @hookimpl
+    def check_options(
+        self, options: Mapping[str, Any], environ: Mapping[str, str]
+    ) -> Sequence[str]:
+        """What is doubtful in the options. Raises `OptionError`."""
+        return parse_config(options, environ).warnings
 
     @hookimpl
     async def on_init(self, ctx: PluginContext) -> None:

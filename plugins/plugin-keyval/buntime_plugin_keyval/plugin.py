@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -56,6 +56,12 @@ class KeyValPlugin:
         self._runners: list[AsyncRunner] = []
         self._drain_s = 0.0
         self._closing: asyncio.Task[None] | None = None
+
+    @hookimpl
+    def check_options(self, options: Mapping[str, Any]) -> Sequence[str]:
+        """Nothing is doubtful. Raises `OptionError`."""
+        parse_config(options)
+        return ()
 
     @hookimpl
     async def on_init(self, ctx: PluginContext) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from buntime_host import OptionError
 
-from buntime_plugin_database.engines.planned import PLANNED
 from buntime_plugin_database.shared.engine import ENTRY_POINTS, AnyEngine, Engine
 
 if TYPE_CHECKING:
@@ -16,6 +15,9 @@ if TYPE_CHECKING:
 
 OURS = ("libsql", "postgres", "rqlite", "sqlite")
 """Names of the engines of this package, which nobody else's engine can have."""
+
+MISSED = frozenset({"mysql", "mariadb"})
+"""Names of engines that many look for and that there are not, unless somebody installs one."""
 
 
 class Engines:
@@ -52,8 +54,11 @@ class Engines:
             return ours
         points = self._installed.get(name, [])
         if not points:
-            if name in PLANNED:
-                return PLANNED[name]
+            if name in MISSED:
+                raise OptionError(
+                    f"The {name} adapter is not available in this version: there is no engine for"
+                    " MySQL and MariaDB, use postgres or another one"
+                )
             raise OptionError(f"Unknown adapter type: {name}. There are {', '.join(self.names())}")
         if len({point.value for point in points}) > 1:
             values = " and ".join(sorted({point.value for point in points}))
