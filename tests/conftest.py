@@ -9,6 +9,7 @@ from functools import cache
 from itertools import count
 from pathlib import Path
 
+import httpcore2
 import pytest
 from hypothesis import HealthCheck, settings
 from support.live import LiveServer, live_server
@@ -20,6 +21,9 @@ settings.register_profile(
     "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any-machine")
+
+# To read the certificates of all authorities takes 40 ms, for each client, most of which need none.
+httpcore2.default_ssl_context = cache(httpcore2.default_ssl_context)
 
 SLOW_FOLDERS = (
     "client/_sync",  # the same tests as those of `_async`, from which they are generated
