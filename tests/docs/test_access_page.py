@@ -11,7 +11,6 @@ import re
 import shlex
 import ssl
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ from buntime_keyval import Kv, Tls
 from support.browser import open_browser
 from support.certificates import Certificates
 from support.database import wait_until
+from support.forking import forking_program
 from support.live import DEFAULT_PLUGINS, LiveServer, live_server
 from support.nginx import running_nginx
 from support.waiting import PATIENCE
@@ -47,7 +47,7 @@ def commands(name: str) -> list[list[str]]:
 
 def run(folder: Path, arguments: list[str]) -> str:
     found = subprocess.run(
-        [sys.executable, "-m", "buntime_host", *arguments[1:]],
+        [forking_program("buntime_host", "buntime"), *arguments[1:]],
         cwd=folder, env={**os.environ, "RUNTIME_MASTER_KEY": MASTER}, capture_output=True,
         text=True, check=False,
     )  # fmt: skip

@@ -126,9 +126,8 @@ def live_server(
 ) -> Iterator[LiveServer]:
     """Start a server whose configuration and data are in `folder`; it is stopped at the end.
 
-    It is forked from a process that has all modules, which saves most of the time, unless it has
-    several workers: those are forked from a parent that has no plugins. Not `forked` are servers
-    that look for modules elsewhere.
+    It is forked from a process that has all modules, which saves most of the time. Not `forked` are
+    servers that look for modules elsewhere.
     Starting a second one on the same folder gives a second process on the same database.
     """
     path = folder / "buntime.jsonc"
@@ -142,7 +141,7 @@ def live_server(
         **(environ or {}),
     }
     process: subprocess.Popen[str] | Forked
-    if forked and workers == 1:
+    if forked:
         process = fork_python(arguments, str(folder), variables)
     else:
         process = subprocess.Popen(

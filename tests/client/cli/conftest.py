@@ -8,7 +8,6 @@ import pty
 import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,9 +17,8 @@ import pytest
 from buntime_host.cli import cli
 from buntime_keyval import Kv
 from click.testing import CliRunner
+from support.forking import forking_program
 from support.waiting import PATIENCE
-
-BUNTIME = [sys.executable, "-m", "buntime_host", "kv"]
 
 
 class Done(NamedTuple):
@@ -61,7 +59,7 @@ class Commands:
     def process(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         """A process with pipes; it is killed at the end if it still runs."""
         process = subprocess.Popen(
-            [*BUNTIME, *arguments],
+            [forking_program("buntime_host", "buntime"), "kv", *arguments],
             env=self.environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -78,7 +76,11 @@ class Commands:
         """A process at a terminal, where `typed` comes when `awaited` was printed."""
         main, side = pty.openpty()
         process = subprocess.Popen(
-            [*BUNTIME, *arguments], env=self.environ, stdin=side, stdout=side, stderr=side
+            [forking_program("buntime_host", "buntime"), "kv", *arguments],
+            env=self.environ,
+            stdin=side,
+            stdout=side,
+            stderr=side,
         )
         os.close(side)
         printed = b""

@@ -23,6 +23,7 @@ from client.cli.conftest import Commands
 from support.children import program
 from support.commands import command_for_shells
 from support.examples import output_problems, parse_documents
+from support.forking import forking_program
 from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
@@ -43,6 +44,11 @@ def call(*arguments: str, given: str | bytes = b"") -> Result:
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result
+
+
+def program_of_kv() -> Path:
+    """The command as a program of its own."""
+    return forking_program("buntime_keyval.cli.direct", "kv")
 
 
 def documents(*arguments: str) -> list[Any]:
@@ -146,7 +152,7 @@ def test_what_was_not_there_is_said(folder: Path) -> None:
 def test_what_a_store_logs_is_no_second_message(folder: Path) -> None:
     where = ("--type", "postgres", "--connection", "postgres://nobody@127.0.0.1:1/x")
     done = subprocess.run(
-        [sys.executable, "-m", "buntime_keyval.cli.direct", *where, "init"],
+        [program_of_kv(), *where, "init"],
         capture_output=True,
         text=True,
         timeout=60,
@@ -218,7 +224,7 @@ def test_consumers_of_the_stream(folder: Path) -> None:
     assert [(it["seq"], it["record"]["key"]) for it in found] == [(2, "k1")]
     assert documents("consumer", "get", "mailer", "--of-type", "Unknown") == [[]]
     assert call("consumer", "commit", "mailer", "9").exit_code == 1
-    command = [sys.executable, "-m", "buntime_keyval.cli.direct", "consumer", "stream", "mailer"]
+    command = [str(program_of_kv()), "consumer", "stream", "mailer"]
     seen = ""
     with program(
         [*command, "w1", "--limit", "1"], stdout=subprocess.PIPE, text=True, cwd=folder
@@ -251,7 +257,7 @@ def test_tasks_and_who_runs_them(folder: Path) -> None:
         assert (missing.exit_code, missing.stdout, "nobody" in missing.stderr) == (1, "", True)
     unknown = call("task", "run", "--task-types", "echo,print")
     assert (unknown.exit_code, "there is no function for print" in unknown.stderr) == (2, True)
-    command = [sys.executable, "-m", "buntime_keyval.cli.direct", "task", "run"]
+    command = [str(program_of_kv()), "task", "run"]
     with program(
         [*command, "--runner-id", "w1", "--task-types=echo"], stdout=subprocess.PIPE, cwd=folder
     ) as running:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
 from buntime_keyval.cli import kv
 from click import Command, Group
 from support.examples import read_examples, run_shell
+from support.forking import forking_program
 from support.live import LiveServer
-from support.waiting import PATIENCE
 
 GUIDE = Path(__file__).parents[3] / "docs" / "cli.md"
 
 
-@pytest.mark.timeout(15 * PATIENCE)  # it starts some ninety programs
+@pytest.mark.slow
 def test_the_guide_runs(server: LiveServer, tmp_path: Path) -> None:
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    program = forking_program("buntime_host", "buntime")
+    path = os.pathsep.join([str(program.parent), os.environ["PATH"]])
     folder = tmp_path / "work"
     folder.mkdir()
     examples = read_examples(GUIDE)

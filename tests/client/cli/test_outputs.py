@@ -7,10 +7,11 @@ import sys
 
 import pytest
 from buntime_keyval import Kv
-from client.cli.conftest import BUNTIME, Commands
+from client.cli.conftest import Commands
+from support.forking import forking_program
 from support.waiting import PATIENCE
 
-HOST = BUNTIME[:-1]
+HOST = [sys.executable, "-m", "buntime_host"]
 WITHOUT = """
 import runpy, sys
 sys.modules[sys.argv.pop(1)] = None
@@ -107,7 +108,7 @@ def test_metrics_are_printed_once(run: Commands, store: Kv) -> None:
 def completed(run: Commands, *words: str) -> list[str]:
     """What a shell is offered behind the words; the last one is incomplete."""
     done = subprocess.run(
-        HOST,
+        [forking_program("buntime_host", "buntime")],
         env={
             **run.environ,
             "_BUNTIME_COMPLETE": "bash_complete",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
 from host.conftest import base_environ, wait_for
+from support.forking import forking_program
 
 if TYPE_CHECKING:
     from host.conftest import Serve
@@ -22,7 +22,7 @@ CONFIG = {"plugins": [["@buntime/plugin-database", ADAPTERS]]}
 def keys(folder: Path, *arguments: str, fails: bool = False) -> str:
     """What a command prints; with `fails`, its one line about what is wrong."""
     found = subprocess.run(
-        [sys.executable, "-m", "buntime_host", "keys", *arguments],
+        [forking_program("buntime_host", "buntime"), "keys", *arguments],
         cwd=folder, env=base_environ(), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert found.returncode == int(fails), found.stderr
