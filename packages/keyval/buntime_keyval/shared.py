@@ -28,7 +28,7 @@ from buntime_keyval._calls.locks import LockOrder, checked_prefix, lock_name, lo
 from buntime_keyval._calls.locks import checked_token as checked_lock_token
 from buntime_keyval._calls.locks import order as lock_order
 from buntime_keyval._calls.locks import wait_ms as lock_wait_ms
-from buntime_keyval._calls.queue import Letter, Message, checked_id, identify
+from buntime_keyval._calls.queue import Letter, checked_id, identify
 from buntime_keyval._calls.queues import Rate, wanted_options
 from buntime_keyval._calls.schedules import (
     Missed,
@@ -61,24 +61,18 @@ from buntime_keyval._results import made_entry
 from buntime_keyval._selecting import EVERY_TEXT, Selector, selected, selecting
 from buntime_keyval._sharing import check_sharing
 from buntime_keyval._transaction import Pauses
-from buntime_keyval._typed import OnInvalid, make_scope
 from buntime_keyval._watching import Buffer, Mode, Overflow, is_polling, make_target
 
 if TYPE_CHECKING:
-    from buntime_keyval._async.atomic import AsyncAtomic, AsyncSource
     from buntime_keyval._async.consumers import MAX_ATTEMPTS, AsyncConsumer
     from buntime_keyval._async.flights import AsyncFlights
-    from buntime_keyval._async.graph import AsyncGraph
-    from buntime_keyval._async.listen import AsyncMessages, AsyncQueueListener, Handler
+    from buntime_keyval._async.kv_views import AsyncKvViews
+    from buntime_keyval._async.listen import AsyncQueueListener, Handler
     from buntime_keyval._async.locks import AsyncLock
-    from buntime_keyval._async.queues import AsyncMessageQueue
-    from buntime_keyval._async.records import AsyncRecords
     from buntime_keyval._async.reports import report
     from buntime_keyval._async.runner import AsyncRunner
     from buntime_keyval._async.shortcuts import AsyncShortcuts
-    from buntime_keyval._async.stores import AsyncStore
-    from buntime_keyval._async.transactions import AsyncAttempt, AsyncTransaction
-    from buntime_keyval._async.transactions import attempts as attempts_async
+    from buntime_keyval._async.transactions import AsyncTransaction
     from buntime_keyval._async.transactions import run as run_async
     from buntime_keyval._async.watch import AsyncWatch, Feed
     from buntime_keyval._modules import runner_of_module
@@ -86,20 +80,13 @@ if TYPE_CHECKING:
 __all__ = [
     "EVERY_TEXT",
     "MAX_ATTEMPTS",
-    "AsyncAtomic",
-    "AsyncAttempt",
     "AsyncConsumer",
     "AsyncFlights",
-    "AsyncGraph",
+    "AsyncKvViews",
     "AsyncLock",
-    "AsyncMessageQueue",
-    "AsyncMessages",
     "AsyncQueueListener",
-    "AsyncRecords",
     "AsyncRunner",
     "AsyncShortcuts",
-    "AsyncSource",
-    "AsyncStore",
     "AsyncTransaction",
     "AsyncWatch",
     "AtomicBuilder",
@@ -110,10 +97,8 @@ __all__ = [
     "Letter",
     "LockOrder",
     "Marks",
-    "Message",
     "Missed",
     "Mode",
-    "OnInvalid",
     "Overflow",
     "Pauses",
     "Rate",
@@ -122,7 +107,6 @@ __all__ = [
     "StreamAction",
     "TaskStatus",
     "Tokenizer",
-    "attempts_async",
     "check_sharing",
     "checked_after",
     "checked_attempts",
@@ -150,7 +134,6 @@ __all__ = [
     "lock_owner",
     "lock_wait_ms",
     "made_entry",
-    "make_scope",
     "make_target",
     "merged_at",
     "new_task",
@@ -179,26 +162,18 @@ __all__ = [
 ]
 
 _LATER = {
-    "AsyncAtomic": ("buntime_keyval._async.atomic", "AsyncAtomic"),
-    "AsyncAttempt": ("buntime_keyval._async.transactions", "AsyncAttempt"),
     "AsyncConsumer": ("buntime_keyval._async.consumers", "AsyncConsumer"),
     "AsyncFlights": ("buntime_keyval._async.flights", "AsyncFlights"),
-    "AsyncGraph": ("buntime_keyval._async.graph", "AsyncGraph"),
+    "AsyncKvViews": ("buntime_keyval._async.kv_views", "AsyncKvViews"),
     "AsyncLock": ("buntime_keyval._async.locks", "AsyncLock"),
-    "AsyncMessageQueue": ("buntime_keyval._async.queues", "AsyncMessageQueue"),
-    "AsyncMessages": ("buntime_keyval._async.listen", "AsyncMessages"),
     "AsyncQueueListener": ("buntime_keyval._async.listen", "AsyncQueueListener"),
-    "AsyncRecords": ("buntime_keyval._async.records", "AsyncRecords"),
     "AsyncRunner": ("buntime_keyval._async.runner", "AsyncRunner"),
     "AsyncShortcuts": ("buntime_keyval._async.shortcuts", "AsyncShortcuts"),
-    "AsyncSource": ("buntime_keyval._async.atomic", "AsyncSource"),
-    "AsyncStore": ("buntime_keyval._async.stores", "AsyncStore"),
     "AsyncTransaction": ("buntime_keyval._async.transactions", "AsyncTransaction"),
     "AsyncWatch": ("buntime_keyval._async.watch", "AsyncWatch"),
     "Feed": ("buntime_keyval._async.watch", "Feed"),
     "Handler": ("buntime_keyval._async.listen", "Handler"),
     "MAX_ATTEMPTS": ("buntime_keyval._async.consumers", "MAX_ATTEMPTS"),
-    "attempts_async": ("buntime_keyval._async.transactions", "attempts"),
     "report": ("buntime_keyval._async.reports", "report"),
     "run_async": ("buntime_keyval._async.transactions", "run"),
     "runner_of_module": ("buntime_keyval._modules", "runner_of_module"),

@@ -2,69 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, Never, TypeVar, overload
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from buntime_keyval._async import transactions
-from buntime_keyval._async.atomic import AsyncAtomic
 from buntime_keyval._async.consumers import MAX_ATTEMPTS, AsyncConsumer, AsyncConsumers
 from buntime_keyval._async.dead_letters import AsyncDeadLetters
-from buntime_keyval._async.entries import sweep
 from buntime_keyval._async.feeds import ApiMessages, watch_feed
 from buntime_keyval._async.flights import AsyncFlights
-from buntime_keyval._async.graph import AsyncGraph
+from buntime_keyval._async.kv_entries import AsyncKvEntries
+from buntime_keyval._async.kv_queue import AsyncKvQueue
+from buntime_keyval._async.kv_search import AsyncKvSearch
+from buntime_keyval._async.kv_views import AsyncKvViews
 from buntime_keyval._async.listen import AsyncQueueListener, Handler
 from buntime_keyval._async.locks import AsyncLock, AsyncLocks
-from buntime_keyval._async.queues import AsyncMessageQueue, AsyncQueues
-from buntime_keyval._async.records import AsyncRecords
+from buntime_keyval._async.queues import AsyncQueues
 from buntime_keyval._async.runner import AsyncRunner
 from buntime_keyval._async.schedules import AsyncSchedules
 from buntime_keyval._async.session import AsyncSession
 from buntime_keyval._async.sharing import AsyncSharing
 from buntime_keyval._async.shortcuts import AsyncShortcuts
-from buntime_keyval._async.stores import AsyncStore
 from buntime_keyval._async.stream import AsyncChangeStream
 from buntime_keyval._async.tasks import AsyncTasks
-from buntime_keyval._async.transactions import AsyncAttempt, AsyncTransaction
+from buntime_keyval._async.transactions import AsyncTransaction
 from buntime_keyval._async.transport import transport_of
 from buntime_keyval._async.watch import AsyncWatch
-from buntime_keyval._calls import keys as calls
-from buntime_keyval._calls import queue as queue_calls
 from buntime_keyval._calls import search as search_calls
-from buntime_keyval._calls.queue import identify
-from buntime_keyval._calls.search import Marks, Tokenizer
-from buntime_keyval._core import consistent
-from buntime_keyval._entries import is_many
-from buntime_keyval._errors import TooLarge
 from buntime_keyval._exchange import Observer
 from buntime_keyval._http import Settings
 from buntime_keyval._messages import checked_concurrency
 from buntime_keyval._network import VERIFIED, Tls
 from buntime_keyval._now import Now
-from buntime_keyval._pages import Pager
 from buntime_keyval._reports import ErrorHandler
-from buntime_keyval._results import (
-    CommitResult,
-    DeleteResult,
-    EnqueueResult,
-    KvEntry,
-    KvPage,
-    QueueMessage,
-    QueueStats,
-    SearchHit,
-    SearchIndex,
-    SearchPage,
-    TransactionResult,
-    VacuumResult,
-)
+from buntime_keyval._results import KvEntry, TransactionResult
 from buntime_keyval._retries import Retries, seconds
-from buntime_keyval._selecting import selected, selecting
 from buntime_keyval._sharing import BUFFER_SIZE, check_sharing
 from buntime_keyval._tokens import AsyncTokenSource
 from buntime_keyval._transaction import Pauses
-from buntime_keyval._typed import OnInvalid, make_scope
-from buntime_keyval._vacuum import Vacuum
 from buntime_keyval._watching import (
     Buffer,
     Mode,
@@ -74,32 +48,21 @@ from buntime_keyval._watching import (
     is_polling,
     make_target,
 )
-from buntime_keyval._where import Where
 from buntime_keyval.embedded import Embedded
-from buntime_keyval.wire import (
-    UUIDV7,
-    Duration,
-    InvalidInput,
-    KeyLike,
-    KeyOrKeys,
-    PatternLike,
-    Placeholder,
-)
-from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
+from buntime_keyval.wire import Duration, InvalidInput, KeyLike, KeyOrKeys
+from buntime_keyval.wire.limits import DEFAULT_LIMIT
 from buntime_keyval.wire.names import checked_queue
-from buntime_keyval.wire.python_options import Consistency, refuse_unknown
-from buntime_keyval.wire.requirements import requirement
-from buntime_keyval.wire.shapes import Shape
 
 if TYPE_CHECKING:
     import httpx2
 
 T = TypeVar("T")
 Entries = list[KvEntry[Any]]
-Indexes = list[SearchIndex]
 
 
-class AsyncKv(AsyncShortcuts[KeyLike, Any]):
+class AsyncKv(
+    AsyncKvEntries, AsyncKvSearch, AsyncKvQueue, AsyncKvViews, AsyncShortcuts[KeyLike, Any]
+):
     """A client of one KeyVal API, for asyncio.
 
     Use it as `async with AsyncKv(url) as kv`, or call `aclose` at the end. Every method checks its
@@ -164,6 +127,7 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         self._session = AsyncSession(
             settings, lambda: transport_of(settings, transport), coalesce=coalesce
         )
+        self._source = self._session
         self._sharing = AsyncSharing(self._session)
         self._flights = AsyncFlights()
         self._running: set[AsyncWatch | AsyncQueueListener | AsyncRunner] = set()
@@ -202,297 +166,9 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    @overload
-    async def get(  # type: ignore[overload-overlap] # a str is a key part and a sequence of them
-        self, key: KeyLike, *, default: Any = None, consistency: Consistency = "eventual"
-    ) -> KvEntry[Any]: ...
-    @overload
-    async def get(
-        self, key: Sequence[KeyLike], *, default: Any = None, consistency: Consistency = "eventual"
-    ) -> Entries: ...
-    async def get(
-        self, key: Any, *, default: Any = None, consistency: Consistency = "eventual"
-    ) -> KvEntry[Any] | Entries:
-        """One entry, or, for a list of keys, one for each in their order; `[]` for no keys.
-
-        A key that does not exist gives an entry whose value is `default` and whose versionstamp is
-        None. `consistency` matters where servers have replicas: a `strong` read sees all that
-        anybody has written, an `eventual` one at least what this client has written and read.
-        """
-        if is_many(key):
-            if not key:
-                return []
-            entries = await self._session.send(consistent(calls.get_many(key), consistency))
-            return entries if default is None else [it.or_default(default) for it in entries]
-        entry = await self._session.send(consistent(calls.get(key), consistency))
-        return entry if default is None else entry.or_default(default)
-
-    @overload
-    async def get_with_metadata(  # type: ignore[overload-overlap] # as above
-        self, key: KeyLike, *, consistency: Consistency = "eventual"
-    ) -> KvEntry[Any]: ...
-    @overload
-    async def get_with_metadata(
-        self, key: Sequence[KeyLike], *, consistency: Consistency = "eventual"
-    ) -> Entries: ...
-    async def get_with_metadata(
-        self, key: Any, *, consistency: Consistency = "eventual"
-    ) -> KvEntry[Any] | Entries:
-        """The same, with the `details` of what exists: its metadata and its times."""
-        shape = Shape(details=True)
-        if is_many(key):
-            if not key:
-                return []
-            return await self._session.send(consistent(calls.get_many(key, shape), consistency))
-        return await self._session.send(consistent(calls.get(key, shape), consistency))
-
-    async def has(self, key: KeyLike, *, consistency: Consistency = "eventual") -> bool:
-        """Whether a key exists, whatever its value, which is not sent."""
-        return await self._session.send(consistent(calls.has(key), consistency))
-
-    async def set(
-        self,
-        key: KeyLike,
-        value: Any,
-        *,
-        expires_in: Duration | None = None,
-        expires_at: float | datetime | None = None,
-        metadata: Any = None,
-        type: str | None = None,
-        create_only: bool = False,
-        if_match: str | None = None,
-        if_revision: int | None = None,
-        idempotency_key: str | None = None,
-        **unknown: Never,
-    ) -> CommitResult:
-        """Store a value, in the place of the one that is there with its life and its metadata.
-
-        `expires_in` is a duration and wins over `expires_at`, epoch milliseconds or an aware
-        datetime; without them it stays for ever. `metadata` is anything that a value may be, up to
-        16 KiB of JSON, and `type` a text that says what kind of entry it is. With an
-        `idempotency_key` that was used before, nothing but the result of then is told.
-
-        Raises `PreconditionFailed` if the key is there and is to be created only, if its
-        versionstamp is not `if_match`, or its revision not `if_revision` (0: missing).
-        """
-        if unknown:
-            refuse_unknown("set", unknown)
-        required = requirement(if_match, if_revision, create_only=create_only)
-        call = calls.set_value(key, value, expires_in, expires_at, metadata, type, required)
-        return await self._session.send(call, idempotency_key)
-
-    async def patch(
-        self,
-        key: KeyLike,
-        patch: Any,
-        *,
-        expires_in: Duration | None = None,
-        expires_at: float | datetime | None = None,
-        metadata: Any = None,
-        type: str | None = None,
-        create_only: bool = False,
-        if_match: str | None = None,
-        if_revision: int | None = None,
-        idempotency_key: str | None = None,
-    ) -> CommitResult:
-        """Merge a JSON Merge Patch (RFC 7396) into a value; a missing key counts as `{}`.
-
-        Dicts are merged, members that are None are removed, and anything else is replaced. Life,
-        metadata and type stay unless others are given; options and conditions as in `set`.
-        """
-        required = requirement(if_match, if_revision, create_only=create_only)
-        call = calls.patch_value(key, patch, expires_in, expires_at, metadata, type, required)
-        return await self._session.send(call, idempotency_key)
-
-    async def delete(
-        self,
-        key: KeyOrKeys = (),
-        *,
-        exact: bool = False,
-        prefixes: Sequence[KeyLike] | None = None,
-        starts_with: KeyLike | None = None,
-        pattern: PatternLike | None = None,
-        start: KeyLike | None = None,
-        end: KeyLike | None = None,
-        type: str | None = None,
-        limit: int | None = None,
-        offset: int = 0,
-        where: Where | None = None,
-        everything: bool = False,
-        if_match: str | None = None,
-        if_revision: int | None = None,
-        idempotency_key: str | None = None,
-    ) -> DeleteResult:
-        """Delete a key with all that extend it, or only the key if `exact`; or several keys.
-
-        Without a key, `prefixes` say what to delete, as several keys do, or `starts_with`, or a
-        `pattern`, or a `type`, or `start`, inclusive, with `end`, exclusive; these may also narrow
-        what is below a key. Of that, in key order, the first `offset` entries stay, and of the
-        rest at most `limit` (up to 1000) are deleted. `where` restricts that to entries whose value
-        matches. The empty prefix, which is the whole store, has to be confirmed by
-        `everything=True`, and is deleted
-        in batches. An `idempotency_key`, which is as in `set`, is for one commit, and so not for
-        everything. `if_match` and `if_revision` are as in `set`, for the entry of one key.
-        """
-        required = requirement(if_match, if_revision)
-        bounds = selecting(
-            key,
-            prefixes,
-            starts_with,
-            start,
-            end,
-            limit,
-            offset,
-            exact=exact,
-            type=type,
-            pattern=pattern,
-        )
-        if bounds is not None:
-            calls.refuse_required(required)
-            call = calls.delete_selected(bounds, limit=limit, where=where)
-            return await self._session.send(call, idempotency_key)
-        if key:
-            call = calls.delete(key, exact=exact, where=where, required=required)
-            return await self._session.send(call, idempotency_key)
-        calls.refuse_required(required)
-        calls.refuse_everything(everything=everything, idempotency_key=idempotency_key)
-        return await sweep(self, (), where=where)
-
-    async def list(
-        self,
-        prefix: KeyLike = (),
-        *,
-        prefixes: Sequence[KeyLike] | None = None,
-        starts_with: KeyLike | None = None,
-        pattern: PatternLike | None = None,
-        start: KeyLike | None = None,
-        end: KeyLike | None = None,
-        type: str | None = None,
-        limit: int | None = None,
-        offset: int = 0,
-        reverse: bool = False,
-        where: Where | None = None,
-        page_size: int = MAX_LIMIT,
-        details: bool = False,
-        values: bool = True,
-        snapshot: bool = False,
-        consistency: Consistency = "eventual",
-    ) -> AsyncIterator[KvEntry[Any]]:
-        """The entries below a prefix in key order, `start` inclusive, `end` exclusive.
-
-        In the place of the prefix there may be several `prefixes`, or `starts_with`, a key whose
-        last part is the beginning of a text: `["user"]` is the beginning of `["users", 1]`; or a
-        `pattern` with `ANY` for parts that may be any, which means keys of as many parts:
-        `["users", ANY, "name"]`. With a `type` only entries of that. The first `offset` entries are
-        passed over, each of which costs what reading its key costs.
-
-        Without `limit` all of them, fetched `page_size` (at most 1000) at a time, each page as it
-        is when it is fetched, or with `snapshot` all as they are at the first one; that raises
-        `SnapshotGone` where it cannot be had any more. With `details` they have their metadata
-        and times, without `values` None for a value, which is not sent. `consistency` is as in
-        `get`; a snapshot is always of the newest state.
-        """
-        pager = Pager(
-            selected(prefix, prefixes, starts_with, start, end, offset, type, pattern),
-            limit=limit,
-            reverse=reverse,
-            where=where,
-            page_size=page_size,
-            shape=Shape(values, details),
-            snapshot=snapshot,
-        )
-        while (call := pager.next_call()) is not None:
-            try:
-                page = await self._session.send(consistent(call, consistency))
-            except TooLarge:
-                if not pager.refused():
-                    raise
-            else:
-                for entry in pager.take(page):
-                    yield entry
-
-    async def count(
-        self,
-        prefix: KeyLike = (),
-        *,
-        prefixes: Sequence[KeyLike] | None = None,
-        starts_with: KeyLike | None = None,
-        pattern: PatternLike | None = None,
-        start: KeyLike | None = None,
-        end: KeyLike | None = None,
-        type: str | None = None,
-        limit: int | None = None,
-        offset: int = 0,
-        where: Where | None = None,
-        consistency: Consistency = "eventual",
-    ) -> int:
-        """Number of entries below a prefix, at most `limit`; `consistency` is as in `get`.
-
-        Further selectors are as in `list`.
-        """
-        keys = selected(prefix, prefixes, starts_with, start, end, offset, type, pattern)
-        call = calls.count(keys, limit=limit, where=where)
-        return await self._session.send(consistent(call, consistency))
-
-    async def paginate(
-        self,
-        prefix: KeyLike = (),
-        *,
-        prefixes: Sequence[KeyLike] | None = None,
-        starts_with: KeyLike | None = None,
-        pattern: PatternLike | None = None,
-        start: KeyLike | None = None,
-        end: KeyLike | None = None,
-        type: str | None = None,
-        cursor: str | None = None,
-        limit: int = DEFAULT_LIMIT,
-        offset: int = 0,
-        reverse: bool = False,
-        where: Where | None = None,
-        details: bool = False,
-        values: bool = True,
-        snapshot: bool = False,
-        consistency: Consistency = "eventual",
-    ) -> KvPage[Any]:
-        """One page (at most 1000) of the entries below a prefix; `cursor` is of the page before.
-
-        Selectors, `details`, `values` and `consistency` are as in `list`; `offset` is for the
-        first page, and a snapshot has one prefix, no pattern and no offset. With `snapshot`, of
-        every page, all of them are as they were at the first one, or raise `SnapshotGone`.
-        """
-        shape = Shape(values, details)
-        call = calls.paginate(
-            selected(prefix, prefixes, starts_with, start, end, offset, type, pattern),
-            cursor=cursor,
-            limit=limit,
-            reverse=reverse,
-            where=where,
-            shape=shape,
-            snapshot=snapshot,
-        )
-        return await self._session.send(consistent(call, consistency))
-
-    async def vacuum(self, *, limit: int | None = None) -> VacuumResult:
-        """Remove what has expired now, all of it or at most `limit` entries.
-
-        That happens by itself too; it is for who wants the room, or the events, at once.
-        """
-        plan = Vacuum(limit)
-        while (call := plan.next_call()) is not None:
-            plan.take(await self._session.send(call))
-        return plan.result
-
     def now(self) -> Now:
         """The time at the server, for filters and values; `.add("1h")`, `.sub("1h")` shift it."""
         return Now()
-
-    def uuidv7(self) -> Placeholder:
-        """Becomes the versionstamp of its commit, in values and in keys of atomic mutations."""
-        return UUIDV7
-
-    def atomic(self) -> AsyncAtomic:
-        """A builder of checks and mutations that are committed together."""
-        return AsyncAtomic(self._session)
 
     async def transaction(
         self,
@@ -508,283 +184,6 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         propagates, and nothing is written.
         """
         return await transactions.run(self._session, fn, Pauses(max_retries, retry_delay))
-
-    def begin(self) -> AsyncTransaction:
-        """A transaction, as `async with kv.begin() as tx`; may end in a `TransactionConflict`."""
-        return AsyncTransaction(self._session)
-
-    def attempts(
-        self, *, max_retries: int = 3, retry_delay: Duration = 10
-    ) -> AsyncIterator[AsyncAttempt]:
-        """Transactions until one is committed, for `async for tx in ...: async with tx: ...`.
-
-        The last one raises `TransactionConflict`.
-        """
-        return transactions.attempts(self._session, Pauses(max_retries, retry_delay))
-
-    @overload
-    def store(
-        self,
-        prefix: KeyLike,
-        type: type[T],
-        *,
-        expires_in: Duration | None = None,
-        sliding: bool = False,
-        metadata: Any = None,
-        on_invalid: OnInvalid = "raise",
-    ) -> AsyncStore[T]: ...
-    @overload
-    def store(
-        self,
-        prefix: KeyLike,
-        *,
-        expires_in: Duration | None = None,
-        sliding: bool = False,
-        metadata: Any = None,
-        on_invalid: OnInvalid = "raise",
-    ) -> AsyncStore[Any]: ...
-    def store(
-        self,
-        prefix: KeyLike,
-        type: type[T] | None = None,
-        *,
-        expires_in: Duration | None = None,
-        sliding: bool = False,
-        metadata: Any = None,
-        on_invalid: OnInvalid = "raise",
-        **unknown: Never,
-    ) -> AsyncStore[Any]:
-        """The entries below a prefix as a store of its own, with values of one type.
-
-        The type may be a msgspec struct, a dataclass, a TypedDict or anything else that msgspec
-        validates, or a Pydantic model, which validates itself. `expires_in` and `metadata` are for
-        what is set without them; with `sliding`, an entry lives on so long when it is read by its
-        key, too (see `AsyncStore.get`). `on_invalid` says what reading does with a value that is
-        not of the type: "raise" `InvalidValue`, "skip" it as if it were not there, or call a
-        function with the entry and the error, which gives the value in its place, as it may have
-        been written by an older program.
-        """
-        if unknown:
-            refuse_unknown("store", unknown)
-        return AsyncStore(
-            self, make_scope(prefix, type, expires_in, metadata, on_invalid, sliding=sliding)
-        )
-
-    def records(self, *, strict: bool = False) -> AsyncRecords:
-        """The entries whose key is one text, with versions that writers may insist on.
-
-        With `strict` a version that is insisted on is missed by a missing record, too.
-        """
-        return AsyncRecords(self, strict=strict)
-
-    @property
-    def graph(self) -> AsyncGraph:
-        """Edges between nodes, below the prefix `["graph"]`; `graph.at(prefix)` is another one."""
-        return AsyncGraph(self)
-
-    async def create_index(
-        self,
-        prefix: KeyLike,
-        *,
-        fields: Sequence[str],
-        tokenize: Tokenizer = "unicode61",
-        idempotency_key: str | None = None,
-    ) -> None:
-        """Index these fields of all entries below a prefix, replacing an index that is there."""
-        await self._session.send(
-            search_calls.create_index(prefix, fields, tokenize), idempotency_key
-        )
-
-    async def list_indexes(self) -> Indexes:
-        """All full-text indexes."""
-        return await self._session.send(search_calls.list_indexes())
-
-    async def remove_index(self, prefix: KeyLike, *, idempotency_key: str | None = None) -> None:
-        """Remove an index, if it is there; the entries stay."""
-        await self._session.send(search_calls.remove_index(prefix), idempotency_key)
-
-    async def search(
-        self,
-        prefix: KeyLike,
-        query: str,
-        *,
-        limit: int | None = None,
-        where: Where | None = None,
-        start: KeyLike | None = None,
-        end: KeyLike | None = None,
-        reverse: bool = False,
-        weights: Mapping[str, float] | None = None,
-        highlight: Marks = False,
-        snippet: bool | int = False,
-        fuzzy: bool = False,
-        consistency: Consistency = "eventual",
-    ) -> AsyncIterator[SearchHit[Any]]:
-        """The entries that match a query, the most relevant first; all, or the first `limit`.
-
-        `prefix` is exactly that of an index; raises `NotFound` without one. Words have to occur
-        all, `OR` and `NOT` and parentheses join them otherwise; `"a phrase"`, `begin*` and
-        `field:word` narrow them.
-
-        `weights` say how much a hit in a field counts, 1 unless given. `highlight` (True, or the
-        two texts around a hit) asks for the fields with their hits marked, `snippet` (True, or a
-        number of words up to 64) for extracts around the hits; `{"escape": "html"}` makes both
-        HTML. `fuzzy` looks for similar words where nothing is found; `consistency` is as in
-        `get`. What the index cannot look for is said by a `SearchWarning`.
-        """
-        searching = search_calls.Searching(
-            prefix,
-            query,
-            where=where,
-            start=start,
-            end=end,
-            reverse=reverse,
-            weights=weights,
-            highlight=highlight,
-            snippet=snippet,
-            fuzzy=fuzzy,
-        )
-        pager = search_calls.SearchPager(searching, limit)
-        while (call := pager.next_call()) is not None:
-            for hit in pager.take(await self._session.send(consistent(call, consistency))):
-                yield hit
-
-    async def paginate_search(
-        self,
-        prefix: KeyLike,
-        query: str,
-        *,
-        cursor: str | None = None,
-        limit: int = DEFAULT_LIMIT,
-        where: Where | None = None,
-        start: KeyLike | None = None,
-        end: KeyLike | None = None,
-        reverse: bool = False,
-        weights: Mapping[str, float] | None = None,
-        highlight: Marks = False,
-        snippet: bool | int = False,
-        fuzzy: bool = False,
-        explain: bool = False,
-        consistency: Consistency = "eventual",
-    ) -> SearchPage[Any]:
-        """One page (at most 1000) of what `search` finds; `cursor` is of the page before.
-
-        `explain` asks how it was found (`explained`), and how good each hit is (`score`).
-        """
-        searching = search_calls.Searching(
-            prefix,
-            query,
-            where=where,
-            start=start,
-            end=end,
-            reverse=reverse,
-            weights=weights,
-            highlight=highlight,
-            snippet=snippet,
-            fuzzy=fuzzy,
-        )
-        call = searching.page(limit=limit, cursor=cursor, explain=explain)
-        return await self._session.send(consistent(call, consistency))
-
-    async def enqueue(
-        self,
-        value: Any,
-        *,
-        delay: Duration | None = None,
-        backoff_schedule: Sequence[Duration] | None = None,
-        keys_if_undelivered: Sequence[KeyLike] | None = None,
-        queue: str = "",
-        priority: int = 0,
-        id: str | None = None,
-        idempotency_key: str | None = None,
-    ) -> EnqueueResult:
-        """Send a message.
-
-        `delay` holds it back. `backoff_schedule` are the pauses before further deliveries, and so
-        also their number (1 s, 5 s, 10 s unless given). When the last has failed, the message is a
-        dead letter and its value is stored at each of `keys_if_undelivered`. `queue`
-        names the queue that it goes to. Each step of `priority`, from -10 to 10, goes before what
-        became ready up to a minute earlier. In a day nothing else is sent under the same `id`; it
-        names the message.
-        """
-        call = queue_calls.enqueue(
-            value, delay, backoff_schedule, keys_if_undelivered, queue, priority, id
-        )
-        return await self._session.send(call, idempotency_key)
-
-    async def dequeue(self, queue: str = "") -> QueueMessage[Any] | None:
-        """Take one message of a queue, or None; settle it with `ack_message` or `nack_message`."""
-        return await self._session.send(queue_calls.poll(queue))
-
-    async def ack_message(
-        self,
-        message: QueueMessage[Any] | str,
-        *,
-        lease: str | None = None,
-        strict: bool = False,
-        idempotency_key: str | None = None,
-    ) -> None:
-        """Remove a processed message, given as such or by its id.
-
-        Raises `StaleLease` if the message, or `lease`, is of a delivery that is not the last one,
-        and if `strict`, `NotFound` for an id that the queue does not have.
-        """
-        message_id, known_lease, queue = identify(message, lease)
-        await self._session.send(
-            queue_calls.ack(message_id, known_lease, queue=queue, strict=strict), idempotency_key
-        )
-
-    async def nack_message(
-        self,
-        message: QueueMessage[Any] | str,
-        error: str | None = None,
-        *,
-        delay: Duration | None = None,
-        lease: str | None = None,
-        strict: bool = False,
-        idempotency_key: str | None = None,
-    ) -> None:
-        """Give a message back; after the last attempt it becomes a dead letter with `error`.
-
-        `delay` replaces the pause of the message's schedule. Raises what `ack_message` does.
-        """
-        message_id, known_lease, queue = identify(message, lease)
-        await self._session.send(
-            queue_calls.nack(message_id, known_lease, error, delay, queue=queue, strict=strict),
-            idempotency_key,
-        )
-
-    async def release_message(
-        self,
-        message: QueueMessage[Any] | str,
-        *,
-        lease: str | None = None,
-        idempotency_key: str | None = None,
-    ) -> None:
-        """Give a message back as if it had not been delivered: no attempt is lost.
-
-        Needs the lease, be it of the message. Raises `StaleLease` as `ack_message`.
-        """
-        message_id, known_lease, queue = identify(message, lease)
-        call = queue_calls.release(message_id, known_lease, queue=queue)
-        await self._session.send(call, idempotency_key)
-
-    async def extend_message(
-        self,
-        message: QueueMessage[Any] | str,
-        duration: Duration | None = None,
-        *,
-        lease: str | None = None,
-        strict: bool = False,
-        idempotency_key: str | None = None,
-    ) -> None:
-        """Keep a message for `duration` from now, or for the server's lock duration.
-
-        Raises `StaleLease` when it is too late: it was delivered again, or settled. If `strict`,
-        an id alone that the queue does not have is `NotFound`.
-        """
-        message_id, known_lease, queue = identify(message, lease)
-        call = queue_calls.extend(message_id, known_lease, duration, queue=queue, strict=strict)
-        await self._session.send(call, idempotency_key)
 
     def listen_queue(
         self,
@@ -890,18 +289,6 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         )
         self._remember(runner)
         return runner
-
-    @overload
-    def queue(self, name: str = "", type: None = None) -> AsyncMessageQueue[Any]: ...
-    @overload
-    def queue(self, name: str, type: type[T]) -> AsyncMessageQueue[T]: ...
-    def queue(self, name: str = "", type: type[T] | None = None) -> AsyncMessageQueue[Any]:
-        """One queue, with messages of one type."""
-        return AsyncMessageQueue(self, name, type)
-
-    async def queue_stats(self, queue: str = "") -> QueueStats:
-        """How many messages of a queue there are in which state."""
-        return await self._session.send(queue_calls.stats(queue))
 
     def watch(
         self,

@@ -240,8 +240,25 @@ class AsyncEntries(Protocol):
     ) -> SearchPage[Any]: ...
 
 
+class AsyncSwept(Protocol):
+    """What `sweep` needs."""
+
+    async def delete(
+        self, key: Any = (), *, exact: bool = False, where: Where | None = None
+    ) -> DeleteResult: ...
+
+    def list(
+        self,
+        prefix: KeyLike = (),
+        *,
+        where: Where | None = None,
+        page_size: int = ...,
+        values: bool = True,
+    ) -> AsyncIterator[KvEntry[Any]]: ...
+
+
 async def sweep(
-    kv: AsyncEntries,
+    kv: AsyncSwept,
     prefix: Key,
     *,
     where: Where | None,

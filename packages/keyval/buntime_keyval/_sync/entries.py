@@ -235,8 +235,25 @@ class Entries(Protocol):
     ) -> SearchPage[Any]: ...
 
 
+class Swept(Protocol):
+    """What `sweep` needs."""
+
+    def delete(
+        self, key: Any = (), *, exact: bool = False, where: Where | None = None
+    ) -> DeleteResult: ...
+
+    def list(
+        self,
+        prefix: KeyLike = (),
+        *,
+        where: Where | None = None,
+        page_size: int = ...,
+        values: bool = True,
+    ) -> Iterator[KvEntry[Any]]: ...
+
+
 def sweep(
-    kv: Entries,
+    kv: Swept,
     prefix: Key,
     *,
     where: Where | None,

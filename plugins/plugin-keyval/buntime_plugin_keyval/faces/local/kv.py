@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Never, TypeVar, overload
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from buntime_database import Adapter, DatabaseUnavailable, OutcomeUnknown
 from buntime_host import Principal
@@ -12,23 +12,14 @@ from buntime_host.access import EVERYONE, Grant
 from buntime_keyval import Now, TransactionResult
 from buntime_keyval.engine import KeyValEngine
 from buntime_keyval.shared import (
-    AsyncAtomic,
-    AsyncAttempt,
     AsyncFlights,
-    AsyncGraph,
-    AsyncMessageQueue,
-    AsyncRecords,
+    AsyncKvViews,
     AsyncShortcuts,
-    AsyncStore,
     AsyncTransaction,
-    OnInvalid,
     Pauses,
-    attempts_async,
-    make_scope,
     run_async,
 )
-from buntime_keyval.wire import UUIDV7, Duration, KeyLike, Placeholder
-from buntime_keyval.wire.python_options import refuse_unknown
+from buntime_keyval.wire import Duration, KeyLike
 
 from buntime_plugin_keyval.faces.engine.engine import LocalEngine
 from buntime_plugin_keyval.faces.local.consumers import LocalConsumers, LocalConsuming
@@ -60,6 +51,7 @@ class LocalKv(
     LocalConsuming,
     LocalRunning,
     LocalWatching,
+    AsyncKvViews,
     AsyncShortcuts[KeyLike, Any],
 ):
     """What `ctx.get_plugin("@buntime/plugin-keyval")` returns.
@@ -116,14 +108,6 @@ class LocalKv(
         """The time when a write is committed, for values; for filters the time of the reading."""
         return Now()
 
-    def uuidv7(self) -> Placeholder:
-        """Becomes the versionstamp of its commit, in values and in keys of atomic mutations."""
-        return UUIDV7
-
-    def atomic(self) -> AsyncAtomic:
-        """A builder of checks and mutations that are committed together."""
-        return AsyncAtomic(self._source)
-
     async def transaction(
         self,
         fn: Callable[[AsyncTransaction], Awaitable[T]],
@@ -145,87 +129,6 @@ class LocalKv(
             raise
         except Exception as error:  # noqa: BLE001 - the contract: it becomes the result
             return TransactionResult(ok=False, error="error", message=str(error), exception=error)
-
-    def begin(self) -> AsyncTransaction:
-        """A transaction, as `async with kv.begin() as tx`; may end in a `TransactionConflict`."""
-        return AsyncTransaction(self._source)
-
-    def attempts(
-        self, *, max_retries: int = 3, retry_delay: Duration = 10
-    ) -> AsyncIterator[AsyncAttempt]:
-        """Transactions until one is committed, for `async for tx in ...: async with tx: ...`.
-
-        The last one raises `TransactionConflict`.
-        """
-        return attempts_async(self._source, Pauses(max_retries, retry_delay))
-
-    @overload
-    def store(
-        self,
-        prefix: KeyLike,
-        type: type[T],
-        *,
-        expires_in: Duration | None = None,
-        sliding: bool = False,
-        metadata: Any = None,
-        on_invalid: OnInvalid = "raise",
-    ) -> AsyncStore[T]: ...
-    @overload
-    def store(
-        self,
-        prefix: KeyLike,
-        *,
-        expires_in: Duration | None = None,
-        sliding: bool = False,
-        metadata: Any = None,
-        on_invalid: OnInvalid = "raise",
-    ) -> AsyncStore[Any]: ...
-    def store(
-        self,
-        prefix: KeyLike,
-        type: type[T] | None = None,
-        *,
-        expires_in: Duration | None = None,
-        sliding: bool = False,
-        metadata: Any = None,
-        on_invalid: OnInvalid = "raise",
-        **unknown: Never,
-    ) -> AsyncStore[Any]:
-        """The entries below a prefix as a store of its own, with values of one type.
-
-        The type may be a msgspec struct, a dataclass, a TypedDict or anything else that msgspec
-        validates, or a Pydantic model, which validates itself. `expires_in` and `metadata` are for
-        what is set without them; with `sliding`, an entry lives on so long when it is read by its
-        key, too (see `AsyncStore.get`). `on_invalid` says what reading does with a value that is
-        not of the type: "raise" `InvalidValue`, "skip" it as if it were not there, or call a
-        function with the entry and the error, which gives the value in its place, as it may have
-        been written by an older program.
-        """
-        if unknown:
-            refuse_unknown("store", unknown)
-        return AsyncStore(
-            self, make_scope(prefix, type, expires_in, metadata, on_invalid, sliding=sliding)
-        )
-
-    def records(self, *, strict: bool = False) -> AsyncRecords:
-        """The entries whose key is one text, with versions that writers may insist on.
-
-        With `strict` a version that is insisted on is missed by a missing record, too.
-        """
-        return AsyncRecords(self, strict=strict)
-
-    @overload
-    def queue(self, name: str = "", type: None = None) -> AsyncMessageQueue[Any]: ...
-    @overload
-    def queue(self, name: str, type: type[T]) -> AsyncMessageQueue[T]: ...
-    def queue(self, name: str = "", type: type[T] | None = None) -> AsyncMessageQueue[Any]:
-        """One queue, with messages of one type."""
-        return AsyncMessageQueue(self, name, type)
-
-    @property
-    def graph(self) -> AsyncGraph:
-        """Edges between nodes, below the prefix `["graph"]`; `graph.at(prefix)` is another one."""
-        return AsyncGraph(self)
 
     def get_adapter(self) -> Adapter:
         """The adapter of the database that holds the store."""

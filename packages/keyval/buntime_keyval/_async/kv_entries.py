@@ -1,0 +1,312 @@
+"""What the client does with entries."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any, Never, overload
+
+from buntime_keyval._async.entries import sweep
+from buntime_keyval._async.session import AsyncSession
+from buntime_keyval._calls import keys as calls
+from buntime_keyval._core import consistent
+from buntime_keyval._entries import is_many
+from buntime_keyval._errors import TooLarge
+from buntime_keyval._pages import Pager
+from buntime_keyval._results import CommitResult, DeleteResult, KvEntry, KvPage, VacuumResult
+from buntime_keyval._selecting import selected, selecting
+from buntime_keyval._vacuum import Vacuum
+from buntime_keyval._where import Where
+from buntime_keyval.wire import Duration, KeyLike, KeyOrKeys, PatternLike
+from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
+from buntime_keyval.wire.python_options import Consistency, refuse_unknown
+from buntime_keyval.wire.requirements import requirement
+from buntime_keyval.wire.shapes import Shape
+
+Entries = list[KvEntry[Any]]
+
+
+class AsyncKvEntries:
+    """Reading, listing, writing and deleting of entries."""
+
+    _session: AsyncSession
+
+    @overload
+    async def get(  # type: ignore[overload-overlap] # a str is a key part and a sequence of them
+        self, key: KeyLike, *, default: Any = None, consistency: Consistency = "eventual"
+    ) -> KvEntry[Any]: ...
+    @overload
+    async def get(
+        self, key: Sequence[KeyLike], *, default: Any = None, consistency: Consistency = "eventual"
+    ) -> Entries: ...
+    async def get(
+        self, key: Any, *, default: Any = None, consistency: Consistency = "eventual"
+    ) -> KvEntry[Any] | Entries:
+        """One entry, or, for a list of keys, one for each in their order; `[]` for no keys.
+
+        A key that does not exist gives an entry whose value is `default` and whose versionstamp is
+        None. `consistency` matters where servers have replicas: a `strong` read sees all that
+        anybody has written, an `eventual` one at least what this client has written and read.
+        """
+        if is_many(key):
+            if not key:
+                return []
+            entries = await self._session.send(consistent(calls.get_many(key), consistency))
+            return entries if default is None else [it.or_default(default) for it in entries]
+        entry = await self._session.send(consistent(calls.get(key), consistency))
+        return entry if default is None else entry.or_default(default)
+
+    @overload
+    async def get_with_metadata(  # type: ignore[overload-overlap] # as above
+        self, key: KeyLike, *, consistency: Consistency = "eventual"
+    ) -> KvEntry[Any]: ...
+    @overload
+    async def get_with_metadata(
+        self, key: Sequence[KeyLike], *, consistency: Consistency = "eventual"
+    ) -> Entries: ...
+    async def get_with_metadata(
+        self, key: Any, *, consistency: Consistency = "eventual"
+    ) -> KvEntry[Any] | Entries:
+        """The same, with the `details` of what exists: its metadata and its times."""
+        shape = Shape(details=True)
+        if is_many(key):
+            if not key:
+                return []
+            return await self._session.send(consistent(calls.get_many(key, shape), consistency))
+        return await self._session.send(consistent(calls.get(key, shape), consistency))
+
+    async def has(self, key: KeyLike, *, consistency: Consistency = "eventual") -> bool:
+        """Whether a key exists, whatever its value, which is not sent."""
+        return await self._session.send(consistent(calls.has(key), consistency))
+
+    async def set(
+        self,
+        key: KeyLike,
+        value: Any,
+        *,
+        expires_in: Duration | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
+        type: str | None = None,
+        create_only: bool = False,
+        if_match: str | None = None,
+        if_revision: int | None = None,
+        idempotency_key: str | None = None,
+        **unknown: Never,
+    ) -> CommitResult:
+        """Store a value, in the place of the one that is there with its life and its metadata.
+
+        `expires_in` is a duration and wins over `expires_at`, epoch milliseconds or an aware
+        datetime; without them it stays for ever. `metadata` is anything that a value may be, up to
+        16 KiB of JSON, and `type` a text that says what kind of entry it is. With an
+        `idempotency_key` that was used before, nothing but the result of then is told.
+
+        Raises `PreconditionFailed` if the key is there and is to be created only, if its
+        versionstamp is not `if_match`, or its revision not `if_revision` (0: missing).
+        """
+        if unknown:
+            refuse_unknown("set", unknown)
+        required = requirement(if_match, if_revision, create_only=create_only)
+        call = calls.set_value(key, value, expires_in, expires_at, metadata, type, required)
+        return await self._session.send(call, idempotency_key)
+
+    async def patch(
+        self,
+        key: KeyLike,
+        patch: Any,
+        *,
+        expires_in: Duration | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
+        type: str | None = None,
+        create_only: bool = False,
+        if_match: str | None = None,
+        if_revision: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> CommitResult:
+        """Merge a JSON Merge Patch (RFC 7396) into a value; a missing key counts as `{}`.
+
+        Dicts are merged, members that are None are removed, and anything else is replaced. Life,
+        metadata and type stay unless others are given; options and conditions as in `set`.
+        """
+        required = requirement(if_match, if_revision, create_only=create_only)
+        call = calls.patch_value(key, patch, expires_in, expires_at, metadata, type, required)
+        return await self._session.send(call, idempotency_key)
+
+    async def delete(
+        self,
+        key: KeyOrKeys = (),
+        *,
+        exact: bool = False,
+        prefixes: Sequence[KeyLike] | None = None,
+        starts_with: KeyLike | None = None,
+        pattern: PatternLike | None = None,
+        start: KeyLike | None = None,
+        end: KeyLike | None = None,
+        type: str | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        where: Where | None = None,
+        everything: bool = False,
+        if_match: str | None = None,
+        if_revision: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> DeleteResult:
+        """Delete a key with all that extend it, or only the key if `exact`; or several keys.
+
+        Without a key, `prefixes` say what to delete, as several keys do, or `starts_with`, or a
+        `pattern`, or a `type`, or `start`, inclusive, with `end`, exclusive; these may also narrow
+        what is below a key. Of that, in key order, the first `offset` entries stay, and of the
+        rest at most `limit` (up to 1000) are deleted. `where` restricts that to entries whose value
+        matches. The empty prefix, which is the whole store, has to be confirmed by
+        `everything=True`, and is deleted
+        in batches. An `idempotency_key`, which is as in `set`, is for one commit, and so not for
+        everything. `if_match` and `if_revision` are as in `set`, for the entry of one key.
+        """
+        required = requirement(if_match, if_revision)
+        bounds = selecting(
+            key,
+            prefixes,
+            starts_with,
+            start,
+            end,
+            limit,
+            offset,
+            exact=exact,
+            type=type,
+            pattern=pattern,
+        )
+        if bounds is not None:
+            calls.refuse_required(required)
+            call = calls.delete_selected(bounds, limit=limit, where=where)
+            return await self._session.send(call, idempotency_key)
+        if key:
+            call = calls.delete(key, exact=exact, where=where, required=required)
+            return await self._session.send(call, idempotency_key)
+        calls.refuse_required(required)
+        calls.refuse_everything(everything=everything, idempotency_key=idempotency_key)
+        return await sweep(self, (), where=where)
+
+    async def list(
+        self,
+        prefix: KeyLike = (),
+        *,
+        prefixes: Sequence[KeyLike] | None = None,
+        starts_with: KeyLike | None = None,
+        pattern: PatternLike | None = None,
+        start: KeyLike | None = None,
+        end: KeyLike | None = None,
+        type: str | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        reverse: bool = False,
+        where: Where | None = None,
+        page_size: int = MAX_LIMIT,
+        details: bool = False,
+        values: bool = True,
+        snapshot: bool = False,
+        consistency: Consistency = "eventual",
+    ) -> AsyncIterator[KvEntry[Any]]:
+        """The entries below a prefix in key order, `start` inclusive, `end` exclusive.
+
+        In the place of the prefix there may be several `prefixes`, or `starts_with`, a key whose
+        last part is the beginning of a text: `["user"]` is the beginning of `["users", 1]`; or a
+        `pattern` with `ANY` for parts that may be any, which means keys of as many parts:
+        `["users", ANY, "name"]`. With a `type` only entries of that. The first `offset` entries are
+        passed over, each of which costs what reading its key costs.
+
+        Without `limit` all of them, fetched `page_size` (at most 1000) at a time, each page as it
+        is when it is fetched, or with `snapshot` all as they are at the first one; that raises
+        `SnapshotGone` where it cannot be had any more. With `details` they have their metadata
+        and times, without `values` None for a value, which is not sent. `consistency` is as in
+        `get`; a snapshot is always of the newest state.
+        """
+        pager = Pager(
+            selected(prefix, prefixes, starts_with, start, end, offset, type, pattern),
+            limit=limit,
+            reverse=reverse,
+            where=where,
+            page_size=page_size,
+            shape=Shape(values, details),
+            snapshot=snapshot,
+        )
+        while (call := pager.next_call()) is not None:
+            try:
+                page = await self._session.send(consistent(call, consistency))
+            except TooLarge:
+                if not pager.refused():
+                    raise
+            else:
+                for entry in pager.take(page):
+                    yield entry
+
+    async def count(
+        self,
+        prefix: KeyLike = (),
+        *,
+        prefixes: Sequence[KeyLike] | None = None,
+        starts_with: KeyLike | None = None,
+        pattern: PatternLike | None = None,
+        start: KeyLike | None = None,
+        end: KeyLike | None = None,
+        type: str | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        where: Where | None = None,
+        consistency: Consistency = "eventual",
+    ) -> int:
+        """Number of entries below a prefix, at most `limit`; `consistency` is as in `get`.
+
+        Further selectors are as in `list`.
+        """
+        keys = selected(prefix, prefixes, starts_with, start, end, offset, type, pattern)
+        call = calls.count(keys, limit=limit, where=where)
+        return await self._session.send(consistent(call, consistency))
+
+    async def paginate(
+        self,
+        prefix: KeyLike = (),
+        *,
+        prefixes: Sequence[KeyLike] | None = None,
+        starts_with: KeyLike | None = None,
+        pattern: PatternLike | None = None,
+        start: KeyLike | None = None,
+        end: KeyLike | None = None,
+        type: str | None = None,
+        cursor: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        offset: int = 0,
+        reverse: bool = False,
+        where: Where | None = None,
+        details: bool = False,
+        values: bool = True,
+        snapshot: bool = False,
+        consistency: Consistency = "eventual",
+    ) -> KvPage[Any]:
+        """One page (at most 1000) of the entries below a prefix; `cursor` is of the page before.
+
+        Selectors, `details`, `values` and `consistency` are as in `list`; `offset` is for the
+        first page, and a snapshot has one prefix, no pattern and no offset. With `snapshot`, of
+        every page, all of them are as they were at the first one, or raise `SnapshotGone`.
+        """
+        shape = Shape(values, details)
+        call = calls.paginate(
+            selected(prefix, prefixes, starts_with, start, end, offset, type, pattern),
+            cursor=cursor,
+            limit=limit,
+            reverse=reverse,
+            where=where,
+            shape=shape,
+            snapshot=snapshot,
+        )
+        return await self._session.send(consistent(call, consistency))
+
+    async def vacuum(self, *, limit: int | None = None) -> VacuumResult:
+        """Remove what has expired now, all of it or at most `limit` entries.
+
+        That happens by itself too; it is for who wants the room, or the events, at once.
+        """
+        plan = Vacuum(limit)
+        while (call := plan.next_call()) is not None:
+            plan.take(await self._session.send(call))
+        return plan.result

@@ -1,0 +1,122 @@
+"""What a client hands out, made of its own methods: builders, transactions, typed views."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Never, TypeVar, overload
+
+from buntime_keyval._async.atomic import AsyncAtomic, AsyncSource
+from buntime_keyval._async.entries import AsyncEntries
+from buntime_keyval._async.graph import AsyncGraph
+from buntime_keyval._async.queues import AsyncMessageQueue, AsyncMessaging
+from buntime_keyval._async.records import AsyncRecords
+from buntime_keyval._async.stores import AsyncStore
+from buntime_keyval._async.transactions import AsyncAttempt, AsyncTransaction, attempts
+from buntime_keyval._transaction import Pauses
+from buntime_keyval._typed import OnInvalid, make_scope
+from buntime_keyval.wire import UUIDV7, Duration, KeyLike, Placeholder
+from buntime_keyval.wire.python_options import refuse_unknown
+
+T = TypeVar("T")
+
+
+class AsyncKvViews:
+    """Builders of commits and transactions, and views of the same entries and messages.
+
+    A store in this process hands out the same.
+    """
+
+    _source: AsyncSource
+
+    def uuidv7(self) -> Placeholder:
+        """Becomes the versionstamp of its commit, in values and in keys of atomic mutations."""
+        return UUIDV7
+
+    def atomic(self) -> AsyncAtomic:
+        """A builder of checks and mutations that are committed together."""
+        return AsyncAtomic(self._source)
+
+    def begin(self) -> AsyncTransaction:
+        """A transaction, as `async with kv.begin() as tx`; may end in a `TransactionConflict`."""
+        return AsyncTransaction(self._source)
+
+    def attempts(
+        self, *, max_retries: int = 3, retry_delay: Duration = 10
+    ) -> AsyncIterator[AsyncAttempt]:
+        """Transactions until one is committed, for `async for tx in ...: async with tx: ...`.
+
+        The last one raises `TransactionConflict`.
+        """
+        return attempts(self._source, Pauses(max_retries, retry_delay))
+
+    @overload
+    def store(
+        self: AsyncEntries,
+        prefix: KeyLike,
+        type: type[T],
+        *,
+        expires_in: Duration | None = None,
+        sliding: bool = False,
+        metadata: Any = None,
+        on_invalid: OnInvalid = "raise",
+    ) -> AsyncStore[T]: ...
+    @overload
+    def store(
+        self: AsyncEntries,
+        prefix: KeyLike,
+        *,
+        expires_in: Duration | None = None,
+        sliding: bool = False,
+        metadata: Any = None,
+        on_invalid: OnInvalid = "raise",
+    ) -> AsyncStore[Any]: ...
+    def store(
+        self: AsyncEntries,
+        prefix: KeyLike,
+        type: type[T] | None = None,
+        *,
+        expires_in: Duration | None = None,
+        sliding: bool = False,
+        metadata: Any = None,
+        on_invalid: OnInvalid = "raise",
+        **unknown: Never,
+    ) -> AsyncStore[Any]:
+        """The entries below a prefix as a store of its own, with values of one type.
+
+        The type may be a msgspec struct, a dataclass, a TypedDict or anything else that msgspec
+        validates, or a Pydantic model, which validates itself. `expires_in` and `metadata` are for
+        what is set without them; with `sliding`, an entry lives on so long when it is read by its
+        key, too (see `AsyncStore.get`). `on_invalid` says what reading does with a value that is
+        not of the type: "raise" `InvalidValue`, "skip" it as if it were not there, or call a
+        function with the entry and the error, which gives the value in its place, as it may have
+        been written by an older program.
+        """
+        if unknown:
+            refuse_unknown("store", unknown)
+        return AsyncStore(
+            self, make_scope(prefix, type, expires_in, metadata, on_invalid, sliding=sliding)
+        )
+
+    def records(self: AsyncEntries, *, strict: bool = False) -> AsyncRecords:
+        """The entries whose key is one text, with versions that writers may insist on.
+
+        With `strict` a version that is insisted on is missed by a missing record, too.
+        """
+        return AsyncRecords(self, strict=strict)
+
+    @property
+    def graph(self: AsyncEntries) -> AsyncGraph:
+        """Edges between nodes, below the prefix `["graph"]`; `graph.at(prefix)` is another one."""
+        return AsyncGraph(self)
+
+    @overload
+    def queue(
+        self: AsyncMessaging, name: str = "", type: None = None
+    ) -> AsyncMessageQueue[Any]: ...
+    @overload
+    def queue(self: AsyncMessaging, name: str, type: type[T]) -> AsyncMessageQueue[T]: ...
+    def queue(
+        self: AsyncMessaging, name: str = "", type: type[T] | None = None
+    ) -> AsyncMessageQueue[Any]:
+        """One queue, with messages of one type."""
+        return AsyncMessageQueue(self, name, type)
