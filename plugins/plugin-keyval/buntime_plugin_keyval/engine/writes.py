@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
-from buntime_database import ResultSet
+from buntime_database import Guard, ResultSet
 from buntime_keyval.engine import EngineCheck
 from buntime_keyval.wire import encode_key
 from buntime_keyval.wire.commits import LIVES, MERGING, Mutation
@@ -36,6 +36,24 @@ LONG_NUMBER_BITS = 3000
 
 Required = Sequence[tuple[bytes, Conditions]]
 """Keys, and what has to be so of their entries."""
+
+
+def of_effects(
+    effects: Sequence[Effect], *, guards: Sequence[Guard] = (), bounded: bool = True, size: int = 0
+) -> Write[Sequence[ResultSet]]:
+    """The write of what depends on nothing but guards; it concludes with the results.
+
+    Where it was done before under the same key, these have counts and no rows.
+    """
+    decision = Decision[Sequence[ResultSet]](effects, lambda results, _: results)
+    return Write(
+        lambda _: decision,
+        guards=guards,
+        bounded=bounded,
+        size=size,
+        recall=lambda kept: [ResultSet((), [], count) for count in kept.counts],
+        has_counts=True,
+    )
 
 
 def set_stamped(value: SetValue) -> Write[str]:

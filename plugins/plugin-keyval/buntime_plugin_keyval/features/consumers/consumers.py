@@ -20,6 +20,7 @@ from buntime_plugin_keyval.engine.decisions import Decision, Write
 from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.engine.recorder import measured
 from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.engine.writes import of_effects
 from buntime_plugin_keyval.features.locks.locks import LockDesk, WantedLock
 from buntime_plugin_keyval.features.stream.part import StreamPart, StreamSlice, Wish
 from buntime_plugin_keyval.model.clock import moment_of
@@ -416,8 +417,7 @@ class ConsumerDesk:
         )
 
     async def _write(self, *effects: Effect) -> Sequence[ResultSet]:
-        decision = Decision[Sequence[ResultSet]](effects, lambda results, _: results)
-        return await self._store.write(Write(lambda _: decision))
+        return await self._store.write(of_effects(effects))
 
     async def _count(self, *effects: Effect) -> int:
         """How many rows the first effect concerned."""

@@ -19,6 +19,7 @@ from buntime_plugin_keyval.engine.decisions import Decision, Write
 from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.engine.recorder import Recorder, measured
 from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.engine.writes import of_effects
 from buntime_plugin_keyval.features.queue.deliveries import Deliveries
 from buntime_plugin_keyval.model.errors import LetterNotFound, MessageNotFound, StaleLease
 from buntime_plugin_keyval.model.messages import (
@@ -533,10 +534,7 @@ class Queue:
     async def _commit(
         self, *effects: Effect, bounded: bool = True, once: Once | None = None
     ) -> Sequence[ResultSet]:
-        decision = Decision[Sequence[ResultSet]](effects, lambda results, _: results)
-        write = Write(
-            lambda _: decision, bounded=bounded, size=self._size(), recall=_counted, has_counts=True
-        )
+        write = of_effects(effects, bounded=bounded, size=self._size())
         return await self._store.write(write, once)
 
     def _size(self) -> int:
@@ -566,11 +564,6 @@ class Queue:
         except GuardFailed:
             return False
         return True
-
-
-def _counted(kept: Kept) -> list[ResultSet]:
-    """The results of effects that return no rows."""
-    return [ResultSet((), [], count) for count in kept.counts]
 
 
 def _give_up(delivery: _Delivery, error_message: str) -> list[Effect]:

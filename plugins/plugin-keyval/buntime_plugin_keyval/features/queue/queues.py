@@ -11,9 +11,9 @@ from buntime_database import ResultSet, Value
 from buntime_keyval import QueueStats
 from buntime_keyval.wire import InvalidInput
 
-from buntime_plugin_keyval.engine.decisions import Decision, Write
 from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.engine.writes import of_effects
 from buntime_plugin_keyval.features.queue.queue import Queue
 from buntime_plugin_keyval.model.messages import (
     MOST_COUNT,
@@ -183,11 +183,4 @@ class StoredQueues:
     async def _commit(
         self, effect: Effect, *, bounded: bool = True, once: Once | None = None
     ) -> Sequence[ResultSet]:
-        decision = Decision[Sequence[ResultSet]]((effect,), lambda results, _: results)
-        write = Write(
-            lambda _: decision,
-            bounded=bounded,
-            recall=lambda kept: [ResultSet((), [], count) for count in kept.counts],
-            has_counts=True,
-        )
-        return await self._store.write(write, once)
+        return await self._store.write(of_effects((effect,), bounded=bounded), once)

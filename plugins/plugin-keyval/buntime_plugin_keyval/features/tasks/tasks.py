@@ -16,6 +16,7 @@ from buntime_plugin_keyval.engine.decisions import Decision, Write
 from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.engine.recorder import measured
 from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.engine.writes import of_effects
 from buntime_plugin_keyval.features.queue.queue import LEASE_EXPIRED, Queue
 from buntime_plugin_keyval.features.tasks.waiting import Caller, Names, WaitingRoom
 from buntime_plugin_keyval.model.errors import TaskConflict, TaskLost, TaskNotFound
@@ -521,11 +522,7 @@ class TaskDesk:
         guards: Sequence[Guard] = (),
         size: int = 0,
     ) -> Sequence[ResultSet]:
-        decision = Decision[Sequence[ResultSet]](effects, lambda results, _: results)
-        write = Write(
-            lambda _: decision, size=size, guards=guards, recall=_counted, has_counts=True
-        )
-        return await self._store.write(write, once)
+        return await self._store.write(of_effects(effects, guards=guards, size=size), once)
 
 
 class _Watching:
@@ -548,10 +545,6 @@ class _Watching:
         """It is answered."""
         if self._task is not None:
             self._task.cancel()
-
-
-def _counted(kept: Kept) -> list[ResultSet]:
-    return [ResultSet((), [], count) for count in kept.counts]
 
 
 def _messages(rows: Sequence[tuple[Value, ...]]) -> list[LeasedMessage]:
