@@ -98,6 +98,7 @@ class KeyValService:
         self.sending = self.part(QUEUE)
         self.queue = self.sending.queue
         self.queues = self.sending.queues
+        self.letters = self.sending.letters
         self.dispatcher = self.sending.dispatcher
         self.locking = self.part(LOCKS)
         self.consuming = self.part(CONSUMERS)

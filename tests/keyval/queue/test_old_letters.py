@@ -94,10 +94,10 @@ async def test_one_commit_deletes_a_bounded_number_oldest_first(
         await bury(kv, number)
         clock.advance(1)
     clock.advance(DAY_MS)
-    queue = world.service.queue
-    assert [await queue.expire_dead_letters(DAY_MS, 2) for _ in range(2)] == [2, 2]
+    letters = world.service.letters
+    assert [await letters.expire(DAY_MS, 2) for _ in range(2)] == [2, 2]
     assert await values_of(kv) == [4]
-    assert await queue.expire_dead_letters(DAY_MS, 2) == 1
+    assert await letters.expire(DAY_MS, 2) == 1
     for number in range(5):
         await bury(kv, number)
     clock.advance(DAY_MS)
@@ -119,7 +119,7 @@ async def test_a_letter_that_is_requeued_is_young_again(
     message = await kv.dequeue()
     assert message is not None
     await kv.nack_message(message)
-    assert await world.service.queue.expire_dead_letters(DAY_MS, 10) == 0
+    assert await world.service.letters.expire(DAY_MS, 10) == 0
     assert await values_of(kv) == [1]
 
 

@@ -197,9 +197,9 @@ async def test_what_is_kept_for_a_while_is_kept_for_so_long(
         await kv.set(("a",), 1)
         clock.step(step)
         clock.advance(500)
-    queue = world.service.queue
-    assert await queue.expire_dead_letters(1001, 10) == 0
-    assert await queue.expire_dead_letters(1000, 10) == 1
+    letters = world.service.letters
+    assert await letters.expire(1001, 10) == 0
+    assert await letters.expire(1000, 10) == 1
     rows = await world.rows("SELECT at FROM kv_changes ORDER BY seq")
     assert rows == [(NOW_MS,), (NOW_MS + 500,)]
 

@@ -166,7 +166,7 @@ async def test_none_of_a_message_is_left_behind(world: World) -> None:
     await kv.dlq.delete((await kv.dlq.list())[0].id)
     await check(2)
     world.clock.advance(1000)
-    assert await world.service.queue.expire_dead_letters(1, 1) == 1
+    assert await world.service.letters.expire(1, 1) == 1
     await check(1)
     await kv.dlq.purge()
     await check(0)

@@ -74,7 +74,7 @@ class LocalKv(
             permits,
         )
         self._flights = AsyncFlights()
-        self.dlq = LocalDeadLetters(service.queue, permits)
+        self.dlq = LocalDeadLetters(service.letters, permits)
         """Messages that were given up."""
         self.locks = LocalLocks(service.locking.locks, service.store.clock, permits)
         """Locks by name, for who holds them in ways of his own; see `lock`."""

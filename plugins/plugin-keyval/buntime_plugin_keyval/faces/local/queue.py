@@ -34,6 +34,7 @@ from buntime_keyval.wire.python_options import message_options, milliseconds
 
 from buntime_plugin_keyval.engine.once import once_of
 from buntime_plugin_keyval.faces.local.part import LocalPart, check_mode, text_and_saying
+from buntime_plugin_keyval.features.queue.dead_letters import StoredLetters
 from buntime_plugin_keyval.features.queue.dispatcher import Dispatcher
 from buntime_plugin_keyval.features.queue.queue import Queue
 from buntime_plugin_keyval.model.messages import LeasedMessage, StoredLetter, parse_lease_duration
@@ -114,8 +115,8 @@ class LocalMessages:
 class LocalDeadLetters:
     """Messages of a queue that were given up after their last attempt."""
 
-    def __init__(self, queue: Queue, permits: Permits, name: str = "") -> None:
-        self._queue = queue
+    def __init__(self, letters: StoredLetters, permits: Permits, name: str = "") -> None:
+        self._letters = letters
         self._permits = permits
         self._name = name
         self._of = name or None
@@ -123,7 +124,7 @@ class LocalDeadLetters:
 
     def of(self, queue: str) -> LocalDeadLetters:
         """Those of another queue."""
-        return LocalDeadLetters(self._queue, self._permits, checked_queue("queue", queue))
+        return LocalDeadLetters(self._letters, self._permits, checked_queue("queue", queue))
 
     async def list(self, *, limit: int = DEFAULT_LIMIT, offset: int = 0) -> list[DeadLetter[Any]]:
         """Dead letters, the newest failure first; at most 1000 at a time."""
@@ -131,33 +132,33 @@ class LocalDeadLetters:
         if isinstance(offset, bool) or not isinstance(offset, int) or offset < 0:
             raise InvalidInput(f"offset must not be negative, received {describe(offset)}")
         size = min(checked_limit(limit), MAX_LIMIT)
-        found = await self._queue.list_dlq(limit=size, offset=offset, queue=self._name)
+        found = await self._letters.list(limit=size, offset=offset, queue=self._name)
         return [_decoded(it) for it in found]
 
     async def get(self, letter_id: str) -> DeadLetter[Any] | None:
         """One dead letter, or None."""
         self._permits.need(QUEUE_ADMIN, self._of)
-        letter = await self._queue.get_dlq_message(checked_id(letter_id), self._of)
+        letter = await self._letters.get(checked_id(letter_id), self._of)
         return None if letter is None else _decoded(letter)
 
     async def requeue(self, letter_id: str, *, idempotency_key: str | None = None) -> EnqueueResult:
         """Send it again as a new message. Raises `NotFound`."""
         self._permits.need(QUEUE_ADMIN, self._of)
         once = once_of(idempotency_key, "requeue", letter_id)
-        sent = await self._queue.requeue_dlq(checked_id(letter_id), once, queue=self._of)
+        sent = await self._letters.requeue(checked_id(letter_id), once, queue=self._of)
         return EnqueueResult(True, sent)
 
     async def delete(self, letter_id: str, *, idempotency_key: str | None = None) -> None:
         """Delete it; an unknown id is fine."""
         self._permits.need(QUEUE_ADMIN, self._of)
         once = once_of(idempotency_key, "delete_letter", letter_id)
-        await self._queue.delete_dlq(checked_id(letter_id), once, queue=self._of)
+        await self._letters.delete(checked_id(letter_id), once, queue=self._of)
 
     async def purge(self, *, idempotency_key: str | None = None) -> DeleteResult:
         """Delete all of them."""
         self._permits.need(QUEUE_ADMIN, self._of)
         once = once_of(idempotency_key, "purge", self._name)
-        return DeleteResult(await self._queue.purge_dlq(once, self._name))
+        return DeleteResult(await self._letters.purge(once, self._name))
 
 
 def lease_ms(duration: Duration | None) -> int | None:

@@ -385,7 +385,7 @@ def list_dlq(part: QueuePart, request: Request[LetterListing]) -> Asked:
     given = request.given
 
     async def run() -> Text:
-        letters = await part.queue.list_dlq(
+        letters = await part.letters.list(
             limit=given.limit,
             offset=given.offset,
             most=part.store.limits.answer_bytes,
@@ -407,7 +407,7 @@ def get_dlq(part: QueuePart, request: Request[InQueue]) -> Asked:
     letter_id, queue = _path_id(request.path), request.given.queue
 
     async def run() -> str:
-        letter = await part.queue.get_dlq_message(letter_id, queue)
+        letter = await part.letters.get(letter_id, queue)
         if letter is None:
             raise LetterNotFound
         return msgspec.json.encode(letter).decode()
@@ -421,7 +421,7 @@ def requeue_dlq(part: QueuePart, request: Request[InQueue]) -> Asked:
 
     async def run() -> str | Answer:
         try:
-            message_id = await part.queue.requeue_dlq(letter_id, request.once, queue=queue)
+            message_id = await part.letters.requeue(letter_id, request.once, queue=queue)
         except LetterNotFound as error:
             return Answer(error.STATUS, f'{{"ok":false,"error":"{error.message}"}}')
         # The first server called it newId, its client reads id.
@@ -435,7 +435,7 @@ def delete_dlq(part: QueuePart, request: Request[InQueue]) -> Asked:
     letter_id, queue = _path_id(request.path), request.given.queue
 
     async def run() -> str:
-        await part.queue.delete_dlq(letter_id, request.once, queue=queue)
+        await part.letters.delete(letter_id, request.once, queue=queue)
         return OK
 
     return Asked("dlq_delete", "write", run, needs=_needs(QUEUE_ADMIN, queue))
@@ -446,7 +446,7 @@ def purge_dlq(part: QueuePart, request: Request[OfQueue]) -> Asked:
     queue = request.given.queue
 
     async def run() -> str:
-        return f'{{"deletedCount":{await part.queue.purge_dlq(request.once, queue)}}}'
+        return f'{{"deletedCount":{await part.letters.purge(request.once, queue)}}}'
 
     return Asked("dlq_purge", "write", run, cost=Cost(None), needs=_needs(QUEUE_ADMIN, queue))
 

@@ -13,6 +13,7 @@ from buntime_plugin_keyval.engine.additions import Addition, MutationParsers
 from buntime_plugin_keyval.engine.loop import Loop
 from buntime_plugin_keyval.engine.shares import Shares
 from buntime_plugin_keyval.features.feature import Ground, Labelled, Part
+from buntime_plugin_keyval.features.queue.dead_letters import StoredLetters
 from buntime_plugin_keyval.features.queue.dispatcher import Dispatcher
 from buntime_plugin_keyval.features.queue.queue import Queue
 from buntime_plugin_keyval.features.queue.queues import StoredQueues
@@ -34,6 +35,7 @@ class QueuePart(Part):
         self.client_of = ground.client_of
         self.queue = Queue(store, lease_ms=self.config.lock_duration.milliseconds)
         self.queues = StoredQueues(store, self.queue)
+        self.letters = StoredLetters(store, self.queue)
         self.dispatcher = Dispatcher(
             self.queue,
             peers=store.peers,
@@ -69,7 +71,7 @@ class QueuePart(Part):
     def numbers(self) -> Mapping[str, float]:
         """See `Part`."""
         return {
-            "queue_dlq_expired": self.queue.dead_letters_expired,
+            "queue_dlq_expired": self.letters.expired,
             "listeners": self.dispatcher.listener_count,
         }
 
@@ -95,7 +97,7 @@ class QueuePart(Part):
     async def clean_up(self, limit: int) -> int:
         """Delete dead letters that are too old, and ids under which something may be sent again."""
         age_ms = self.config.dlq_max_age.milliseconds
-        expired = await self.queue.expire_dead_letters(age_ms, limit) if age_ms else 0
+        expired = await self.letters.expire(age_ms, limit) if age_ms else 0
         return expired + await self.queues.forget_ids(limit)
 
     async def end_streams(self) -> None:

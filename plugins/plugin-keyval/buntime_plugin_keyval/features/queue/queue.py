@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from asyncio import Future
 from collections.abc import Callable, Sequence
 from time import monotonic
@@ -21,13 +20,8 @@ from buntime_plugin_keyval.engine.recorder import Recorder, measured
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.engine.writes import of_effects
 from buntime_plugin_keyval.features.queue.deliveries import Deliveries
-from buntime_plugin_keyval.model.errors import LetterNotFound, MessageNotFound, StaleLease
-from buntime_plugin_keyval.model.messages import (
-    LeasedMessage,
-    StoredLetter,
-    new_id,
-    stored_keys,
-)
+from buntime_plugin_keyval.model.errors import MessageNotFound, StaleLease
+from buntime_plugin_keyval.model.messages import LeasedMessage, new_id, stored_keys
 from buntime_plugin_keyval.storage.dialects.reads import LONG_VALUE
 from buntime_plugin_keyval.storage.effects import Effect, Put
 from buntime_plugin_keyval.storage.message_effects import (
@@ -35,12 +29,8 @@ from buntime_plugin_keyval.storage.message_effects import (
     Count,
     Enqueue,
     Extend,
-    Forget,
-    ForgetAll,
-    ForgetOld,
     GiveBack,
     Lease,
-    Requeue,
     Retry,
     Settle,
     Undeliver,
@@ -48,7 +38,6 @@ from buntime_plugin_keyval.storage.message_effects import (
 )
 from buntime_plugin_keyval.storage.replays import Kept
 from buntime_plugin_keyval.storage.selection import POINT_LIMIT
-from buntime_plugin_keyval.storage.within import too_large
 
 DEFAULT_ERROR = "Max attempts exceeded"
 LEASE_EXPIRED = "Lease expired after max attempts"
@@ -91,8 +80,6 @@ class Queue:
         self._store = store
         self._sql = store.sql.queue
         self._lease_ms = lease_ms
-        self.dead_letters_expired = 0
-        """Dead letters that `expire_dead_letters` deleted in this process."""
         self._deliveries = Deliveries(
             self._count, lease_ms=lease_ms, clock=store.clock, logger=store.logger
         )
@@ -136,8 +123,8 @@ class Queue:
         write = Write(lambda _: decision, size=len(value), recall=_recall_id)
         return self._store.write(write, once, "queue_enqueue")
 
-    def enqueued(self, queue: str) -> None:
-        """Say that a commit of another kind brought a message to a queue."""
+    def enqueued(self, queue: str | None) -> None:
+        """Say that a commit of another kind brought a message to a queue; None: to whichever."""
         self._on_ready(queue)
 
     @measured("queue_dequeue")
@@ -225,7 +212,7 @@ class Queue:
         Raises `StaleLease` if a lease is given and is not the message's current one, and if
         `strict`, `MessageNotFound` for an id of which the queue has no message.
         """
-        (result,) = await self._commit(Settle(message_id, lease, queue), once=once)
+        (result,) = await self.commit(Settle(message_id, lease, queue), once=once)
         if not result.rowcount:
             if lease is not None:
                 raise StaleLease
@@ -250,7 +237,7 @@ class Queue:
         An unknown id is fine unless `strict`. Raises `StaleLease` and `MessageNotFound` as `ack`.
         """
         # Before a look at the message, which is another one's by now if this was done before.
-        if await self._was_done(once):
+        if await self.was_done(once):
             return
         while True:
             delivery = await self._delivery(message_id, queue)
@@ -278,9 +265,9 @@ class Queue:
 
         Raises `StaleLease` if the lease is not the message's current one.
         """
-        if queue is not None and not await self._was_done(once):
+        if queue is not None and not await self.was_done(once):
             await self._check_queue(message_id, queue)
-        (result,) = await self._commit(Undeliver(message_id, lease), once=once)
+        (result,) = await self.commit(Undeliver(message_id, lease), once=once)
         if not result.rowcount:
             raise StaleLease
         self._on_ready(None)
@@ -304,14 +291,14 @@ class Queue:
         is given, that is `MessageNotFound` where the queue has no such message at all.
         """
         duration = self._lease_ms if duration_ms is None else duration_ms
-        if queue is not None and not await self._was_done(once):
+        if queue is not None and not await self.was_done(once):
             try:
                 await self._check_queue(message_id, queue)
             except StaleLease:
                 if strict and lease is None:
                     raise MessageNotFound(message_id) from None
                 raise
-        (result,) = await self._commit(
+        (result,) = await self.commit(
             Extend(message_id, lease, duration, is_usual=duration_ms is None), once=once
         )
         if not result.rowcount:
@@ -328,7 +315,7 @@ class Queue:
         The delivery of unsent ones does not count as an attempt. Unsettled ones may have been
         processed: theirs counts, and after the last attempt they keep their lease.
         """
-        await self._commit(
+        await self.commit(
             *(Undeliver(message.id, message.lease) for message in unsent),
             *(GiveBack(message.id, message.lease) for message in unsettled),
         )
@@ -426,70 +413,6 @@ class Queue:
         queued, leased, dead = int(queued or 0), int(leased or 0), int(dead or 0)
         return QueueStats(pending=queued - leased, processing=leased, dlq=dead, total=queued + dead)
 
-    async def list_dlq(
-        self, *, limit: int, offset: int = 0, most: int = sys.maxsize, queue: str = ""
-    ) -> list[StoredLetter]:
-        """Dead letters of a queue, the newest failure first.
-
-        `LimitExceeded` for more than `most` bytes.
-        """
-        rows = await self._store.adapter.query(self._sql.letters, (limit, offset, most, queue))
-        if rows and int(rows[0][0] or 0) > most:
-            right = "ask for fewer with limit, and for the next ones with offset"
-            raise too_large(int(rows[0][0] or 0), most, right)
-        return [_letter(row[1:]) for row in rows]
-
-    async def get_dlq_message(
-        self, letter_id: str, queue: str | None = None
-    ) -> StoredLetter | None:
-        """One dead letter, or None; of any queue unless one is given, as with all of these."""
-        rows = await self._store.adapter.query(self._sql.letter, (letter_id,), point=True)
-        letter = _letter(rows[0]) if rows else None
-        return None if letter is None or queue not in (None, letter.queue) else letter
-
-    async def requeue_dlq(
-        self, letter_id: str, once: Once | None = None, *, queue: str | None = None
-    ) -> str:
-        """Send a dead letter again as a new message; its new id. Raises `LetterNotFound`."""
-        if not (await self._has_letter(letter_id, queue) or await self._was_done(once)):
-            raise LetterNotFound
-        new = new_id()
-        decision = Decision[str | None](
-            (Requeue(letter_id, new),),
-            lambda results, _: new if results[0].rowcount else None,
-            new,
-        )
-        write = Write(
-            lambda _: decision,
-            recall=lambda kept: str(kept.told) if kept.counts[0] else None,
-            has_counts=True,
-        )
-        message_id = await self._store.write(write, once)
-        if message_id is None:
-            raise LetterNotFound
-        self._on_ready(None)
-        return message_id
-
-    async def delete_dlq(
-        self, letter_id: str, once: Once | None = None, *, queue: str | None = None
-    ) -> bool:
-        """Delete a dead letter; whether it was there."""
-        if not (await self._has_letter(letter_id, queue) or await self._was_done(once)):
-            return False
-        (result,) = await self._commit(Forget(letter_id), once=once)
-        return result.rowcount > 0
-
-    async def purge_dlq(self, once: Once | None = None, queue: str = "") -> int:
-        """Delete all dead letters of a queue; how many there were."""
-        (result,) = await self._commit(ForgetAll(queue), bounded=False, once=once)
-        return result.rowcount
-
-    async def expire_dead_letters(self, age_ms: int, limit: int) -> int:
-        """Delete at most `limit` dead letters that are older than that; how many there were."""
-        (result,) = await self._commit(ForgetOld(age_ms, limit))
-        self.dead_letters_expired += result.rowcount
-        return result.rowcount
-
     async def begin(self) -> None:
         """Let the store's time go on where the queue's ended: see `Store.begin`."""
         clock = self._store.clock
@@ -506,16 +429,12 @@ class Queue:
         self._deliveries.settled(message_id)
         self._on_settled(message_id)
 
-    async def _has_letter(self, letter_id: str, queue: str | None) -> bool:
-        """Whether a dead letter may be there: it is of this queue, if one is given."""
-        return queue is None or await self.get_dlq_message(letter_id, queue) is not None
-
     async def _check_queue(self, message_id: str, queue: str) -> None:
         """Raise `StaleLease` unless there is this message in this queue, where it stays."""
         if not await self._delivery(message_id, queue):
             raise StaleLease
 
-    async def _was_done(self, once: Once | None) -> bool:
+    async def was_done(self, once: Once | None) -> bool:
         """Whether a request was done before: what it was about may be gone by now."""
         return once is not None and await self._store.replays.find(once) is not None
 
@@ -528,12 +447,13 @@ class Queue:
         return None if delivery is None or queue not in (None, delivery.queue) else delivery
 
     async def _count(self, counts: Sequence[Count]) -> None:
-        await self._commit(*counts)
+        await self.commit(*counts)
         self._on_ready(None)  # one may have had its last delivery, and an end that is to be seen to
 
-    async def _commit(
+    async def commit(
         self, *effects: Effect, bounded: bool = True, once: Once | None = None
     ) -> Sequence[ResultSet]:
+        """Have effects on messages; their results."""
         write = of_effects(effects, bounded=bounded, size=self._size())
         return await self._store.write(write, once)
 
@@ -579,9 +499,3 @@ def _pause(delivery: _Delivery) -> int:
     if not schedule:
         return PAUSE_WITHOUT_SCHEDULE_MS  # it was nacked before anybody received it
     return schedule[min(max(delivery.attempts - 1, 0), len(schedule) - 1)]
-
-
-def _letter(row: Sequence[Value]) -> StoredLetter:
-    letter_id, original_id, value, *rest = row
-    raw = msgspec.Raw(str(value).encode())
-    return StoredLetter(letter_id, original_id, raw, *rest)  # type: ignore[arg-type] # schema
