@@ -11,7 +11,8 @@ import pytest
 from buntime_plugin_keyval.faces.http.metrics import ReportRequest
 from buntime_plugin_keyval.faces.http.ranges import DeletionBelow
 from buntime_plugin_keyval.faces.http.routes import KEY, StoreRoutes
-from buntime_plugin_keyval.features.queue.http import Listening, OptionsBody
+from buntime_plugin_keyval.features.queue.admin_http import OptionsBody
+from buntime_plugin_keyval.features.queue.http import Listening
 from buntime_plugin_keyval.features.schedules.http import CRON, EVERY, TASK, TIMEZONE, NewSchedule
 from buntime_plugin_keyval.features.stream.http import StreamReading
 from buntime_plugin_keyval.features.tasks.shapes import (
