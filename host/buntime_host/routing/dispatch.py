@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
-from urllib.parse import quote
 
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
@@ -17,27 +16,11 @@ from starlette.websockets import WebSocketDisconnect
 
 from buntime_host.access import EVERYONE, Principal, principal_of
 from buntime_host.access.audit import Audit
-from buntime_host.access.credentials import (
-    KEY_HEADER,
-    TICKET,
-    TOKEN_HEADER,
-    Credential,
-    credential_of,
-    without_ticket,
-)
+from buntime_host.access.credentials import KEY_HEADER, TOKEN_HEADER
 from buntime_host.access.gate import ANONYMOUS, Gate, unauthorized
 from buntime_host.access.keyring import Keyring
-from buntime_host.access.public import SHARED_FILES, own_check_paths, public_paths
 from buntime_host.access.signed import Signed
-from buntime_host.errors import (
-    AnswerBrokenOff,
-    Forbidden,
-    HttpError,
-    NotFound,
-    PayloadTooLarge,
-    TooManyRequests,
-    Unauthorized,
-)
+from buntime_host.errors import AnswerBrokenOff, Forbidden, HttpError, NotFound, PayloadTooLarge
 from buntime_host.http.below import FORWARDED_PREFIX, Below
 from buntime_host.http.body_limit import BodyLimit
 from buntime_host.http.cors import (
@@ -57,6 +40,7 @@ from buntime_host.http.problem import problem_of, refuse_websocket, send_problem
 from buntime_host.http.websockets import OpenSockets, ServedSocket, SocketGone
 from buntime_host.observe.observer import Observer
 from buntime_host.routing.aliases import Aliases
+from buntime_host.routing.entrance import Entrance
 from buntime_host.routing.headers import (
     GOOD_ID,
     LOOKED_AT,
@@ -126,8 +110,7 @@ class RequestDispatcher:
         """What is before the paths of the mounts."""
         self.gate = gate or Gate(Keyring())
         """Who gets in."""
-        self._public = public_paths(api) | own_check_paths(api)
-        self._tickets = tickets
+        self._entrance = Entrance(self.gate, tickets, api)
         self._audit = audit or Audit("off")
         self._origins = origins or OriginPolicy()
         # What every answer says of origins; None where no origin but the host's own is trusted.
@@ -305,7 +288,9 @@ class RequestDispatcher:
             if elsewhere is not None:
                 raise elsewhere
             mount = self._find(scope)
-            await self._let_in(scope, mount, said)
+            scope["state"]["principal"] = await self._entrance.principal(
+                scope, mount, said, said.cookie
+            )
             if passing is not None and await passing.answers():
                 return
             limit = self._limit if mount is None else mount.limit
@@ -344,53 +329,6 @@ class RequestDispatcher:
         elif said.cookie is not None and not origins.takes_cookies(origin, said.host):
             said.cookie = None
 
-    async def _let_in(self, scope: Scope, mount: Mount | None, said: Said) -> None:
-        """Find out who sends a request. Raises what `_recognised` does, and, on an open host,
-        `UntrustedHost` for a name that it does not answer to."""
-        if self.gate.is_open:
-            self.gate.check_host(said.host, _server_of(scope))
-            scope["state"]["principal"] = EVERYONE
-            if TICKET in scope["query_string"]:
-                _take_ticket(scope)
-        else:
-            credential = credential_of(said.key, said.token, said.cookie)
-            scope["state"]["principal"] = await self._recognised(scope, mount, credential)
-
-    async def _recognised(
-        self, scope: Scope, mount: Mount | None, said: Credential | None
-    ) -> Principal:
-        """Who sends a request. Raises `Unauthorized`, `TooManyRequests` and `PermissionDenied`.
-
-        Somebody who says nothing, or something wrong, is nobody where everybody may ask.
-        """
-        is_public = self._is_public(scope, mount)
-        ticket = _take_ticket(scope) if TICKET in scope["query_string"] else None
-        if said is None and ticket is None:
-            if is_public:
-                return ANONYMOUS
-            raise unauthorized()
-        peer = self.gate.peer_of(scope)
-        try:
-            if said is not None:
-                await self.gate.prepare(said)
-                principal = self.gate.principal(said, peer)
-            else:
-                principal = self._ticket_holder(ticket or b"", scope, peer)
-        except (Unauthorized, TooManyRequests):
-            if is_public:
-                return ANONYMOUS
-            raise
-        if mount is not None and mount.asks_for is not None and not is_public:
-            principal.require(mount.asks_for)
-        return principal
-
-    def _ticket_holder(self, ticket: bytes, scope: Scope, peer: str) -> Principal:
-        path = scope["path"].removeprefix(scope.get("root_path") or "")
-        found = self._tickets.use_ticket(ticket, path) if self._tickets is not None else None
-        if found is None:
-            raise self.gate.failed(peer)
-        return found
-
     def _remembered(self, scope: Scope, send: Send) -> Send:
         """What sends an answer, and has the audit note which one it was."""
         peer = self.gate.peer_of(scope)
@@ -403,21 +341,6 @@ class RequestDispatcher:
 
         return send_and_note
 
-    def _is_public(self, scope: Scope, mount: Mount | None) -> bool:
-        if mount is None:
-            return False
-        if mount.info is None:
-            path: str = scope["path"]
-            path = path.removeprefix(scope.get("root_path") or "")
-            return (path.rstrip("/") or "/") in self._public or path.startswith(SHARED_FILES)
-        if not mount.public:
-            return False
-        raw: bytes | None = scope.get("raw_path")
-        root: str = scope.get("root_path") or ""
-        path_as_sent = raw if raw is not None else quote(scope["path"]).encode()
-        method = scope.get("method", "WEBSOCKET")
-        return mount.public.has(method, path_as_sent.removeprefix(root.encode()))
-
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve what has come through middleware and hooks."""
         mount = self._find(scope)
@@ -427,7 +350,7 @@ class RequestDispatcher:
         scope.setdefault("state", {}).setdefault(
             "principal", EVERYONE if self.gate.is_open else ANONYMOUS
         )
-        if mount.asks_for is not None and not self._is_public(scope, mount):
+        if mount.asks_for is not None and not self._entrance.is_public(scope, mount):
             principal_of(scope).require(mount.asks_for)
         scope["root_path"] = scope.get("root_path", "") + mount.root_path
         await mount.app(scope, receive, send)
@@ -438,7 +361,6 @@ class RequestDispatcher:
         cookie = said.cookie
         if cookie is not None and not self._origins.takes_cookies(origin, host):
             cookie = None
-        credential = credential_of(said.key, said.token, cookie)
         if self._audit.wants("WEBSOCKET"):
             send = self._remembered(scope, send)
         mount = self._find(scope)
@@ -447,14 +369,9 @@ class RequestDispatcher:
             passing = Passing(self._passage, scope, send, strips=False)
             send = passing.send
         try:
-            if self.gate.is_open:
-                self.gate.check_host(host, _server_of(scope))
-                _take_ticket(scope)
             if not allowed:
                 raise Forbidden(code="ORIGIN_NOT_ALLOWED")
-            scope["state"]["principal"] = (
-                EVERYONE if self.gate.is_open else await self._recognised(scope, mount, credential)
-            )
+            scope["state"]["principal"] = await self._entrance.principal(scope, mount, said, cookie)
         except HttpError as error:
             await refuse_websocket(scope, send, problem_of(error))
             return
@@ -598,19 +515,3 @@ def _status_of(message: Message) -> int | None:
         status: int = message["status"]
         return status
     return None
-
-
-def _take_ticket(scope: Scope) -> bytes | None:
-    """Take the ticket out of the query of what may have one; None for others, and for none."""
-    if scope["type"] == "http":
-        accepted = [value for name, value in scope["headers"] if name == b"accept"]
-        if scope["method"] != "GET" or not any(b"text/event-stream" in v for v in accepted):
-            return None
-    ticket, scope["query_string"] = without_ticket(scope["query_string"])
-    return ticket
-
-
-def _server_of(scope: Scope) -> str | None:
-    """The address that a request came to, where the server says it."""
-    server = scope.get("server")
-    return server[0] if server else None
