@@ -23,7 +23,6 @@ PACKAGES = (
     "packages/keyval/buntime_keyval",
 )
 ON_BOTH_SIDES = {
-    "Exchange": "a request in the host's server; and what became of one, for who uses a client",
     "NotFound": "404, as a plugin answers it; and as a client raises it",
     "OutcomeUnknown": "of a database; and as a client raises it: that of the store is both",
     "Queue": "of messages; and what a thread of a client waits for",

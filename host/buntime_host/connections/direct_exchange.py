@@ -75,7 +75,7 @@ class DirectConnection(Protocol):
 
 
 class DirectExchange(DirectRequest):
-    """A request of the direct way; what the protocol asks of it is named as in `Exchange`."""
+    """A request of the direct way; what the protocol asks of it is named as in `AsgiExchange`."""
 
     keep_alive = True
     response_started = False

@@ -56,7 +56,7 @@ class ServedConnection(Protocol):
         ...
 
 
-class Exchange(RequestResponseCycle):
+class AsgiExchange(RequestResponseCycle):
     """A request as ASGI sees it.
 
     Its response has no chunks for a client of HTTP/1.0, who would take them for content, and is

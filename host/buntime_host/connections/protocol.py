@@ -22,7 +22,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from buntime_host.connections.direct_exchange import DirectExchange
 from buntime_host.connections.edge import Edge, Holding, Resting
-from buntime_host.connections.exchange import Exchange, refusal
+from buntime_host.connections.exchange import AsgiExchange, refusal
 from buntime_host.connections.known_head import LESSONS, KnownHead, rest_of
 from buntime_host.connections.observed import observed_exchange
 from buntime_host.connections.reading import FlowInTurns, ReadInParts
@@ -75,7 +75,7 @@ logger = logging.getLogger("App")
 class HostProtocol(HttpToolsProtocol):
     """One connection; websockets get the bare transport."""
 
-    cycle: Exchange | DirectExchange  # type: ignore[assignment] # which is asked for the same
+    cycle: AsgiExchange | DirectExchange  # type: ignore[assignment] # which is asked for the same
     numbers: HttpNumbers
     """Where requests are counted, if they are."""
 
@@ -86,7 +86,7 @@ class HostProtocol(HttpToolsProtocol):
         self._stage = IDLE
         self._since = edge.now
         """When this stage began, or a body last went on."""
-        self._running: Exchange | DirectExchange | None = None
+        self._running: AsgiExchange | DirectExchange | None = None
         self._has_ended = False
         """Whether the client sends nothing any more."""
         self._listening: asyncio.Future[None] | None = None
@@ -488,7 +488,7 @@ class HostProtocol(HttpToolsProtocol):
             if direct is not None:
                 self.cycle = self._running = direct
                 return
-        exchange = Exchange(
+        exchange = AsgiExchange(
             self._scope(version, method),
             self,
             keep_alive=version != "1.0" and parser.should_keep_alive(),
@@ -646,7 +646,7 @@ class HostProtocol(HttpToolsProtocol):
         return running is not None and (not running.response_complete or bool(self.pipeline))
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        self._running = cast(Exchange, cycle)
+        self._running = cast(AsgiExchange, cycle)
         task = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
@@ -661,7 +661,9 @@ class HostProtocol(HttpToolsProtocol):
     ) -> None:
         """Write an answer as those of ASGI are."""
         scope = cast(HTTPScope, {"method": request.method, "http_version": "1.1"})
-        exchange = Exchange(scope, self, keep_alive=request.keep_alive, expect_100_continue=False)
+        exchange = AsgiExchange(
+            scope, self, keep_alive=request.keep_alive, expect_100_continue=False
+        )
         self._replace(request, exchange)
         exchange.answer(status, headers, body)
 
@@ -673,7 +675,9 @@ class HostProtocol(HttpToolsProtocol):
         self.url, self.headers = url, headers
         if request.whole_path:
             scope["state"][ARRIVED] = request
-        exchange = Exchange(scope, self, keep_alive=request.keep_alive, expect_100_continue=False)
+        exchange = AsgiExchange(
+            scope, self, keep_alive=request.keep_alive, expect_100_continue=False
+        )
         if request.begun is not None:
             scope["state"][BEGUN] = request.begun
         exchange.add_body(request.body)
@@ -681,7 +685,7 @@ class HostProtocol(HttpToolsProtocol):
         self._replace(request, exchange)
         self._start_asgi_task(exchange, self.app)
 
-    def _replace(self, request: DirectExchange, exchange: Exchange) -> None:
+    def _replace(self, request: DirectExchange, exchange: AsgiExchange) -> None:
         request.response_complete = True
         self._running = exchange
         if self.cycle is request:
