@@ -17,7 +17,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from buntime_database import (
     ConstraintViolation,
@@ -113,14 +113,15 @@ class Committer:
         With `once`, what it concluded the first time. Raises what the decision raised, or a
         `DatabaseError`; nothing was written then, unless it is an `OutcomeUnknown`.
         """
-        return await self.submit(write, once)  # type: ignore[no-any-return] # what it concluded
+        return await self.submit(write, once)
 
     def submit(
-        self, write: Write[Any] | SetValue, once: Once | None = None, operation: str = ""
-    ) -> asyncio.Future[Any]:
-        """The same, for whoever does not wait for it as a task; a sample of `operation`.
+        self, write: Write[T] | SetValue, once: Once | None = None, operation: str = ""
+    ) -> asyncio.Future[T]:
+        """The same, for whoever does not wait for it as a task.
 
-        Raises `RequestUnderWay`.
+        It is on its way when this returns, and a sample of `operation`, if that has a name. Raises
+        `RequestUnderWay`.
         """
         loop = asyncio.get_running_loop()
         done = loop.create_future()

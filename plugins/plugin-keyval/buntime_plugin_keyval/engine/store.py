@@ -31,7 +31,7 @@ from buntime_plugin_keyval.engine import writes
 from buntime_plugin_keyval.engine.additions import Addition, Requirement
 from buntime_plugin_keyval.engine.closed import why_closed
 from buntime_plugin_keyval.engine.commit import Committer
-from buntime_plugin_keyval.engine.decisions import SetValue, Write
+from buntime_plugin_keyval.engine.decisions import SetValue
 from buntime_plugin_keyval.engine.once import Once, Replays
 from buntime_plugin_keyval.engine.peers import Peers
 from buntime_plugin_keyval.engine.recorder import measured
@@ -105,6 +105,8 @@ class Store(StoreReads):
             most_bytes=limits.commit_bytes,
             record=self.recorder.record,
         )
+        self.write = self._committer.submit
+        """For writes of other kinds, of parts of the plugin with decisions of their own."""
         self._most_key = adapter.capabilities.max_key_bytes
         self._expiring: Callable[[int], None] = lambda _: None
 
@@ -368,16 +370,6 @@ class Store(StoreReads):
     def on_expiry(self, listener: Callable[[int], None]) -> None:
         """Tell `listener` when an entry that was just written expires (epoch milliseconds)."""
         self._expiring = listener
-
-    def write(
-        self, write: Write[T], once: Once | None = None, operation: str = ""
-    ) -> asyncio.Future[T]:
-        """Commit a write of another kind, for parts of the plugin with decisions of their own.
-
-        It is on its way when this returns, and a sample of `operation`, if that has a name. Raises
-        `RequestUnderWay`.
-        """
-        return self._committer.submit(write, once, operation)
 
     @property
     def replays(self) -> Replays:
