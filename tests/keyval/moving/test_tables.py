@@ -9,22 +9,7 @@ from buntime_plugin_keyval.storage.dialects import moving
 from buntime_plugin_keyval.storage.schema import migrate
 from keyval.service.world import FAST, NOW_MS
 
-MOVED = {
-    "kv_entries": moving.ENTRY_COLUMNS,
-    "kv_changes": moving.CHANGE_COLUMNS,
-    "kv_queue": moving.MESSAGE_COLUMNS,
-    "kv_dlq": moving.LETTER_COLUMNS,
-    "kv_replays": moving.REPLAY_COLUMNS,
-    "kv_locks": moving.LOCK_COLUMNS,
-    "kv_queues": moving.QUEUE_COLUMNS,
-    "kv_message_ids": moving.ID_COLUMNS,
-    "kv_consumers": moving.CONSUMER_COLUMNS,
-    "kv_consumer_letters": moving.REJECT_COLUMNS,
-    "kv_schedules": moving.SCHEDULE_COLUMNS,
-    "kv_tasks": moving.TASK_COLUMNS,
-    "kv_task_order": moving.TASK_ORDER_COLUMNS,
-    "kv_metrics": moving.METRIC_COLUMNS,
-}
+MOVED = {table.name: table.columns for table in moving.MOVED.values()}
 OTHERWISE = {
     "kv_log": "set_log",
     "kv_stamps": "set_stamp",

@@ -151,7 +151,7 @@ class StoreMover:
         self._moving = Moving("", secrets.token_hex(8))
         self._place = _Place(0)
         self._hashes = self._repaired = 0
-        ours, theirs = source.sql.moving, target.sql.moving
+        ours, theirs = source.sql.moving.tables, target.sql.moving.tables
         self._entries = Sides(ours.entries, theirs.entries, b"")
         self._beside = (
             Sides(ours.messages, theirs.messages, -1),
@@ -328,7 +328,7 @@ class StoreMover:
         """The changes that the target has not; None if some of them were trimmed."""
         moving, adapter = self._source.sql.moving, self._source.adapter
         place = self._place.log
-        sizes = await adapter.query(moving.changes.marks, (place, LOG_PAGE), fresh=True)
+        sizes = await adapter.query(moving.tables.changes.marks, (place, LOG_PAGE), fresh=True)
         count = size = 0
         while count < len(sizes) and (not count or size < LOG_BYTES):
             size += _number(sizes[count][1])
@@ -339,7 +339,7 @@ class StoreMover:
     async def _take(self, rows: Sequence[tuple[Value, ...]], steps: Sequence[Statement]) -> None:
         if rows:
             place = msgspec.structs.replace(self._place, log=_number(rows[-1][0]))
-            log = self._target.sql.moving.changes.put(rows)
+            log = self._target.sql.moving.tables.changes.put(rows)
             await self._note(place, [*steps, *log])
 
     async def _begin_anew(self) -> None:

@@ -13,62 +13,130 @@ from buntime_database import DatabaseError, Statement, Value
 
 Row: TypeAlias = tuple[Value, ...]
 
-ENTRY_COLUMNS = (
-    *("key", "key_json", "value", "versionstamp", "expires_at", "metadata"),
-    *("created_at", "updated_at", "revision", "type"),
-)
-CHANGE_COLUMNS = ("seq", "key", "operation", "versionstamp", "at", "revision", "type", "value")
-MESSAGE_COLUMNS = (
-    *("seq", "id", "value", "ready_at", "visible_at", "attempts", "max_attempts"),
-    *("backoff_schedule", "keys_if_undelivered", "lease", "created_at", "counted", "unsure"),
-    *("set_at", "queue", "priority"),
-)
-LETTER_COLUMNS = (
-    *("seq", "id", "original_id", "value", "error_message", "attempts", "max_attempts"),
-    *("backoff_schedule", "keys_if_undelivered", "original_created_at", "failed_at", "kept_since"),
-    *("queue", "priority"),
-)
-REPLAY_COLUMNS = ("seq", "at", "keys", "fingerprints", "stamps", "counts", "told")
-LOCK_COLUMNS = ("name", "owner", "token", "acquired_at", "expires_at", "metadata")
-QUEUE_COLUMNS = (
-    *("seq", "name", "paused", "lease_ms", "backoff", "max_running", "rate_count", "rate_ms"),
-)
-ID_COLUMNS = ("id", "until")
-CONSUMER_COLUMNS = ("name", "position", "updated_at", "failed_position", "attempts", "error")
-REJECT_COLUMNS = (
-    *("seq", "consumer", "position", "key", "action", "versionstamp", "at", "revision", "type"),
-    *("value", "error", "attempts", "failed_at", "requeued"),
-)
-TASK_COLUMNS = (
-    *("seq", "id", "name", "status", "priority", "max_retries", "backoff", "timeout_ms"),
-    *("unique_text", "sequence", "parent", "earlier", "keep_ms", "ready_at", "set_at"),
-    *("created_at", "attempts", "started_at", "completed_at", "forget_at", "failed_with"),
-    *("runner", "lease", "lease_ms", "last_error", "progress", "result", "payload"),
-)
-TASK_ORDER_COLUMNS = ("seq", "earlier", "later")
-SCHEDULE_COLUMNS = (
-    *("name", "timing", "task", "missed", "paused", "next_at", "last_at", "last_task", "fires"),
-    *("created_at", "updated_at"),
-)
-METRIC_COLUMNS = ("operation", "count", "errors", "latency_sum", "buckets", "updated_at")
 
-MESSAGE_MARKS = (
-    "id, ready_at, visible_at, attempts, max_attempts, lease, created_at, counted, unsure, set_at"
+class MovedTable(NamedTuple):
+    """What is moved of one table. Its key, which orders its rows, is its first column."""
+
+    name: str
+    columns: Sequence[str]
+    marks: str
+    """What is another one once a row has changed, but for its value."""
+    size: str = "0"
+    """Bytes of what is long of a row. Where that may be beside it, the dialect says how many."""
+    has_long: bool = False
+    """Whether its value may be beside it."""
+
+
+MOVED = {
+    "entries": MovedTable(
+        "kv_entries",
+        (
+            *("key", "key_json", "value", "versionstamp", "expires_at", "metadata"),
+            *("created_at", "updated_at", "revision", "type"),
+        ),
+        "versionstamp, expires_at",
+        has_long=True,
+    ),
+    "changes": MovedTable(
+        "kv_changes",
+        ("seq", "key", "operation", "versionstamp", "at", "revision", "type", "value"),
+        "versionstamp",
+        "coalesce(octet_length(value), 0)",
+    ),
+    "messages": MovedTable(
+        "kv_queue",
+        (
+            *("seq", "id", "value", "ready_at", "visible_at", "attempts", "max_attempts"),
+            *("backoff_schedule", "keys_if_undelivered", "lease", "created_at", "counted"),
+            *("unsure", "set_at", "queue", "priority"),
+        ),
+        "id, ready_at, visible_at, attempts, max_attempts, lease, created_at, counted, unsure,"
+        " set_at",
+        has_long=True,
+    ),
+    "letters": MovedTable(
+        "kv_dlq",
+        (
+            *("seq", "id", "original_id", "value", "error_message", "attempts", "max_attempts"),
+            *("backoff_schedule", "keys_if_undelivered", "original_created_at", "failed_at"),
+            *("kept_since", "queue", "priority"),
+        ),
+        "id, failed_at, kept_since",
+        has_long=True,
+    ),
+    # Results are added, forgotten from the oldest on, and the newest one is emptied.
+    "replays": MovedTable(
+        "kv_replays",
+        ("seq", "at", "keys", "fingerprints", "stamps", "counts", "told"),
+        "octet_length(told), at, octet_length(keys), octet_length(stamps), octet_length(counts)",
+    ),
+    "locks": MovedTable(
+        "kv_locks",
+        ("name", "owner", "token", "acquired_at", "expires_at", "metadata"),
+        "owner, token, expires_at",
+    ),
+    "queues": MovedTable(
+        "kv_queues",
+        ("seq", "name", "paused", "lease_ms", "backoff", "max_running", "rate_count", "rate_ms"),
+        "name, paused, lease_ms, backoff, max_running, rate_count, rate_ms",
+    ),
+    "message_ids": MovedTable("kv_message_ids", ("id", "until"), "until"),
+    "consumers": MovedTable(
+        "kv_consumers",
+        ("name", "position", "updated_at", "failed_position", "attempts", "error"),
+        "position, updated_at, failed_position, attempts",
+    ),
+    "rejects": MovedTable(
+        "kv_consumer_letters",
+        (
+            *("seq", "consumer", "position", "key", "action", "versionstamp", "at", "revision"),
+            *("type", "value", "error", "attempts", "failed_at", "requeued"),
+        ),
+        "consumer, position, attempts, failed_at, requeued",
+        "coalesce(octet_length(value), 0)",
+    ),
+    "tasks": MovedTable(
+        "kv_tasks",
+        (
+            *("seq", "id", "name", "status", "priority", "max_retries", "backoff", "timeout_ms"),
+            *("unique_text", "sequence", "parent", "earlier", "keep_ms", "ready_at", "set_at"),
+            *("created_at", "attempts", "started_at", "completed_at", "forget_at"),
+            *("failed_with", "runner", "lease", "lease_ms", "last_error", "progress", "result"),
+            "payload",
+        ),
+        "id, status, ready_at, set_at, started_at, completed_at, failed_with, lease, last_error,"
+        " progress",
+        "octet_length(payload) + coalesce(octet_length(result), 0)",
+    ),
+    "task_order": MovedTable("kv_task_order", ("seq", "earlier", "later"), "earlier, later"),
+    "schedules": MovedTable(
+        "kv_schedules",
+        (
+            *("name", "timing", "task", "missed", "paused", "next_at", "last_at", "last_task"),
+            *("fires", "created_at", "updated_at"),
+        ),
+        "next_at, last_task, fires, paused, updated_at",
+    ),
+    "metrics": MovedTable(
+        "kv_metrics",
+        ("operation", "count", "errors", "latency_sum", "buckets", "updated_at"),
+        "count, updated_at",
+    ),
+}
+"""What is moved row by row, named as in `MovedTables`."""
+
+LOG_COLUMNS = ", ".join(MOVED["changes"].columns)
+
+COUNTS = """
+SELECT entries, bytes, (SELECT count(*) FROM kv_queue), (SELECT count(*) FROM kv_dlq),
+  (SELECT count(*) FROM kv_replays), (SELECT count(*) FROM kv_indexes),
+  coalesce((SELECT max(seq) FROM kv_changes), 0)
+FROM kv_totals"""
+NOTES = "SELECT epoch, trimmed_seq, trimmed_stamp, newest FROM kv_log CROSS JOIN kv_stamps"
+CLEAR = tuple(
+    f"DELETE FROM {name}" for name in (*(it.name for it in MOVED.values()), "kv_queue_starts")
 )
-"""Whatever changes of a message while it is one."""
-LETTER_MARKS = "id, failed_at, kept_since"
-LOCK_MARKS = "owner, token, expires_at"
-QUEUE_MARKS = "name, paused, lease_ms, backoff, max_running, rate_count, rate_ms"
-CONSUMER_MARKS = "position, updated_at, failed_position, attempts"
-REJECT_MARKS = "consumer, position, attempts, failed_at, requeued"
-TASK_MARKS = (
-    "id, status, ready_at, set_at, started_at, completed_at, failed_with, lease, last_error,"
-    " progress"
-)
-"""Whatever changes of a task."""
-SCHEDULE_MARKS = "next_at, last_task, fires, paused, updated_at"
-REPLAY_MARKS = "at, octet_length(keys), octet_length(stamps), octet_length(counts)"
-"""Results are added, forgotten from the oldest on, and the newest one is emptied."""
+"""What `MovingSql` calls so, where a dialect has it in the words that all understand."""
 
 CLOSED_TABLES = {
     "kv_entries": ("INSERT", "UPDATE", "DELETE"),
@@ -114,13 +182,11 @@ class TableSql(NamedTuple):
     """JSON array of keys, as `rows` takes it: removes these."""
 
 
-class MovingSql(NamedTuple):
-    """Operations of a move, on the store that is left and on the one that is made."""
+class MovedTables(NamedTuple):
+    """The tables of which each row is moved as it is."""
 
     entries: TableSql
     changes: TableSql
-    log: str
-    """Place, limit: rows of changes behind it, in their order."""
     messages: TableSql
     letters: TableSql
     replays: TableSql
@@ -137,6 +203,19 @@ class MovingSql(NamedTuple):
     """Which tasks come after which."""
     schedules: TableSql
     metrics: TableSql
+
+
+def moved_tables(sql: Callable[[MovedTable], TableSql]) -> MovedTables:
+    """All of them, as a dialect prints one."""
+    return MovedTables(**{name: sql(table) for name, table in MOVED.items()})
+
+
+class MovingSql(NamedTuple):
+    """Operations of a move, on the store that is left and on the one that is made."""
+
+    tables: MovedTables
+    log: str
+    """Place, limit: rows of changes behind it, in their order."""
     counts: str
     """How many entries there are and how many bytes they have, how many messages, dead letters,
     kept results and indexes; and the greatest position of the log, 0 for none."""

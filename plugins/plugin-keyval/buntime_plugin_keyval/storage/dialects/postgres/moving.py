@@ -11,34 +11,17 @@ import msgspec
 from buntime_database import Statement, Value
 
 from buntime_plugin_keyval.storage.dialects.moving import (
-    CHANGE_COLUMNS,
+    CLEAR,
     CLOSED,
     CLOSED_TABLES,
-    CONSUMER_COLUMNS,
-    CONSUMER_MARKS,
-    ENTRY_COLUMNS,
-    ID_COLUMNS,
-    LETTER_COLUMNS,
-    LETTER_MARKS,
-    LOCK_COLUMNS,
-    LOCK_MARKS,
-    MESSAGE_COLUMNS,
-    MESSAGE_MARKS,
-    METRIC_COLUMNS,
-    QUEUE_COLUMNS,
-    QUEUE_MARKS,
-    REJECT_COLUMNS,
-    REJECT_MARKS,
-    REPLAY_COLUMNS,
-    REPLAY_MARKS,
-    SCHEDULE_COLUMNS,
-    SCHEDULE_MARKS,
-    TASK_COLUMNS,
-    TASK_MARKS,
-    TASK_ORDER_COLUMNS,
+    COUNTS,
+    LOG_COLUMNS,
+    NOTES,
+    MovedTable,
     MovingSql,
     Row,
     TableSql,
+    moved_tables,
 )
 from buntime_plugin_keyval.storage.dialects.postgres.rows import VALUE_SIZE
 
@@ -63,8 +46,9 @@ def _cast(column: str, place: int) -> str:
     return f"{text}::{'double precision' if column in _DOUBLES else 'bigint'}"
 
 
-def _table(name: str, columns: Sequence[str], marks: str, *, size: str = "0") -> TableSql:
-    key = columns[0]
+def _table(table: MovedTable) -> TableSql:
+    name, columns = table.name, table.columns
+    key, size = columns[0], VALUE_SIZE if table.has_long else table.size
     given = "decode(given, 'hex')" if key in _BYTES else "given"
     given += "" if key in _BYTES | _TEXTS else "::bigint"
     chosen = (
@@ -72,7 +56,7 @@ def _table(name: str, columns: Sequence[str], marks: str, *, size: str = "0") ->
         f"  SELECT {given} FROM json_array_elements_text($1::json) AS elements (given)))"
     )
     return TableSql(
-        marks=f"SELECT {', '.join((key, size, marks))} FROM {name} WHERE {key} > $1 "
+        marks=f"SELECT {', '.join((key, size, table.marks))} FROM {name} WHERE {key} > $1 "
         f"ORDER BY {key} LIMIT $2",
         rows=f"SELECT {', '.join(columns)} FROM {name} WHERE {chosen}",
         put=_putting(name, columns),
@@ -112,36 +96,10 @@ def _following(table: str) -> str:
 
 
 MOVING = MovingSql(
-    entries=_table("kv_entries", ENTRY_COLUMNS, "versionstamp, expires_at", size=VALUE_SIZE),
-    changes=_table(
-        "kv_changes", CHANGE_COLUMNS, "versionstamp", size="coalesce(octet_length(value), 0)"
-    ),
-    log=f"SELECT {', '.join(CHANGE_COLUMNS)} FROM kv_changes WHERE seq > $1 ORDER BY seq LIMIT $2",
-    messages=_table("kv_queue", MESSAGE_COLUMNS, MESSAGE_MARKS, size=VALUE_SIZE),
-    letters=_table("kv_dlq", LETTER_COLUMNS, LETTER_MARKS, size=VALUE_SIZE),
-    replays=_table("kv_replays", REPLAY_COLUMNS, f"octet_length(told), {REPLAY_MARKS}"),
-    locks=_table("kv_locks", LOCK_COLUMNS, LOCK_MARKS),
-    queues=_table("kv_queues", QUEUE_COLUMNS, QUEUE_MARKS),
-    message_ids=_table("kv_message_ids", ID_COLUMNS, "until"),
-    consumers=_table("kv_consumers", CONSUMER_COLUMNS, CONSUMER_MARKS),
-    rejects=_table(
-        "kv_consumer_letters", REJECT_COLUMNS, REJECT_MARKS, size="coalesce(octet_length(value), 0)"
-    ),
-    tasks=_table(
-        "kv_tasks",
-        TASK_COLUMNS,
-        TASK_MARKS,
-        size="octet_length(payload) + coalesce(octet_length(result), 0)",
-    ),
-    task_order=_table("kv_task_order", TASK_ORDER_COLUMNS, "earlier, later"),
-    schedules=_table("kv_schedules", SCHEDULE_COLUMNS, SCHEDULE_MARKS),
-    metrics=_table("kv_metrics", METRIC_COLUMNS, "count, updated_at"),
-    counts="""
-SELECT entries, bytes, (SELECT count(*) FROM kv_queue), (SELECT count(*) FROM kv_dlq),
-  (SELECT count(*) FROM kv_replays), (SELECT count(*) FROM kv_indexes),
-  coalesce((SELECT max(seq) FROM kv_changes), 0)
-FROM kv_totals""",
-    notes="SELECT epoch, trimmed_seq, trimmed_stamp, newest FROM kv_log CROSS JOIN kv_stamps",
+    tables=moved_tables(_table),
+    log=f"SELECT {LOG_COLUMNS} FROM kv_changes WHERE seq > $1 ORDER BY seq LIMIT $2",
+    counts=COUNTS,
+    notes=NOTES,
     set_log="UPDATE kv_log SET epoch = $1, trimmed_seq = $2, trimmed_stamp = $3",
     set_stamp="UPDATE kv_stamps SET newest = $1",
     set_last_index=lambda number: [
@@ -157,23 +115,7 @@ FROM kv_totals""",
             ("kv_queue", "kv_dlq", "kv_queues", "kv_consumer_letters", "kv_tasks", "kv_task_order"),
         )
     ),
-    clear=(
-        "DELETE FROM kv_entries",
-        "DELETE FROM kv_changes",
-        "DELETE FROM kv_queue",
-        "DELETE FROM kv_dlq",
-        "DELETE FROM kv_replays",
-        "DELETE FROM kv_locks",
-        "DELETE FROM kv_queues",
-        "DELETE FROM kv_queue_starts",
-        "DELETE FROM kv_message_ids",
-        "DELETE FROM kv_consumers",
-        "DELETE FROM kv_consumer_letters",
-        "DELETE FROM kv_tasks",
-        "DELETE FROM kv_task_order",
-        "DELETE FROM kv_schedules",
-        "DELETE FROM kv_metrics",
-    ),
+    clear=CLEAR,
     mark="SELECT token, state, ends_at, other, place FROM kv_move",
     add_mark="""
 INSERT INTO kv_move (id, token, state, ends_at, other, place) VALUES (1, $1, $2, $3, $4, $5)""",

@@ -8,34 +8,17 @@ from functools import cache
 from buntime_database import Statement
 
 from buntime_plugin_keyval.storage.dialects.moving import (
-    CHANGE_COLUMNS,
+    CLEAR,
     CLOSED,
     CLOSED_TABLES,
-    CONSUMER_COLUMNS,
-    CONSUMER_MARKS,
-    ENTRY_COLUMNS,
-    ID_COLUMNS,
-    LETTER_COLUMNS,
-    LETTER_MARKS,
-    LOCK_COLUMNS,
-    LOCK_MARKS,
-    MESSAGE_COLUMNS,
-    MESSAGE_MARKS,
-    METRIC_COLUMNS,
-    QUEUE_COLUMNS,
-    QUEUE_MARKS,
-    REJECT_COLUMNS,
-    REJECT_MARKS,
-    REPLAY_COLUMNS,
-    REPLAY_MARKS,
-    SCHEDULE_COLUMNS,
-    SCHEDULE_MARKS,
-    TASK_COLUMNS,
-    TASK_MARKS,
-    TASK_ORDER_COLUMNS,
+    COUNTS,
+    LOG_COLUMNS,
+    NOTES,
+    MovedTable,
     MovingSql,
     Row,
     TableSql,
+    moved_tables,
 )
 from buntime_plugin_keyval.storage.dialects.sqlite.values import (
     ADD_LONG_VALUE,
@@ -49,16 +32,14 @@ TOGETHER = 50
 """Rows that one statement writes: more of them hardly save anything, and are long to prepare."""
 
 
-def _table(
-    name: str, columns: Sequence[str], marks: str, *, size: str = "0", is_hex: bool = False
-) -> TableSql:
-    key = columns[0]
-    has_long = size == VALUE_SIZE
-    given = "unhex(value)" if is_hex else "value"
+def _table(table: MovedTable) -> TableSql:
+    name, columns, has_long = table.name, table.columns, table.has_long
+    key, size = columns[0], VALUE_SIZE if has_long else table.size
+    given = "unhex(value)" if key == "key" else "value"
     chosen = f"{key} IN (SELECT {given} FROM json_each(?))"
     told = (VALUE if has_long and column == "value" else column for column in columns)
     return TableSql(
-        marks=f"SELECT {', '.join((key, size, marks))} FROM {name} WHERE {key} > ? "
+        marks=f"SELECT {', '.join((key, size, table.marks))} FROM {name} WHERE {key} > ? "
         f"ORDER BY {key} LIMIT ?",
         rows=f"SELECT {', '.join(told)} FROM {name} WHERE {chosen}",
         put=_putting(name, columns, has_long=has_long),
@@ -107,38 +88,10 @@ _LAST_INDEX = (
 )
 
 MOVING = MovingSql(
-    entries=_table(
-        "kv_entries", ENTRY_COLUMNS, "versionstamp, expires_at", size=VALUE_SIZE, is_hex=True
-    ),
-    changes=_table(
-        "kv_changes", CHANGE_COLUMNS, "versionstamp", size="coalesce(octet_length(value), 0)"
-    ),
-    log=f"SELECT {', '.join(CHANGE_COLUMNS)} FROM kv_changes WHERE seq > ? ORDER BY seq LIMIT ?",
-    messages=_table("kv_queue", MESSAGE_COLUMNS, MESSAGE_MARKS, size=VALUE_SIZE),
-    letters=_table("kv_dlq", LETTER_COLUMNS, LETTER_MARKS, size=VALUE_SIZE),
-    replays=_table("kv_replays", REPLAY_COLUMNS, f"octet_length(told), {REPLAY_MARKS}"),
-    locks=_table("kv_locks", LOCK_COLUMNS, LOCK_MARKS),
-    queues=_table("kv_queues", QUEUE_COLUMNS, QUEUE_MARKS),
-    message_ids=_table("kv_message_ids", ID_COLUMNS, "until"),
-    consumers=_table("kv_consumers", CONSUMER_COLUMNS, CONSUMER_MARKS),
-    rejects=_table(
-        "kv_consumer_letters", REJECT_COLUMNS, REJECT_MARKS, size="coalesce(octet_length(value), 0)"
-    ),
-    tasks=_table(
-        "kv_tasks",
-        TASK_COLUMNS,
-        TASK_MARKS,
-        size="octet_length(payload) + coalesce(octet_length(result), 0)",
-    ),
-    task_order=_table("kv_task_order", TASK_ORDER_COLUMNS, "earlier, later"),
-    schedules=_table("kv_schedules", SCHEDULE_COLUMNS, SCHEDULE_MARKS),
-    metrics=_table("kv_metrics", METRIC_COLUMNS, "count, updated_at"),
-    counts="""
-SELECT entries, bytes, (SELECT count(*) FROM kv_queue), (SELECT count(*) FROM kv_dlq),
-  (SELECT count(*) FROM kv_replays), (SELECT count(*) FROM kv_indexes),
-  coalesce((SELECT max(seq) FROM kv_changes), 0)
-FROM kv_totals""",
-    notes="SELECT epoch, trimmed_seq, trimmed_stamp, newest FROM kv_log CROSS JOIN kv_stamps",
+    tables=moved_tables(_table),
+    log=f"SELECT {LOG_COLUMNS} FROM kv_changes WHERE seq > ? ORDER BY seq LIMIT ?",
+    counts=COUNTS,
+    notes=NOTES,
     set_log="UPDATE kv_log SET epoch = ?, trimmed_seq = ?, trimmed_stamp = ?",
     set_stamp="UPDATE kv_stamps SET newest = ?",
     set_last_index=lambda number: [
@@ -146,23 +99,7 @@ FROM kv_totals""",
         Statement(_LAST_INDEX[1], (number,)),
     ],
     finish=(),
-    clear=(
-        "DELETE FROM kv_entries",
-        "DELETE FROM kv_changes",
-        "DELETE FROM kv_queue",
-        "DELETE FROM kv_dlq",
-        "DELETE FROM kv_replays",
-        "DELETE FROM kv_locks",
-        "DELETE FROM kv_queues",
-        "DELETE FROM kv_queue_starts",
-        "DELETE FROM kv_message_ids",
-        "DELETE FROM kv_consumers",
-        "DELETE FROM kv_consumer_letters",
-        "DELETE FROM kv_tasks",
-        "DELETE FROM kv_task_order",
-        "DELETE FROM kv_schedules",
-        "DELETE FROM kv_metrics",
-    ),
+    clear=CLEAR,
     mark="SELECT token, state, ends_at, other, place FROM kv_move",
     add_mark="""
 INSERT INTO kv_move (id, token, state, ends_at, other, place) VALUES (1, ?, ?, ?, ?, ?)""",
