@@ -447,9 +447,6 @@ class Supervisor:
             self._in_time = False
             self._kill()
 
-    def _are_some_left(self) -> bool:
-        return any(place.pid for place in (*self._places, *self._leaving))
-
     def _kill(self) -> None:
         for place in self._places if self._signal is None else (*self._places, *self._leaving):
             if place.pid:

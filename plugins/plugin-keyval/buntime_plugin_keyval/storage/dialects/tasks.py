@@ -13,9 +13,6 @@ MARK = "\x01"
 """Stands before the name of a task in that of its queue, and before its id in that of its
 message."""
 
-BEHIND_MARK = "\x02"
-"""Comes after all that begins so."""
-
 FINISHED = ("completed", "failed", "cancelled")
 UNFINISHED = ("pending", "running")
 STATUSES = (*UNFINISHED, *FINISHED)
