@@ -23,17 +23,18 @@ from buntime_keyval.wire import Duration, KeyLike
 
 from buntime_plugin_keyval.faces.engine.engine import LocalEngine
 from buntime_plugin_keyval.faces.local.consumers import LocalConsumers, LocalConsuming
-from buntime_plugin_keyval.faces.local.entries import LocalEntries
 from buntime_plugin_keyval.faces.local.locks import LocalLocking, LocalLocks
 from buntime_plugin_keyval.faces.local.metrics import KvMetrics
 from buntime_plugin_keyval.faces.local.queue import LocalDeadLetters, LocalQueue
 from buntime_plugin_keyval.faces.local.queues import LocalQueues
+from buntime_plugin_keyval.faces.local.reads import LocalReads
 from buntime_plugin_keyval.faces.local.schedules import LocalSchedules
 from buntime_plugin_keyval.faces.local.search import LocalSearch
 from buntime_plugin_keyval.faces.local.stream import LocalStream
 from buntime_plugin_keyval.faces.local.tasks import LocalRunning, LocalTasks
 from buntime_plugin_keyval.faces.local.transactions import LocalSource
 from buntime_plugin_keyval.faces.local.watch import LocalWatching
+from buntime_plugin_keyval.faces.local.writes import LocalWrites
 from buntime_plugin_keyval.features.log.feature import LOG
 from buntime_plugin_keyval.features.schedules.feature import SCHEDULES
 from buntime_plugin_keyval.features.stream.feature import STREAM
@@ -44,7 +45,8 @@ T = TypeVar("T")
 
 
 class LocalKv(
-    LocalEntries,
+    LocalReads,
+    LocalWrites,
     LocalSearch,
     LocalQueue,
     LocalLocking,
