@@ -41,6 +41,10 @@ RETURNING = (
     "DELETE FROM stall_rows",
     "INSERT INTO stall_rows VALUES (hex(zeroblob(4500000))) RETURNING x",
 )
+SORTED = (
+    "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n)"
+    " SELECT i, hex(i) FROM n ORDER BY 2 DESC"
+)
 COLUMNS = f"SELECT {','.join('1' * 2_000)} WHERE 0"
 
 
@@ -210,6 +214,13 @@ ANSWERS = (
         "/database/api/batch",
         {"statements": [{"sql": sql} for sql in RETURNING]},
     )._replace(connections=8, most_write_ms=TRANSACTION_MS),
+    _again(
+        "sorting",
+        "8 that sort rows without an end",
+        "POST",
+        "/database/api/query",
+        {"sql": SORTED},
+    )._replace(connections=8),
     _unread(
         "unread-wide",
         "100 that GET 9.9 MB with one emoji and never read",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import stat
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Set
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from buntime_database import (
     Column,
@@ -22,6 +25,7 @@ from buntime_database import (
     TransactionTimeout,
 )
 from buntime_plugin_database.engines.sqlite import SqliteAdapter, SqliteOptions
+from support.waiting import PATIENCE, until
 
 NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n{}) SELECT i FROM n"
 ENDLESS = f"SELECT count(*) FROM ({NUMBERS.format('')})"
@@ -179,6 +183,39 @@ async def test_a_reader_may_take_longer(adapter: SqliteAdapter) -> None:
     assert session.rollback_at is None
     await session.execute("COMMIT")
     await session.close()
+
+
+async def test_what_is_sorted_goes_to_files_that_have_no_name(adapter: SqliteAdapter) -> None:
+    session = await adapter.open_session(SessionLimits(statement_seconds=PATIENCE))
+    before = nameless_files().keys()
+    numbers = NUMBERS.format("").replace("SELECT i FROM", "SELECT i, zeroblob(10000) FROM")
+    endless = asyncio.create_task(session.execute(f"{numbers} ORDER BY random()"))
+    await until(lambda: new_sizes(before))
+    assert apsw.Connection(":memory:").pragma("temp_store_directory")
+    endless.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await endless
+    await until(lambda: not nameless_files().keys() - before)
+    await session.close()
+
+
+def new_sizes(before: Set[int]) -> int:
+    """Bytes in files without a name that others cannot open, and that were not there before."""
+    files = nameless_files()
+    modes = {stat.S_IMODE(files[file].st_mode) for file in files.keys() - before}
+    assert modes <= {0o600}
+    return sum(files[file].st_size for file in files.keys() - before)
+
+
+def nameless_files() -> dict[int, os.stat_result]:
+    """Those that this process has open, by their number."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # closed meanwhile
+            file = os.fstat(int(name))
+            if stat.S_ISREG(file.st_mode) and not file.st_nlink:
+                found[file.st_ino] = file
+    return found
 
 
 async def test_a_cursor(adapter: SqliteAdapter) -> None:

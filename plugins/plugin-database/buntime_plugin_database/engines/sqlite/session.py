@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import apsw
@@ -209,6 +210,7 @@ class SqliteSession:
         self._busy_seconds = options.busy_timeout_ms / 1000
         connection.set_busy_handler(self._time.waits_on)
         connection.limit(apsw.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
+        _sort_in_files(connection, Path(path).parent)
         connection.set_progress_handler(self._time.must_stop, _PROGRESS_STEPS)
         self._permissions = restrict(
             connection, readonly=self._limits.readonly, schema=self._limits.schema
@@ -423,6 +425,16 @@ class SqliteSession:
         self._time.interrupted = False
         self._undo()
         self._condition.close(self._connection)
+
+
+def _sort_in_files(connection: apsw.Connection, folder: Path) -> None:
+    """Let what is sorted and does not fit the cache go to files that have no name.
+
+    In memory it would be as much as a statement makes of it before its deadline.
+    """
+    connection.pragma("temp_store", "file")
+    if not connection.pragma("temp_store_directory"):  # of the whole process: the first one stays
+        connection.pragma("temp_store_directory", str(folder.absolute()))
 
 
 def _has_returning(sql: str, description: Description) -> bool:
