@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "packages" / "keyval"
 
 NAMES = """
-    ANY AccessDenied AnyPart PatternLike
+    ANY AccessDenied AnswerLost AnyPart PatternLike
     AsyncAtomic AsyncDelivery AsyncKv AsyncQueueListener AsyncStore AsyncTransaction
     AsyncWatch Atomic BigInt CommitResult Condition ConnectionLost Consistency DeadLetter
     DeleteResult Delivery Duration EnqueueResult Field IdempotencyKeyReused InvalidInput

@@ -18,6 +18,7 @@ from buntime_keyval._calls.atomic import MutationKey
 from buntime_keyval._calls.search import SearchWarning
 from buntime_keyval._errors import (
     AccessDenied,
+    AnswerLost,
     CannotOpen,
     ClientClosed,
     ConnectionLost,
@@ -155,6 +156,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ANY",
     "AccessDenied",
+    "AnswerLost",
     "AnyPart",
     "AsyncAtomic",
     "AsyncConsumer",

@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from buntime_keyval._errors import (
+    AnswerLost,
     ConsumerLocked,
     InvalidResponse,
     KvError,
@@ -34,6 +35,8 @@ _NO_ROUTE = ("", "Not found")
 """What an unknown path is answered with: by something else, or by a KeyVal API above it."""
 _OF_THE_HOST = ("NOT_FOUND", "METHOD_NOT_ALLOWED")
 """Codes of what the host answers itself, where no plugin does."""
+_NO_ROOM = "TOO_MANY_ANSWERS"
+"""That of the host where an answer is there, and it may not hold that much."""
 
 
 class Item(NamedTuple):
@@ -135,12 +138,16 @@ def error_of(reply: Reply) -> KvError:
             f"There is no KeyVal API at {reply.base_url or 'the base URL'}: a base URL is one such"
             " as http://127.0.0.1:8000/keyval/api"
         )
-    error = answered_error(reply.status, body.code)(
+    retry_after = reply.headers.get("retry-after")
+    kind = answered_error(reply.status, body.code)
+    if body.code == _NO_ROOM and retry_after is None:  # else it may come again: it changes nothing
+        kind = AnswerLost
+    error = kind(
         message,
         status=reply.status,
         code=body.code,
         request_id=reply.headers.get(REQUEST_ID),
-        retry_after=_seconds(reply.headers.get("retry-after")),
+        retry_after=_seconds(retry_after),
     )
     if isinstance(error, PreconditionFailed):
         error.versionstamp = body.versionstamp

@@ -19,8 +19,6 @@ KvError                          `status`, `code` and `request_id` where there w
 │   ├── ConsumerLocked      409  another instance of the consumer is at work
 │   ├── StaleConsumer       409  another instance of the consumer has taken over
 │   ├── PositionAhead       409  no record of the stream has that position yet
-│   ├── TaskLost            409  the task is not run under its token any more
-│   ├── TaskConflict        409  what was asked cannot be done with the task as it is
 │   ├── PreconditionFailed  412  the entry is not as a condition of the call has it
 │   ├── SnapshotGone        410  the snapshot of a cursor is not there any more
 │   ├── StreamTrimmed       410  the records behind a position are not there any more
@@ -28,6 +26,7 @@ KvError                          `status`, `code` and `request_id` where there w
 │   ├── IdempotencyKeyReused 422 another request had its idempotency key
 │   ├── TooLarge            413  414, 431
 │   ├── RateLimited         429
+│   ├── AnswerLost          429  503; it was carried out, and its answer found no room
 │   └── ServerFailure       5xx
 │       └── ServiceUnavailable 503
 ├── CannotOpen                   no store in this process: see `open_kv`
@@ -187,6 +186,10 @@ class TooLarge(StatusError):
 
 class RateLimited(StatusError):
     """429: too many requests."""
+
+
+class AnswerLost(StatusError):
+    """429 or 503: the request was carried out, but there was no room for its answer."""
 
 
 class ServerFailure(StatusError):

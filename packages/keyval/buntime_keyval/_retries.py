@@ -10,6 +10,7 @@ import msgspec
 
 from buntime_keyval._core import Call
 from buntime_keyval._errors import (
+    AnswerLost,
     ClientClosed,
     ConnectionLost,
     InvalidResponse,
@@ -118,7 +119,7 @@ def is_passing(error: KvError) -> bool:
 
 def _is_decided(error: KvError) -> bool:
     """Whether this is the answer to the write, and not one about the attempt."""
-    return (
+    return isinstance(error, AnswerLost) or (
         isinstance(error, StatusError)
         and error.status not in _UNDECIDED
         and not isinstance(error, (RequestUnderWay, ServerFailure))

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from buntime_keyval import (
     AccessDenied,
+    AnswerLost,
     ConnectionLost,
     IdempotencyKeyReused,
     InvalidInput,
@@ -144,6 +145,8 @@ def test_a_missing_key_is_told_from_a_wrong_address() -> None:
         ),
         ((503, b"busy"), 4, 1, KvError, KvError),
         ((429, b"slower"), 4, 4, KvError, KvError),
+        ((429, b'{"error":"x","code":"TOO_MANY_ANSWERS"}'), 4, 1, AnswerLost, AnswerLost),
+        ((503, b'{"error":"x","code":"TOO_MANY_ANSWERS"}'), 4, 1, AnswerLost, AnswerLost),
         ((502, b""), 4, 1, KvError, KvError),
         ((504, b""), 4, 1, KvError, KvError),
         ((500, b""), 1, 1, KvError, KvError),
@@ -201,6 +204,7 @@ def _expect(
         ((500, b""), OutcomeUnknown),
         ((409, b'{"error":"x","code":"STALE_LEASE"}'), StaleLease),
         ((400, b'{"error":"x"}'), RequestRejected),
+        ((503, b'{"error":"x","code":"TOO_MANY_ANSWERS"}'), AnswerLost),
     ],
 )
 def test_a_later_failure_says_nothing_about_an_unknown_outcome(
@@ -257,7 +261,8 @@ def test_a_write_goes_through_once_the_server_is_back() -> None:
 
 def test_the_server_may_ask_to_wait_but_not_for_ever() -> None:
     for asked, times in (("0", 4), ("3600", 1), ("Wed, 21 Oct", 4)):
-        script = Script(httpx2.Response(429, headers={"retry-after": asked}))
+        body = b'{"error":"x","code":"TOO_MANY_ANSWERS"}'  # of a request that changes nothing
+        script = Script(httpx2.Response(429, content=body, headers={"retry-after": asked}))
         with script.client() as kv:
             with pytest.raises(RateLimited):
                 get(kv)
