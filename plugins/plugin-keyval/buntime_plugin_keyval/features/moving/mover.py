@@ -10,16 +10,16 @@ source is closed for a moment, for the last of each. See `storage/moves.py` for 
 from __future__ import annotations
 
 import math
-import secrets
 from collections.abc import Callable, Sequence
 from time import monotonic, time
 from typing import NamedTuple
 
 import msgspec
-from buntime_database import Guard, GuardFailed, Statement, Value
+from buntime_database import GuardFailed, Statement, Value
 from buntime_keyval.wire import key_to_json
 from buntime_keyval.wire.keys import decode_key
 
+from buntime_plugin_keyval.features.moving.arriving import Arrival
 from buntime_plugin_keyval.features.moving.checks import (
     Counts,
     MoveRefused,
@@ -35,20 +35,16 @@ from buntime_plugin_keyval.features.moving.copying import (
     remove_until,
     rows_of,
     transferring,
-    write,
 )
 from buntime_plugin_keyval.features.moving.indexes import equalise_indexes
 from buntime_plugin_keyval.storage.database import Database
 from buntime_plugin_keyval.storage.moves import (
-    Mark,
     MoveState,
-    Moving,
     close_store,
     keep_closed,
     leave_store,
     read_mark,
     reopen_store,
-    take_up,
 )
 from buntime_plugin_keyval.storage.schema import migrate
 
@@ -106,27 +102,8 @@ class Moved(NamedTuple):
     """Ranges of entries whose hashes were compared."""
 
 
-class _Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How far the target is."""
-
-    log: int
-    """Position of the last change that it has; 0 before all."""
-    entries: str | None = ""
-    """The last key that was copied, in hexadecimal digits; None once all are."""
-    logged: bool = False
-    """Whether it has what the log told before the first entry was copied."""
-    done: int = 0
-    """Entries that were copied."""
-    mover: str = ""
-    """Who goes on from here."""
-
-
 class StoreMover:
-    """One move of a store from a database to another one.
-
-    Of two processes at the same move, the one that took it up last goes on, since the other one may
-    as well be dead: whatever is written to either database is guarded by who is at it.
-    """
+    """One move of a store from a database to another one; see `Arrival` for who is at it."""
 
     def __init__(
         self,
@@ -148,8 +125,7 @@ class StoreMover:
         self._names = names
         self._tell = tell
         self._without_indexes = without_indexes
-        self._moving = Moving("", secrets.token_hex(8))
-        self._place = _Place(0)
+        self._arrival = Arrival(source, target, names)
         self._hashes = self._repaired = 0
         ours, theirs = source.sql.moving.tables, target.sql.moving.tables
         self._entries = Sides(ours.entries, theirs.entries, b"")
@@ -187,11 +163,11 @@ class StoreMover:
             self._source, self._target, self._names, without_indexes=self._without_indexes
         )
         await migrate(self._target.adapter, _wall_ms())
-        is_over = await self._begin()
+        is_over = await self._arrival.begin()
         if is_over:  # all of it had come over before
             return await self._open_target(monotonic())
         if not self._without_indexes:
-            await equalise_indexes(self._source, self._target, self._write, _wall_ms())
+            await equalise_indexes(self._source, self._target, self._arrival.write, _wall_ms())
         await self._copy()
         await self._compare_all(repair=True)
         took = math.inf
@@ -210,75 +186,25 @@ class StoreMover:
             )
         return await self._close_and_finish()
 
-    async def _begin(self) -> bool:
-        """Mark both databases, or find where the move was; whether all had come over already."""
-        mark = await read_mark(self._source)
-        if mark is None:
-            mark = Mark(secrets.token_hex(8), MoveState.COPYING, 0, self._names[1], "")
-            await _add_mark(self._source, mark)
-        self._moving = self._moving._replace(token=mark.token)
-        theirs = await read_mark(self._target)
-        if theirs is None:
-            if mark.other != self._names[1]:
-                raise MoveRefused(
-                    f"the store in {self._names[0]} is being moved to {mark.other}: go on with"
-                    " that, or give it up with --abort"
-                )
-            await self._mark_target(mark)
-            theirs = await read_mark(self._target)
-        if theirs is None or theirs.token != mark.token or theirs.state is not MoveState.ARRIVING:
-            forget = Statement(self._source.sql.moving.remove_mark, (mark.token,))
-            await write(self._source, [forget])
-            raise MoveRefused("both databases are the same one: see --from and --to")
-        await self._take_up(mark, theirs.place)
-        if mark.state is MoveState.CLOSED:
-            await reopen_store(self._source, mark)
-        return mark.state is MoveState.MOVED
-
-    async def _mark_target(self, mark: Mark) -> None:
-        """Let nobody use the target before all is there."""
-        place = _Place(await self._first_position())
-        names = self._names
-        theirs = Mark(mark.token, MoveState.ARRIVING, 0, names[0], _encode(place))
-        await _add_mark(self._target, theirs)
-        now = await read_mark(self._source)
-        if now is None or now.token != mark.token or now.state is MoveState.MOVED:
-            # Another process has brought it to its end meanwhile, and the target is in use.
-            await write(
-                self._target, [Statement(self._target.sql.moving.remove_mark, (mark.token,))]
-            )
-            raise MoveRefused(f"the store in {names[0]} was moved to {names[1]} already")
-
-    async def _take_up(self, mark: Mark, place: str) -> None:
-        """Go on from a place as the only one. Raises `GuardFailed` if it is not that any more."""
-        was = msgspec.json.decode(place, type=_Place)
-        self._place = msgspec.structs.replace(was, mover=self._moving.mover)
-        sql = self._target.sql.moving
-        ours = Statement(sql.set_place, (_encode(self._place),))
-        await write(self._target, [Guard(sql.is_at, (place,)), ours])
-        await take_up(self._source, self._moving, mark.state)
-
-    async def _first_position(self) -> int:
-        ((_, trimmed, _, _),) = await self._query(self._source.sql.moving.notes)
-        return _number(trimmed)
-
     async def _copy(self) -> None:
         await self._copy_log()
-        if self._place.entries is None:
+        if self._arrival.place.entries is None:
             return
         total = (await counts_of(self._source)).entries
-        after = bytes.fromhex(self._place.entries)
+        after = bytes.fromhex(self._arrival.place.entries)
         number = 0
         async for page, _ in pages_behind(self._source, self._entries.source, after):
             self._check_keys(page)
-            done = self._place.done + len(page)
-            place = msgspec.structs.replace(self._place, entries=_last(page).hex(), done=done)
-            await self._note(place, await transferring(self._source, self._entries, page))
+            done = self._arrival.place.done + len(page)
+            place = msgspec.structs.replace(
+                self._arrival.place, entries=_last(page).hex(), done=done
+            )
+            await self._arrival.note(place, await transferring(self._source, self._entries, page))
             self._tell(MoveStep("entries", done, max(done, total)))
             number += 1
             if number % FOLLOWED_PAGES == 0:
                 await self._follow()
-        await self._note(msgspec.structs.replace(self._place, entries=None))
+        await self._arrival.note(msgspec.structs.replace(self._arrival.place, entries=None))
 
     def _check_keys(self, keys: Sequence[Value]) -> None:
         most = self._target.adapter.capabilities.max_key_bytes
@@ -291,28 +217,28 @@ class StoreMover:
 
     async def _copy_log(self) -> None:
         """Take over what the log tells of before the first entry is copied."""
-        if self._place.logged:
+        if self._arrival.place.logged:
             return
         newest = (await counts_of(self._source)).newest
-        while self._place.log < newest:
+        while self._arrival.place.log < newest:
             rows = await self._changes()
             if rows is None:
-                await self._begin_anew()
+                await self._arrival.begin_anew()
                 newest = (await counts_of(self._source)).newest
                 continue
             await self._take(rows, [])
             if not rows:
                 break
-        await self._note(msgspec.structs.replace(self._place, logged=True))
+        await self._arrival.note(msgspec.structs.replace(self._arrival.place, logged=True))
 
     async def _follow(self) -> set[Value]:
         """Carry out what is in the log by now; which keys it is about."""
         keys: set[Value] = set()
         newest = (await counts_of(self._source)).newest
-        while self._place.log < newest:
+        while self._arrival.place.log < newest:
             rows = await self._changes()
             if rows is None:
-                await self._begin_anew()
+                await self._arrival.begin_anew()
                 await self._copy()
                 continue
             if not rows:
@@ -321,44 +247,28 @@ class StoreMover:
             self._check_keys(page)
             await self._take(rows, await transferring(self._source, self._entries, page))
             keys.update(page)
-            self._tell(MoveStep("changes", self._place.log, max(self._place.log, 1)))
+            self._tell(
+                MoveStep("changes", self._arrival.place.log, max(self._arrival.place.log, 1))
+            )
         return keys
 
     async def _changes(self) -> list[tuple[Value, ...]] | None:
         """The changes that the target has not; None if some of them were trimmed."""
         moving, adapter = self._source.sql.moving, self._source.adapter
-        place = self._place.log
+        place = self._arrival.place.log
         sizes = await adapter.query(moving.tables.changes.marks, (place, LOG_PAGE), fresh=True)
         count = size = 0
         while count < len(sizes) and (not count or size < LOG_BYTES):
             size += _number(sizes[count][1])
             count += 1
         rows = await adapter.query(moving.log, (place, count), fresh=True) if count else []
-        return None if await self._first_position() > self._place.log else rows
+        return None if await self._arrival.first_position() > self._arrival.place.log else rows
 
     async def _take(self, rows: Sequence[tuple[Value, ...]], steps: Sequence[Statement]) -> None:
         if rows:
-            place = msgspec.structs.replace(self._place, log=_number(rows[-1][0]))
+            place = msgspec.structs.replace(self._arrival.place, log=_number(rows[-1][0]))
             log = self._target.sql.moving.tables.changes.put(rows)
-            await self._note(place, [*steps, *log])
-
-    async def _begin_anew(self) -> None:
-        """Copy everything once more: the log was trimmed faster than it was followed."""
-        place = _Place(await self._first_position(), mover=self._moving.mover)
-        sql = self._target.sql.moving
-        await self._note(place, [*map(Statement, sql.clear)])
-
-    async def _note(self, place: _Place, steps: Sequence[Statement] = ()) -> None:
-        """Do something, and note in the same commit how far the target is with that."""
-        text = _encode(place)
-        await self._write([*steps, Statement(self._target.sql.moving.set_place, (text,))])
-        self._place = place
-
-    async def _write(self, steps: Sequence[Statement]) -> None:
-        """Carry out steps in the target. Raises `GuardFailed` where another one moves by now."""
-        if steps:
-            was = Guard(self._target.sql.moving.is_at, (_encode(self._place),))
-            await write(self._target, [was, *steps])
+            await self._arrival.note(place, [*steps, *log])
 
     async def _compare_all(self, *, repair: bool) -> None:
         """Compare the entries, a hash for each so many; whatever differs is copied again.
@@ -390,16 +300,16 @@ class StoreMover:
                 f" {self._names[0]}: does another program write to it?"
             )
         if wrong:
-            await self._write(await transferring(self._source, self._entries, wrong))
+            await self._arrival.write(await transferring(self._source, self._entries, wrong))
         return len(wrong)
 
     async def _equalise_rest(self) -> None:
         """What the log does not tell of."""
         for sides in self._beside:
-            await equalise(self._source, self._target, self._write, sides)
+            await equalise(self._source, self._target, self._arrival.write, sides)
         await self._continue_replays()
         if not self._without_indexes:
-            await equalise_indexes(self._source, self._target, self._write, _wall_ms())
+            await equalise_indexes(self._source, self._target, self._arrival.write, _wall_ms())
 
     async def _continue_replays(self) -> None:
         """Take over the results that were kept since, and forget those that were forgotten.
@@ -410,22 +320,24 @@ class StoreMover:
         bounds = self._target.sql.replays.bounds
         ((oldest_there, newest_there),) = await self._target.adapter.query(bounds, fresh=True)
         if _number(oldest_there) < _number(oldest):
-            await remove_until(self._target, self._write, self._replays, _number(oldest) - 1)
+            await remove_until(
+                self._target, self._arrival.write, self._replays, _number(oldest) - 1
+            )
         after = _number(newest_there) - 1
-        await equalise(self._source, self._target, self._write, self._replays, after)
+        await equalise(self._source, self._target, self._arrival.write, self._replays, after)
 
     async def _close_and_finish(self) -> Moved:
         self._tell(MoveStep("closing", 0, 1))
         started = monotonic()
-        await self._note(self._place)  # for nothing is closed by who does not go on
-        await close_store(self._source, self._moving, self._end_of_pause())
+        await self._arrival.note(self._arrival.place)  # for nothing is closed by who does not go on
+        await close_store(self._source, self._arrival.moving, self._end_of_pause())
         self._tell(MoveStep("closed", 0, 1))
         try:
             await self._copy_last()
-            await leave_store(self._source, self._moving)
+            await leave_store(self._source, self._arrival.moving)
         except BaseException:
             mark = await read_mark(self._source)
-            is_ours = mark is not None and mark.place == self._moving.mover
+            is_ours = mark is not None and mark.place == self._arrival.moving.mover
             if mark is not None and is_ours and mark.state is MoveState.CLOSED:
                 await reopen_store(self._source, mark)
             raise
@@ -436,11 +348,11 @@ class StoreMover:
         keys = await self._follow()
         await self._stay_closed()
         await self._equalise_rest()
-        await equalise(self._source, self._target, self._write, self._metrics)
+        await equalise(self._source, self._target, self._arrival.write, self._metrics)
         await self._stay_closed()
         ((epoch, seq, stamp, noted),) = await self._query(self._source.sql.moving.notes)
         sql = self._target.sql
-        await self._write(
+        await self._arrival.write(
             [
                 Statement(sql.moving.set_log, (epoch, seq, stamp)),
                 Statement(sql.log.trim),
@@ -466,40 +378,15 @@ class StoreMover:
         return _wall_ms() + int(1000 * max(CLOSED_SECONDS, 3 * self._max_pause))
 
     async def _stay_closed(self) -> None:
-        await keep_closed(self._source, self._moving, self._end_of_pause())
+        await keep_closed(self._source, self._arrival.moving, self._end_of_pause())
 
     async def _open_target(self, started: float) -> Moved:
-        sql = self._target.sql.moving
-        token = self._moving.token
-        try:
-            await write(
-                self._target,
-                [
-                    Guard(sql.is_marked, (token, MoveState.ARRIVING)),
-                    Statement(sql.remove_mark, (token,)),
-                ],
-            )
-        except GuardFailed:
-            if await read_mark(self._target) is not None:
-                raise
-            # Another process did so, which found that all had come over.
+        await self._arrival.open()
         pause = monotonic() - started
         return Moved(await counts_of(self._target), self._repaired, pause, self._hashes)
 
     async def _query(self, sql: str) -> list[tuple[Value, ...]]:
         return await self._source.adapter.query(sql, fresh=True)
-
-
-async def _add_mark(db: Database, mark: Mark) -> None:
-    sql = db.sql.moving
-    try:
-        await write(db, [Guard(sql.is_unmarked), Statement(sql.add_mark, mark)])
-    except GuardFailed:
-        raise MoveRefused("another process has begun a move at the same time") from None
-
-
-def _encode(place: _Place) -> str:
-    return msgspec.json.encode(place).decode()
 
 
 def _last(keys: Sequence[Value]) -> bytes:
