@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from buntime_database import Transaction
+from buntime_keyval.wire import encode_key, key_to_json
+from buntime_keyval.wire.keys import Key
 from buntime_plugin_database.engines.postgres.adapter import PostgresAdapter, PostgresServer
 from buntime_plugin_database.engines.postgres.options import PostgresOptions
 from buntime_plugin_keyval.config import parse_config
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.faces.local.kv import LocalKv
+from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits
+from buntime_plugin_keyval.model.versionstamps import Stamps
 from buntime_plugin_keyval.service import make_service
+from buntime_plugin_keyval.storage.dialects.postgres.dialect import POSTGRES
+from buntime_plugin_keyval.storage.effects import Put
 from buntime_plugin_keyval.storage.schema import migrate
 from keyval.service.world import LOGGER, FakeClock, World
 from support.postgres import Postgres
@@ -81,3 +89,16 @@ async def open_postgres_world(
         await kv.close()
     finally:
         await adapter.close()
+
+
+async def write_slowly(world: World, key: Key, now_ms: int) -> None:
+    """Put an entry by a commit that has its place in the log long before it can be seen."""
+
+    async def write(transaction: Transaction) -> None:
+        put = Put(encode_key(key), key_to_json(key), "1")
+        at = Moment(now_ms, now_ms)
+        for statement in put.statements(POSTGRES, Stamps().make(now_ms), at, is_firm=False):
+            await transaction.execute(*statement)
+        await asyncio.sleep(0.1)
+
+    await world.adapter.transaction(write)

@@ -1,4 +1,7 @@
-"""A server that is killed while others write: what was answered is there, once, and no more."""
+"""A server that is killed while others write: what was answered is there, once, and no more.
+
+One of the writers takes its time between its write and its commit.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,12 @@ import os
 from collections import Counter
 from collections.abc import Callable
 
+import buntime_database
 from buntime_database import DatabaseUnavailable
 from buntime_keyval import OutcomeUnknown
+from buntime_keyval.wire.keys import Key
 from buntime_plugin_keyval.model.clock import SystemClock
-from keyval.postgres.support import open_postgres_world
+from keyval.postgres.support import open_postgres_world, write_slowly
 from keyval.service.world import World, until
 from support.postgres import Postgres, running_postgres
 
@@ -24,11 +29,11 @@ class Ledger:
     """What writers were told."""
 
     def __init__(self) -> None:
-        self.written: set[tuple[str, int, int]] = set()
-        self.refused: set[tuple[str, int, int]] = set()
+        self.written: set[Key] = set()
+        self.refused: set[Key] = set()
         self.unknown = 0
         self.is_over = False
-        self.working = WRITERS
+        self.working = WRITERS + 1
         """Writers that have not heard of the end."""
 
     def more(self) -> Callable[[], bool]:
@@ -51,6 +56,23 @@ async def write(world: World, ledger: Ledger, worker: int) -> None:
             ledger.unknown += 1
         else:
             assert committed.ok
+            ledger.written.add(key)
+    ledger.working -= 1
+
+
+async def write_slowly_on(world: World, ledger: Ledger) -> None:
+    number = 0
+    while not ledger.is_over:
+        number += 1
+        key = (WATCHED, "slow", number)
+        try:
+            await write_slowly(world, key, world.clock.now())
+        except DatabaseUnavailable:
+            ledger.refused.add(key)
+            await asyncio.sleep(0.02)
+        except buntime_database.OutcomeUnknown:
+            ledger.unknown += 1
+        else:
             ledger.written.add(key)
     ledger.working -= 1
 
@@ -93,6 +115,7 @@ async def test_nothing_is_lost_and_nothing_done_twice() -> None:
             async with asyncio.TaskGroup() as tasks:
                 for worker in range(WRITERS):
                     tasks.create_task(write((one, other)[worker % 2], ledger, worker))
+                tasks.create_task(write_slowly_on(other, ledger))
                 tasks.create_task(kill(server, ledger))
                 following = tasks.create_task(follow(other, ledger))
             there = {entry.key async for entry in one.kv.list((WATCHED,))}
@@ -100,10 +123,13 @@ async def test_nothing_is_lost_and_nothing_done_twice() -> None:
             assert not ledger.refused & there
             assert len(there - ledger.written) <= ledger.unknown
             counted = (await one.kv.get(("n",))).value
-            assert counted == len(there)
+            slow = {key for key in there if key[1] == "slow"}
+            assert counted == len(there - slow)
+            assert slow & ledger.written
             rows = await one.rows("SELECT key, count(*) FROM kv_changes GROUP BY key")
             assert {bytes(key): number for key, number in rows} == following.result()
             print(
-                f"{KILLS} kills, {len(there)} written, {len(ledger.refused)} refused,"
+                f"{KILLS} kills, {len(there)} written, {len(slow)} of them slowly,"
+                f" {len(ledger.refused)} refused,"
                 f" {ledger.unknown} unknown"
             )

@@ -5,32 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from buntime_database import Transaction
-from buntime_keyval.wire import encode_key, key_to_json
-from buntime_plugin_keyval.model.clock import Moment
-from buntime_plugin_keyval.model.versionstamps import Stamps
-from buntime_plugin_keyval.storage.dialects.postgres.dialect import POSTGRES
-from buntime_plugin_keyval.storage.effects import Put
+from buntime_keyval.wire import encode_key
+from keyval.postgres.support import write_slowly
 from keyval.service.world import NOW_MS, World, until
 
 pytestmark = pytest.mark.engines("postgres")
 
 ROUNDS = 3
 FAST = 8
-
-
-async def write_slowly(world: World, number: int) -> None:
-    """A commit with its place in the log long before it can be seen."""
-
-    async def write(transaction: Transaction) -> None:
-        key = ("slow", number)
-        put = Put(encode_key(key), key_to_json(key), "1")
-        at = Moment(NOW_MS, NOW_MS)
-        for statement in put.statements(POSTGRES, Stamps().make(NOW_MS), at, is_firm=False):
-            await transaction.execute(*statement)
-        await asyncio.sleep(0.1)
-
-    await world.adapter.transaction(write)
 
 
 async def test_readers_of_the_log_and_watchers_see_every_change(world: World, other: World) -> None:
@@ -64,7 +46,7 @@ async def test_readers_of_the_log_and_watchers_see_every_change(world: World, ot
     await until(lambda: hub.watcher_count == 1 and hub.place is not None)
     for number in range(ROUNDS):
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(write_slowly(other, number))
+            tasks.create_task(write_slowly(other, ("slow", number), NOW_MS))
             for writer in range(FAST):
                 host = (world, other)[writer % 2]
                 tasks.create_task(host.kv.set(("fast", number, writer), 1))
