@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import httpx2
+from buntime_host import Workers
+from buntime_host.workers import Group
+from buntime_plugin_proxy.forward.counts import ForwardCounts
 from prometheus_client.parser import text_string_to_metric_families
 from proxy.conftest import Serve, client_for
 
@@ -63,3 +66,18 @@ def test_what_became_of_requests_is_counted(serve: Serve, target: str) -> None:
             ("proxy_failures_total", "TARGET_NOT_ALLOWED"): 1,
         }
         assert measured(client)["proxy_connections", "idle"] >= 1
+
+
+def test_workers_tell_each_other_of_answers_and_go_on_from_what_was_told() -> None:
+    group = Group(2)
+    here, there = (ForwardCounts(Workers(number, group)) for number in range(2))
+    here.answered(200)
+    there.answered(200)
+    there.answered(404)
+    assert here.totals().answers == {"2xx": 1, "3xx": 0, "4xx": 0, "5xx": 0}
+    there.tell()
+    assert here.totals().answers == {"2xx": 2, "3xx": 0, "4xx": 1, "5xx": 0}
+    there = ForwardCounts(Workers(1, group))  # its process was started anew
+    there.answered(404)
+    assert there.totals().answers == {"2xx": 2, "3xx": 0, "4xx": 2, "5xx": 0}
+    group.close()

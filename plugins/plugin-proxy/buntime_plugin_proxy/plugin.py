@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
 KEYVAL = "@buntime/plugin-keyval"
+TICK = "1s"
 ON_LOOP = 50
 """Rules that are made ready at once; more of them take so long that a thread does it."""
 STATIC = "static-"
@@ -88,6 +89,7 @@ class ProxyPlugin:
             raise OptionError(str(error)) from error
         sender = Sender(ctx.client_of)
         counts = self._counts = ForwardCounts(ctx.workers)
+        ctx.every(TICK, counts.tell)
         self._app = ProxyApp(
             lambda: self.table,
             HttpForwarder(pool, sender, config, counts, ctx.closing, ctx.logger),
@@ -152,6 +154,8 @@ class ProxyPlugin:
             await self._dynamic.stop()
         if self._pool is not None:
             await self._pool.close()
+        if self._counts is not None:
+            self._counts.tell()
 
     def _reserved(self, path: bytes) -> str | None:
         """Whose a path is that no rule may have; None if rules may."""

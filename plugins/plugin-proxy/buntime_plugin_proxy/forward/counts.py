@@ -40,10 +40,13 @@ class ForwardCounts:
         self._numbers = workers.numbers("proxy", _SIZE)
         self._own = self._numbers.own
         self._own[_OPEN_WEBSOCKETS] = 0  # of the one that had this place
+        self._answers = [int(count) for count in self._own[:_FIRST_FAILURE]]
+        """By their classes. Others are told of them once in a second: to write into memory that
+        workers share takes several times as long as to count."""
 
     def answered(self, status: int) -> None:
         """A target has begun to answer; a status that no class has counts as of the last one."""
-        self._own[min(status // 100, 5) - 2] += 1
+        self._answers[min(status // 100, 5) - 2] += 1
 
     def failed(self, error: Exception) -> None:
         """A client is told of an error. Not of what has nothing to do with targets."""
@@ -64,8 +67,14 @@ class ForwardCounts:
         """One of them has ended."""
         self._own[_OPEN_WEBSOCKETS] -= 1
 
+    def tell(self) -> None:
+        """Let other workers see what this one has counted. For once in a second."""
+        for place, count in enumerate(self._answers):
+            self._own[place] = count
+
     def totals(self) -> ForwardTotals:
-        """Those of all workers."""
+        """Those of all workers; answers of others may be counted a second late."""
+        self.tell()
         return ForwardTotals(self._numbers.totals())
 
 

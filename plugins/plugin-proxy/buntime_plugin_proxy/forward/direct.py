@@ -10,6 +10,7 @@ from functools import partial
 from typing import NamedTuple
 
 from buntime_host import Answer, DirectRequest, NotDirect, Promised
+from buntime_host.http.direct import RepeatedHeaders
 from buntime_host.observe.logs import REQUEST_ID
 
 from buntime_plugin_proxy.forward.counts import ForwardCounts
@@ -18,11 +19,8 @@ from buntime_plugin_proxy.forward.passage import Passage
 from buntime_plugin_proxy.rules.table import ReadyRule, RuleMatch
 from buntime_plugin_proxy.upstream.connection import Head, TargetConnection
 from buntime_plugin_proxy.upstream.errors import StaleConnection
-from buntime_plugin_proxy.upstream.known_heads import Headers
 from buntime_plugin_proxy.upstream.pool import UpstreamPool
 
-MOST_KNOWN = 512
-"""Heads that are remembered: a client says the same in each of its requests."""
 _REQUEST_ID = b"x-request-id"
 _NO_CONTENT = (204, 304)
 
@@ -50,11 +48,11 @@ class Begun:
 
 
 class _KnownHead(NamedTuple):
-    """What the headers of a request become for a target."""
+    """What the headers of a request become for a target: a client repeats them."""
 
-    headers: Headers
-    """The very list, which is held so that no other one can be taken for it."""
     ready: ReadyRule
+    is_known: bool
+    """Whether the host knows who sends them."""
     lines: bytes | None
     """All but the request's id; None if it has to go by ASGI."""
 
@@ -87,7 +85,6 @@ class DirectForwarder:
         self._pool = pool
         self._counts = counts
         self._sender = sender
-        self._known: dict[tuple[int, bool], _KnownHead] = {}
 
     def __call__(self, match: RuleMatch, request: DirectRequest) -> Promised:
         """Send a GET. Raises `NotDirect` where that needs more than a connection that is there."""
@@ -110,13 +107,12 @@ class DirectForwarder:
     def _lines(self, ready: ReadyRule, request: DirectRequest) -> bytes | None:
         headers = request.headers
         is_known = bool(request.principal.id)
-        key = (id(headers), is_known)
-        known = self._known.get(key)
-        if known is None or known.headers is not headers or known.ready is not ready:
-            if len(self._known) >= MOST_KNOWN:
-                self._known.clear()
+        if type(headers) is not RepeatedHeaders:
+            return self._made(ready, request, is_known=is_known)
+        known: _KnownHead | None = headers.found.get(self)
+        if known is None or known.ready is not ready or known.is_known is not is_known:
             lines = self._made(ready, request, is_known=is_known)
-            known = self._known[key] = _KnownHead(headers, ready, lines)
+            known = headers.found[self] = _KnownHead(ready, is_known, lines)
         return known.lines
 
     def _made(self, ready: ReadyRule, request: DirectRequest, *, is_known: bool) -> bytes | None:

@@ -6,6 +6,7 @@ Bodies of both directions go through in parts, and whoever is faster waits for t
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import Any, NamedTuple, cast
 
 import httptools
@@ -31,11 +32,25 @@ class Head(NamedTuple):
     headers: Headers
 
 
+class TargetLane:
+    """What there is for one target."""
+
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
+        self.idle: list[TargetConnection] = []
+        """The one that was used last is at the end, and is used next."""
+        self.open = 0
+        """Connections that are in use, or are being made."""
+        self.waiting: deque[asyncio.Future[None]] = deque()
+
+
 class TargetConnection(asyncio.Protocol):
     """To one target; of one exchange at a time."""
 
-    def __init__(self, origin: Origin, loop: asyncio.AbstractEventLoop, heads: KnownHeads) -> None:
-        self.origin = origin
+    def __init__(
+        self, lane: TargetLane, loop: asyncio.AbstractEventLoop, heads: KnownHeads
+    ) -> None:
+        self.lane = lane
         self.used = False
         """Whether it has carried an answer before."""
         self.closed = False

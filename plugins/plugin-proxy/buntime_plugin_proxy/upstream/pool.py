@@ -7,13 +7,12 @@ import ipaddress
 import logging
 import socket
 import ssl
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
 from buntime_plugin_proxy.config import ProxyConfig
-from buntime_plugin_proxy.upstream.connection import TargetConnection
+from buntime_plugin_proxy.upstream.connection import TargetConnection, TargetLane
 from buntime_plugin_proxy.upstream.errors import BadGateway, GatewayTimeout, TargetBusy
 from buntime_plugin_proxy.upstream.guard import TargetGuard
 from buntime_plugin_proxy.upstream.known_heads import KnownHeads
@@ -21,17 +20,6 @@ from buntime_plugin_proxy.upstream.origin import Origin
 
 LONGEST_SWEEP = 1.0
 """Seconds between two looks at what takes too long."""
-
-
-class TargetLane:
-    """What there is for one target."""
-
-    def __init__(self) -> None:
-        self.idle: list[TargetConnection] = []
-        """The one that was used last is at the end, and is used next."""
-        self.open = 0
-        """Connections that are in use, or are being made."""
-        self.waiting: deque[asyncio.Future[None]] = deque()
 
 
 class UpstreamPool:
@@ -45,7 +33,8 @@ class UpstreamPool:
         self._loop = asyncio.get_running_loop()
         self._heads = KnownHeads()
         self._lanes: dict[Origin, TargetLane] = {}
-        self._lent: set[TargetConnection] = set()
+        self._made: set[TargetConnection] = set()
+        """All that are open, in use or not, and some that were closed since the last look."""
         self._sweep = min(config.read_timeout / 4, config.keep_alive / 4, LONGEST_SWEEP)
         self._timer: asyncio.TimerHandle | None = None
 
@@ -64,25 +53,22 @@ class UpstreamPool:
 
         Raises `BadGateway`, `GatewayTimeout`, `TargetBusy` and `TargetRefused`.
         """
-        lane = self._lanes.get(origin)
-        if lane is None:
-            lane = self._lanes[origin] = TargetLane()
+        lane = self._lane_of(origin)
         while lane.idle and not fresh:
             connection = lane.idle.pop()
             if not connection.closed:
                 lane.open += 1
-                self._lent.add(connection)
                 return connection
         if lane.open >= self._config.max_connections:
             await self._turn(lane)
             return await self.take(origin, fresh=fresh)
         lane.open += 1
         try:
-            connection = await self._connect(origin)
+            connection = await self._connect(lane)
         except BaseException:
-            self._leave(origin, lane)
+            self._leave(lane)
             raise
-        self._lent.add(connection)
+        self._made.add(connection)
         if self._timer is None:
             self._timer = self._loop.call_later(self._sweep, self._look)
         return connection
@@ -94,32 +80,31 @@ class UpstreamPool:
             connection = lane.idle.pop()
             if not connection.closed:
                 lane.open += 1
-                self._lent.add(connection)
                 return connection
         return None
 
     def give_back(self, connection: TargetConnection) -> None:
         """Take a connection back, to be used again where it can be."""
-        self._lent.discard(connection)
-        lane = self._lanes[connection.origin]
+        lane = connection.lane
         if connection.is_reusable:
             connection.used = True
             lane.idle.append(connection)
         else:
             connection.close()
-        self._leave(connection.origin, lane)
+            self._made.discard(connection)
+        self._leave(lane)
 
     @contextmanager
     def counted(self, origin: Origin) -> Iterator[None]:
         """For a connection that is made elsewhere: it counts among those of its target."""
-        lane = self._lanes.setdefault(origin, TargetLane())
+        lane = self._lane_of(origin)
         if lane.open >= self._config.max_connections:
             raise TargetBusy
         lane.open += 1
         try:
             yield
         finally:
-            self._leave(origin, lane)
+            self._leave(lane)
 
     async def addresses(self, origin: Origin) -> list[str]:
         """The addresses of a target, all of them allowed. Raises `BadGateway`, `TargetRefused`."""
@@ -161,11 +146,9 @@ class UpstreamPool:
         """End all connections."""
         if self._timer is not None:
             self._timer.cancel()
-        for connection in [*self._lent]:
+        for connection in [*self._made]:
             connection.fail(BadGateway("the proxy shuts down"))
         for lane in self._lanes.values():
-            for connection in lane.idle:
-                connection.close()
             lane.idle.clear()
         await asyncio.sleep(0)  # transports end in the next turn
 
@@ -182,7 +165,13 @@ class UpstreamPool:
             if not turn.done():
                 turn.cancel()
 
-    def _leave(self, origin: Origin, lane: TargetLane) -> None:
+    def _lane_of(self, origin: Origin) -> TargetLane:
+        lane = self._lanes.get(origin)
+        if lane is None:
+            lane = self._lanes[origin] = TargetLane(origin)
+        return lane
+
+    def _leave(self, lane: TargetLane) -> None:
         lane.open -= 1
         while lane.waiting:
             turn = lane.waiting.popleft()
@@ -190,9 +179,10 @@ class UpstreamPool:
                 turn.set_result(None)
                 return
         if not lane.open and not lane.idle:
-            self._lanes.pop(origin, None)
+            self._lanes.pop(lane.origin, None)
 
-    async def _connect(self, origin: Origin) -> TargetConnection:
+    async def _connect(self, lane: TargetLane) -> TargetConnection:
+        origin = lane.origin
         made = await self.socket(origin)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         tls = tls_context(verify=origin.verify) if origin.tls else None
@@ -200,7 +190,7 @@ class UpstreamPool:
             with self._translated():
                 async with asyncio.timeout(self._config.connect_timeout):
                     _, connection = await self._loop.create_connection(
-                        lambda: TargetConnection(origin, self._loop, self._heads),
+                        lambda: TargetConnection(lane, self._loop, self._heads),
                         sock=made,
                         ssl=tls,
                         server_hostname=origin.host if tls is not None else None,
@@ -229,7 +219,7 @@ class UpstreamPool:
     def _look(self) -> None:
         """End what takes too long; go on for as long as there is any connection."""
         now = self._loop.time()
-        for connection in [*self._lent]:
+        for connection in [*self._made]:
             if connection.asker is not None and connection.asker.disconnected:
                 connection.fail(BadGateway("nobody waits for the answer"))
                 continue
@@ -245,8 +235,8 @@ class UpstreamPool:
             lane.idle = [connection for connection in lane.idle if not connection.closed]
             if not lane.open and not lane.idle and not lane.waiting:
                 del self._lanes[origin]
-        more = self._lent or any(lane.idle for lane in self._lanes.values())
-        self._timer = self._loop.call_later(self._sweep, self._look) if more else None
+        self._made = {connection for connection in self._made if not connection.closed}
+        self._timer = self._loop.call_later(self._sweep, self._look) if self._made else None
 
 
 @cache
