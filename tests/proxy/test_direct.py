@@ -97,6 +97,32 @@ def test_answers_are_the_same_on_both_ways(
     assert seen[0] == seen[1]
 
 
+def test_a_small_answer_in_parts_stays_on_the_direct_way(
+    client: httpx2.Client, running: RawTarget
+) -> None:
+    parts = [
+        b"HTTP/1.1 200 OK\r\nx-a: 1\r\ncont",
+        b"ent-length: 4\r\ncontent-type: a/b\r\n\r\n",
+        b"ab",
+        b"cd",
+    ]
+
+    def in_parts(connection: socket.socket, _: bytes) -> None:
+        for part in parts:
+            connection.sendall(part)
+            time.sleep(0.01)  # so that most are read alone
+
+    def names(headers: dict[str, str]) -> list[str]:
+        """Of the headers, in the order that tells both ways apart."""
+        got = client.get("/x", headers=headers)
+        assert (got.status_code, got.content) == (200, b"abcd")
+        return [name for name, _ in got.headers.multi_items()]
+
+    running.answers = [b"".join(parts), in_parts, in_parts]
+    whole, in_parts_directly, by_asgi = names({}), names({}), names({"if-none-match": '"x"'})
+    assert in_parts_directly == whole != by_asgi
+
+
 def test_what_comes_in_parts_goes_on(client: httpx2.Client, running: RawTarget) -> None:
     go_on = threading.Event()
 

@@ -18,6 +18,8 @@ from buntime_plugin_proxy.upstream.origin import Origin
 
 MOST_HELD = 256 * 1024
 """Bytes of an answer that wait for its client before the target has to wait, too."""
+MOST_AWAITED = 64 * 1024
+"""Bytes of a content that whoever waits without a task is told of only when all of it is there."""
 LONGEST_HEAD = 64 * 1024
 MOST_INFORMATIONAL = 20
 """Answers such as 103 before the one that counts."""
@@ -74,6 +76,8 @@ class TargetConnection(asyncio.Protocol):
         self._parser: Any = None
         """Of this answer, unless its head is known."""
         self._head_only = False
+        self._is_small = False
+        """Whether the answer says how long it is, and that is little."""
         self._reusable = False
         self._until_close = False
         self._parts: list[bytes] = []
@@ -95,7 +99,7 @@ class TargetConnection(asyncio.Protocol):
         self.expects_soon = True
         self._parser = self.known = None
         self._head_only = head_only
-        self._reusable = self._until_close = False
+        self._reusable = self._until_close = self._is_small = False
         self._head_size = self._informational = 0
         self.moved_at = self._loop.time()
         self._transport.write(head)
@@ -182,7 +186,13 @@ class TargetConnection(asyncio.Protocol):
             self._begin_answer(data)
         else:
             self._feed(data)
-        self.wake()
+        if self.ended or self.asker is None or not self._is_soon_whole:
+            self.wake()
+
+    @property
+    def _is_soon_whole(self) -> bool:
+        """Whether to wait for the rest, which many targets send right behind the head."""
+        return self._failure is None and (self._is_small or not self.status)
 
     def _begin_answer(self, data: bytes) -> None:
         whole = None if self._head_only else self._heads.find(data)
@@ -280,6 +290,7 @@ class TargetConnection(asyncio.Protocol):
             self.ended = True
         else:
             self._until_close = not lengths and not encoding
+            self._is_small = bool(lengths) and int(lengths.pop()) <= MOST_AWAITED
 
     def on_body(self, data: bytes) -> None:
         """See httptools."""
