@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from buntime_host.connections.edge import KNOWN_NAMES, Edge, Holding
+from buntime_host.connections.edge import KNOWN_NAMES, Edge
+from buntime_host.connections.sending import Sending
 from buntime_host.connections.transport import MAX_HELD_BYTES, GatheringTransport
 from buntime_host.errors import HttpError, ServiceUnavailable, TooManyRequests
 from buntime_host.http.direct import BODILESS
@@ -45,7 +46,7 @@ class ServedConnection(Protocol):
     logger: logging.Logger
     server_state: ServerState
     edge: Edge
-    sending: Holding
+    sending: Sending
 
     def on_response_complete(self) -> None:
         """Called when the response is."""

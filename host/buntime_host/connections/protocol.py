@@ -36,6 +36,7 @@ from buntime_host.connections.request_head import (
     too_many_headers,
     url_too_long,
 )
+from buntime_host.connections.sending import Sending
 from buntime_host.connections.transport import GatheringTransport
 from buntime_host.errors import BadRequest, HeadersTooLarge, HttpError, RequestTimeout
 from buntime_host.http.direct import BEGUN, HUNG_UP, Header, RepeatedHeaders
@@ -137,9 +138,6 @@ class HostProtocol(HttpToolsProtocol):
         self._barren = 0
         """Bytes since the last one of its body."""
         self._body_began = 0.0
-        self._unsent_size = 0
-        self._large_part = 0
-        """Bytes of the last part of an answer that was written and is large."""
 
     def limits_of(self, edge: Edge) -> EdgeLimits:
         """The limits of this kind of connection."""
@@ -156,7 +154,7 @@ class HostProtocol(HttpToolsProtocol):
         transport.set_protocol(ReadInParts(self, self._flow))
         client = self.share_of()
         self._receiving = Holding(self.edge.uploads, self, client)
-        self.sending = Holding(self.edge.unsent, self, client)
+        self.sending = Sending(self.edge, self, client, gathering.get_write_buffer_size)
         error = self.edge.join(self, client)
         if error is not None:
             self._stage = ENDING
@@ -208,7 +206,7 @@ class HostProtocol(HttpToolsProtocol):
         self.connections.discard(self)
         self.edge.leave(self)
         self._receiving.set(0)
-        self.sending.set(0)
+        self.sending.drop()
         self._backlog = None
         self._flow.end()
         self.pipeline.clear()
@@ -776,44 +774,24 @@ class HostProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """The client takes less than it is sent."""
         super().pause_writing()
-        edge, sending = self.edge, self.sending
-        sending.moved = edge.now
-        sending.set(self._held())
-        if edge.unsent.lacking(sending.client, 0, edge.now) is not None:
-            self.make_room("answers")
+        self.sending.wait()
 
     def wrote_much(self, size: int) -> None:
         """Count what was written at once, or many could write before the first of it counts.
 
         A transport says that it is full only when this turn of the loop is over.
         """
-        edge, sending = self.edge, self.sending
-        sending.moved = edge.now
-        self._large_part = size
-        sending.set(self._held())
-        if edge.unsent.lacking(sending.client, 0, edge.now) is not None:
-            self.make_room("answers")
-        else:
+        if self.sending.wrote_much(size):
             self.loop.call_soon(self._count_unsent)
 
     def _count_unsent(self) -> None:
-        """Count what the client has not taken at once."""
-        paused = self._flow.write_paused and not self._gathering.is_closing()
-        self.sending.set(self._held() if paused else 0)
-
-    def _held(self) -> int:
-        """Bytes in memory for the client.
-
-        Of a large part all stays until the last of it is taken: megabytes of it may have left.
-        """
-        unsent = self._gathering.get_write_buffer_size()
-        return max(unsent, self._large_part) if unsent else 0
+        is_waiting = self._flow.write_paused and not self._gathering.is_closing()
+        self.sending.count(is_waiting=is_waiting)
 
     def resume_writing(self) -> None:
         """The client has taken most of it."""
         super().resume_writing()
-        self._large_part = 0
-        self.sending.set(0)
+        self.sending.taken()
         self._start_next()
 
     @property
@@ -835,17 +813,14 @@ class HostProtocol(HttpToolsProtocol):
             )
         else:
             self.edge.refused("unsent")
-            self.sending.set(0)
+            self.sending.drop()
             self.cut()
 
     def look(self, now: float) -> None:
         """Close or refuse what is overdue."""
         limits = self._limits
-        unsent = self._gathering.get_write_buffer_size()
-        if unsent:
-            self._look_at_sending(unsent, now)
+        if self.sending.look(now):
             return
-        self._unsent_size = 0
         waited = now - self._since
         stage = self._stage
         if stage == HEAD:
@@ -861,18 +836,6 @@ class HostProtocol(HttpToolsProtocol):
             allowed = limits.keep_alive_timeout if self._running else limits.header_timeout
             if waited > allowed:
                 self.transport.close()
-
-    def _look_at_sending(self, unsent: int, now: float) -> None:
-        sending = self.sending
-        if unsent < self._unsent_size or not self._unsent_size:
-            sending.moved = now
-        elif now - sending.moved > self._limits.send_timeout:
-            self.edge.refused("send_timeout")
-            self.cut()
-            return
-        self._unsent_size = unsent
-        if sending.size:
-            sending.set(self._held())
 
     def _look_at_body(self, now: float) -> None:
         limits = self._limits

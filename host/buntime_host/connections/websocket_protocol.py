@@ -16,6 +16,7 @@ from websockets.http11 import Request
 from buntime_host.connections.edge import Edge, Holding, Resting
 from buntime_host.connections.exchange import refusal
 from buntime_host.connections.reading import ReadInParts, TurnTakingTransport
+from buntime_host.connections.sending import Sending
 from buntime_host.errors import BadRequest, HttpError
 
 
@@ -25,7 +26,6 @@ class HostWebSocket(WebSocketsSansIOProtocol):
     def __init__(self, edge: Edge, **options: Any) -> None:
         super().__init__(**options)
         self.edge = edge
-        self._unsent_size = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Go on with a connection that `HostProtocol` has begun."""
@@ -35,14 +35,14 @@ class HostWebSocket(WebSocketsSansIOProtocol):
         super().connection_made(cast(asyncio.Transport, in_turns))
         client = self.edge.connections.get(self)
         self._receiving = Holding(self.edge.uploads, self, client)
-        self._sending = Holding(self.edge.unsent, self, client)
+        self._sending = Sending(self.edge, self, client, self.transport.get_write_buffer_size)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the application."""
         self.edge.leave(self)
         self._reading.end()
         self._receiving.set(0)
-        self._sending.set(0)
+        self._sending.drop()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -118,17 +118,12 @@ class HostWebSocket(WebSocketsSansIOProtocol):
     def pause_writing(self) -> None:
         """The client takes less than it is sent."""
         super().pause_writing()
-        edge, sending = self.edge, self._sending
-        sending.moved = edge.now
-        sending.set(self.transport.get_write_buffer_size())
-        if edge.unsent.lacking(sending.client, 0, edge.now) is not None:
-            self.make_room("answers")
+        self._sending.wait()
 
     def resume_writing(self) -> None:
         """The client has taken most of it."""
         super().resume_writing()
-        self._sending.moved = self.edge.now
-        self._sending.set(0)
+        self._sending.taken()
 
     @property
     def rest(self) -> Resting | None:
@@ -142,19 +137,10 @@ class HostWebSocket(WebSocketsSansIOProtocol):
     def make_room(self, reason: str) -> None:
         """Give up what has not moved for long."""
         self.edge.refused("uploads" if reason == "uploads" else "unsent")
-        self._sending.set(0)
+        self._sending.drop()
         self._receiving.set(0)
         self.cut()
 
     def look(self, now: float) -> None:
         """Cut it off if its client takes nothing."""
-        unsent = self.transport.get_write_buffer_size()
-        sending = self._sending
-        if not unsent or unsent < self._unsent_size or not self._unsent_size:
-            sending.moved = now
-        elif now - sending.moved > self.edge.limits.send_timeout:
-            self.edge.refused("send_timeout")
-            self.cut()
-        self._unsent_size = unsent
-        if sending.size:
-            sending.set(unsent)
+        self._sending.look(now)
