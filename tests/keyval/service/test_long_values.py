@@ -15,8 +15,8 @@ from buntime_keyval.wire import encode_key
 from buntime_plugin_keyval.engine.once import keyed
 from buntime_plugin_keyval.features.search.index_builder import IndexBuilder
 from buntime_plugin_keyval.features.upkeep.feature import UPKEEP
-from buntime_plugin_keyval.storage.dialects.sqlite import moving
-from buntime_plugin_keyval.storage.dialects.sqlite.moving import MOVED_BYTES, move_some
+from buntime_plugin_keyval.storage.dialects.sqlite import long_values as long_values_sql
+from buntime_plugin_keyval.storage.dialects.sqlite.long_values import MOVED_BYTES, move_some
 from buntime_plugin_keyval.storage.dialects.sqlite.values import INLINE_BYTES
 from keyval.service.long_values import LONG, faults, long_values
 from keyval.service.upgrade import index_as_version_4, put_as_version_4, stamp_of
@@ -258,8 +258,8 @@ async def test_values_of_before_are_moved(
         await world.kv.set(["d", 1], {"t": LONG})
         written["d", 1] = {"t": LONG}
         assert await world.kv.count(["d"], where={"t": {"$contains": "x"}}) == 29
-    monkeypatch.setattr(moving, "SCANNED", 7)
-    monkeypatch.setattr(moving, "STEP_BYTES", MOVED_BYTES)
+    monkeypatch.setattr(long_values_sql, "SCANNED", 7)
+    monkeypatch.setattr(long_values_sql, "STEP_BYTES", MOVED_BYTES)
     async with open_store() as world:
         before = await world.rows("SELECT * FROM kv_fts_1_data ORDER BY id")
         assert await move_some(world.adapter)

@@ -8,13 +8,13 @@ from buntime_plugin_keyval.storage.dialects.sqlite.consumers import CONSUMERS
 from buntime_plugin_keyval.storage.dialects.sqlite.filters.printing import print_filter
 from buntime_plugin_keyval.storage.dialects.sqlite.locks import LOCKS
 from buntime_plugin_keyval.storage.dialects.sqlite.log import LOG
+from buntime_plugin_keyval.storage.dialects.sqlite.long_values import move_some
 from buntime_plugin_keyval.storage.dialects.sqlite.metrics import METRICS
-from buntime_plugin_keyval.storage.dialects.sqlite.moving import move_some
+from buntime_plugin_keyval.storage.dialects.sqlite.moving import MOVING
 from buntime_plugin_keyval.storage.dialects.sqlite.patterns import PATTERNS
 from buntime_plugin_keyval.storage.dialects.sqlite.queue import QUEUE
 from buntime_plugin_keyval.storage.dialects.sqlite.queues import QUEUES
 from buntime_plugin_keyval.storage.dialects.sqlite.reads import READS, getting
-from buntime_plugin_keyval.storage.dialects.sqlite.relocating import MOVING
 from buntime_plugin_keyval.storage.dialects.sqlite.replays import REPLAYS
 from buntime_plugin_keyval.storage.dialects.sqlite.schedules import SCHEDULES
 from buntime_plugin_keyval.storage.dialects.sqlite.schema import SCHEMA

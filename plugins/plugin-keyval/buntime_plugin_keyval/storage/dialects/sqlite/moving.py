@@ -1,63 +1,123 @@
-"""Moving long values out of entries that were written before those had a table of their own.
-
-They are found where they are, so that nothing has to wait for this. Only what harms is moved: a
-value of a few pages costs its neighbours microseconds, and to move all of those would write large
-stores anew.
-"""
+"""Moving a store to another database, or from one, in SQLite."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 
-from buntime_database import Adapter, Guard, GuardFailed, Statement
+from buntime_database import Statement
 
-from buntime_plugin_keyval.storage.maintenance import patient_batch
+from buntime_plugin_keyval.storage.dialects.moving import (
+    CLEAR,
+    CLOSED,
+    CLOSED_TABLES,
+    COUNTS,
+    LOG_COLUMNS,
+    NOTES,
+    MovedTable,
+    MovingSql,
+    Row,
+    TableSql,
+    moved_tables,
+)
+from buntime_plugin_keyval.storage.dialects.sqlite.values import (
+    ADD_LONG_VALUE,
+    ADDED,
+    VALUE,
+    VALUE_SIZE,
+    long_size,
+)
 
-MOVED_BYTES = 16 * 1024
-"""Bytes from which a value is moved. Where an entry has another one, its size does not matter."""
-
-SCANNED = 10_000
-"""Entries that one reading looks at."""
-
-STEP_BYTES = 1_000_000
-"""Bytes of values after which a commit takes no further one."""
-
-_NEXT = "SELECT next_key FROM kv_moving"
-_END = """
-SELECT max(key), count(*) FROM (
-  SELECT key FROM kv_entries INDEXED BY kv_entries_key WHERE key >= ? ORDER BY key LIMIT ?)"""
-_LONG = """
-SELECT key, octet_length(value) FROM kv_entries
-WHERE key >= ? AND key <= ? AND octet_length(value) > ? ORDER BY key LIMIT ?"""
-_STILL = "(SELECT next_key FROM kv_moving) IS ?"
-_COPY = """
-INSERT INTO kv_long_values (text)
-SELECT value FROM kv_entries WHERE key = ? AND octet_length(value) > ?"""
-_REFER = """
-UPDATE kv_entries SET
-  value = '', long_size = octet_length(value), long_id = (SELECT max(id) FROM kv_long_values)
-WHERE key = ? AND octet_length(value) > ?"""
-_GO_ON = "UPDATE kv_moving SET next_key = ?"
-_FINISH = "DELETE FROM kv_moving"
+TOGETHER = 50
+"""Rows that one statement writes: more of them hardly save anything, and are long to prepare."""
 
 
-async def move_some(adapter: Adapter) -> bool:
-    """Move some of what is left to move; whether there may be more. Raises `DatabaseError`."""
-    rows = await adapter.query(_NEXT, point=True, fresh=True)
-    if not rows:
-        return False
-    begin = rows[0][0]
-    ((end, number),) = await adapter.query(_END, (begin, SCANNED), fresh=True)
-    is_last = isinstance(number, int) and number < SCANNED
-    steps: list[Statement | Guard] = [Guard(_STILL, (begin,))]
-    size = 0
-    for key, length in await adapter.query(_LONG, (begin, end, MOVED_BYTES, SCANNED), fresh=True):
-        if size > STEP_BYTES:
-            is_last, end = False, key
-            break
-        size += int(length or 0)
-        steps += [Statement(_COPY, (key, MOVED_BYTES)), Statement(_REFER, (key, MOVED_BYTES))]
-    steps.append(Statement(_FINISH) if is_last else Statement(_GO_ON, (end,)))
-    with suppress(GuardFailed):  # another process is at it as well
-        await patient_batch(adapter, steps)
-    return not is_last
+def _table(table: MovedTable) -> TableSql:
+    name, columns, has_long = table.name, table.columns, table.has_long
+    key, size = columns[0], VALUE_SIZE if has_long else table.size
+    given = "unhex(value)" if key == "key" else "value"
+    chosen = f"{key} IN (SELECT {given} FROM json_each(?))"
+    told = (VALUE if has_long and column == "value" else column for column in columns)
+    return TableSql(
+        marks=f"SELECT {', '.join((key, size, table.marks))} FROM {name} WHERE {key} > ? "
+        f"ORDER BY {key} LIMIT ?",
+        rows=f"SELECT {', '.join(told)} FROM {name} WHERE {chosen}",
+        put=_putting(name, columns, has_long=has_long),
+        remove=f"DELETE FROM {name} WHERE {chosen}",
+    )
+
+
+def _putting(
+    name: str, columns: Sequence[str], *, has_long: bool
+) -> Callable[[Sequence[Row]], Sequence[Statement]]:
+    written = (*columns, "long_id", "long_size") if has_long else tuple(columns)
+    head = f"INSERT INTO {name} ({', '.join(written)}) VALUES "
+    over = ", ".join(f"{column} = excluded.{column}" for column in written[1:])
+    tail = f" ON CONFLICT ({columns[0]}) DO UPDATE SET {over}"
+    inline = f"({', '.join('?' * len(columns))}{', NULL, 0' if has_long else ''})"
+    place = columns.index("value") if has_long else 0
+    beside = ["''" if column == "value" else "?" for column in columns]
+    put_long = f"{head}({', '.join(beside)}, {ADDED}, ?){tail}"
+
+    @cache
+    def text(number: int) -> str:
+        return head + ", ".join([inline] * number) + tail
+
+    def put(rows: Sequence[Row]) -> Iterator[Statement]:
+        short = [row for row in rows if not has_long or not long_size(str(row[place]))]
+        for start in range(0, len(short), TOGETHER):
+            some = short[start : start + TOGETHER]
+            yield Statement(text(len(some)), [value for row in some for value in row])
+        if len(short) < len(rows):
+            for row in rows:
+                value = str(row[place])
+                if size := long_size(value):
+                    yield Statement(ADD_LONG_VALUE, (value,))
+                    yield Statement(put_long, (*row[:place], *row[place + 1 :], size))
+
+    return lambda rows: list(put(rows))
+
+
+def _trigger(table: str, event: str) -> str:
+    return f"{CLOSED}_{table}_{event.lower()}"
+
+
+_LAST_INDEX = (
+    "DELETE FROM sqlite_sequence WHERE name = 'kv_indexes'",
+    "INSERT INTO sqlite_sequence (name, seq) VALUES ('kv_indexes', ?)",
+)
+
+MOVING = MovingSql(
+    tables=moved_tables(_table),
+    log=f"SELECT {LOG_COLUMNS} FROM kv_changes WHERE seq > ? ORDER BY seq LIMIT ?",
+    counts=COUNTS,
+    notes=NOTES,
+    set_log="UPDATE kv_log SET epoch = ?, trimmed_seq = ?, trimmed_stamp = ?",
+    set_stamp="UPDATE kv_stamps SET newest = ?",
+    set_last_index=lambda number: [
+        Statement(_LAST_INDEX[0]),
+        Statement(_LAST_INDEX[1], (number,)),
+    ],
+    finish=(),
+    clear=CLEAR,
+    mark="SELECT token, state, ends_at, other, place FROM kv_move",
+    add_mark="""
+INSERT INTO kv_move (id, token, state, ends_at, other, place) VALUES (1, ?, ?, ?, ?, ?)""",
+    set_state="UPDATE kv_move SET state = ?, ends_at = ? WHERE token = ?",
+    is_at="EXISTS (SELECT 1 FROM kv_move WHERE place = ?)",
+    set_place="UPDATE kv_move SET place = ?",
+    remove_mark="DELETE FROM kv_move WHERE token = ?",
+    is_marked="EXISTS (SELECT 1 FROM kv_move WHERE token = ? AND state = ?)",
+    is_unmarked="NOT EXISTS (SELECT 1 FROM kv_move)",
+    close=tuple(
+        f"CREATE TRIGGER {_trigger(table, event)} BEFORE {event} ON {table} BEGIN\n"
+        f"  SELECT RAISE(ABORT, '{CLOSED}');\nEND"
+        for table, events in CLOSED_TABLES.items()
+        for event in events
+    ),
+    open=tuple(
+        f"DROP TRIGGER IF EXISTS {_trigger(table, event)}"
+        for table, events in CLOSED_TABLES.items()
+        for event in events
+    ),
+)
