@@ -15,6 +15,7 @@ STREAM = "keyval.stream.test_stream"
 CONSUMERS = "keyval.consumers.test_consumers"
 LOCKS = "keyval.locks.test_locks"
 TASKS = "keyval.tasks.test_tasks"
+TASK_LISTS = "keyval.tasks.test_task_lists"
 RUNNERS = "keyval.tasks.test_runners"
 
 CASES = {
@@ -70,13 +71,13 @@ CASES = {
     ],
     "task: there and back, missing, lists with filters and pages": [
         f"{TASKS}.test_a_task_from_its_beginning_to_its_end",
-        f"{TASKS}.test_each_status_has_its_list",
-        f"{TASKS}.test_lists_by_status_name_and_parent",
-        f"{TASKS}.test_a_page_of_a_status_is_full",
+        f"{TASK_LISTS}.test_each_status_has_its_list",
+        f"{TASK_LISTS}.test_lists_by_status_name_and_parent",
+        f"{TASK_LISTS}.test_a_page_of_a_status_is_full",
     ],
     "task: what a lease writes, none for a second runner, only the names asked for": [
         f"{TASKS}.test_a_task_from_its_beginning_to_its_end",
-        f"{TASKS}.test_lists_by_status_name_and_parent",
+        f"{TASK_LISTS}.test_lists_by_status_name_and_parent",
     ],
     "task: completed, failed and pending again, failed for good, no retries": [
         f"{TASKS}.test_a_failed_attempt_waits_longer_each_time",

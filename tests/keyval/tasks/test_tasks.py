@@ -1,40 +1,21 @@
-"""Tasks of one store, with a clock that is moved by hand."""
+"""The life of a task, with a clock that is moved by hand."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
-from buntime_keyval import InvalidInput, NotFound, TaskConflict, TaskLost
-from buntime_keyval.shared import TaskStatus
-from buntime_keyval.wire.tasks import NewTask, TaskOptions, pause_behind
-from buntime_plugin_keyval.features.tasks.tasks import Heard, Run, RunnerCall
+from buntime_keyval import NotFound, TaskConflict, TaskLost
+from buntime_keyval.wire.tasks import pause_behind
+from buntime_plugin_keyval.features.tasks.tasks import Heard, RunnerCall
 from buntime_plugin_keyval.model.messages import QueueSettings
 from buntime_plugin_keyval.storage.task_effects import CompletedTask
-from buntime_plugin_keyval.storage.tasks import StoredTask, WantedTasks
 from keyval.service.world import World, until
+from keyval.tasks.sending import LEASE_MS, MINUTE_MS, lease, send, status
 from msgspec.structs import replace
 from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.engines("sqlite", "odd", "postgres", "libsql", "rqlite")
-
-LEASE_MS = 30_000
-MINUTE_MS = 60_000
-
-
-async def send(world: World, name: str = "a", payload: str = "null", **options: Any) -> StoredTask:
-    sent = await world.service.tasks.desk.send(NewTask(name, payload, TaskOptions(**options)))
-    return sent.task
-
-
-async def lease(world: World, *names: str, limit: int = 10, runner: str = "w") -> list[Run]:
-    call = RunnerCall(runner, frozenset(names) or None, limit, LEASE_MS)
-    return await world.service.tasks.desk.lease(call)
-
-
-async def status(world: World, task: StoredTask) -> str:
-    return (await world.service.tasks.desk.get(task.id)).status
 
 
 async def test_a_task_from_its_beginning_to_its_end(world: World) -> None:
@@ -265,18 +246,6 @@ async def test_the_place_of_a_cancelled_task_is_free_in_the_end(world: World, sa
     assert await status(world, after) == "failed"
 
 
-async def test_a_task_after_one_that_is_not_there_has_failed(world: World) -> None:
-    sent = await send(world, after=("none",))
-    in_a_commit = world.kv.atomic().task("a", id="b", after=["none"])
-    assert (await in_a_commit.commit()).ok
-    await world.kv.schedules.put("s", {"name": "a", "after": ["none"]}, every="1h")
-    started = await world.kv.schedules.run("s")
-    for task_id in (sent.id, "b", started):
-        found = await world.service.tasks.desk.get(task_id)
-        assert found.status == "failed"
-        assert found.last_error == "the task none, which comes before it, is not there"
-
-
 async def test_a_failed_or_cancelled_task_can_be_run_again(world: World) -> None:
     desk = world.service.tasks.desk
     task = await send(world, max_retries=1)
@@ -291,244 +260,6 @@ async def test_a_failed_or_cancelled_task_can_be_run_again(world: World) -> None
     await desk.complete(task.id, run.token)
     with pytest.raises(TaskConflict, match="is completed"):
         await desk.retry(task.id)
-
-
-async def test_one_with_a_unique_text_at_a_time(world: World) -> None:
-    desk = world.service.tasks.desk
-    first = await desk.send(NewTask("a", "1", TaskOptions(unique="x")))
-    second = await desk.send(NewTask("a", "2", TaskOptions(unique="x")))
-    assert (first.is_new, second.is_new) == (True, False)
-    assert (second.task.id, second.task.payload) == (first.task.id, "1")
-    assert (await desk.send(NewTask("b", "3", TaskOptions(unique="x")))).is_new
-    (run,) = await lease(world, "a")
-    assert not (await desk.send(NewTask("a", "4", TaskOptions(unique="x")))).is_new
-    await desk.fail(first.task.id, run.token, "no", retry=False)
-    third = await desk.send(NewTask("a", "5", TaskOptions(unique="x")))
-    assert third.is_new
-    with pytest.raises(TaskConflict, match="unique text x"):
-        await desk.retry(first.task.id)
-    assert await status(world, third.task) == "pending"
-
-
-async def test_a_given_id_is_sent_once(world: World) -> None:
-    desk = world.service.tasks.desk
-    assert (await desk.send(NewTask("a", "1", TaskOptions(id="x")))).is_new
-    again = await desk.send(NewTask("a", "2", TaskOptions(id="x")))
-    assert (again.is_new, again.task.payload) == (False, "1")
-    with pytest.raises(TaskConflict, match="of another name"):
-        await desk.send(NewTask("b", "2", TaskOptions(id="x")))
-
-
-async def test_a_sequence_runs_one_at_a_time_in_order(world: World) -> None:
-    desk, clock = world.service.tasks.desk, world.clock
-    tasks = [await send(world, sequence="s", pauses_ms=(10,)) for _ in range(4)]
-    other = await send(world, sequence="t")
-    assert {run.task.id for run in await lease(world)} == {tasks[0].id, other.id}
-    (found,) = [it for it in await desk.newest(WantedTasks("running")) if it.sequence == "s"]
-    await desk.fail(tasks[0].id, str(found.lease), "once")
-    assert await lease(world) == []  # the first one is to be tried again, and the others wait
-    clock.advance(11)
-    (run,) = await lease(world)
-    assert run.task.id == tasks[0].id
-    await desk.complete(run.task.id, run.token)
-    await desk.cancel(tasks[2].id)
-    (run,) = await lease(world)
-    assert run.task.id == tasks[1].id
-    await desk.fail(run.task.id, run.token, "no", retry=False)
-    (run,) = await lease(world)
-    assert run.task.id == tasks[3].id
-
-
-async def test_a_task_runs_after_those_before_it(world: World) -> None:
-    desk = world.service.tasks.desk
-    first, second = await send(world, "a"), await send(world, "b")
-    third = await send(world, "c", after=(first.id, second.id))
-    fourth = await send(world, "d", after=(third.id,))
-    (run_a,) = await lease(world, "a")
-    await desk.complete(first.id, run_a.token)
-    assert await lease(world, "c", "d") == []
-    (run_b,) = await lease(world, "b")
-    await desk.complete(second.id, run_b.token)
-    (run_c,) = await lease(world, "c", "d")
-    assert run_c.task.id == third.id
-    await desk.complete(third.id, run_c.token)
-    (run_d,) = await lease(world)
-    assert run_d.task.id == fourth.id
-    late = await send(world, "e", after=(first.id, second.id))
-    assert [run.task.id for run in await lease(world)] == [late.id]
-
-
-async def test_what_comes_after_a_failure_fails(world: World) -> None:
-    desk = world.service.tasks.desk
-    first, healthy = await send(world, "a"), await send(world, "b")
-    second = await send(world, "c", after=(first.id, healthy.id), sequence="s")
-    third = await send(world, "d", after=(second.id,))
-    next_one = await send(world, "c", sequence="s")
-    (run,) = await lease(world, "a")
-    assert await lease(world, "c") == []
-    await desk.fail(first.id, run.token, "no", retry=False)
-    for task in (second, third):
-        found = await desk.get(task.id)
-        assert found.status == "failed"
-        assert found.last_error == f"the task {first.id}, which comes before it, is failed"
-    assert [run.task.id for run in await lease(world, "c")] == [next_one.id]
-    early = await send(world, "e", after=(first.id,))
-    assert (early.status, early.last_error) == (
-        "failed",
-        f"the task {first.id}, which comes before it, is failed",
-    )
-    (run,) = await lease(world, "b")
-    await desk.complete(healthy.id, run.token)
-    assert await world.rows("SELECT count(*) FROM kv_task_order") == [(0,)]
-
-
-async def test_who_is_run_again_waits_again(world: World) -> None:
-    desk = world.service.tasks.desk
-    first = await send(world, "a", max_retries=1)
-    second = await send(world, "b", after=(first.id,))
-    (run,) = await lease(world)
-    await desk.fail(first.id, run.token, "no")
-    await desk.retry(first.id)
-    assert (await desk.retry(second.id)).status == "pending"
-    (run,) = await lease(world)
-    await desk.complete(first.id, run.token)
-    assert [it.task.id for it in await lease(world)] == [second.id]
-
-
-async def test_delays_priorities_and_ages(world: World) -> None:
-    clock = world.clock
-    late = await send(world, delay_ms=1000)
-    at = await send(world, scheduled_for=clock.wall() + 500)
-    low, high = await send(world, priority=-1), await send(world, priority=1)
-    assert [run.task.id for run in await lease(world)] == [high.id, low.id]
-    clock.advance(500)
-    assert [run.task.id for run in await lease(world)] == [at.id]
-    clock.advance(500)
-    assert [run.task.id for run in await lease(world)] == [late.id]
-
-
-async def test_limits_hold_over_all_runners(world: World) -> None:
-    part, clock = world.service.tasks, world.clock
-    await part.set_limits("a", QueueSettings(max_running=2))
-    tasks = [await send(world) for _ in range(4)]
-    running = await lease(world)
-    assert [run.task.id for run in running] == [task.id for task in tasks[:2]]
-    assert await lease(world, runner="another") == []
-    await part.desk.complete(running[0].task.id, running[0].token)
-    assert len(await lease(world)) == 1
-    clock.advance(LEASE_MS)
-    assert len(await lease(world)) == 2
-    assert (await part.limits("a")).max_running == 2
-    await part.set_limits("a", QueueSettings())
-    assert len(await lease(world)) == 1
-    assert await world.service.queues.names(10) == []
-
-
-async def test_finished_tasks_are_kept_for_a_time(world: World) -> None:
-    part, clock = world.service.tasks, world.clock
-    task = await send(world, keep_ms=1000)
-    (run,) = await lease(world)
-    await part.desk.complete(task.id, run.token)
-    clock.advance(999)
-    assert await part.clean_up(10) == 0
-    clock.advance(1)
-    assert await part.clean_up(10) == 1
-    with pytest.raises(NotFound):
-        await part.desk.get(task.id)
-
-
-async def test_a_task_can_be_removed_whatever_it_is_in(world: World) -> None:
-    desk = world.service.tasks.desk
-    running, waiting = await send(world, "a"), await send(world, "b")
-    (run,) = await lease(world, "a")
-    assert await desk.delete(running.id)
-    assert await desk.delete(waiting.id)
-    assert not await desk.delete(waiting.id)
-    assert await lease(world) == []
-    with pytest.raises(TaskLost):
-        await desk.complete(running.id, run.token)
-
-
-async def test_lists_by_status_name_and_parent(world: World) -> None:
-    desk = world.service.tasks.desk
-    tasks = [await send(world, name) for name in "aabb"]
-    child = await send(world, "c", parent=tasks[0].id)
-    (run,) = await lease(world, "b", limit=1)
-    await desk.cancel(tasks[0].id)
-
-    async def ids(**wanted: Any) -> list[str]:
-        return [task.id for task in await desk.newest(WantedTasks(**wanted))]
-
-    newest = [child.id, *(task.id for task in reversed(tasks))]
-    assert await ids() == newest
-    assert await ids(limit=2, offset=1) == newest[1:3]
-    assert await ids(before=child.seq, limit=2) == newest[1:3]
-    assert await ids(name="b") == newest[1:3]
-    assert await ids(status="cancelled") == [tasks[0].id]
-    assert await ids(status="running", name="b") == [run.task.id]
-    assert await ids(parent=tasks[0].id) == [child.id]
-    assert await ids(parent=tasks[0].id, status="failed") == []
-    assert await desk.counts() == {
-        "a": {"cancelled": 1, "pending": 1},
-        "b": {"pending": 1, "running": 1},
-        "c": {"pending": 1},
-    }
-    assert await desk.counts("a") == {"a": {"cancelled": 1, "pending": 1}}
-
-
-async def test_a_page_of_a_status_is_full(world: World) -> None:
-    """What is stored as running is pending again once its lease is over."""
-    desk, tasks = world.service.tasks.desk, world.kv.tasks
-    parent = await send(world, "parent")
-    over, running, waiting = [(await send(world, parent=parent.id)).id for _ in range(3)]
-    token = {run.task.id: run.token for run in await lease(world, "a", limit=2)}[running]
-    world.clock.advance(LEASE_MS - 1)
-    await desk.heartbeat(running, token)
-    world.clock.advance(1)
-    found: dict[TaskStatus, list[str]] = {"pending": [waiting, over], "running": [running]}
-    for of in ({"name": "a"}, {"parent": parent.id}, {"name": "a", "parent": parent.id}):
-        for status, expected in found.items():
-            ids = []
-            for offset in range(3):
-                page = await tasks.list(status=status, limit=1, offset=offset, **of)
-                ids += [task.id for task in page.tasks]
-                assert [task.status for task in page.tasks] in ([], [status])
-                assert (page.cursor is None) is (offset >= len(expected))
-            assert ids == expected
-    assert [task.id for task in (await tasks.list(status="running")).tasks] == [running]
-    assert (await tasks.list(status="failed", parent=parent.id)).tasks == []
-
-
-async def test_each_status_has_its_list(world: World) -> None:
-    desk, seen = world.service.tasks.desk, list[tuple[str, list[str]]]()
-    statuses: tuple[TaskStatus, ...] = ("pending", "running", "completed", "failed", "cancelled")
-
-    async def look() -> None:
-        for each in statuses:
-            found = (await world.kv.tasks.list(status=each)).tasks
-            seen.extend([(each, [task.name for task in found])] if found else [])
-
-    with pytest.raises(NotFound):
-        await desk.get("nobody")
-    await look()
-    good, bad = await send(world, "good"), await send(world, "bad", max_retries=2, pauses_ms=(1,))
-    await look()
-    runs = {run.name: run for run in await lease(world)}
-    await look()
-    await desk.complete(good.id, runs["good"].token)
-    await desk.fail(bad.id, runs["bad"].token, "no")
-    await look()
-    world.clock.advance(10)
-    (again,) = await lease(world)
-    await desk.fail(bad.id, again.token, "no")
-    await desk.cancel((await send(world, "gone")).id)
-    await look()
-    assert seen == [
-        ("pending", ["bad", "good"]),
-        ("running", ["bad", "good"]),
-        *[("pending", ["bad"]), ("completed", ["good"])],
-        *[("completed", ["good"]), ("failed", ["bad"]), ("cancelled", ["gone"])],
-    ]
 
 
 async def test_a_queue_knows_nothing_of_tasks(world: World) -> None:
@@ -566,17 +297,3 @@ async def test_somebody_waits_for_the_end(world: World) -> None:
     await desk.complete(task.id, run.token, "7")
     assert (await asyncio.wait_for(waiting, 10)).result == "7"
     await desk.room.loop.stop()
-
-
-async def test_a_commit_fails_whose_task_has_the_id_of_another_one(world: World) -> None:
-    await send(world, "mail", id="welcome")
-    same = await world.kv.atomic().task("mail", id="welcome").set(["again"], 1).commit()
-    other = await world.kv.atomic().task("invoice", id="welcome").set(["paid"], 1).commit()
-    assert (same.ok, other.ok) == (True, False)
-    assert (await world.kv.get(["paid"])).value is None
-    assert await world.rows("SELECT name FROM kv_tasks") == [("mail",)]
-
-
-async def test_a_task_cannot_come_after_itself(world: World) -> None:
-    with pytest.raises(InvalidInput, match="after must name other tasks"):
-        await world.kv.atomic().task("a", id="x", after=["x"]).commit()
