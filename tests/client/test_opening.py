@@ -510,3 +510,12 @@ def test_a_child_is_told_not_to_use_the_file_of_its_parent(tmp_path: Path) -> No
         finally:
             os._exit(status)
     assert exit_code(child) == 0
+
+
+def test_a_store_says_where_it_is_and_on_what(tmp_path: Path) -> None:
+    with open_kv_sync(tmp_path / "a.db") as kv:
+        assert repr(kv) == f"<Kv file:{tmp_path}/a.db (sqlite)>"
+    with open_kv_sync(":memory:") as kv:
+        assert repr(kv) == "<Kv :memory: (sqlite)>"
+    with open_kv_sync("postgresql://ada:secret@db/app") as kv:
+        assert repr(kv) == "<Kv postgresql://db/app (postgresql)>"

@@ -127,8 +127,6 @@ class Settings:
         elif unix_socket is None:
             found = find_proxy(parts)
         self.proxy = None if found is None else found.url
-        self.via = "" if found is None else f" through the proxy of {found.source}"
-        """Says how the server is reached, in messages."""
         encrypted = parts.scheme == "https" or (found is not None and found.is_encrypted)
         self.verify = make_context(tls, encrypted=encrypted)
         tls_of_server = self.verify if isinstance(self.verify, ssl.SSLContext) else None
@@ -140,6 +138,12 @@ class Settings:
             is_remote_name(parts.hostname or ""),
         )
         self.host = _host(parts)
+        self.shown = f"{parts.scheme}://{self.host}{parts.path.rstrip('/')}"
+        """The base URL for messages, without what may be secret."""
+        socket = "" if unix_socket is None else f" at the socket {unix_socket}"
+        proxy_of = "" if found is None else f" through the proxy of {found.source}"
+        self.via = f" to {parts.scheme}://{self.host}{socket}{proxy_of}"
+        """Says which server that is and how it is reached, in messages."""
 
     def keyed(self, call: Call[R], key: str | None) -> Call[R]:
         """The call with its idempotency key: the caller's, or a new one if it may be repeated.
@@ -255,7 +259,7 @@ def no_answer(
 ) -> KvError:
     """The exception for a request without a complete answer; `call` None stands for a stream.
 
-    `via` says how the server is reached, where that is not directly.
+    `via` says which server that is, and how it is reached.
     """
     reason = str(failure)
     shown = "event stream" if call is None else f"{call.method} {call.target.partition('?')[0]}"

@@ -124,15 +124,31 @@ class SearchPage(msgspec.Struct, Generic[V], frozen=True):
     """How it was found, where that was asked for."""
 
 
+class NotAsked(tuple[Any, ...]):
+    """No results, since they were not asked for; who takes one is told how to."""
+
+    __slots__ = ()
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return ()
+        raise IndexError(
+            "what the mutations made is told where it is asked for: commit(results=True)"
+        )
+
+    def __repr__(self) -> str:
+        return "<not asked for: commit(results=True)>"
+
+
 class CommitResult(msgspec.Struct, frozen=True):
     """How a commit ended: `ok` False when a check did not hold, and nothing was written."""
 
     ok: bool
     versionstamp: str | None = None
-    results: tuple[Any, ...] = ()
-    """What each mutation made, where that was asked for: the number, list or value of `sum`, `max`,
-    `min`, `append`, `prepend` and `patch`, whether there is what `touch` and `persist` give a life,
-    and None of others."""
+    results: tuple[Any, ...] = NotAsked()
+    """What each mutation made, where `commit(results=True)` asked for it: the number, list or value
+    of `sum`, `max`, `min`, `append`, `prepend` and `patch`, whether there is what `touch` and
+    `persist` give a life, and None of others."""
 
 
 class DeleteResult(msgspec.Struct, frozen=True):

@@ -47,6 +47,14 @@ class Location(NamedTuple):
         return self.url == MEMORY
 
     @property
+    def engine(self) -> str:
+        """What has the data: `sqlite`, `libsql`, `rqlite` or `postgresql`."""
+        scheme, separator, _ = self.url.partition("://")
+        if not separator:
+            return "sqlite"
+        return {"file": "sqlite", "postgres": "postgresql"}.get(scheme.lower(), scheme.lower())
+
+    @property
     def shown(self) -> str:
         """The URL for messages, without what may be secret."""
         scheme, separator, _ = self.url.partition("://")

@@ -260,6 +260,31 @@ async def test_a_write_goes_through_once_the_server_is_back() -> None:
     assert len(script.requests) == 2
 
 
+async def test_a_server_that_is_not_there_is_named_without_secrets() -> None:
+    async with AsyncKv("http://ada:secret@127.0.0.1:1/keyval/api", retries=0) as kv:
+        assert repr(kv) == "<AsyncKv http://127.0.0.1:1/keyval/api>"
+        with pytest.raises(ServerUnreachable, match=r"to http://127\.0\.0\.1:1: ") as caught:
+            await get(kv)
+    assert "secret" not in str(caught.value)
+
+
+async def test_what_makes_a_value_is_a_function() -> None:
+    script = Script((200, COMMITTED))
+    async with script.client() as kv:
+        with pytest.raises(InvalidInput, match=r"`lambda: 9`.* received one of type int"):
+            await kv.get_or_set(["a"], 9)  # type: ignore[arg-type] # as somebody may do
+    assert not script.requests
+
+
+async def test_results_that_were_not_asked_for() -> None:
+    async with Script((200, COMMITTED)).client() as kv:
+        result = await kv.atomic().sum(["a"], 1).commit()
+    assert [*result.results] == []
+    assert "results=True" in repr(result)
+    with pytest.raises(IndexError, match=r"commit\(results=True\)"):
+        result.results[0]
+
+
 async def test_the_server_may_ask_to_wait_but_not_for_ever() -> None:
     for asked, times in (("0", 4), ("3600", 1), ("Wed, 21 Oct", 4)):
         body = b'{"error":"x","code":"TOO_MANY_ANSWERS"}'  # of a request that changes nothing

@@ -128,6 +128,10 @@ class AsyncKv(
             settings, lambda: transport_of(settings, transport), coalesce=coalesce
         )
         self._source = self._session
+        if isinstance(transport, Embedded):
+            self._shown = f"{transport.location.shown} ({transport.location.engine})"
+        else:
+            self._shown = settings.shown
         self._sharing = AsyncSharing(self._session)
         self._flights = AsyncFlights()
         self._running: set[AsyncWatch | AsyncQueueListener | AsyncRunner] = set()
@@ -145,6 +149,9 @@ class AsyncKv(
         """All changes, in the order of their commits."""
         self.queues = AsyncQueues(self._session)
         """Queues as such: what is in them and what they are told."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._shown}>"
 
     @classmethod
     def from_env(cls, **options: Any) -> AsyncKv:

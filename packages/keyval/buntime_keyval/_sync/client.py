@@ -127,6 +127,10 @@ class Kv(KvEntries, KvSearch, KvQueue, KvViews, Shortcuts[KeyLike, Any]):
             settings, lambda: transport_of(settings, transport), coalesce=coalesce
         )
         self._source = self._session
+        if isinstance(transport, Embedded):
+            self._shown = f"{transport.location.shown} ({transport.location.engine})"
+        else:
+            self._shown = settings.shown
         self._sharing = Sharing(self._session)
         self._flights = Flights()
         self._running: set[Watch | QueueListener | Runner] = set()
@@ -144,6 +148,9 @@ class Kv(KvEntries, KvSearch, KvQueue, KvViews, Shortcuts[KeyLike, Any]):
         """All changes, in the order of their commits."""
         self.queues = Queues(self._session)
         """Queues as such: what is in them and what they are told."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._shown}>"
 
     @classmethod
     def from_env(cls, **options: Any) -> Kv:

@@ -122,9 +122,14 @@ class Shortcuts(Generic[K, V]):
         Of those who ask for it at a time in this process, one makes it and the others wait. Of
         several processes each may, and what the first one stored is what all get. Options as in
         `set`. What `make` raises is raised, and nothing stored. Raises `InvalidInput` where `make`
-        itself asks for what is being made, which would wait for ever.
+        is no function, or itself asks for what is being made, which would wait for ever.
         """
         whole = self._whole_key(key)
+        if not callable(make):
+            raise InvalidInput(
+                "get_or_set takes a function that makes the value, such as `lambda: 9`, and not"
+                f" the value: received one of type {make.__class__.__name__}"
+            )
         entry: KvEntry[V] = self.get(key)
         if entry.exists:
             return entry
