@@ -107,6 +107,15 @@ def put_requests(
     ]
 
 
+def list_requests(random: Random, count: int) -> list[Request]:
+    """Lists of `PAGE` entries that begin anywhere."""
+    prefix = "/".join(str(part) for part in dataset.SMALL_PREFIX)
+    return [
+        Request("GET", f"/keys?prefix={prefix}&start={prefix}/{start}&limit={PAGE}")
+        for start in random.sample(range(dataset.SMALL - PAGE), count)
+    ]
+
+
 def _get(_: Client) -> Sequence[Request]:
     return get_requests(_random("get"), REQUESTS)
 
@@ -170,12 +179,7 @@ def _check_batch(_: Client, request: Request, answer: Any) -> None:
 
 
 def _list(_: Client) -> Sequence[Request]:
-    random = _random("list")
-    prefix = "/".join(str(part) for part in dataset.SMALL_PREFIX)
-    return [
-        Request("GET", f"/keys?prefix={prefix}&start={prefix}/{start}&limit={PAGE}")
-        for start in random.sample(range(dataset.SMALL - PAGE), REQUESTS)
-    ]
+    return list_requests(_random("list"), REQUESTS)
 
 
 def _check_list(_: Client, request: Request, answer: Any) -> None:

@@ -257,6 +257,14 @@ ANSWERS = (
         60,
     ),
     _unread(
+        "unread-returning",
+        "80 that write a row of 9 MB by a batch of SQL, have it given back and never read",
+        "/database/api/batch",
+        (),
+        80,
+        {"statements": [{"sql": sql} for sql in RETURNING]},
+    )._replace(most_write_ms=TRANSACTION_MS),
+    _unread(
         "unread-rows",
         "100 that ask for a row of 9 MB of SQL and never read",
         "/database/api/query",

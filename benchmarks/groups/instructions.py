@@ -11,7 +11,7 @@ from random import Random
 
 import dataset
 from bulk import make_database
-from cases import get_requests, put_requests
+from cases import PAGE, get_requests, list_requests, put_requests
 from client import Client, Request
 from contenders import Buntime
 from group import Group, Plan, Selection, Settings, job
@@ -23,6 +23,7 @@ OURS = Buntime.__name__
 TOGETHER = 16
 TITLES = {
     "get": "get one entry",
+    "list": f"list {PAGE} entries",
     "put": "put one entry, in a commit of its own",
     f"put-{TOGETHER}": f"put one entry, {TOGETHER} connections at once",
     f"put-{TOGETHER}-key": "the same, each with an idempotency key",
@@ -33,6 +34,7 @@ TITLES = {
 }
 MOST = {
     "get": 145_000,
+    "list": 680_000,
     "put": 620_000,
     f"put-{TOGETHER}": 350_000,
     f"put-{TOGETHER}-key": 400_000,
@@ -114,11 +116,13 @@ def opened(chosen: Selection, folder: Path, settings: Settings) -> Iterator[Plan
     server = CountedServer(counter)
     with server.running(folder, ()):
         gets = server.requests(get_requests(Random("get"), DIFFERENT))
+        lists = server.requests(list_requests(Random("list"), DIFFERENT))
         puts = server.requests(put_requests(Random("put"), DIFFERENT))
         sums = server.requests(_SUMS)
         deletes = server.requests(_deletes())
         sent = {
             "get": (cycle(gets), 1),
+            "list": (cycle(lists), 1),
             "put": (cycle(puts), 1),
             f"put-{TOGETHER}": (cycle(puts), TOGETHER),
             f"put-{TOGETHER}-key": (_with_keys(cycle(puts)), TOGETHER),
