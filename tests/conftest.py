@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import gc
+import os
 import re
-from collections.abc import Generator, Iterator
+import sys
+from collections.abc import Callable, Generator, Iterator
 from functools import cache
+from inspect import unwrap
 from itertools import count
 from pathlib import Path
+from types import CodeType, FunctionType
 
 import httpcore2
 import pytest
@@ -39,10 +43,29 @@ SLOW_FOLDERS = (
     "soak",
 )
 """Tests that start programs, all of them: `slow` is for those besides them."""
-SLOW_FIXTURES = frozenset({"counting", "keyed", "serve", "server", "shared_server"})
-"""Servers, for a module or for a test: to start one takes a fifth of a second."""
+STARTERS = frozenset(
+    {
+        "Popen",
+        "Process",
+        "create_subprocess_exec",
+        "database_server",
+        "live_server",
+        "running_app",
+        "running_postgres",
+        "running_rqlite",
+        "running_sqld",
+        "subprocess",
+    }
+)
+"""Names by which tests and fixtures start processes: to start a server takes a fifth of a second.
+Who starts one by another name has the mark `slow`, or fails."""
+STARTS = ("subprocess.Popen", "support.live_server")
+"""What is said to audit hooks when a process starts, or a server that another process forks."""
+QUICK = "not slow"
+"""What `scripts/test --quick` asks for; then nothing slow is even looked at, where a folder is."""
 
 
+TESTS = os.fspath(Path(__file__).parent)
 GENERATED = Path(__file__).parent / "client/_sync"
 """Tests of the blocking client: `scripts/unasync` makes them from those beside, as the client."""
 SAMPLE_OF_GENERATED = 4
@@ -64,6 +87,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     set_wide(is_wide=bool(config.getoption("wide")))
+    sys.addaudithook(_refuse_processes)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    if config.option.markexpr == QUICK and _is_in_slow_folder(collection_path):
+        return True
+    return None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -80,15 +110,74 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("wide"):
         _leave_out_generated_cases(config, items)
-    folders = [Path(__file__).parent / name for name in SLOW_FOLDERS]
-    in_slow = cache(lambda path: any(path.is_relative_to(folder) for folder in folders))
     for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        if in_slow(item.path) or not SLOW_FIXTURES.isdisjoint(fixtures):
+        if _is_in_slow_folder(item.path) or _has_process(item):
             item.add_marker(pytest.mark.slow)
     # Files with slow tests first: at the end other processes wait for the one with the last file.
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@cache
+def _is_in_slow_folder(path: Path) -> bool:
+    return any(path.is_relative_to(Path(__file__).parent / name) for name in SLOW_FOLDERS)
+
+
+def _has_process(item: pytest.Item) -> bool:
+    """Whether a test or one of its fixtures starts a process, as far as their code says so."""
+    if not isinstance(item, pytest.Function):
+        return False
+    fixtures = item._fixtureinfo.name2fixturedefs
+    return any(
+        map(
+            _starts_process,
+            (item.function, *(found.func for defs in fixtures.values() for found in defs)),
+        )
+    )
+
+
+@cache
+def _starts_process(function: Callable[..., object]) -> bool:
+    """Whether a function names what starts a process, or another one of the tests that does."""
+    seen: set[Callable[..., object]] = set()
+    left = [unwrap(function)]
+    while left:
+        found = left.pop()
+        if not isinstance(found, FunctionType) or found in seen:
+            continue
+        seen.add(found)
+        names = _names_in(found.__code__)
+        if not STARTERS.isdisjoint(names):
+            return True
+        called = (found.__globals__.get(name) for name in names)
+        functions = [unwrap(it) for it in called if isinstance(it, FunctionType)]
+        left += [it for it in functions if it.__code__.co_filename.startswith(TESTS)]
+    return False
+
+
+@cache
+def _names_in(code: CodeType) -> frozenset[str]:
+    inner = (_names_in(it) for it in code.co_consts if isinstance(it, CodeType))
+    return frozenset(code.co_names).union(*inner)
+
+
+_running: list[pytest.Item] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """It is known which test runs."""
+    _running.append(item)
+    try:
+        return (yield)
+    finally:
+        _running.remove(item)
+
+
+def _refuse_processes(event: str, _: object) -> None:
+    """Let a test fail that starts a process, and that nobody would look for among the slow ones."""
+    if event in STARTS and _running and not _running[0].get_closest_marker("slow"):
+        raise AssertionError("what starts a process has the mark `slow`")
 
 
 def _leave_out_generated_cases(config: pytest.Config, items: list[pytest.Item]) -> None:

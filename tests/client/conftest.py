@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from buntime_keyval import Kv
+from buntime_keyval import Kv, open_kv_sync
 from support.live import DEFAULT_PLUGINS, LiveServer, live_server
 
 
@@ -17,6 +18,15 @@ def short_times() -> dict[str, Any]:
         "queue": {"lockDuration": 1000, "cleanupInterval": 300, "heartbeat": 200},
         "watch": {"heartbeat": 200},
     }
+
+
+@pytest.fixture(scope="session")
+def new_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a store that holds nothing: to make one takes longer than most tests."""
+    path = tmp_path_factory.mktemp("new") / "store.db"
+    with open_kv_sync(path) as kv:
+        assert kv.count([]) == 0
+    return path
 
 
 @pytest.fixture(scope="module")

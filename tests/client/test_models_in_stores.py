@@ -19,7 +19,7 @@ from support.store import open_kv
 AnyKv = AsyncKv | LocalKv
 
 
-@pytest.fixture(params=["in-process", "http"])
+@pytest.fixture(params=["in-process", pytest.param("http", marks=pytest.mark.slow)])
 async def kv(request: pytest.FixtureRequest) -> AsyncIterator[AnyKv]:
     if request.param == "in-process":
         async with open_kv() as local:

@@ -74,7 +74,12 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize(
     "who",
-    [World.by_itself, World.by_another_session, World.by_the_adapter, World.by_another_process],
+    [
+        World.by_itself,
+        World.by_another_session,
+        World.by_the_adapter,
+        pytest.param(World.by_another_process, marks=pytest.mark.slow),
+    ],
 )
 async def test_columns_are_those_of_the_rows(
     world: World, who: Callable[[World, str], Awaitable[None]], change: str
@@ -103,6 +108,7 @@ async def test_columns_are_those_of_the_rows(
         assert (list(result.columns), result.rows) == (NAMES[change], rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [ALL, NOBODY, UPDATE, UPDATE_NOBODY])
 @pytest.mark.parametrize("change", CHANGES)
 async def test_the_first_run_after_a_change_of_another_process(

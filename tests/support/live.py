@@ -130,6 +130,7 @@ def live_server(
     servers that look for modules elsewhere.
     Starting a second one on the same folder gives a second process on the same database.
     """
+    sys.audit("support.live_server")  # whether this test may is for tests/conftest.py to say
     path = folder / "buntime.jsonc"
     if config is not None or not path.exists():
         path.write_text(json.dumps(config or {"plugins": DEFAULT_PLUGINS}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ async def kv(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[As
         where = request.getfixturevalue("api")
         options = None
     else:
-        where = tmp_path / "store.db"
+        where = shutil.copy(request.getfixturevalue("new_store"), tmp_path / "store.db")
         options = request.getfixturevalue("short_times")
     async with open_kv(where, keyval=options) as client:
         yield client

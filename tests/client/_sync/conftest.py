@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ def kv(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kv]:
         where = request.getfixturevalue("api")
         options = None
     else:
-        where = tmp_path / "store.db"
+        where = shutil.copy(request.getfixturevalue("new_store"), tmp_path / "store.db")
         options = request.getfixturevalue("short_times")
     with open_kv_sync(where, keyval=options) as client:
         yield client

@@ -301,8 +301,12 @@ def test_each_route_says_what_it_needs() -> None:
     assert routes - told == set()
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]} {case[1]} {case[2]}")
-async def test_all_of_its_scopes_and_nothing_less(world: World, case: Case) -> None:
+async def test_all_of_its_scopes_and_nothing_less(world: World) -> None:
+    for case in CASES:
+        needs_its_scopes(world, case)
+
+
+def needs_its_scopes(world: World, case: Case) -> None:
     found, scopes = asked(world, case), case[-1]
     found.require(someone(*scopes))
     found.require(someone("keyval:*"))
