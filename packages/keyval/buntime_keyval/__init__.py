@@ -343,7 +343,9 @@ if not TYPE_CHECKING:  # else every misspelt name would be an `Any`
         from buntime_keyval._importing import lasting
 
         with lasting():
-            return getattr(importlib.import_module(_LATER[name]), name)
+            found = getattr(importlib.import_module(_LATER[name]), name)
+        globals()[name] = found  # whoever asks again does not come here
+        return found
 
 
 def __dir__() -> list[str]:

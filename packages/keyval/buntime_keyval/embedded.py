@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import os
 import re
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, Protocol
@@ -158,11 +159,13 @@ def _refuse_after_fork(url: str) -> None:
 
 
 def _opener(location: Location) -> Opener:
-    if importlib.util.find_spec(STORE.partition(".")[0]) is None:
-        raise CannotOpen(
-            f"cannot open {location.shown}: a store in this process comes with the"
-            " distribution buntime: pip install buntime"
-        )
-    with lasting():
-        opener: Opener = importlib.import_module(STORE).open_store
+    if STORE not in sys.modules:
+        if importlib.util.find_spec(STORE.partition(".")[0]) is None:
+            raise CannotOpen(
+                f"cannot open {location.shown}: a store in this process comes with the"
+                " distribution buntime: pip install buntime"
+            )
+        with lasting():
+            importlib.import_module(STORE)
+    opener: Opener = sys.modules[STORE].open_store
     return opener
