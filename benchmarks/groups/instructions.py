@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
@@ -13,14 +13,16 @@ import dataset
 from bulk import make_database
 from cases import PAGE, get_requests, list_requests, put_requests
 from client import Client, Request
-from contenders import Buntime
-from group import Group, Plan, Selection, Settings, job
+from contenders import SQLITE, Buntime
+from group import Group, Job, Plan, Selection, Settings, job
 from instructions import Connections, Counter, find_counter
+from postgres_server import postgres_running
 from results import Measurement, Row, Section
 from streams import request_bytes
 
 OURS = Buntime.__name__
 TOGETHER = 16
+POSTGRES = "postgres"
 TITLES = {
     "get": "get one entry",
     "list": f"list {PAGE} entries",
@@ -31,6 +33,9 @@ TITLES = {
     f"delete-{TOGETHER}": f"delete one entry, {TOGETHER} connections at once",
     f"enqueue-{TOGETHER}": f"send a message, {TOGETHER} connections at once",
     f"lock-{TOGETHER}": f"acquire or release a lock, {TOGETHER} connections at once",
+    f"put-{TOGETHER}-{POSTGRES}": (
+        f"put one entry on PostgreSQL, {TOGETHER} connections at once; without the server of that"
+    ),
 }
 MOST = {
     "get": 145_000,
@@ -42,6 +47,7 @@ MOST = {
     f"delete-{TOGETHER}": 365_000,
     f"enqueue-{TOGETHER}": 330_000,
     f"lock-{TOGETHER}": 435_000,
+    f"put-{TOGETHER}-{POSTGRES}": 285_000,
 }
 """Aims: a tenth to a fifth more than what was counted last, on CPython 3.11. In a slow run the
 server does more by the clock between two requests, and fewer of them share a commit."""
@@ -51,15 +57,21 @@ they have idempotency keys, these are new each time."""
 
 
 class CountedServer(Buntime):
-    """The product on 10,000 entries, in a process whose instructions can be counted."""
+    """The product, in a process whose instructions can be counted.
 
-    def __init__(self, counter: Counter) -> None:
-        super().__init__(())
+    It has 10,000 entries in a file, or at first none on a server of PostgreSQL.
+    """
+
+    def __init__(self, counter: Counter, url: str | None = None) -> None:
+        """`url` is that of the server."""
+        super().__init__((), adapter=SQLITE if url is None else {"type": POSTGRES, "url": url})
         self._counter = counter
+        self._is_in_file = url is None
 
     def command(self, folder: Path) -> list[str]:
         """See `HttpContender`."""
-        make_database(folder / "data" / "_default.db", islice(dataset.entries(), dataset.SMALL))
+        if self._is_in_file:
+            make_database(folder / "data" / "_default.db", islice(dataset.entries(), dataset.SMALL))
         return [*self._counter.prefix(folder), *super().command(folder)]
 
     def load(self, client: Client) -> None:
@@ -113,33 +125,50 @@ def opened(chosen: Selection, folder: Path, settings: Settings) -> Iterator[Plan
         yield Plan([], [])
         return
     cases = [case for case in TITLES if case in chosen["instructions"]]
-    server = CountedServer(counter)
-    with server.running(folder, ()):
-        gets = server.requests(get_requests(Random("get"), DIFFERENT))
-        lists = server.requests(list_requests(Random("list"), DIFFERENT))
-        puts = server.requests(put_requests(Random("put"), DIFFERENT))
-        sums = server.requests(_SUMS)
-        deletes = server.requests(_deletes())
-        sent = {
-            "get": (cycle(gets), 1),
-            "list": (cycle(lists), 1),
-            "put": (cycle(puts), 1),
-            f"put-{TOGETHER}": (cycle(puts), TOGETHER),
-            f"put-{TOGETHER}-key": (_with_keys(cycle(puts)), TOGETHER),
-            f"sum-{TOGETHER}": (cycle(sums), TOGETHER),
-            f"delete-{TOGETHER}": (cycle(deletes), TOGETHER),
-            f"enqueue-{TOGETHER}": (cycle(server.requests(_MESSAGES)), TOGETHER),
-            f"lock-{TOGETHER}": (cycle(server.requests(_LOCKS)), TOGETHER),
-        }
-        for case in cases:
-            requests, at_once = sent[case]
-            with server.connected(at_once) as connections:
-                connections.send([*islice(requests, DIFFERENT)])
-        counter.warmed(server.pid)
-        jobs = [
-            job((case, OURS), partial(_counted, counter, server, *sent[case])) for case in cases
-        ]
+    with ExitStack() as stack:
+        jobs = []
+        in_file = [case for case in cases if not case.endswith(POSTGRES)]
+        if in_file:
+            server = CountedServer(counter)
+            stack.enter_context(server.running(folder, ()))
+            jobs += _jobs(counter, server, in_file)
+        if len(in_file) < len(cases):
+            url = stack.enter_context(postgres_running())
+            if url is None:
+                settings.say("instructions on PostgreSQL are skipped: apt-get install postgresql")
+            else:
+                server = CountedServer(counter, url)
+                (folder / POSTGRES).mkdir()
+                stack.enter_context(server.running(folder / POSTGRES, ()))
+                jobs += _jobs(counter, server, [case for case in cases if case not in in_file])
         yield Plan(jobs, [_section(counter)])
+
+
+def _jobs(counter: Counter, server: CountedServer, cases: Sequence[str]) -> list[Job]:
+    """Those of a server that runs, to which all requests of the cases have been sent once."""
+    gets = server.requests(get_requests(Random("get"), DIFFERENT))
+    lists = server.requests(list_requests(Random("list"), DIFFERENT))
+    puts = server.requests(put_requests(Random("put"), DIFFERENT))
+    sums = server.requests(_SUMS)
+    deletes = server.requests(_deletes())
+    sent = {
+        "get": (cycle(gets), 1),
+        "list": (cycle(lists), 1),
+        "put": (cycle(puts), 1),
+        f"put-{TOGETHER}": (cycle(puts), TOGETHER),
+        f"put-{TOGETHER}-key": (_with_keys(cycle(puts)), TOGETHER),
+        f"sum-{TOGETHER}": (cycle(sums), TOGETHER),
+        f"delete-{TOGETHER}": (cycle(deletes), TOGETHER),
+        f"enqueue-{TOGETHER}": (cycle(server.requests(_MESSAGES)), TOGETHER),
+        f"lock-{TOGETHER}": (cycle(server.requests(_LOCKS)), TOGETHER),
+        f"put-{TOGETHER}-{POSTGRES}": (cycle(puts), TOGETHER),
+    }
+    for case in cases:
+        requests, at_once = sent[case]
+        with server.connected(at_once) as connections:
+            connections.send([*islice(requests, DIFFERENT)])
+    counter.warmed(server.pid)
+    return [job((case, OURS), partial(_counted, counter, server, *sent[case])) for case in cases]
 
 
 def _counted(
