@@ -19,7 +19,6 @@ from buntime_database import GuardFailed, Statement, Value
 from buntime_keyval.wire import key_to_json
 from buntime_keyval.wire.keys import decode_key
 
-from buntime_plugin_keyval.features.moving.arriving import Arrival
 from buntime_plugin_keyval.features.moving.checks import (
     Counts,
     MoveRefused,
@@ -37,6 +36,7 @@ from buntime_plugin_keyval.features.moving.copying import (
     transferring,
 )
 from buntime_plugin_keyval.features.moving.indexes import equalise_indexes
+from buntime_plugin_keyval.features.moving.marks import MoveMarks
 from buntime_plugin_keyval.storage.database import Database
 from buntime_plugin_keyval.storage.moves import (
     MoveState,
@@ -103,7 +103,7 @@ class Moved(NamedTuple):
 
 
 class StoreMover:
-    """One move of a store from a database to another one; see `Arrival` for who is at it."""
+    """One move of a store from a database to another one; see `MoveMarks` for who is at it."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class StoreMover:
         self._names = names
         self._tell = tell
         self._without_indexes = without_indexes
-        self._arrival = Arrival(source, target, names)
+        self._marks = MoveMarks(source, target, names)
         self._hashes = self._repaired = 0
         ours, theirs = source.sql.moving.tables, target.sql.moving.tables
         self._entries = Sides(ours.entries, theirs.entries, b"")
@@ -163,11 +163,11 @@ class StoreMover:
             self._source, self._target, self._names, without_indexes=self._without_indexes
         )
         await migrate(self._target.adapter, _wall_ms())
-        is_over = await self._arrival.begin()
+        is_over = await self._marks.begin()
         if is_over:  # all of it had come over before
             return await self._open_target(monotonic())
         if not self._without_indexes:
-            await equalise_indexes(self._source, self._target, self._arrival.write, _wall_ms())
+            await equalise_indexes(self._source, self._target, self._marks.write, _wall_ms())
         await self._copy()
         await self._compare_all(repair=True)
         took = math.inf
@@ -188,23 +188,21 @@ class StoreMover:
 
     async def _copy(self) -> None:
         await self._copy_log()
-        if self._arrival.place.entries is None:
+        if self._marks.place.entries is None:
             return
         total = (await counts_of(self._source)).entries
-        after = bytes.fromhex(self._arrival.place.entries)
+        after = bytes.fromhex(self._marks.place.entries)
         number = 0
         async for page, _ in pages_behind(self._source, self._entries.source, after):
             self._check_keys(page)
-            done = self._arrival.place.done + len(page)
-            place = msgspec.structs.replace(
-                self._arrival.place, entries=_last(page).hex(), done=done
-            )
-            await self._arrival.note(place, await transferring(self._source, self._entries, page))
+            done = self._marks.place.done + len(page)
+            place = msgspec.structs.replace(self._marks.place, entries=_last(page).hex(), done=done)
+            await self._marks.note(place, await transferring(self._source, self._entries, page))
             self._tell(MoveStep("entries", done, max(done, total)))
             number += 1
             if number % FOLLOWED_PAGES == 0:
                 await self._follow()
-        await self._arrival.note(msgspec.structs.replace(self._arrival.place, entries=None))
+        await self._marks.note(msgspec.structs.replace(self._marks.place, entries=None))
 
     def _check_keys(self, keys: Sequence[Value]) -> None:
         most = self._target.adapter.capabilities.max_key_bytes
@@ -217,28 +215,28 @@ class StoreMover:
 
     async def _copy_log(self) -> None:
         """Take over what the log tells of before the first entry is copied."""
-        if self._arrival.place.logged:
+        if self._marks.place.logged:
             return
         newest = (await counts_of(self._source)).newest
-        while self._arrival.place.log < newest:
+        while self._marks.place.log < newest:
             rows = await self._changes()
             if rows is None:
-                await self._arrival.begin_anew()
+                await self._marks.begin_anew()
                 newest = (await counts_of(self._source)).newest
                 continue
             await self._take(rows, [])
             if not rows:
                 break
-        await self._arrival.note(msgspec.structs.replace(self._arrival.place, logged=True))
+        await self._marks.note(msgspec.structs.replace(self._marks.place, logged=True))
 
     async def _follow(self) -> set[Value]:
         """Carry out what is in the log by now; which keys it is about."""
         keys: set[Value] = set()
         newest = (await counts_of(self._source)).newest
-        while self._arrival.place.log < newest:
+        while self._marks.place.log < newest:
             rows = await self._changes()
             if rows is None:
-                await self._arrival.begin_anew()
+                await self._marks.begin_anew()
                 await self._copy()
                 continue
             if not rows:
@@ -247,28 +245,26 @@ class StoreMover:
             self._check_keys(page)
             await self._take(rows, await transferring(self._source, self._entries, page))
             keys.update(page)
-            self._tell(
-                MoveStep("changes", self._arrival.place.log, max(self._arrival.place.log, 1))
-            )
+            self._tell(MoveStep("changes", self._marks.place.log, max(self._marks.place.log, 1)))
         return keys
 
     async def _changes(self) -> list[tuple[Value, ...]] | None:
         """The changes that the target has not; None if some of them were trimmed."""
         moving, adapter = self._source.sql.moving, self._source.adapter
-        place = self._arrival.place.log
+        place = self._marks.place.log
         sizes = await adapter.query(moving.tables.changes.marks, (place, LOG_PAGE), fresh=True)
         count = size = 0
         while count < len(sizes) and (not count or size < LOG_BYTES):
             size += _number(sizes[count][1])
             count += 1
         rows = await adapter.query(moving.log, (place, count), fresh=True) if count else []
-        return None if await self._arrival.first_position() > self._arrival.place.log else rows
+        return None if await self._marks.first_position() > self._marks.place.log else rows
 
     async def _take(self, rows: Sequence[tuple[Value, ...]], steps: Sequence[Statement]) -> None:
         if rows:
-            place = msgspec.structs.replace(self._arrival.place, log=_number(rows[-1][0]))
+            place = msgspec.structs.replace(self._marks.place, log=_number(rows[-1][0]))
             log = self._target.sql.moving.tables.changes.put(rows)
-            await self._arrival.note(place, [*steps, *log])
+            await self._marks.note(place, [*steps, *log])
 
     async def _compare_all(self, *, repair: bool) -> None:
         """Compare the entries, a hash for each so many; whatever differs is copied again.
@@ -300,16 +296,16 @@ class StoreMover:
                 f" {self._names[0]}: does another program write to it?"
             )
         if wrong:
-            await self._arrival.write(await transferring(self._source, self._entries, wrong))
+            await self._marks.write(await transferring(self._source, self._entries, wrong))
         return len(wrong)
 
     async def _equalise_rest(self) -> None:
         """What the log does not tell of."""
         for sides in self._beside:
-            await equalise(self._source, self._target, self._arrival.write, sides)
+            await equalise(self._source, self._target, self._marks.write, sides)
         await self._continue_replays()
         if not self._without_indexes:
-            await equalise_indexes(self._source, self._target, self._arrival.write, _wall_ms())
+            await equalise_indexes(self._source, self._target, self._marks.write, _wall_ms())
 
     async def _continue_replays(self) -> None:
         """Take over the results that were kept since, and forget those that were forgotten.
@@ -320,24 +316,22 @@ class StoreMover:
         bounds = self._target.sql.replays.bounds
         ((oldest_there, newest_there),) = await self._target.adapter.query(bounds, fresh=True)
         if _number(oldest_there) < _number(oldest):
-            await remove_until(
-                self._target, self._arrival.write, self._replays, _number(oldest) - 1
-            )
+            await remove_until(self._target, self._marks.write, self._replays, _number(oldest) - 1)
         after = _number(newest_there) - 1
-        await equalise(self._source, self._target, self._arrival.write, self._replays, after)
+        await equalise(self._source, self._target, self._marks.write, self._replays, after)
 
     async def _close_and_finish(self) -> Moved:
         self._tell(MoveStep("closing", 0, 1))
         started = monotonic()
-        await self._arrival.note(self._arrival.place)  # for nothing is closed by who does not go on
-        await close_store(self._source, self._arrival.moving, self._end_of_pause())
+        await self._marks.note(self._marks.place)  # for nothing is closed by who does not go on
+        await close_store(self._source, self._marks.moving, self._end_of_pause())
         self._tell(MoveStep("closed", 0, 1))
         try:
             await self._copy_last()
-            await leave_store(self._source, self._arrival.moving)
+            await leave_store(self._source, self._marks.moving)
         except BaseException:
             mark = await read_mark(self._source)
-            is_ours = mark is not None and mark.place == self._arrival.moving.mover
+            is_ours = mark is not None and mark.place == self._marks.moving.mover
             if mark is not None and is_ours and mark.state is MoveState.CLOSED:
                 await reopen_store(self._source, mark)
             raise
@@ -348,11 +342,11 @@ class StoreMover:
         keys = await self._follow()
         await self._stay_closed()
         await self._equalise_rest()
-        await equalise(self._source, self._target, self._arrival.write, self._metrics)
+        await equalise(self._source, self._target, self._marks.write, self._metrics)
         await self._stay_closed()
         ((epoch, seq, stamp, noted),) = await self._query(self._source.sql.moving.notes)
         sql = self._target.sql
-        await self._arrival.write(
+        await self._marks.write(
             [
                 Statement(sql.moving.set_log, (epoch, seq, stamp)),
                 Statement(sql.log.trim),
@@ -378,10 +372,10 @@ class StoreMover:
         return _wall_ms() + int(1000 * max(CLOSED_SECONDS, 3 * self._max_pause))
 
     async def _stay_closed(self) -> None:
-        await keep_closed(self._source, self._arrival.moving, self._end_of_pause())
+        await keep_closed(self._source, self._marks.moving, self._end_of_pause())
 
     async def _open_target(self, started: float) -> Moved:
-        await self._arrival.open()
+        await self._marks.open()
         pause = monotonic() - started
         return Moved(await counts_of(self._target), self._repaired, pause, self._hashes)
 

@@ -25,7 +25,7 @@ from buntime_plugin_keyval.storage.moves import (
 )
 
 
-class Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class MovePlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How far the target is."""
 
     log: int
@@ -40,7 +40,7 @@ class Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who goes on from here."""
 
 
-class Arrival:
+class MoveMarks:
     """The marks of one move, as one process sees them that is at it."""
 
     def __init__(self, source: Database, target: Database, names: Names) -> None:
@@ -49,7 +49,7 @@ class Arrival:
         self._target = target
         self._names = names
         self.moving = Moving("", secrets.token_hex(8))
-        self.place = Place(0)
+        self.place = MovePlace(0)
         """How far the target is, by what was written there last."""
 
     async def begin(self) -> bool:
@@ -79,7 +79,7 @@ class Arrival:
 
     async def _mark_target(self, mark: Mark) -> None:
         """Let nobody use the target before all is there."""
-        place = Place(await self.first_position())
+        place = MovePlace(await self.first_position())
         names = self._names
         theirs = Mark(mark.token, MoveState.ARRIVING, 0, names[0], _encode(place))
         await _add_mark(self._target, theirs)
@@ -93,7 +93,7 @@ class Arrival:
 
     async def _take_up(self, mark: Mark, place: str) -> None:
         """Go on from a place as the only one. Raises `GuardFailed` if it is not that any more."""
-        was = msgspec.json.decode(place, type=Place)
+        was = msgspec.json.decode(place, type=MovePlace)
         self.place = msgspec.structs.replace(was, mover=self.moving.mover)
         sql = self._target.sql.moving
         ours = Statement(sql.set_place, (_encode(self.place),))
@@ -108,11 +108,11 @@ class Arrival:
 
     async def begin_anew(self) -> None:
         """Copy everything once more: the log was trimmed faster than it was followed."""
-        place = Place(await self.first_position(), mover=self.moving.mover)
+        place = MovePlace(await self.first_position(), mover=self.moving.mover)
         sql = self._target.sql.moving
         await self.note(place, [*map(Statement, sql.clear)])
 
-    async def note(self, place: Place, steps: Sequence[Statement] = ()) -> None:
+    async def note(self, place: MovePlace, steps: Sequence[Statement] = ()) -> None:
         """Do something, and note in the same commit how far the target is with that."""
         text = _encode(place)
         await self.write([*steps, Statement(self._target.sql.moving.set_place, (text,))])
@@ -150,5 +150,5 @@ async def _add_mark(db: Database, mark: Mark) -> None:
         raise MoveRefused("another process has begun a move at the same time") from None
 
 
-def _encode(place: Place) -> str:
+def _encode(place: MovePlace) -> str:
     return msgspec.json.encode(place).decode()
