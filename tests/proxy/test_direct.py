@@ -15,6 +15,7 @@ from proxy.raw_target import RawTarget, raw_target
 from proxy.upstream_app import MIB, SEEN
 from support.database import wait_until
 from support.live import LiveServer, add_looker
+from support.waiting import PATIENCE
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nok"
 
@@ -121,6 +122,49 @@ def test_a_small_answer_in_parts_stays_on_the_direct_way(
     running.answers = [b"".join(parts), in_parts, in_parts]
     whole, in_parts_directly, by_asgi = names({}), names({}), names({"if-none-match": '"x"'})
     assert in_parts_directly == whole != by_asgi
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nx-b: 1\r\ncontent-type: a/b\r\ncontent-length: 4\r\n\r\n"
+
+
+@pytest.mark.parametrize("parts", [[b"abcd"], [b"ab", b"cd"], [b"", b"a", b"bcd"]])
+def test_a_known_head_that_comes_before_its_content(
+    client: httpx2.Client, running: RawTarget, parts: list[bytes]
+) -> None:
+    def in_parts(connection: socket.socket, _: bytes) -> None:
+        for part in (HEAD, *parts):
+            connection.sendall(part)
+            time.sleep(0.01)  # so that most are read alone
+
+    running.answers = [in_parts, HEAD + b"abcd", in_parts, HEAD + b"efgh", in_parts, OK]
+    got = [client.get("/x").text for _ in running.answers.copy()]
+    assert got == ["abcd", "abcd", "abcd", "efgh", "abcd", "ok"]
+
+
+def test_a_known_head_whose_content_is_late_or_never_comes(
+    client: httpx2.Client, running: RawTarget
+) -> None:
+    go_on = threading.Event()
+
+    def slowly(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(HEAD)
+        go_on.wait(PATIENCE)
+        connection.sendall(b"abcd")
+
+    def never(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(HEAD)
+        connection.shutdown(socket.SHUT_WR)
+
+    running.answers = [HEAD + b"abcd", slowly, never]
+    assert client.get("/x").text == "abcd"
+    with client.stream("GET", "/x") as answer:
+        assert answer.status_code == 200  # its head goes out before the target goes on
+        go_on.set()
+        assert answer.read() == b"abcd"
+    before = len(running.received)
+    with pytest.raises(httpx2.RemoteProtocolError):
+        client.get("/x")
+    assert len(running.received) == before + 1  # it was answered, so nobody asks again
 
 
 def test_what_comes_in_parts_goes_on(client: httpx2.Client, running: RawTarget) -> None:

@@ -13,7 +13,12 @@ import httptools
 from buntime_host import DirectRequest
 
 from buntime_plugin_proxy.upstream.errors import BadGateway, StaleConnection
-from buntime_plugin_proxy.upstream.known_heads import Headers, KnownAnswerHead, KnownHeads
+from buntime_plugin_proxy.upstream.known_heads import (
+    END_OF_HEAD,
+    Headers,
+    KnownAnswerHead,
+    KnownHeads,
+)
 from buntime_plugin_proxy.upstream.origin import Origin
 
 MOST_HELD = 256 * 1024
@@ -75,6 +80,10 @@ class TargetConnection(asyncio.Protocol):
         self._heads = heads
         self._parser: Any = None
         """Of this answer, unless its head is known."""
+        self._head_alone = b""
+        """A known head, of whose answer nothing else has come yet."""
+        self._first = b""
+        """The head, if the parser got all of it at once."""
         self._head_only = False
         self._is_small = False
         """Whether the answer says how long it is, and that is little."""
@@ -98,6 +107,7 @@ class TargetConnection(asyncio.Protocol):
         self.ended = False
         self.expects_soon = True
         self._parser = self.known = None
+        self._head_alone = self._first = b""
         self._head_only = head_only
         self._reusable = self._until_close = self._is_small = False
         self._head_size = self._informational = 0
@@ -195,6 +205,7 @@ class TargetConnection(asyncio.Protocol):
         return self._failure is None and (self._is_small or not self.status)
 
     def _begin_answer(self, data: bytes) -> None:
+        data, self._head_alone = self._head_alone + data, b""
         whole = None if self._head_only else self._heads.find(data)
         if whole is not None:
             self.known, body = whole
@@ -203,11 +214,22 @@ class TargetConnection(asyncio.Protocol):
                 self._parts.append(body)
             self._held += len(body)
             self._reusable = self.ended = True
-            return
+        elif self.asker is not None and self._heads.has(data):
+            self._head_alone = data
+        else:
+            self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
         self._parser = httptools.HttpResponseParser(self)
+        end = data.find(END_OF_HEAD)
+        self._first = data[: end + len(END_OF_HEAD)] if end >= 0 else b""
         self._feed(data)
-        if self.ended and self._reusable and not self._head_only and not self._informational:
-            self.known = self._heads.learn(data, self.status, self.headers)
+
+    def _learn(self) -> None:
+        """Remember the head of an answer that is complete, if it came at once."""
+        if self._first and self._is_small and self._reusable and not self._informational:
+            whole = self._first + b"".join(self._parts)
+            self.known = self._heads.learn(whole, self.status, self.headers)
 
     def _feed(self, data: bytes) -> None:
         try:
@@ -218,10 +240,14 @@ class TargetConnection(asyncio.Protocol):
             self._reusable = False
         except httptools.HttpParserUpgrade:
             self.fail(BadGateway("the target changed the protocol, which nobody asked for"))
+        else:
+            if self.ended:
+                self._learn()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio."""
         self.closed = True
+        self._read_head()
         if not self.ended and self._failure is None:
             if self.status and self._until_close and exc is None:
                 self.ended = True
@@ -307,6 +333,18 @@ class TargetConnection(asyncio.Protocol):
         """See httptools."""
         if self.status:
             self.ended = True
+
+    def tell(self) -> None:
+        """Let whoever waits for all of a small answer go on with what there is of it."""
+        self._read_head()
+        if self.status:
+            self.wake()
+
+    def _read_head(self) -> None:
+        """Read the head that has come alone, as its content is late."""
+        head, self._head_alone = self._head_alone, b""
+        if head:
+            self._parse(head)
 
     def wake(self) -> None:
         """Have whoever waits for news look again."""

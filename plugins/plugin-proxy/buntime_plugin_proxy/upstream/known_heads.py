@@ -17,7 +17,7 @@ LONGEST_KNOWN = 2 * 1024
 """Longer ones are not."""
 LARGEST = 64 * 1024
 """Bytes of an answer; of a larger one the head costs little beside the rest."""
-_END = b"\r\n\r\n"
+END_OF_HEAD = b"\r\n\r\n"
 
 
 class KnownAnswerHead:
@@ -45,16 +45,20 @@ class KnownHeads:
         """The head of an answer and its body, if this is all of one that begins as another did."""
         if len(data) > LARGEST:
             return None
-        head, _, body = data.partition(_END)
+        head, _, body = data.partition(END_OF_HEAD)
         known = self._known.get(head)
         return None if known is None or known.length != len(body) else (known, body)
+
+    def has(self, data: bytes) -> bool:
+        """Whether this is such a head, and nothing more."""
+        return data.endswith(END_OF_HEAD) and data[: -len(END_OF_HEAD)] in self._known
 
     def learn(self, data: bytes, status: int, headers: Headers) -> KnownAnswerHead | None:
         """Remember the head of a whole answer, to a request that was no `HEAD`.
 
         None for one that does not say how long it is.
         """
-        head, _, body = data.partition(_END)
+        head, _, body = data.partition(END_OF_HEAD)
         lengths = [value for name, value in headers if name == b"content-length"]
         if lengths != [b"%d" % len(body)] or len(head) > LONGEST_KNOWN or len(data) > LARGEST:
             return None

@@ -223,8 +223,8 @@ class UpstreamPool:
             if connection.asker is not None and connection.asker.disconnected:
                 connection.fail(BadGateway("nobody waits for the answer"))
                 continue
-            if connection.asker is not None and connection.status:
-                connection.wake()  # the rest is late: what there is of the answer goes out
+            if connection.asker is not None:
+                connection.tell()  # the rest is late
             silent = now - connection.moved_at > self._config.read_timeout
             is_waited_for = not connection.ended and not connection.reading_paused
             if silent and is_waited_for and connection.expects_soon:
