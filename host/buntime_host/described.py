@@ -18,14 +18,14 @@ from typing import Any, TypedDict, TypeVar, Unpack
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
-Schema = Mapping[str, Any]
+JsonSchema = Mapping[str, Any]
 """A schema as JSON Schema 2020-12 has it."""
 
 
 class _Said(TypedDict, total=False):
-    body: type | Schema
-    query: Mapping[str, str | Schema]
-    answer: type | Schema
+    body: type | JsonSchema
+    query: Mapping[str, str | JsonSchema]
+    answer: type | JsonSchema
     status: int
     media_type: str
 
@@ -42,7 +42,7 @@ class Parameter:
     name: str
     place: str = "query"
     """`query`, `path` or `header`."""
-    schema: Schema = field(default_factory=lambda: {"type": "string"})
+    schema: JsonSchema = field(default_factory=lambda: {"type": "string"})
     required: bool = False
     text: str = ""
 
@@ -57,10 +57,10 @@ class Operation:
     text: str
     """A first sentence that sums it up, and perhaps more. Markdown."""
     parameters: Sequence[Parameter] = ()
-    body: type | Schema | None = None
+    body: type | JsonSchema | None = None
     """A type that msgspec decodes, or a schema; None without a body."""
     body_required: bool = True
-    answer: type | Schema | None = None
+    answer: type | JsonSchema | None = None
     """The same of the answer; None for any JSON."""
     statuses: Sequence[int] = (200,)
     """Those that it may have."""
@@ -70,9 +70,9 @@ class Operation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Described:
-    body: type | Schema | None = None
-    query: Mapping[str, str | Schema] = field(default_factory=dict)
-    answer: type | Schema | None = None
+    body: type | JsonSchema | None = None
+    query: Mapping[str, str | JsonSchema] = field(default_factory=dict)
+    answer: type | JsonSchema | None = None
     status: int = 200
     media_type: str = "application/json"
 
@@ -129,13 +129,13 @@ def operations_of(routes: object) -> Iterator[Operation]:
                     yield operation_of(method, route.path, route.endpoint)
 
 
-def _in_query(name: str, what: str | Schema) -> Parameter:
+def _in_query(name: str, what: str | JsonSchema) -> Parameter:
     if isinstance(what, str):
         return Parameter(name=name, text=what)
     return Parameter(name=name, schema=what)
 
 
-def _of_convertor(name: str) -> Schema:
+def _of_convertor(name: str) -> JsonSchema:
     if name == "int":
         return {"type": "integer", "minimum": 0}
     if name == "float":

@@ -34,6 +34,10 @@ ON_BOTH_SIDES = {
 """Names that two audiences know, who never meet both."""
 
 
+FOR_ASYNCIO = frozenset({"Condition"})
+"""What a client calls as asyncio does, since threads have the same."""
+
+
 class PublicClass(NamedTuple):
     """Where a class is, and the last parts of the names of what it derives from."""
 
@@ -66,6 +70,30 @@ def shared_names(sources: dict[str, str]) -> dict[str, list[str]]:
     return shared
 
 
+def names_of_classes(sources: dict[str, str]) -> dict[str, list[str]]:
+    """Names that modules give to a type, and classes of the same package have, with the modules.
+
+    Modules of `_sync` are as those of `_async`, but for names that begin with that.
+    """
+    written = {module: text for module, text in sources.items() if "/_sync/" not in module}
+    classes = public_classes(written)
+    found = defaultdict(list)
+    for module, text in written.items():
+        for node in ast.parse(text).body:
+            if not isinstance(node, ast.Assign | ast.AnnAssign) or _is_variable(node.value):
+                continue
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            name = ast.unparse(target)
+            package = module.partition("/buntime_")[0]
+            if any(it.module.startswith(f"{package}/buntime_") for it in classes.get(name, ())):
+                found[name].append(module)
+    return {name: modules for name, modules in found.items() if name not in FOR_ASYNCIO}
+
+
+def _is_variable(value: ast.expr | None) -> bool:
+    return isinstance(value, ast.Call) and ast.unparse(value.func) == "TypeVar"
+
+
 def sources() -> dict[str, str]:
     paths = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
     return {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in paths}
@@ -77,6 +105,10 @@ def test_no_two_public_classes_have_one_name() -> None:
     assert set(ON_BOTH_SIDES) == set(shared)
 
 
+def test_no_type_has_the_name_of_a_class() -> None:
+    assert names_of_classes(sources()) == {}
+
+
 def test_what_shares_a_name_is_noticed() -> None:
     modules = {
         "a.py": "class One: ...\nclass _Two: ...\nclass Three(Exception): ...",
@@ -85,3 +117,12 @@ def test_what_shares_a_name_is_noticed() -> None:
         "p/_sync/c.py": "class Four: ...",
     }
     assert shared_names(modules) == {"One": ["a.py", "b.py"]}
+
+
+def test_a_type_with_the_name_of_a_class_is_noticed() -> None:
+    modules = {
+        "p/buntime_p/a.py": "class One: ...\nTwo = int",
+        "p/buntime_p/b.py": "One = list[int]\nTwo: TypeAlias = str",
+        "q/buntime_q/c.py": "One = 1",
+    }
+    assert names_of_classes(modules) == {"One": ["p/buntime_p/b.py"]}

@@ -9,13 +9,13 @@ from typing import Any
 
 import msgspec
 
-from buntime_host.described import Operation, Parameter, Schema
+from buntime_host.described import JsonSchema, Operation, Parameter
 from buntime_host.options.declared import Duration, Secret, Size
 from buntime_host.version import __version__
 
 REF = "#/components/schemas/{name}"
 
-ERROR: Schema = {
+ERROR: JsonSchema = {
     "type": "object",
     "required": ["error"],
     "properties": {
@@ -110,7 +110,7 @@ def _types(parts: Iterable[ApiPart]) -> list[type]:
 
 
 def _operation(
-    operation: Operation, part: ApiPart, schemas: Mapping[type, Schema], path: str
+    operation: Operation, part: ApiPart, schemas: Mapping[type, JsonSchema], path: str
 ) -> dict[str, Any]:
     summary, _, rest = operation.text.partition("\n\n")
     summary = " ".join(summary.split())
@@ -130,8 +130,8 @@ def _operation(
     return found
 
 
-def _responses(operation: Operation, schemas: Mapping[type, Schema]) -> dict[str, Any]:
-    schema: Schema = {}
+def _responses(operation: Operation, schemas: Mapping[type, JsonSchema]) -> dict[str, Any]:
+    schema: JsonSchema = {}
     if operation.media_type != "application/json":
         schema = {"type": "string"}
     elif operation.answer is not None:
@@ -147,7 +147,7 @@ def _responses(operation: Operation, schemas: Mapping[type, Schema]) -> dict[str
     return {**{str(status): good for status in operation.statuses}, **refusals}
 
 
-def _shape(shape: type | Schema, schemas: Mapping[type, Schema]) -> Schema:
+def _shape(shape: type | JsonSchema, schemas: Mapping[type, JsonSchema]) -> JsonSchema:
     return shape if isinstance(shape, Mapping) else schemas[shape]
 
 

@@ -83,7 +83,7 @@ class CompletedRun:
         self.is_left, self.error = False, error
 
 
-class Handler(NamedTuple):
+class TaskHandler(NamedTuple):
     """What runs tasks of a name."""
 
     function: Callable[..., Any]
@@ -104,7 +104,7 @@ class Handler(NamedTuple):
         return (payload, context) if self.takes_context else (payload,)
 
 
-def handler_of(function: Callable[..., Any]) -> Handler:
+def handler_of(function: Callable[..., Any]) -> TaskHandler:
     """A function as a handler: of the payload, and of a `TaskContext` if it takes one.
 
     Raises `InvalidInput`.
@@ -122,7 +122,7 @@ def handler_of(function: Callable[..., Any]) -> Handler:
             " is defined"
         ) from None
     payload = hints.get(parameters[0].name, Any)
-    return Handler(function, payload, len(parameters) == _WITH_CONTEXT)
+    return TaskHandler(function, payload, len(parameters) == _WITH_CONTEXT)
 
 
 def lost_task(task: str) -> TaskLost:

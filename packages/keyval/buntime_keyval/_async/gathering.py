@@ -13,14 +13,14 @@ from buntime_keyval._transport import OutgoingRequest
 
 R = TypeVar("R")
 
-Exchange = Callable[[Call[Any], OutgoingRequest], Awaitable[Any]]
+SendCall = Callable[[Call[Any], OutgoingRequest], Awaitable[Any]]
 """Sends a request once. Raises `KvError`."""
 
 
 class AsyncGathering:
     """The calls of one session that may travel together."""
 
-    def __init__(self, settings: Settings, exchange: Exchange) -> None:
+    def __init__(self, settings: Settings, exchange: SendCall) -> None:
         self._settings = settings
         self._exchange = exchange
         self._lanes = Lanes(self._deliver)

@@ -17,8 +17,8 @@ from buntime_keyval._runs import (
     LOOK_SECONDS,
     MOST_BEAT_SECONDS,
     CompletedRun,
-    Handler,
     TaskContext,
+    TaskHandler,
     give_up,
     handler_of,
     lost_task,
@@ -131,7 +131,7 @@ class Runner:
             raise InvalidInput("lease must be at least a second")
         self._beat_s = min(MOST_BEAT_SECONDS, self._lease_s / HEARTBEATS)
         self._on_error = on_error
-        self._handlers: dict[str, Handler] = {}
+        self._handlers: dict[str, TaskHandler] = {}
         self._free = self._concurrency
         self._running: dict[str, TaskContext] = {}
         self._completing = Lanes(self._complete_together)

@@ -8,7 +8,7 @@ from functools import wraps
 
 from buntime_database import DatabaseError, OutcomeUnknown
 from buntime_host import HttpError, check_parameters, noticed_of
-from buntime_host.described import Schema, described, operation_of
+from buntime_host.described import JsonSchema, described, operation_of
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
@@ -39,7 +39,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 TARGET = ("type", "tenant")
 """Query parameters that name a database."""
 
-PARAMETERS: Mapping[str, str | Schema] = {
+PARAMETERS: Mapping[str, str | JsonSchema] = {
     "type": "The engine, as `GET adapters` names it; without it the default one",
     "tenant": "Whose database; without it that of nobody in particular",
     "counts": {"type": "boolean", "description": "Whether to count the rows of each table"},

@@ -21,7 +21,7 @@ RETRY_SECONDS = 1.0
 Step = Callable[[], Awaitable[float | None]]
 """Does what there is to do; the seconds until there is more, None for not before `Loop.wake`."""
 
-Pause = Callable[[asyncio.Event, float | None], Awaitable[None]]
+Sleep = Callable[[asyncio.Event, float | None], Awaitable[None]]
 """Waits until an event is set or so many seconds have passed; without a number until it is set."""
 
 
@@ -83,7 +83,7 @@ class Loop:
         retry_s: float | None = None,
         finishes_step: bool = False,
         is_still: Callable[[], bool] = nothing_is_still,
-        pause: Pause | None = None,
+        pause: Sleep | None = None,
     ) -> None:
         """`complaint` has one `%s`, for what the database raised.
 

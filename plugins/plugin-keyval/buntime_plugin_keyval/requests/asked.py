@@ -42,8 +42,6 @@ Ran = Text | Answer | Future[Any] | Coroutine[Any, Any, Text | Answer | Frames]
 """JSON text is an answer with status 200; a future, which no task waits for, is told by
 `Asked.answer`; anything else is in full, now or later."""
 
-Run = Callable[[], Ran]
-
 
 class Somewhere(msgspec.Struct, frozen=True, gc=False):
     """A scope on some resource at least: on which one `Asked.run` finds out, and looks itself."""
@@ -85,7 +83,7 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     operation: str
     """Its name, such as `set`: the part of the API, and a verb where there are several."""
     access: Access
-    run: Run
+    run: Callable[[], Ran]
     reads: Keys = NO_KEYS
     """What is read of the entries, a check of a commit included."""
     writes: Keys = NO_KEYS

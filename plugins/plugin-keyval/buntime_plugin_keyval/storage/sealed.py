@@ -21,7 +21,7 @@ from buntime_plugin_keyval.storage.dialects.writes import Logging, NewEntry
 from buntime_plugin_keyval.storage.sealing import Sealing, is_marked
 
 P = ParamSpec("P")
-Row = tuple[Value, ...]
+_Row = tuple[Value, ...]
 
 OPENED_INLINE = 256 * 1024
 """Bytes of rows from which on values are opened in a thread."""
@@ -93,7 +93,7 @@ class _OpeningAdapter:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._adapter, name)
 
-    async def query(self, sql: str, args: Sequence[Value] = (), **options: Any) -> list[Row]:
+    async def query(self, sql: str, args: Sequence[Value] = (), **options: Any) -> list[_Row]:
         if not isinstance(sql, _Reading):
             return await self._adapter.query(sql, args, **options)
         rows = await self._adapter.query(sql.sql, args, **options)
@@ -105,8 +105,8 @@ class _OpeningAdapter:
 
 
 async def _opened(
-    sealing: Sealing, columns: Columns, rows: list[Row], args: Sequence[Value]
-) -> list[Row]:
+    sealing: Sealing, columns: Columns, rows: list[_Row], args: Sequence[Value]
+) -> list[_Row]:
     """Rows with their values in the clear; many bytes of them in a thread."""
     size = sum(sum(map(_marked_size, row)) for row in rows)
     if not size:
@@ -121,13 +121,13 @@ def _marked_size(cell: Value) -> int:
 
 
 def _open_rows(
-    sealing: Sealing, columns: Columns, rows: list[Row], args: Sequence[Value]
-) -> list[Row]:
+    sealing: Sealing, columns: Columns, rows: list[_Row], args: Sequence[Value]
+) -> list[_Row]:
     return [_open_row(sealing, columns, row, args) if any(map(is_marked, row)) else row
             for row in rows]  # fmt: skip
 
 
-def _open_row(sealing: Sealing, columns: Columns, row: Row, args: Sequence[Value]) -> Row:
+def _open_row(sealing: Sealing, columns: Columns, row: _Row, args: Sequence[Value]) -> _Row:
     found = list(row)
     key = args[0] if columns.key is OF_ARGUMENT else row[columns.key]
     place = key if isinstance(key, bytes) else b""

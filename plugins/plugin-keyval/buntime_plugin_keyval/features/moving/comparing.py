@@ -17,7 +17,7 @@ from buntime_plugin_keyval.features.moving.copying import (
     rows_of,
 )
 from buntime_plugin_keyval.storage.database import Database
-from buntime_plugin_keyval.storage.dialects.moving import Row
+from buntime_plugin_keyval.storage.dialects.moving import MovedRow
 
 
 class Compared(NamedTuple):
@@ -56,7 +56,7 @@ async def compare_behind(
     return Compared(number, after, True, different)
 
 
-def _digest(rows: Mapping[Value, Row]) -> bytes:
+def _digest(rows: Mapping[Value, MovedRow]) -> bytes:
     """What two databases have in common that have the same rows."""
     keys = sorted(rows)  # type: ignore[type-var] # keys of one kind
     told = [[as_json_value(value) for value in rows[key]] for key in keys]

@@ -9,7 +9,7 @@ import msgspec
 from buntime_database import Guard, Statement, Value
 
 from buntime_plugin_keyval.storage.database import Database
-from buntime_plugin_keyval.storage.dialects.moving import Row, TableSql
+from buntime_plugin_keyval.storage.dialects.moving import MovedRow, TableSql
 from buntime_plugin_keyval.storage.maintenance import patient_batch
 
 PAGE = 1_000
@@ -34,7 +34,7 @@ class Sides(NamedTuple):
 class Marks(NamedTuple):
     """Some rows in the order of their keys, without their values."""
 
-    rows: Mapping[Value, Row]
+    rows: Mapping[Value, MovedRow]
     """By key: how large the value is, and what is another one once the row has changed."""
     is_last: bool
     """Whether no row is behind them."""
@@ -48,9 +48,9 @@ async def marks_behind(db: Database, table: TableSql, after: Value) -> Marks:
 
 async def marks_between(
     db: Database, table: TableSql, after: Value, last: Value
-) -> dict[Value, Row]:
+) -> dict[Value, MovedRow]:
     """The rows behind a key up to another one, that included; to the end where that is None."""
-    found: dict[Value, Row] = {}
+    found: dict[Value, MovedRow] = {}
     while True:
         page = await marks_behind(db, table, after)
         for key, row in page.rows.items():
@@ -62,7 +62,7 @@ async def marks_between(
             return found
 
 
-def pages_of(marks: Mapping[Value, Row]) -> list[list[Value]]:
+def pages_of(marks: Mapping[Value, MovedRow]) -> list[list[Value]]:
     """The keys in parts that can be held in memory with their values."""
     pages: list[list[Value]] = []
     size = PAGE_BYTES + 1
@@ -75,7 +75,7 @@ def pages_of(marks: Mapping[Value, Row]) -> list[list[Value]]:
     return pages
 
 
-async def rows_of(db: Database, table: TableSql, keys: Iterable[Value]) -> dict[Value, Row]:
+async def rows_of(db: Database, table: TableSql, keys: Iterable[Value]) -> dict[Value, MovedRow]:
     """Those rows of these keys that are there."""
     found = await db.adapter.query(table.rows, (_json(keys),), fresh=True)
     return {row[0]: row for row in found}

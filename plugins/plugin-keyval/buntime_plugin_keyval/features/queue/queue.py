@@ -61,7 +61,7 @@ class _Delivery(NamedTuple):
     keys_if_undelivered: str
 
 
-Ending = Callable[[str], Sequence[Effect]]
+EndEffects = Callable[[str], Sequence[Effect]]
 """What ends a message that has no attempts left, by its id."""
 
 
@@ -88,7 +88,7 @@ class Queue:
         self._has_others = False
         """Whether the queue without a name may have others than plain messages, or something is
         said of it: see `QueueSql`."""
-        self._endings: dict[str, Ending] = {}
+        self._endings: dict[str, EndEffects] = {}
         self._on_ready: Callable[[str | None], None] = lambda _: None
         self._on_settled: Callable[[str], None] = lambda _: None
 
@@ -175,7 +175,7 @@ class Queue:
                 return messages[0]
         return None
 
-    def end_otherwise(self, mark: str, ending: Ending) -> None:
+    def end_otherwise(self, mark: str, ending: EndEffects) -> None:
         """Let messages of queues whose names begin so end in another way than as dead letters."""
         self._endings[mark] = ending
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 from buntime_database import DatabaseError, Statement, Value
 
-Row: TypeAlias = tuple[Value, ...]
+MovedRow: TypeAlias = tuple[Value, ...]
 
 
 class MovedTable(NamedTuple):
@@ -176,7 +176,7 @@ class TableSql(NamedTuple):
     one once the row has changed, but for that value."""
     rows: str
     """JSON array of keys, in hexadecimal digits if they are bytes: these rows, in any order."""
-    put: Callable[[Sequence[Row]], Sequence[Statement]]
+    put: Callable[[Sequence[MovedRow]], Sequence[Statement]]
     """Writes rows, each over what has its key."""
     remove: str
     """JSON array of keys, as `rows` takes it: removes these."""

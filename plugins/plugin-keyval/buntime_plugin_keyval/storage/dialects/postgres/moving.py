@@ -17,9 +17,9 @@ from buntime_plugin_keyval.storage.dialects.moving import (
     COUNTS,
     LOG_COLUMNS,
     NOTES,
+    MovedRow,
     MovedTable,
     MovingSql,
-    Row,
     TableSql,
     moved_tables,
 )
@@ -64,7 +64,9 @@ def _table(table: MovedTable) -> TableSql:
     )
 
 
-def _putting(name: str, columns: Sequence[str]) -> Callable[[Sequence[Row]], Sequence[Statement]]:
+def _putting(
+    name: str, columns: Sequence[str]
+) -> Callable[[Sequence[MovedRow]], Sequence[Statement]]:
     values = ", ".join(_cast(column, place) for place, column in enumerate(columns))
     over = ", ".join(f"{column} = excluded.{column}" for column in columns[1:])
     text = f"""
@@ -72,7 +74,7 @@ INSERT INTO {name} ({", ".join(columns)})
 SELECT {values} FROM json_array_elements($1::json) AS elements (given)
 ON CONFLICT ({columns[0]}) DO UPDATE SET {over}"""
 
-    def put(rows: Sequence[Row]) -> Sequence[Statement]:
+    def put(rows: Sequence[MovedRow]) -> Sequence[Statement]:
         if not rows:
             return ()
         told = [[_told(value) for value in row] for row in rows]

@@ -14,9 +14,9 @@ from buntime_plugin_keyval.storage.dialects.moving import (
     COUNTS,
     LOG_COLUMNS,
     NOTES,
+    MovedRow,
     MovedTable,
     MovingSql,
-    Row,
     TableSql,
     moved_tables,
 )
@@ -49,7 +49,7 @@ def _table(table: MovedTable) -> TableSql:
 
 def _putting(
     name: str, columns: Sequence[str], *, has_long: bool
-) -> Callable[[Sequence[Row]], Sequence[Statement]]:
+) -> Callable[[Sequence[MovedRow]], Sequence[Statement]]:
     written = (*columns, "long_id", "long_size") if has_long else tuple(columns)
     head = f"INSERT INTO {name} ({', '.join(written)}) VALUES "
     over = ", ".join(f"{column} = excluded.{column}" for column in written[1:])
@@ -63,7 +63,7 @@ def _putting(
     def text(number: int) -> str:
         return head + ", ".join([inline] * number) + tail
 
-    def put(rows: Sequence[Row]) -> Iterator[Statement]:
+    def put(rows: Sequence[MovedRow]) -> Iterator[Statement]:
         short = [row for row in rows if not has_long or not long_size(str(row[place]))]
         for start in range(0, len(short), TOGETHER):
             some = short[start : start + TOGETHER]
