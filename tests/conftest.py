@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Generator, Iterator
 from functools import cache
@@ -73,6 +74,7 @@ SAMPLE_OF_GENERATED = 4
 
 
 _folders = count()
+_PASSED = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -196,13 +198,31 @@ def _leave_out_generated_cases(config: pytest.Config, items: list[pytest.Item]) 
         items[:] = [item for item in items if item not in gone]
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if call.when == "call":
+        item.stash[_PASSED] = report.passed
+    return report
+
+
 @pytest.fixture
-def tmp_path(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    """That of pytest looks at the folders of all tests before it makes one more."""
+def tmp_path(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Path]:
+    """That of pytest looks at the folders of all tests before it makes one more.
+
+    It stays where the test fails. Those of a whole run would be gigabytes, which the system begins
+    to write to the disk while other tests wait for it.
+    """
     name = re.sub(r"[^A-Za-z0-9]", "_", request.node.name)[:30]
     folder = tmp_path_factory.getbasetemp() / f"{name}_{next(_folders)}"
     folder.mkdir()
-    return folder
+    yield folder
+    if request.node.stash.get(_PASSED, False):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -6,8 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,9 +19,9 @@ import yaml
 from buntime_host.config import HostConfig, parse_config
 from buntime_host.host import Host
 from starlette.types import ASGIApp, Message
+from support.forking import fork_python
 from support.waiting import PATIENCE
 
-HOST_FOLDER = Path(__file__).resolve().parents[2] / "host"
 HEADER = "from buntime_host import hookimpl\n"
 
 
@@ -174,13 +172,8 @@ class Process:
         self._out = folder / "out.txt"
         self._err = folder / "err.txt"
         with self._out.open("wb") as out, self._err.open("wb") as err:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "buntime_host", *arguments],
-                cwd=folder,
-                env=environ,
-                stdout=out,
-                stderr=err,
-            )
+            args = ["buntime_host", *arguments]
+            self.process = fork_python(args, str(folder), environ, (out, err))
 
     @property
     def out(self) -> str:
@@ -219,10 +212,9 @@ def base_environ(**more: str) -> dict[str, str]:
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("RUNTIME_", "BUNTIME_"))}
     for name in ("HOST", "PORT", "NODE_ENV", "PLUGIN_DIRS", "HOMEPAGE_APP"):
         environ.pop(name, None)
-    path = os.pathsep.join(p for p in (str(HOST_FOLDER), environ.get("PYTHONPATH", "")) if p)
     # What comes by a bare socket is for hosts named "a" and "x".
     own = {"RUNTIME_LOG_FORMAT": "json", "RUNTIME_TRUSTED_HOSTS": "a,x"}
-    return {**environ, "PYTHONPATH": path, **own, **more}
+    return {**environ, **own, **more}
 
 
 @pytest.fixture

@@ -7,10 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support.npm import NODE_SECONDS, npm_folder
+from support.npm import NODE_SECONDS, TYPESCRIPT, npm_folder
 from support.pages import SHARED, as_served, folders_of_pages
 
-TYPESCRIPT = "7.0.2"
 SCRIPTS = Path(__file__).parent / "scripts"
 
 _TEXT = r"""(?:"([^"\\\n]+)"|'([^'\\\n]+)')"""

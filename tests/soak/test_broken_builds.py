@@ -159,7 +159,16 @@ BREAKS = {
 }
 
 
-@pytest.mark.parametrize("name", BREAKS)
+FIRST_OF_MODE = {broken.mode: name for name, broken in reversed(BREAKS.items())}
+"""The builds that always run; all others with `--wide`."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "name" in metafunc.fixturenames:
+        wide = metafunc.config.getoption("wide")
+        metafunc.parametrize("name", BREAKS if wide else FIRST_OF_MODE.values())
+
+
 async def test_a_broken_build_is_found(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
+import importlib.metadata
 import io
 import marshal
 import os
@@ -33,7 +34,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn, TextIO
 
 IMPORTED = (
     "buntime_host.cli",
@@ -97,9 +98,9 @@ sys.exit(code)
 class Forked:
     """A process that was forked, as `subprocess.Popen` has it."""
 
-    def __init__(self, args: Sequence[str], stdout: int, told: socket.socket) -> None:
+    def __init__(self, args: Sequence[str], stdout: TextIO | None, told: socket.socket) -> None:
         self.args = args
-        self.stdout = open(stdout, encoding="utf-8")  # noqa: SIM115 - closed by who reads it
+        self.stdout = stdout
         self.returncode: int | None = None
         self._connection: socket.socket | None = told
         self._told = b""
@@ -155,22 +156,25 @@ class _Forker:
             listener.bind(self.address)
             listener.listen(128)
             command = [sys.executable, __file__, str(listener.fileno()), str(self.folder)]
+            others = (it for it in os.environ.items() if not it[0].startswith(_AT_START))
             self._process = subprocess.Popen(
-                command, pass_fds=[listener.fileno()], stdin=subprocess.PIPE
+                command,
+                pass_fds=[listener.fileno()],
+                stdin=subprocess.PIPE,
+                env=dict([*others, *same]),
             )
 
-    def fork(self, args: Sequence[str], folder: str, environ: dict[str, str]) -> Forked:
-        """`python -m` with these arguments."""
-        out, their_out = os.pipe()
+    def order(
+        self, args: Sequence[str], folder: str, environ: dict[str, str], out: int, err: int
+    ) -> socket.socket:
+        """Have `python -m` forked with these arguments; what tells of the process."""
         order = marshal.dumps((list(args), folder, environ))
         told = socket.socket(socket.AF_UNIX)
         told.connect(self.address)
         with open(os.devnull) as nothing:
-            descriptors = [nothing.fileno(), their_out, their_out]
-            socket.send_fds(told, [b"%08d" % len(order)], descriptors)
+            socket.send_fds(told, [b"%08d" % len(order)], [nothing.fileno(), out, err])
         told.sendall(order)
-        os.close(their_out)
-        return Forked(args, out, told)
+        return told
 
 
 _forkers: dict[Any, _Forker] = {}
@@ -185,9 +189,26 @@ def _forker_for(environ: Mapping[str, str]) -> _Forker:
     return _forkers[key]
 
 
-def fork_python(args: Sequence[str], folder: str, environ: dict[str, str]) -> Forked:
-    """Fork `python -m ARGS`, whose output and errors are what its `stdout` gives."""
-    return _forker_for(environ).fork(args, folder, environ)
+def fork_python(
+    args: Sequence[str],
+    folder: str,
+    environ: dict[str, str],
+    files: tuple[IO[bytes], IO[bytes]] | None = None,
+) -> Forked:
+    """Fork `python -m ARGS`.
+
+    Its output and its errors go to `files`; without them both are what its `stdout` gives.
+    """
+    forker = _forker_for(environ)
+    if files is not None:
+        out, err = (file.fileno() for file in files)
+        return Forked(args, None, forker.order(args, folder, environ, out, err))
+    ours, theirs = os.pipe()
+    try:
+        told = forker.order(args, folder, environ, theirs, theirs)
+    finally:
+        os.close(theirs)
+    return Forked(args, open(ours, encoding="utf-8"), told)
 
 
 def forking_program(module: str, name: str) -> Path:
@@ -302,6 +323,9 @@ def main() -> None:
     # Before all that is imported has anything to do at the end, which is why it comes last. To take
     # down each module would cost a forked process more than all that it does.
     atexit.register(end)
+    # What is installed stays the same, and each start looks through all of it three times.
+    installed = importlib.metadata.entry_points()
+    importlib.metadata.entry_points = installed.select
     for name in IMPORTED:
         importlib.import_module(name)
     _read_once()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+TYPESCRIPT = "7.0.2"
 INSTALL_SECONDS = 180
 NODE_SECONDS = 30
 """Longest run of a small script."""

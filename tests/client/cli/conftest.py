@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import pytest
-from buntime_host.cli import cli
 from buntime_keyval import Kv
+from buntime_keyval.cli import kv
 from click.testing import CliRunner
 from support.forking import forking_program
 from support.waiting import PATIENCE
@@ -42,8 +42,9 @@ class Commands:
 
     def __call__(self, *arguments: str, given: bytes | str = b"") -> Done:
         """The command in this process, with so much of stdin."""
+        # Not by the host's command, which looks through all that is installed to find it.
         result = CliRunner().invoke(
-            cli, ["kv", *arguments], input=given, env={**self.environ, "BUNTIME_KV_TOKEN": None}
+            kv, arguments, given, {**self.environ, "BUNTIME_KV_TOKEN": None}, prog_name="buntime kv"
         )
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
