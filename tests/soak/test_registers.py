@@ -11,6 +11,7 @@ from buntime_soak.history import Op
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from soak.histories import op, said
+from support.sampling import share_of
 
 
 def put(call: float, end: float, value: str, **more: Any) -> Op:
@@ -198,7 +199,7 @@ def _explains(order: tuple[Op, ...], skipped: int) -> bool:
     return True
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=share_of(300))
 @given(histories())
 def test_the_search_agrees_with_the_definition(ops: list[Op]) -> None:
     assert is_linearizable(ops) == by_definition(ops)

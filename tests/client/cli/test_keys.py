@@ -9,6 +9,7 @@ from buntime_keyval.cli.output import shown_key, shown_time
 from client.cli.conftest import Commands
 from hypothesis import example, given, settings
 from support.keys import keys, order
+from support.sampling import share_of
 
 
 def test_set_and_get(run: Commands, store: Kv) -> None:
@@ -50,7 +51,7 @@ def test_keys_as_paths_and_json(run: Commands, store: Kv, typed: str, key: Key) 
     assert run.ok("get", typed).out == "7\n"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=share_of(300), deadline=None)
 @given(keys())
 @example(("a/b", "100%", "%2F"))
 @example(("[x", "-1"))

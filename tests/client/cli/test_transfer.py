@@ -14,6 +14,7 @@ from client.cli.conftest import Commands
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.keys import keys, order
+from support.sampling import share_of
 
 leaves = st.one_of(
     st.none(),
@@ -47,7 +48,9 @@ def content(store: Kv) -> list[Any]:
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=share_of(25),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(st.tuples(keys(), values), min_size=1, max_size=20))
 def test_what_is_exported_is_imported(
