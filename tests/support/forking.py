@@ -39,23 +39,36 @@ from typing import IO, Any, NoReturn, TextIO
 IMPORTED = (
     "buntime_host.cli",
     "buntime_host.commands.key_commands",
+    "buntime_host.http.relay",
     "buntime_host.processes.handover",
     "buntime_host.processes.server",
     "buntime_host.processes.supervisor",
     "buntime_host.processes.worker",
+    "buntime_host.routes.api_docs",
+    "buntime_host.routes.core_routes",
+    "buntime_host.routes.key_routes",
+    "buntime_host.routes.session_routes",
+    "buntime_host.routing.route_table",
+    "buntime_keyval.cli.direct.group",
+    "buntime_keyval.cli.group",
+    "buntime_keyval.embedded",
     "buntime_plugin_database.engines.libsql.adapter",
     "buntime_plugin_database.engines.postgres.adapter",
     "buntime_plugin_database.engines.rqlite.adapter",
     "buntime_plugin_database.engines.sqlite.engine",
+    "buntime_plugin_database.faces.served",
     "buntime_plugin_database.plugin",
+    "buntime_plugin_gateway.plugin",
+    "buntime_plugin_keyval.faces.engine.engine",
+    "buntime_plugin_keyval.faces.local.kv",
     "buntime_plugin_keyval.plugin",
     "buntime_plugin_proxy.plugin",
-    "buntime_keyval.cli.direct.group",
-    "buntime_keyval.cli.group",
     "encodings.idna",
     "rich.progress",
     "rich.table",
+    "starlette.staticfiles",
     "uvicorn.lifespan.off",
+    "uvicorn.loops.auto",
     "uvicorn.loops.uvloop",
     "uvloop",
 )
@@ -302,10 +315,12 @@ def _read_once() -> None:
 
     Nothing is opened, and no random number drawn, which all that are forked would have.
     """
+    from buntime_host.config import parse_config
     from buntime_host.plugins.discovery import discover
     from buntime_plugin_database.service.config import parse_config as parse_database
     from buntime_plugin_keyval.config import parse_config as parse_keyval
 
+    parse_config({}, Path())
     discover((), dirs_win=False)
     parse_database({"adapters": [{"type": "sqlite", "baseDir": "data"}]})
     parse_keyval({})
