@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from buntime_keyval import AccessDenied, AsyncKv, TooLarge
 from keyval.engines import Engine
 from support.database import NO_TLS
 from support.examples import read_examples, run_shell
+from support.forking import forking_program
 from support.live import LiveServer, add_looker, live_server
 from support.waiting import PATIENCE
 
@@ -224,10 +224,11 @@ async def test_clients_come_with_their_token(keyed: LiveServer) -> None:
 def test_the_documented_set_up_of_tenants(keyed: LiveServer) -> None:
     text = (ROOT / "docs/access.md").read_text()
     assert "## Tenants" in text
+    program = forking_program("buntime_host", "buntime")
     environ = {
         "KV": keyed.api,
         "RUNTIME_MASTER_KEY": MASTER,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": os.pathsep.join([str(program.parent), os.environ["PATH"]]),
     }
     examples = [one for one in read_examples(ROOT / "docs/access.md") if one.language == "sh"]
     (tenants,) = [one for one in examples if "--limits" in one.text]

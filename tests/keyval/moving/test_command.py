@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from click.testing import CliRunner, Result
 from keyval.moving.support import fill, open_store
 from keyval.service.world import FAST
 from support.api import api_of
+from support.forking import forking_program
 from support.live import live_server
 
 pytestmark = pytest.mark.slow
@@ -49,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def move(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "buntime_host", "move", *arguments]
+    command = [str(forking_program("buntime_host", "buntime")), "move", *arguments]
     return subprocess.run(
         command, cwd=folder, capture_output=True, text=True, timeout=60, check=False
     )
