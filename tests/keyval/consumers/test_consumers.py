@@ -17,6 +17,7 @@ from buntime_plugin_keyval.features.consumers.consumers import (
     Holder,
     RecordBatch,
     WantedBatch,
+    until_prolonged,
 )
 from buntime_plugin_keyval.features.stream.part import ALL_KEYS, Wish
 from buntime_plugin_keyval.model.errors import ConsumerLocked, ConsumerNotFound, StaleConsumer
@@ -334,3 +335,11 @@ async def test_what_is_said_twice_with_one_key_is_done_once(world: World) -> Non
     first = await desk.nack(holder, seqs[0], "broken", 5, once())
     assert await desk.nack(holder, seqs[0], "broken", 5, once()) == first
     assert (await desk.get("mailer")).failing == FailingRecord(seqs[0], 1, "broken")
+
+
+@pytest.mark.parametrize("now", [0.0, 0.1, 4.9, 5.0, 7_777.7])
+def test_those_who_wait_prolong_their_locks_together(now: float) -> None:
+    """Long enough before these end, at moments that are the same for all."""
+    pause = until_prolonged(30.0, now)
+    assert 15 < pause <= 20
+    assert (now + pause) / 5 == pytest.approx(round((now + pause) / 5))

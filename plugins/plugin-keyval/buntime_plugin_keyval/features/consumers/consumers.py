@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ from buntime_plugin_keyval.model.errors import (
     ConsumerLocked,
     ConsumerNotFound,
     LockHeld,
+    LockLost,
     PositionAhead,
     StaleConsumer,
     StreamTrimmed,
@@ -67,6 +69,10 @@ CONFIRMED_MS = 60_000
 
 _LEAST_PAUSE_S = 0.1
 """Who waits for records prolongs his lock no more often, however short he wants it."""
+
+_MOMENTS = 6
+"""So many moments to prolong locks are in the time that these last. A half of it passes before the
+next one that is meant, at the least, and two thirds at the most."""
 
 
 class WantedBatch(NamedTuple):
@@ -149,32 +155,36 @@ class ConsumerDesk:
         ends = monotonic() + wanted.wait_ms / 1000
         name, wish = wanted.name, wanted.wish
         token, looked = "", 0
+        page: StreamSlice | None = None
         while True:
             left_ms = max(0, round((ends - monotonic()) * 1000))
-            held_under = await self._hold(wanted, left_ms, gone)
+            held_under = await self._hold(wanted, token, left_ms, gone)
             if held_under != token:
-                token, looked = held_under, 0  # its position may have been set meanwhile
+                # Its position may have been set meanwhile.
+                token, looked, page = held_under, 0, None
             state = await self._begun(name)
             if state.requeued is not None and not wish.after:
                 letter = await self._letter(name, state.requeued)
                 if letter is not None:
                     return RecordBatch([letter.record], token, state.position, state.lag)
-            behind = max(state.position, wish.after, looked)
-            page = await self._scan(wish._replace(after=behind))
             left_s = ends - monotonic()
+            if page is None or left_s <= 0:
+                behind = max(state.position, wish.after, looked)
+                page = await self._scan(wish._replace(after=behind))
             if page.records or left_s <= 0 or self._stream.is_closed:
                 if not page.records and not wish.after:
                     state = await self._confirm(Holder(name, token), state, page.next)
                 return RecordBatch(page.records, token, state.position, state.lag)
             looked = page.next
             try:
-                # Long enough before the lock ends it is prolonged, unless that is no time at all.
-                pause_s = max(_LEAST_PAUSE_S, wanted.duration_ms / 1500)
-                closes = await self._wait(page, min(left_s, pause_s), gone)
+                pause_s = until_prolonged(wanted.duration_ms / 1000, monotonic())
+                grows = await self._wait(page, min(left_s, pause_s), gone)
             except ClientGone:
                 await self._locks.release(lock_of(name), wanted.owner, token)
                 raise
-            if closes:
+            if grows:
+                page = None
+            elif grows is False:
                 # Who asks another host goes on at once.
                 await self._locks.release(lock_of(name), wanted.owner, token)
                 return RecordBatch([], token, state.position, state.lag)
@@ -312,9 +322,15 @@ class ConsumerDesk:
         """A time of the store by the clock on the wall."""
         return at_ms - moment_of(self._store.clock).ahead_ms
 
-    async def _hold(self, wanted: WantedBatch, wait_ms: int, gone: Gone | None) -> str:
-        """Have the lock, or prolong it; its token. Raises `ConsumerLocked` and `ClientGone`."""
+    async def _hold(self, wanted: WantedBatch, token: str, wait_ms: int, gone: Gone | None) -> str:
+        """Have the lock, or prolong it that is held under a token; its token.
+
+        Raises `ConsumerLocked` and `ClientGone`.
+        """
         lock = WantedLock(lock_of(wanted.name), wanted.owner, wanted.duration_ms)
+        if token:
+            with suppress(LockLost):
+                return (await self._locks.renew(lock, token)).token
         try:
             return (await self._locks.acquire(lock, wait_ms, gone=gone)).token
         except LockHeld as error:
@@ -343,10 +359,10 @@ class ConsumerDesk:
         await self._held(holder, position, Advance(holder.name, position))
         return await self._begun(holder.name)
 
-    async def _wait(self, page: StreamSlice, seconds: float, gone: Gone | None) -> bool:
-        """Wait for a change behind a page; whether none comes, since the store closes.
+    async def _wait(self, page: StreamSlice, seconds: float, gone: Gone | None) -> bool | None:
+        """Wait for a change behind a page; False if none comes, since the store closes.
 
-        Raises `ClientGone`.
+        None when the time is over. Raises `ClientGone`.
         """
         waits = [asyncio.ensure_future(self._stream.wait_behind(page))]
         if gone is not None:
@@ -356,7 +372,7 @@ class ConsumerDesk:
             await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             if len(waits) > 1 and waits[1].done():
                 raise ClientGone
-            return waits[0].done() and not waits[0].result()
+            return waits[0].result() if waits[0].done() else None
         finally:
             self.waiting -= 1
             for wait in waits:
@@ -443,6 +459,17 @@ class ConsumerDesk:
 
     def _now(self) -> int:
         return self._store.clock.now()
+
+
+def until_prolonged(lock_s: float, now: float) -> float:
+    """After how many seconds of waiting a lock is prolonged, long enough before it ends.
+
+    Whoever waits does that at the same moments as all others with locks of this length: one commit
+    prolongs all of them, and in between nothing is written that would wake anybody.
+    """
+    step = lock_s / _MOMENTS
+    moment = int(now / step) + 1 + _MOMENTS // 2
+    return max(_LEAST_PAUSE_S, moment * step - now)
 
 
 async def _true_after(gone: Gone) -> bool:

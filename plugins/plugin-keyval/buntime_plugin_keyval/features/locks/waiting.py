@@ -36,7 +36,7 @@ SILENT_MS = 30_000
 """How long a place lasts whose process says nothing of it any more. It may have died: who waited
 there asks again, which is answered when another process has been started in its stead."""
 
-REFRESH_SECONDS = 3.0
+REFRESH_SECONDS = 10.0
 """Pause between two words of that kind."""
 
 
