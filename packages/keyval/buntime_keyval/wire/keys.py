@@ -279,7 +279,7 @@ def decode_key(encoded: bytes) -> Key:
                 parts.append(data.decode() if tag == _STRING else data)
                 position = stop + 1
             elif tag == _NUMBER:
-                parts.append(_decode_number(encoded[position : position + 8]))
+                parts.append(_decode_number(encoded, position))
                 position += 8
             elif tag == _BIGINT:
                 number, position = _decode_bigint(encoded, position)
@@ -326,13 +326,14 @@ def _find_end(encoded: bytes, start: int) -> int:
     return stop
 
 
-def _decode_number(data: bytes) -> int | float:
-    if len(data) == 8 and data[0] & _SIGN_BIT:
-        bits = bytes((data[0] & ~_SIGN_BIT,)) + data[1:]
+def _decode_number(encoded: bytes, position: int) -> int | float:
+    if encoded[position] & _SIGN_BIT:  # the bits of -x: whatever they say has no other form
+        number: float = -_DOUBLE.unpack_from(encoded, position)[0]
+        is_form = 0 <= number < math.inf
     else:
-        bits = data.translate(_ALL_BITS)
-    number: float = _DOUBLE.unpack(bits)[0]
-    if not math.isfinite(number) or encode_number(number)[1:] != data:
+        number = _DOUBLE.unpack(encoded[position : position + 8].translate(_ALL_BITS))[0]
+        is_form = -math.inf < number < 0
+    if not is_form:
         raise ValueError("the number is not finite, or zero with a sign")
     return plain_number(number)
 
