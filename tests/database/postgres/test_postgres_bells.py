@@ -14,7 +14,13 @@ from buntime_plugin_database.engines.postgres.adapter import PostgresAdapter
 from database.postgres.support import make_adapter, new_schema
 from support.pgbouncer import running_pgbouncer
 from support.postgres import Postgres
-from support.waiting import until
+from support.waiting import PATIENCE, until
+
+HAS_LOOKED = """
+SELECT EXISTS (
+  SELECT FROM pg_stat_activity
+  WHERE datname = current_database() AND application_name = 'buntime bells' AND state = 'idle'
+    AND query LIKE '%pg_stat_activity%')"""
 
 
 class Ear:
@@ -84,6 +90,30 @@ async def test_what_is_rung_all_the_time_is_heard_in_a_pace(
         await asyncio.sleep(0)
     assert loop.time() - began >= 2 * 0.2 - 0.05
     assert rung > 10 * ear.heard
+
+
+async def test_who_is_alone_says_nothing_until_another_one_comes(postgres: Postgres) -> None:
+    url = postgres.url_of(postgres.create_database())  # where nobody else is connected
+    schema = new_schema()
+    one, other = make_adapter(url, schema=schema), make_adapter(url, schema=schema)
+    mine, theirs = Ear(), Ear()
+    said: list[str] = []
+    listener = await asyncpg.connect(url)
+    await listener.add_listener(f"buntime {schema}", lambda *heard: said.append(heard[-1]))
+    await listening(one, mine)
+    one.ring("0")
+    async with asyncio.timeout(PATIENCE):
+        while not await listener.fetchval(HAS_LOOKED):
+            pass
+    await listening(other, theirs)
+    other.ring("0")
+    await until(lambda: mine.heard)
+    one.ring("0")
+    await until(lambda: theirs.heard)
+    await until(lambda: len(said) >= 4)
+    assert said == ["", "", "0", "0"]  # each says that it is there, as it comes
+    for each in (one, other, listener):
+        await each.close()
 
 
 async def test_a_connection_that_breaks_is_made_anew(

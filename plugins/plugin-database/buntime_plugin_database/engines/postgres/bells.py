@@ -3,6 +3,9 @@
 One connection of its own sends and listens, past any pooler. A word may be lost, as when that
 connection breaks: whoever listens looks for himself from time to time as well, and is called once
 the connection is there again.
+
+A word is a commit, so who is alone on a database says none, but for one when it comes and one from
+time to time: whoever hears that knows of it. Others are also seen among the server's connections.
 """
 
 from __future__ import annotations
@@ -29,7 +32,18 @@ QUIET_SECONDS = 10.0
 """Time without a connection that is not worth a line in the log: a server that is away has one
 already, and one that was restarted is there again."""
 ALIVE_SECONDS = 30.0
-"""After which a connection on which nothing came is asked whether it is there."""
+"""After which a connection on which nothing was sent is asked whether it is there."""
+COMPANY_SECONDS = 5.0
+"""How long it is believed that nobody else is connected, unless one says a word."""
+
+_APPLICATION = "buntime bells"
+_COMPANY = """
+SELECT EXISTS (
+  SELECT FROM pg_stat_activity
+  WHERE datname = current_database() AND application_name = $1 AND pid <> pg_backend_pid())"""
+
+_PRESENT = ""
+"""The word that says nothing but that one is there."""
 
 logger = logging.getLogger("plugin:@buntime/plugin-database")
 
@@ -45,6 +59,8 @@ class NotifyBells:
         self._calls: dict[str, Callable[[], None]] = {}
         self._rung: set[str] = set()
         self._wake = asyncio.Event()
+        self._company_until = self._alone_until = 0.0
+        """Until when others are believed to be there, and not to be."""
         self._task: asyncio.Task[None] | None = None
         self._late: set[asyncio.Task[None]] = set()
 
@@ -58,6 +74,8 @@ class NotifyBells:
 
     def ring(self, topic: str) -> None:
         """See `Bells`."""
+        if monotonic() < self._alone_until:
+            return
         self._rung.add(topic)
         self._begin()
         self._wake.set()
@@ -91,12 +109,14 @@ class NotifyBells:
                     self._late,
                     command_timeout=CONNECT_SECONDS,
                     statement_cache_size=0,
-                    server_settings={"application_name": "buntime bells"},
+                    server_settings={"application_name": _APPLICATION},
                 )
                 # A word is a commit too. What a crash may lose of it is not worth the wait for the
                 # disk, which the writes that it tells of need.
                 await connection.execute("SET synchronous_commit TO off")
+                self._alone_until = 0.0
                 await connection.add_listener(self._channel, self._heard)
+                await connection.execute(self._notifying(_PRESENT))
                 connection.add_termination_listener(lambda _: self._wake.set())
                 if told:
                     logger.warning("%s: notifications are heard again", self._server)
@@ -124,6 +144,7 @@ class NotifyBells:
 
     async def _send(self, connection: Any) -> None:
         """Send what is rung, in its pace, until the connection ends, which the driver raises."""
+        sent_at = monotonic()
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(ALIVE_SECONDS):
@@ -131,8 +152,15 @@ class NotifyBells:
             self._wake.clear()
             rung, self._rung = self._rung, set()
             began = monotonic()
-            words = sorted(rung) or [""]  # an empty one is the question
-            await connection.execute("; ".join(map(self._notifying, words)))
+            if rung and began >= self._company_until:
+                if await connection.fetchval(_COMPANY, _APPLICATION):
+                    self._company_until = began + COMPANY_SECONDS
+                elif began >= self._company_until:  # nobody has come meanwhile
+                    self._alone_until = began + COMPANY_SECONDS
+            words = sorted(rung) if began < self._company_until else []
+            if words or began >= sent_at + ALIVE_SECONDS:
+                await connection.execute("; ".join(map(self._notifying, words or [_PRESENT])))
+                sent_at = began
             await asyncio.sleep(max(0.0, began + PACE_SECONDS - monotonic()))
 
     def _notifying(self, topic: str) -> str:
@@ -142,6 +170,8 @@ class NotifyBells:
     def _heard(self, connection: Any, process: int, channel: str, topic: str) -> None:  # noqa: ARG002 - the driver's
         # One may be heard while the connection ends. The others are our own voice.
         if not connection.is_closed() and process != connection.get_server_pid():
+            self._company_until = monotonic() + 2 * ALIVE_SECONDS
+            self._alone_until = 0.0
             call = self._calls.get(topic)
             if call is not None:
                 call()
