@@ -11,11 +11,12 @@ import pytest
 from keyval.libsql.support import LAG_SECONDS, config_of, empty
 from support.api import Api, api_of
 from support.live import LiveServer, live_server
+from support.sampling import share_of
 from support.sqld import Sqld, running_sqld
 from support.workers import api_of_any, api_of_worker
 
 POSITION = "x-buntime-position"
-ROUNDS = 50
+ROUNDS = share_of(50)
 
 
 @pytest.fixture(scope="module")

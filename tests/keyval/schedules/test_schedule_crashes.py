@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 from buntime_keyval import AsyncKv, TaskInfo, open_kv
+from support.sampling import share_of
 
 pytestmark = pytest.mark.slow
 
-KILLS = int(os.environ.get("SCHEDULE_KILLS", "4"))
+KILLS = int(os.environ.get("SCHEDULE_KILLS", share_of(4)))
 PROCESSES = 2
 PAUSE_MS = 1000
 PROGRAM = str(Path(__file__).parent / "firing.py")

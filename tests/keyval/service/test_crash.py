@@ -13,10 +13,11 @@ from keyval.service.asking import Api, open_api, together
 from keyval.service.long_values import FAULTS
 from support.database import Api as DatabaseApi
 from support.live import LiveServer, live_server
+from support.sampling import share_of
 
 pytestmark = [pytest.mark.engines("sqlite", "libsql", "postgres"), pytest.mark.slow]
 
-ROUNDS = 3
+ROUNDS = share_of(3)
 CONNECTIONS = 8
 ACKNOWLEDGED_BEFORE_DEATH = 400
 

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 from buntime_keyval import AsyncKv, TaskInfo, open_kv
+from support.sampling import share_of
 
 pytestmark = pytest.mark.slow
 
-KILLS = int(os.environ.get("TASK_KILLS", "8"))
+KILLS = int(os.environ.get("TASK_KILLS", share_of(8)))
 TASKS_A_KILL = 20
 PROCESSES = 2
 SECONDS = 60.0 + 10 * KILLS

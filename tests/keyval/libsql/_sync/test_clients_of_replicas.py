@@ -11,8 +11,9 @@ from buntime_keyval import InvalidInput, Kv, TransactionConflict
 from keyval.libsql._sync.strong_reads import check_strong_reads
 from keyval.libsql.moving import Moving
 from support.api import Api
+from support.sampling import share_of
 
-ROUNDS = 30
+ROUNDS = share_of(30)
 
 
 @pytest.fixture
