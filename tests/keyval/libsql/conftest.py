@@ -35,14 +35,27 @@ def late_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Sqld]]:
         yield servers
 
 
-@pytest.fixture
-def hosts(late_pair: list[Sqld], tmp_path: Path) -> Iterator[list[Api]]:
-    """Two hosts with a replica."""
+@pytest.fixture(scope="module")
+def shared_hosts(
+    late_pair: list[Sqld], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[Api]]:
+    """Two hosts with a replica, which the tests of a module share."""
     empty(late_pair[0])
     with ExitStack() as stack:
         apis = []
         for name in ("one", "two"):
-            (tmp_path / name).mkdir()
-            server = stack.enter_context(live_server(tmp_path / name, config_of(late_pair)))
+            folder = tmp_path_factory.mktemp(name)
+            server = stack.enter_context(live_server(folder, config_of(late_pair)))
             apis.append(stack.enter_context(api_of(server.api)))
         yield apis
+
+
+@pytest.fixture
+def hosts(shared_hosts: list[Api]) -> list[Api]:
+    """The hosts, whose store has no entries and no messages."""
+    one, two = shared_hosts
+    one.empty()
+    one.empty_queue()
+    # Then it reads from the replica no sooner than that is there, too.
+    assert two.json("POST", "/keys/count", {"prefix": [], "consistency": "strong"}) == {"count": 0}
+    return shared_hosts
