@@ -221,11 +221,17 @@ def test_a_worker_that_starts_during_the_stop_is_stopped_too(
     first, second = (int(line.split()[1]) for line in log.read_text().splitlines())
     os.kill(second, signal.SIGKILL)
     again = _pid_of(poll, log, "again")
+    # A signal between its last instruction and its sleep would be told to Python an hour later.
+    poll(lambda: _state_of(again) == "S", "a worker that sleeps")
     process.signal()
     assert process.wait() == status
     for pid in (first, again):
         assert not Path(f"/proc/{pid}").exists()
     assert f"shutdown {first}" in log.read_text()
+
+
+def _state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def _pid_of(poll: Poll, log: Path, word: str) -> int:
