@@ -31,7 +31,7 @@ HOOKS = {
 
 
 def test_there_are_hooks() -> None:
-    assert len(HOOKS) == 19
+    assert len(HOOKS) == 20
 
 
 @pytest.mark.parametrize("name", HOOKS)

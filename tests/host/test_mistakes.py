@@ -66,7 +66,7 @@ def busy() -> Iterator[str]:
         ("check", '{"plugins": [] "port": 1}', 1, "Failed to parse: line 1, column 16"),
         ("check", '{"plugins": [', 1, "[buntime.jsonc] Failed to parse: line 1, column 14"),
         ("check", "[]", 1, "[buntime.jsonc] the top level must be an object"),
-        ("check", {"plugin": []}, 0, "unknown keys are ignored: plugin (did you mean plugins?)"),
+        ("check", {"plugin": []}, 1, "unknown keys are ignored: plugin (did you mean plugins?)"),
         (
             "check",
             {"plugins": [], "observe": {"acessLog": "json"}},
