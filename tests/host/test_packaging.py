@@ -49,10 +49,8 @@ def installed(tmp_path: Path) -> Path:
     return install(EXAMPLE, tmp_path)
 
 
-def test_from_an_installed_package(
-    serve: Serve, installed: Path, child_environ: dict[str, str]
-) -> None:
-    path = os.pathsep.join([child_environ["PYTHONPATH"], str(installed)])
+def test_from_an_installed_package(serve: Serve, installed: Path) -> None:
+    path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(installed)]))
     process = serve(config={"plugins": ["@example/greeter"]}, PYTHONPATH=path)
     assert greet(process.port) == {"text": "Hello, ann!"}
     assert has_page(process.port)
