@@ -51,11 +51,12 @@ class AsyncThroughProcess:
         """See `AsyncTransport`."""
         store = self._store or await self._opened()
         headers = {**self._settings.headers, **request.headers}
-        answered = await store.answer(request.method, request.target, headers, request.body)
         if perf_counter() > self._turn_ends:
-            # Nothing may have waited: others have their turn, or the caller is cancelled.
+            # Nothing may have waited: others have their turn, or the caller is cancelled, before
+            # anything is done for him. Behind it an answer would be lost, and what it leased.
             await asyncio.sleep(0)
             self._turn_ends = perf_counter() + _WORK_SECONDS
+        answered = await store.answer(request.method, request.target, headers, request.body)
         return read(Reply(*answered, self._settings.base_url))
 
     @asynccontextmanager

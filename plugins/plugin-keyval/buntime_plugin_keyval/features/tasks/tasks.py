@@ -280,10 +280,12 @@ class TaskDesk:
                 if watching.has_gone():
                     break
                 found = await self._take(call)
-                if found and watching.has_gone():
-                    await self.give_back(found)
-                elif found:
+                if not found:
+                    continue
+                await asyncio.sleep(0)  # whoever has just gone is noticed in the next turn
+                if not watching.has_gone():
                     return found
+                await self.give_back(found)
         finally:
             watching.stop()
         return []
