@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from buntime_keyval import AsyncKv, open_kv
-from client._async.beside import until
 
 pytestmark = pytest.mark.slow
 
@@ -115,21 +114,18 @@ async def test_what_comes_as_it_stops_is_not_lost(kv: AsyncKv) -> None:
 
 
 async def test_a_signal_ends_it_gently(kv: AsyncKv) -> None:
+    began = asyncio.Event()
     runner = kv.runner()
 
     @runner.task("quick")
     async def quick(payload: int) -> int:
+        began.set()
         await asyncio.sleep(0.05)
         return payload + 1
 
     running = asyncio.create_task(runner.run())
     sent = await kv.tasks.send("quick", 1)
-
-    async def is_taken() -> bool:
-        found = await kv.tasks.get(sent)
-        return found is not None and found.status != "pending"
-
-    await until(is_taken)
+    await asyncio.wait_for(began.wait(), 20)
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.wait_for(running, 20)
     found = await kv.tasks.get(sent)

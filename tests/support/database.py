@@ -107,9 +107,11 @@ def websocket(
         yield Socket(connection)
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
-    """Poll until the condition holds."""
+def wait_until(
+    condition: Callable[[], bool], seconds: float = PATIENCE, *, pause: float = 0.02
+) -> None:
+    """Poll until the condition holds, with pauses of so many seconds."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.02)
+        time.sleep(pause)
