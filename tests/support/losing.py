@@ -67,7 +67,11 @@ class Losing:
         assert self.hit.wait(PATIENCE), "the request that was held was not carried out"
 
     def come_back(self) -> None:
-        """Let everything pass again."""
+        """Let everything pass again, once what was lost has happened.
+
+        Whoever waited for the answer may have given up before the server was done with the request.
+        """
+        assert self.hit.wait(PATIENCE), "the commit that was to be lost did not come"
         self._is_away = False
 
     def _expect(self, marker: str, what: str, then_away: bool) -> None:
