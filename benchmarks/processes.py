@@ -14,6 +14,15 @@ from pathlib import Path
 STOP_SECONDS = 15.0
 
 
+def environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment for another one, with more in it, and with compiled modules.
+
+    An installed program has them; without them a start would measure Python's compiler.
+    """
+    inherited = {n: v for n, v in os.environ.items() if n != "PYTHONDONTWRITEBYTECODE"}
+    return {**inherited, **(environ or {})}
+
+
 @contextmanager
 def started(
     command: Sequence[str], folder: Path, environ: Mapping[str, str] | None = None
@@ -22,7 +31,7 @@ def started(
     with subprocess.Popen(
         command,
         cwd=folder,
-        env={**os.environ, **(environ or {})},
+        env=environment(environ),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

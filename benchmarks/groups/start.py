@@ -14,7 +14,7 @@ from statistics import median
 from client import BenchmarkError
 from contenders import HERE, START_SECONDS, Bare, Buntime
 from group import Group, Job, Plan, Selection, Settings
-from processes import free_port, resident_mib, started
+from processes import environment, free_port, resident_mib, started
 from results import Cell, Comparison, Measurement, Row, Section
 
 _PROGRAM = """
@@ -50,7 +50,8 @@ TITLES = {
 @contextmanager
 def opened(chosen: Selection, folder: Path, settings: Settings) -> Iterator[Plan]:  # noqa: ARG001 - as all groups
     """See `Group`."""
-    _once("new", folder / "warm-up")  # Python compiles what it never ran
+    for name in ("new", "file"):
+        _once(name, folder / "warm-up")  # Python compiles what it never ran
     jobs = [_job(name, folder) for name in TITLES if name in chosen["start"]]
     yield Plan(jobs, [SECTION])
 
@@ -79,7 +80,8 @@ def _once(name: str, home: Path) -> tuple[float, float]:
     if name in ("python", "file"):
         program = "pass" if name == "python" else _PROGRAM
         begin = time.perf_counter()
-        subprocess.run([sys.executable, "-c", program, str(home / "new.db")], check=True)
+        command = [sys.executable, "-c", program, str(home / "new.db")]
+        subprocess.run(command, check=True, env=environment())
         return (time.perf_counter() - begin) * 1000, 0
     port = free_port()
     begin = time.perf_counter()
