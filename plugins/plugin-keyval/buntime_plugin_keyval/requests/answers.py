@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 
@@ -33,11 +34,35 @@ Frames = AsyncGenerator[Frame, None]
 """The frames of an event stream."""
 
 
+_LONG = 256 * 1024
+"""Characters, or bytes, that are not copied on the event loop: with the pages of memory that they
+take, 16 MB are copied for 25 ms."""
+
+
 def spliced(head: str, entries: Sequence[Text], tail: str) -> Text:
-    """JSON with entries between the brackets of an array. What is long is copied once."""
+    """JSON with entries between the brackets of an array, which are short; see `spliced_beside`."""
     # Not asked of each entry before: mostly there are texts alone.
     with suppress(TypeError):
         return f"{head}{','.join(entries)}{tail}"  # type: ignore[arg-type] # then that is an error
+    return _spliced_bytes(head, entries, tail)
+
+
+def are_long(entries: Sequence[Text]) -> bool:
+    """Whether it takes long to copy them."""
+    return sum(map(len, entries)) >= _LONG
+
+
+async def spliced_beside(head: str, entries: Sequence[Text], tail: str) -> Text:
+    """The same with entries that may be long: then a thread copies them, and keeps nobody waiting.
+
+    Bytes are joined without the lock of the interpreter.
+    """
+    if not are_long(entries):
+        return spliced(head, entries, tail)
+    return await asyncio.to_thread(_spliced_bytes, head, entries, tail)
+
+
+def _spliced_bytes(head: str, entries: Sequence[Text], tail: str) -> bytes:
     parts = [head.encode()]
     for entry in entries:
         parts += (entry if isinstance(entry, bytes) else entry.encode(), b",")

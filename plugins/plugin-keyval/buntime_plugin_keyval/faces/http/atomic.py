@@ -20,7 +20,7 @@ from buntime_plugin_keyval.model.mutations import (
     parse_check,
     parse_mutation,
 )
-from buntime_plugin_keyval.requests.answers import Text, spliced
+from buntime_plugin_keyval.requests.answers import Text, spliced_beside
 from buntime_plugin_keyval.requests.asked import Access, Asked, Cost, Keys, Need, Request, Route
 from buntime_plugin_keyval.requests.kinds import CONSISTENCY, FLAG, ITEMS, READS
 from buntime_plugin_keyval.requests.large import LargeMembers, items_frame, value_frame
@@ -79,7 +79,7 @@ def _answer_results(commit: Future[Committed | None]) -> Answer:
     committed = commit.result()
     if committed is None:
         return Answer(200, commit_json(None))
-    return Answer(200, _committed_json(f'"{committed.versionstamp}"', (), committed.results))
+    return Answer(200, _told(f'"{committed.versionstamp}"', committed.results) + "}")
 
 
 def commit_transaction(service: KeyValService, request: Request[TransactionRequest]) -> Asked:
@@ -100,7 +100,7 @@ def commit_transaction(service: KeyValService, request: Request[TransactionReque
         if access == "read":
             found = await service.store.get_many_within(encoded)
             results = () if has_results else None
-            return _committed_json("null", found_json(reads, encoded, found, PLAIN), results)
+            return await _committed_json("null", found_json(reads, encoded, found, PLAIN), results)
         committed = await service.store.commit(
             checks, mutations, also_read=encoded, once=request.once, has_results=has_results
         )
@@ -108,7 +108,7 @@ def commit_transaction(service: KeyValService, request: Request[TransactionReque
             return '{"ok":false,"error":"conflict"}'
         entries = entries_json(reads, encoded, committed.rows)
         told_results = committed.results if has_results else None
-        return _committed_json(f'"{committed.versionstamp}"', entries, told_results)
+        return await _committed_json(f'"{committed.versionstamp}"', entries, told_results)
 
     return Asked(
         "transaction",
@@ -216,14 +216,19 @@ def _merged(mutations: Sequence[Mutation | Addition]) -> Set[bytes]:
     }
 
 
-def _committed_json(
+async def _committed_json(
     versionstamp: str, entries: Sequence[Text], results: Sequence[str | None] | None
 ) -> Text:
     """The answer to a commit; entries are there if something was read, results if asked for."""
+    told = _told(versionstamp, results)
+    if not entries:
+        return told + "}"
+    return await spliced_beside(f'{told},"entries":[', entries, "]}")
+
+
+def _told(versionstamp: str, results: Sequence[str | None] | None) -> str:
     told = f'{{"ok":true,"versionstamp":{versionstamp}'
     if results is not None:
         texts = ["null" if text is None else text for text in results]
         told = f'{told},"results":[{",".join(texts)}]'
-    if not entries:
-        return told + "}"
-    return spliced(f'{told},"entries":[', entries, "]}")
+    return told

@@ -26,7 +26,7 @@ from buntime_plugin_keyval.engine.writes import Committed
 from buntime_plugin_keyval.model.conditions import Conditions, matches, parse_tags
 from buntime_plugin_keyval.model.errors import KeyNotFound, PreconditionFailed
 from buntime_plugin_keyval.model.where import Where, count_conditions
-from buntime_plugin_keyval.requests.answers import Text, spliced
+from buntime_plugin_keyval.requests.answers import Text, are_long, spliced, spliced_beside
 from buntime_plugin_keyval.requests.asked import NO_KEYS, Asked, Cost, Keys, Request, Route
 from buntime_plugin_keyval.requests.kinds import (
     BATCH_KEYS,
@@ -376,12 +376,18 @@ def get_batch(service: KeyValService, request: Request[BatchRead]) -> Asked:
     shape = request.given.entry_shape
     encoded = [encode_key(key) for key in keys]
 
-    def told(found: Mapping[bytes, Text]) -> Text:
-        return spliced("[", found_json(keys, encoded, found, shape), "]")
+    async def later(finding: Awaitable[Mapping[bytes, Text]]) -> Text:
+        entries = found_json(keys, encoded, await finding, shape)
+        return await spliced_beside("[", entries, "]")
 
     def run() -> Text | Coroutine[Any, Any, Text]:
         found = service.store.get_many_soon(encoded, shape)
-        return told(found) if isinstance(found, dict) else later(found, told)
+        if not isinstance(found, dict):
+            return later(found)
+        entries = found_json(keys, encoded, found, shape)
+        if are_long(entries):  # each is short, and asked for many times
+            return spliced_beside("[", entries, "]")
+        return spliced("[", entries, "]")
 
     return Asked("get", "read", run, reads=Keys(encoded), cost=Cost(len(encoded)), needs=())
 
@@ -392,11 +398,6 @@ PATCH = Route(patch_key, Written, MemberPlace.BESIDE_VALUE, has_conditions=True)
 DELETE = Route(delete_key, DeletionOfKey, MemberPlace.EITHER, has_conditions=True)
 DELETE_BATCH = Route(delete_batch, DeletionOfKeys, MemberPlace.BODY)
 BATCH = Route(get_batch, BatchRead, MemberPlace.BODY)
-
-
-async def later(finding: Awaitable[T], told: Callable[[T], Text]) -> Text:
-    """What is told of something that has to be waited for."""
-    return told(await finding)
 
 
 def _path_key(path: bytes) -> Key:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine, Sequence
 from functools import partial
 from typing import Annotated, Any
 
@@ -18,7 +18,7 @@ from buntime_plugin_keyval.engine.several import (
     page_of_several,
     snapshot_of,
 )
-from buntime_plugin_keyval.faces.http.keys import Deletion, Read, deleted, deletion, later
+from buntime_plugin_keyval.faces.http.keys import Deletion, Read, deleted, deletion
 from buntime_plugin_keyval.model.where import (
     OfType,
     Wanted,
@@ -26,7 +26,7 @@ from buntime_plugin_keyval.model.where import (
     count_conditions,
     wanted_of,
 )
-from buntime_plugin_keyval.requests.answers import Elsewhere, Text, spliced
+from buntime_plugin_keyval.requests.answers import Elsewhere, Text, spliced, spliced_beside
 from buntime_plugin_keyval.requests.asked import NO_KEYS, Asked, Cost, Keys, Request, Route
 from buntime_plugin_keyval.requests.kinds import (
     BEGINNING,
@@ -165,11 +165,13 @@ def list_keys(service: KeyValService, request: Request[Listing]) -> Asked:
         limit, reverse, shape = given.limit, given.reverse, given.entry_shape
         if wanted is None:
             entries = service.store.list_soon(keys, limit=limit, reverse=reverse, shape=shape)
-            return _array(entries) if isinstance(entries, str | bytes) else later(entries, _array)
+            if isinstance(entries, str | bytes):
+                return spliced("[", (entries,), "]")
+            return _listed(entries)
         filtered = service.store.list_within(
             keys, limit=limit, reverse=reverse, where=wanted, shape=shape
         )
-        return later(filtered, _array)
+        return _listed(filtered)
 
     return Asked("list", "read", run, reads=Keys(ranges=(keys,)), cost=_cost(given.limit, wanted))
 
@@ -188,7 +190,7 @@ def _list_several(service: KeyValService, given: Listing) -> Asked:
             where=wanted,
             shape=given.entry_shape,
         )
-        return _array(entries)
+        return await spliced_beside("[", (entries,), "]")
 
     cost = _cost(given.limit, wanted, given.offset)
     return Asked("list", "read", run, reads=Keys(ranges=ranges), cost=cost)
@@ -231,7 +233,7 @@ def paginate_keys(service: KeyValService, request: Request[PageRequest]) -> Aske
             where=wanted,
             shape=given.entry_shape,
         )
-        return page_json(page)
+        return await page_json(page)
 
     cost = _cost(given.limit, wanted)
     return Asked("paginate", "read", run, reads=Keys(ranges=(keys,)), cost=cost)
@@ -262,7 +264,7 @@ def _page_of_several(service: KeyValService, given: PageRequest) -> Asked:
             where=wanted,
             shape=given.entry_shape,
         )
-        return page_json(page)
+        return await page_json(page)
 
     cost = _cost(given.limit, wanted, given.offset)
     return Asked("paginate", "read", run, reads=Keys(ranges=ranges), cost=cost)
@@ -299,7 +301,7 @@ async def _page_of_snapshot(
             where=where,
             shape=given.entry_shape,
         )
-        return _page_json(page.entries, page.cursor)
+        return await _page_json(page.entries, page.cursor)
 
     worker = snapshots.worker_of(given.cursor)
     if worker is not None:
@@ -316,8 +318,8 @@ PAGINATE = Route(paginate_keys, PageRequest)
 PAGINATE_BY_BODY = Route(paginate_keys, PageRequest, MemberPlace.BODY)
 
 
-def _array(entries: Text) -> Text:
-    return f"[{entries}]" if isinstance(entries, str) else b"[%b]" % entries
+async def _listed(finding: Awaitable[Text]) -> Text:
+    return await spliced_beside("[", (await finding,), "]")
 
 
 def _cost(limit: int, where: Wanted | None, offset: int = 0) -> Cost:
@@ -332,13 +334,13 @@ def count_json(count: int) -> str:
     return f'{{"count":{count}}}'
 
 
-def page_json(page: Page) -> Text:
+async def page_json(page: Page) -> Text:
     """The answer to a request for a page."""
     cursor = make_cursor(page.last) if page.has_more and page.last else None
-    return _page_json(page.entries, cursor)
+    return await _page_json((page.entries,), cursor)
 
 
-def _page_json(entries: Text, cursor: str | None) -> Text:
+async def _page_json(entries: Sequence[Text], cursor: str | None) -> Text:
     quoted = "null" if cursor is None else f'"{cursor}"'
     more = "false" if cursor is None else "true"
-    return spliced('{"entries":[', (entries,), f'],"cursor":{quoted},"hasMore":{more}}}')
+    return await spliced_beside('{"entries":[', entries, f'],"cursor":{quoted},"hasMore":{more}}}')

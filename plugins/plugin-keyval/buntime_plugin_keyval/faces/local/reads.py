@@ -21,6 +21,7 @@ from buntime_plugin_keyval.faces.local.transactions import entry_of
 from buntime_plugin_keyval.model.where import Wanted
 from buntime_plugin_keyval.storage.entries import read_entries, shaped_json
 from buntime_plugin_keyval.storage.ranges import KeyRange
+from buntime_plugin_keyval.storage.within import joined
 
 Entries = list[KvEntry[Any]]
 
@@ -136,7 +137,7 @@ class LocalReads(LocalPart):
                 found = await self._service.snapshots.page(
                     keys, limit=size, cursor=cursor, reverse=reverse, where=wanted, shape=shape
                 )
-                for entry in read_entries(found.entries):
+                for entry in read_entries(joined(found.entries)):
                     yield entry
                 cursor = found.cursor
                 if cursor is None:
@@ -230,7 +231,7 @@ class LocalReads(LocalPart):
                 shape=Shape(values, details),
             )
             more = found.cursor is not None
-            return KvPage(read_entries(found.entries), found.cursor, more)
+            return KvPage(read_entries(joined(found.entries)), found.cursor, more)
         ranges = [continue_at(keys, cursor, reverse=reverse) for keys in below]
         shape = Shape(values, details)
         with reading(consistency):

@@ -21,7 +21,7 @@ from buntime_plugin_keyval.features.consumers.part import ConsumerPart
 from buntime_plugin_keyval.features.stream.http import record_json, trimmed_answer
 from buntime_plugin_keyval.features.stream.part import ALL_KEYS, Wish
 from buntime_plugin_keyval.model.errors import ConsumerLocked, StreamTrimmed
-from buntime_plugin_keyval.requests.answers import Text, spliced
+from buntime_plugin_keyval.requests.answers import Text, spliced_beside
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Need, Request, Route, Routes
 from buntime_plugin_keyval.requests.kinds import (
     ERROR,
@@ -131,7 +131,7 @@ def fetch(part: ConsumerPart, request: Request[Fetching]) -> Asked:
         except StreamTrimmed as error:
             return trimmed_answer(error)
         tail = f'],"token":"{batch.token}","position":{batch.position},"lag":{batch.lag}}}'
-        return spliced('{"records":[', [*map(record_json, batch.records)], tail)
+        return await spliced_beside('{"records":[', [*map(record_json, batch.records)], tail)
 
     return Asked(
         "consumer_fetch",
@@ -189,7 +189,7 @@ def peek(part: ConsumerPart, request: Request[ChosenRecords]) -> Asked:
             page = await part.consumers.peek(name, wish)
         except StreamTrimmed as error:
             return trimmed_answer(error)
-        return spliced('{"records":[', [*map(record_json, page.records)], "]}")
+        return await spliced_beside('{"records":[', [*map(record_json, page.records)], "]}")
 
     return Asked(
         "consumer_peek",
@@ -254,7 +254,8 @@ def letters(part: ConsumerPart, request: Request[RejectListing]) -> Asked:
 
     async def run() -> Text:
         found = await part.consumers.letters(name, given.after, given.limit)
-        return spliced('{"letters":[', [_letter_json(part, letter) for letter in found], "]}")
+        told = [_letter_json(part, letter) for letter in found]
+        return await spliced_beside('{"letters":[', told, "]}")
 
     return Asked(
         "consumer_dead",

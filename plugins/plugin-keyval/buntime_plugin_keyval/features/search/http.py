@@ -22,7 +22,7 @@ from buntime_plugin_keyval.features.search.pages import (
 from buntime_plugin_keyval.features.search.search import Search
 from buntime_plugin_keyval.model.errors import LimitExceeded
 from buntime_plugin_keyval.model.where import Where, count_conditions
-from buntime_plugin_keyval.requests.answers import Text, spliced
+from buntime_plugin_keyval.requests.answers import Text, spliced_beside
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Request, Route, Routes
 from buntime_plugin_keyval.requests.kinds import (
     BOUND,
@@ -163,7 +163,7 @@ def search(part: Search, request: Request[SearchRequest]) -> Asked:
             what = f"Answer too large: there is room for {page.limit} hits"
             most = part.store.limits.answer_bytes
             raise LimitExceeded(what, "answerBytes", most, _SMALLER_SEARCH)
-        return _answer_hits(page)
+        return await _answer_hits(page)
 
     return Asked("search", "read", run, reads=_searched(given), cost=_cost(given))
 
@@ -180,8 +180,8 @@ def paginate_search(part: Search, request: Request[SearchPaging]) -> Asked:
     async def run() -> Text:
         page = await part.search(given.prefix, given.query, options)
         if page.limit is not None:
-            return _page_json(page, options._replace(limit=page.limit))
-        return _page_json(page, options)
+            return await _page_json(page, options._replace(limit=page.limit))
+        return await _page_json(page, options)
 
     return Asked("search", "read", run, reads=_searched(given), cost=_cost(given))
 
@@ -211,7 +211,7 @@ def _cost(given: SearchRequest) -> Cost:
     return Cost(None, count_conditions(given.where))
 
 
-def _page_json(page: FoundPage, options: SearchOptions) -> Text:
+async def _page_json(page: FoundPage, options: SearchOptions) -> Text:
     cursor = f'"{make_search_cursor(options)}"' if page.has_more else "null"
     more = "true" if page.has_more else "false"
     rest = "".join(
@@ -219,14 +219,14 @@ def _page_json(page: FoundPage, options: SearchOptions) -> Text:
         for name, remark in _remarks(page).items()
     )
     tail = f'],"cursor":{cursor},"hasMore":{more}{rest}}}'
-    return spliced('{"entries":[', (page.entries,), tail)
+    return await spliced_beside('{"entries":[', (page.entries,), tail)
 
 
-def _answer_hits(page: FoundPage) -> Answer:
+async def _answer_hits(page: FoundPage) -> Answer:
     """The hits as an array, which has no room for remarks: these are headers of ASCII JSON."""
     headers = {"warnings": b"x-buntime-warnings", "searchedFor": b"x-buntime-searched-for"}
     found = [(headers[name], json.dumps(it).encode()) for name, it in _remarks(page).items()]
-    return Answer(200, spliced("[", (page.entries,), "]"), headers=tuple(found))
+    return Answer(200, await spliced_beside("[", (page.entries,), "]"), headers=tuple(found))
 
 
 def _remarks(page: FoundPage) -> dict[str, object]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from time import monotonic
 from typing import NamedTuple
 
@@ -28,7 +28,7 @@ from buntime_plugin_keyval.model.where import OfType, Where
 from buntime_plugin_keyval.storage.ranges import KeyRange, single
 from buntime_plugin_keyval.storage.selection import Selection
 from buntime_plugin_keyval.storage.snapshots import Rows, is_unchanged, read_page
-from buntime_plugin_keyval.storage.within import Text, joined
+from buntime_plugin_keyval.storage.within import Text
 
 ATTEMPTS = 3
 """How often the first page is read, where nothing is held and others write into it."""
@@ -41,9 +41,9 @@ SKEW_MS = 300_000
 
 
 class SnapshotPage(NamedTuple):
-    """Entries as the inside of a JSON array, and the cursor of the next page, if there is one."""
+    """Entries as JSON, and the cursor of the next page, if there is one."""
 
-    entries: Text
+    entries: Sequence[Text]
     cursor: str | None
 
 
@@ -248,7 +248,7 @@ def _has_more(selection: Selection, rows: Rows) -> bool:
 def _page(selection: Selection, rows: Rows, cursor: Cursor) -> SnapshotPage:
     """The rows but for the one too many, which says that there are more."""
     page = rows.rows if rows.is_cut else rows.rows[: selection.limit - 1]
-    entries = joined([text for _, text in page])
+    entries = [text for _, text in page]
     if not _has_more(selection, rows):
         return SnapshotPage(entries, None)
     return SnapshotPage(entries, cursor._replace(key=page[-1][0]).text)

@@ -14,7 +14,7 @@ from buntime_keyval.wire.limits import DEFAULT_LIMIT, MOST_STREAM_WAIT_MS
 
 from buntime_plugin_keyval.features.stream.part import ALL_KEYS, StreamPart, Wish
 from buntime_plugin_keyval.model.errors import StreamTrimmed
-from buntime_plugin_keyval.requests.answers import Frames, Text, spliced
+from buntime_plugin_keyval.requests.answers import Frames, Text, spliced_beside
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Request, Route, Routes
 from buntime_plugin_keyval.requests.kinds import LIMIT, OFFSET, PAUSE, PREFIX, TEXT, one_of
 from buntime_plugin_keyval.requests.permissions import ADMIN
@@ -66,7 +66,7 @@ def read(part: StreamPart, request: Request[StreamReading]) -> Asked:
             return trimmed_answer(error)
         first, last = page.bounds
         tail = f'],"next":{page.next},"first":{first},"last":{last}}}'
-        return spliced('{"records":[', [*map(record_json, page.records)], tail)
+        return await spliced_beside('{"records":[', [*map(record_json, page.records)], tail)
 
     reads = Keys(ranges=[wish.keys])
     return Asked("stream_read", "read", run, reads=reads, cost=Cost(given.limit))

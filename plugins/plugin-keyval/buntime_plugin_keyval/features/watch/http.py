@@ -21,7 +21,7 @@ from buntime_plugin_keyval.features.watch.part import WatchPart
 from buntime_plugin_keyval.features.watch.pending import LARGE
 from buntime_plugin_keyval.features.watch.polling import poll_below
 from buntime_plugin_keyval.features.watch.watcher import WatchTarget
-from buntime_plugin_keyval.requests.answers import Frame, Frames, Text, spliced
+from buntime_plugin_keyval.requests.answers import Frame, Frames, Text, spliced_beside
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Request, Route, Routes
 from buntime_plugin_keyval.requests.kinds import (
     CONSISTENCY,
@@ -132,7 +132,7 @@ def poll_prefix(part: WatchPart, request: Request[PrefixPoll]) -> Asked:
     told = request.given.versionstamps
     limit = request.given.limit
 
-    async def run() -> str:
+    async def run() -> Text:
         return await poll_below(part.store, target, told, limit)
 
     return Asked("watch_poll", "read", run, reads=_watched(target), cost=_cost(target))
@@ -169,7 +169,8 @@ async def _changed_keys(
             else:
                 entries.append(entry)
         stamps.append(f'"{stamp}"')
-    return spliced('{"entries":[', entries, f'],"versionstamps":[{",".join(stamps)}]}}')
+    told = f'],"versionstamps":[{",".join(stamps)}]}}'
+    return await spliced_beside('{"entries":[', entries, told)
 
 
 async def _frames(

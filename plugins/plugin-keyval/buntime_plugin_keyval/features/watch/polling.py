@@ -20,6 +20,7 @@ from buntime_keyval.wire import (
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.features.watch.watcher import WatchTarget
 from buntime_plugin_keyval.model.errors import LimitExceeded
+from buntime_plugin_keyval.requests.answers import Text, spliced_beside
 from buntime_plugin_keyval.storage.entry_json import entry_json, missing_json
 from buntime_plugin_keyval.storage.ranges import DisjointRanges
 
@@ -27,7 +28,7 @@ _AT_ONCE = 200
 """Versionstamps that are read or written in one step."""
 
 
-async def poll_below(store: Store, target: WatchTarget, told: str, limit: int) -> str:
+async def poll_below(store: Store, target: WatchTarget, told: str, limit: int) -> Text:
     """What is new, changed or gone below the prefixes, and what the client is told of now, as JSON.
 
     `told` is the text of the poll before. More than `limit` news come with the next polls, since
@@ -52,7 +53,7 @@ async def poll_below(store: Store, target: WatchTarget, told: str, limit: int) -
         else:
             current[key] = given[key]
     stamps = await store.turns.run(_write_stamps(current))
-    return f'{{"entries":[{",".join(entries)}],"versionstamps":"{stamps}"}}'
+    return await spliced_beside('{"entries":[', entries, f'],"versionstamps":"{stamps}"}}')
 
 
 def _read_stamps(text: str, ranges: DisjointRanges) -> Generator[None, None, dict[bytes, str]]:
