@@ -115,6 +115,14 @@ def test_who_is_known_or_refused_gets_no_kept_answer() -> None:
         (with_headers(("cache-control", "max-age=3, s-maxage=7")), 7),
         (with_headers(("cache-control", "max-age=3600")), 10),
         (with_headers(("cache-control", "max-age=0")), 0),
+        (with_headers(("cache-control", "max-age=-1")), 0),
+        (with_headers(("expires", "0")), 0),
+        (with_headers(("expires", "Thu, 01 Jan 2015 00:00:00 GMT")), 0),
+        (with_headers(("expires", "Fri, 01 Jan 2100 00:00:00 GMT")), 10),
+        (with_headers(("expires", "0"), ("cache-control", "max-age=3")), 3),
+        (with_headers(("age", "57"), ("cache-control", "max-age=60")), 3),
+        (with_headers(("age", "60"), ("cache-control", "max-age=60")), 0),
+        (with_headers(("content-encoding", "br")), 0),
         (with_headers(("cache-control", "no-store")), 0),
         (with_headers(("cache-control", "private, max-age=60")), 0),
         (with_headers(("cache-control", "no-cache")), 0),
@@ -143,6 +151,36 @@ def test_headers_that_answers_depend_on() -> None:
     assert ask(cache, request_of(PATH, ("x-lang", "en")), Answer(200, "hello")) is None
     assert ask(cache, request_of(PATH, ("x-lang", "de"))) == "guten Tag"
     assert ask(cache, request_of(PATH, ("x-lang", "en")), encoding="gzip") is None
+
+
+def test_an_answer_that_others_cannot_read_is_not_theirs() -> None:
+    packed = with_headers(("content-encoding", "br"), ("vary", "accept-encoding"))
+    takes = request_of(PATH, ("accept-encoding", "br, gzip"))
+    other = request_of(PATH, ("accept-encoding", "gzip"))
+    cache = cache_of(varyBy="accept-encoding")
+    ask(cache, takes, packed, encoding="gzip")
+    assert ask(cache, takes, encoding="gzip") == "text"
+    assert ask(cache, other, encoding="gzip") is None
+    # Where the gateway compresses, all who take gzip have one place.
+    config = read_options(GatewayConfig, {"cache": {}}).cache
+    assert config is not None
+    cache = ResponseCache(config, Workers.alone(), lambda _: False, frozenset({"accept-encoding"}))
+    ask(cache, takes, packed, encoding="gzip")
+    assert ask(cache, other, encoding="gzip") is None
+    same = with_headers(("content-encoding", "gzip"), ("vary", "accept-encoding"))
+    ask(cache, request_of("/same"), same, encoding="gzip")
+    assert ask(cache, request_of("/same"), encoding="gzip") == "text"
+
+
+def test_an_answer_is_as_old_as_all_caches_have_had_it() -> None:
+    cache = cache_of(ttl="10s")
+    ask(cache, request_of(PATH), with_headers(("age", "7")))
+    place = cache.place(request_of(PATH), "")
+    assert place is not None
+    found = cache.find(place, 102.0)
+    assert found is not None
+    ages = [value for name, value in (*found.headers, *pairs_of(found.lines)) if name == b"age"]
+    assert ages == [b"9"]
 
 
 def test_paths() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import OrderedDict
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 import msgspec
@@ -154,7 +156,7 @@ class ResponseCache:
 
     def keep(self, place: CachePlace, answer: Answer, now: float) -> None:
         """Keep an answer, if it may be and nothing has changed since it was asked for."""
-        seconds = self._seconds(answer)
+        seconds = self._seconds(answer, place.key.encoding)
         if seconds <= 0 or place.changes != self._changes:
             return
         key = place.key
@@ -162,7 +164,11 @@ class ResponseCache:
         if size > self.config.max_bytes:
             return
         self._drop(key)
-        self._kept[key] = _Kept(answer, now, now + seconds, size)
+        age = _age_of(answer)
+        if age:  # another cache has had it before: from here on one age is told, of both
+            others = tuple(pair for pair in answer.headers if pair[0] != b"age")
+            answer = msgspec.structs.replace(answer, headers=others)
+        self._kept[key] = _Kept(answer, now - age, now + seconds, size)
         self._by_path.setdefault(key.path, set()).add(key)
         self._size += size
         while len(self._kept) > self.config.max_entries or self._size > self.config.max_bytes:
@@ -197,15 +203,20 @@ class ResponseCache:
         self._tell_others()
         return len(found)
 
-    def _seconds(self, answer: Answer) -> float:
-        """How long an answer may be kept; 0 for not at all."""
+    def _seconds(self, answer: Answer, encoding: str) -> float:
+        """How long an answer may be kept for those who take an encoding; 0 for not at all."""
         if answer.status != 200:
             return 0.0
         seconds = float(self.config.ttl)
         said: dict[str, str] = {}
+        expires: float | None = None
         for name, value in answer.headers:
             if name == b"set-cookie":
                 return 0.0
+            if name == b"content-encoding" and not self._is_for_all(value, encoding):
+                return 0.0
+            if name == b"expires":
+                expires = _time_until(value)
             if name == b"vary":
                 named = {part.strip() for part in value.decode("latin-1").lower().split(",")}
                 if named - self._known_vary:
@@ -214,9 +225,18 @@ class ResponseCache:
                 text = value.decode("latin-1").lower()
                 if any(word in text for word in ("no-store", "no-cache", "private")):
                     return 0.0
-                said |= dict(_AGE.findall(text))
-        age = said.get("s-maxage", said.get("max-age"))
-        return seconds if age is None else min(seconds, float(age))
+                ages = dict(_AGE.findall(text))
+                if not ages and ("max-age" in text or "s-maxage" in text):
+                    return 0.0  # a time that is none
+                said |= ages
+        most = said.get("s-maxage", said.get("max-age"))
+        if most is not None:
+            return min(seconds, float(most) - _age_of(answer))
+        return seconds if expires is None else min(seconds, expires)
+
+    def _is_for_all(self, said: bytes, encoding: str) -> bool:
+        """Whether all who take `encoding` can read what a target has chosen to encode."""
+        return said.lower() == encoding.encode() or "accept-encoding" in self._vary
 
     def _drop(self, key: CacheKey) -> None:
         kept = self._kept.pop(key, None)
@@ -244,6 +264,22 @@ class ResponseCache:
             self._kept.clear()
             self._by_path.clear()
             self._size = 0
+
+
+def _age_of(answer: Answer) -> int:
+    """How long other caches have had an answer, in seconds."""
+    return max(
+        (int(value) for name, value in answer.headers if name == b"age" and value.isdigit()),
+        default=0,
+    )
+
+
+def _time_until(expires: bytes) -> float:
+    """Seconds until the date of an `Expires`; what is none, such as 0, is over."""
+    try:
+        return parsedate_to_datetime(expires.decode("latin-1")).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def _glob_only(pattern: str) -> str:
