@@ -28,26 +28,47 @@ def allows(guard: TargetGuard, host: str, *addresses: str, port: int = 80) -> bo
     return True
 
 
+def plain(address: str) -> str:
+    """An address of IPv4 that one of IPv6 stands for."""
+    return address.removeprefix("::ffff:").removeprefix("64:ff9b::")
+
+
 @pytest.mark.parametrize(
     "address",
-    ["169.254.169.254", "fe80::1", "fd00:ec2::254", "100.100.100.200", "::ffff:169.254.169.254"],
+    [
+        "169.254.169.254",
+        "fe80::1",
+        "fd00:ec2::254",
+        "100.100.100.200",
+        "::ffff:169.254.169.254",
+        "64:ff9b::169.254.169.254",
+    ],
 )
 def test_where_clouds_keep_secrets_is_no_target(address: str) -> None:
     assert not allows(TargetGuard(), address)
     assert not allows(TargetGuard(["rebound.example"]), "rebound.example", address)
-    assert allows(TargetGuard([address.removeprefix("::ffff:")]), address)
+    assert allows(TargetGuard([plain(address)]), address)
 
 
 @pytest.mark.parametrize(
     "address",
-    ["127.0.0.1", "10.1.2.3", "192.168.0.1", "::1", "fc00::1", "0.0.0.0", "::ffff:10.0.0.1"],
+    [
+        "127.0.0.1",
+        "10.1.2.3",
+        "192.168.0.1",
+        "::1",
+        "fc00::1",
+        "0.0.0.0",
+        "::ffff:10.0.0.1",
+        "64:ff9b::10.0.0.1",
+    ],
 )
 def test_private_addresses_can_be_refused(address: str) -> None:
     assert allows(TargetGuard(), address)
     assert not allows(TargetGuard(deny_private=True), address)
     assert not allows(TargetGuard(deny_private=True), "mixed.example", "93.184.216.34", address)
     assert allows(TargetGuard(deny_private=True), "public.example", "93.184.216.34")
-    assert allows(TargetGuard([address.removeprefix("::ffff:")], deny_private=True), address)
+    assert allows(TargetGuard([plain(address)], deny_private=True), address)
 
 
 def test_names_that_are_allowed() -> None:

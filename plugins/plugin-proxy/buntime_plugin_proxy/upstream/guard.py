@@ -21,6 +21,8 @@ _METADATA = (
     ipaddress.ip_network("100.100.100.200/32"),
 )
 """Where clouds tell machines their secrets; nothing else is there."""
+_TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
+"""Networks without IPv4 reach it by these, whose last 32 bits are the address (RFC 6052)."""
 
 
 class TargetGuard:
@@ -88,5 +90,7 @@ class TargetGuard:
 def _plain(address: Address) -> Address:
     """The address that one of IPv6 stands for."""
     if isinstance(address, ipaddress.IPv6Address):
+        if address in _TRANSLATED:
+            return ipaddress.IPv4Address(address.packed[-4:])
         return address.ipv4_mapped or address.sixtofour or address
     return address
