@@ -251,6 +251,9 @@ def test_pages_are_rewritten_whatever_they_are_sent_as(
     raw.answers = [broken]
     with client.stream("GET", "/page") as stream:
         assert b"".join(stream.iter_raw()) == b"no gzip"
+    parts = gzip.compress(page) + gzip.compress(b"the rest")
+    raw.answers = [page_answer(parts, html, b"content-encoding: gzip")]
+    assert client.get("/page").content.startswith(page)
     bomb = gzip.compress(b"<head>" + b" " * 1_000_000)
     raw.answers = [page_answer(bomb, html, b"content-encoding: gzip")]
     with client.stream("GET", "/page") as stream:

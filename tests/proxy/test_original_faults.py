@@ -12,9 +12,12 @@ from collections.abc import Iterator
 
 import httpx2
 import pytest
+from buntime_plugin_proxy.forward.headers import response_headers
 from buntime_plugin_proxy.forward.html import rewritten
 from buntime_plugin_proxy.forward.websocket import sendable
 from buntime_plugin_proxy.rules.reading import rule_from
+from buntime_plugin_proxy.rules.table import ReadyRule
+from buntime_plugin_proxy.upstream.connection import Head
 from proxy.conftest import Serve
 from proxy.raw_request import sent
 from proxy.upstream_app import PAGE, SEEN
@@ -112,6 +115,24 @@ def test_06_redirects_are_the_clients(client: httpx2.Client, target: str) -> Non
     for here in ("/x", target.partition(":")[2] + "/x"):
         answer = client.get("/html/moved", params={"to": here})
         assert answer.headers["location"] == '/a&"b/x'
+
+
+@pytest.mark.parametrize(
+    ("target", "location", "told"),
+    [
+        ("http://t.example", "http://t.example:80/x", "/x"),
+        ("https://t.example", "https://t.example:443/x?y", "/x?y"),
+        ("https://t.example", "//t.example:443", "/"),
+        ("http://t.example:81", "http://T.example:81/x", "/x"),
+        ("http://t.example", "http://t.example:8080/x", "http://t.example:8080/x"),
+        ("http://t.example", "http://t.example:80.evil.example/x", None),
+        ("http://t.example", "http://t.example:80@evil.example/x", None),
+    ],
+)
+def test_06_a_target_may_say_its_port(target: str, location: str, told: str | None) -> None:
+    ready = ReadyRule(rule_from({"pattern": "^/", "target": target}, "r"))
+    headers = response_headers(Head(302, [(b"location", location.encode())]), ready)
+    assert headers == [(b"location", (told or location).encode())]
 
 
 def test_09_what_is_of_one_connection_stays_there(client: httpx2.Client) -> None:

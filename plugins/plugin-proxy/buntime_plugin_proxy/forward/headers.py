@@ -194,7 +194,7 @@ def _own_location(location: bytes, ready: ReadyRule, root: str) -> bytes:
     """Where a client is sent to: what is at the target is here, too."""
     text = location.decode("latin-1")
     base = (ready.rule.base or "").rstrip("/")
-    rest = _at_target(text, ready.origin_header.decode("latin-1"))
+    rest = _at_target(text, ready.origin_header.decode("latin-1"), ready.origin.port)
     if rest is None or (base and rest is text and _is_below(rest, base)):
         return location  # of somebody else, or of one who knows where he is seen
     prefix = ready.prefix.decode("latin-1")
@@ -205,15 +205,19 @@ def _own_location(location: bytes, ready: ReadyRule, root: str) -> bytes:
     return ((base or root) + "/" + rest.lstrip("/")).encode("latin-1")
 
 
-def _at_target(location: str, origin: str) -> str | None:
-    """The path of what is at an origin, perhaps said without it; None for what is elsewhere."""
+def _at_target(location: str, origin: str, port: int) -> str | None:
+    """The path of what is at an origin, perhaps said without it; None for what is elsewhere.
+
+    An origin need not say its port, and some say it all the same.
+    """
     if location.startswith("/") and not location.startswith("//"):
         return location
-    for start in (origin, origin.partition(":")[2]):
-        if location.lower().startswith(start.lower()):
+    for name in (origin, f"{origin}:{port}"):
+        for start in (name, name.partition(":")[2]):
             rest = location[len(start) :]
-            # Or it is a host whose name only begins so.
-            return rest if not rest or rest[0] in "/?#" else None
+            # Otherwise it is a host whose name only begins so.
+            if location.lower().startswith(start.lower()) and (not rest or rest[0] in "/?#"):
+                return rest
     return None
 
 

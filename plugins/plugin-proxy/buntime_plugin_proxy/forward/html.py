@@ -76,7 +76,9 @@ def plain(data: bytes, headers: Headers, most: int) -> bytes | None:
         found = inflater.decompress(data, most)
     except zlib.error:
         return None
-    return found if inflater.eof and not inflater.unconsumed_tail else None
+    # What is behind the end may be a further part, without which the page would be cut.
+    whole = inflater.eof and not inflater.unconsumed_tail and not inflater.unused_data
+    return found if whole else None
 
 
 def changed_headers(headers: Headers, length: int | None = None) -> Headers:
