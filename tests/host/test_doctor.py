@@ -95,7 +95,8 @@ def test_a_file_that_is_damaged() -> None:
     write()
     connection = apsw.Connection("a.db")
     connection.execute("PRAGMA page_size = 4096; CREATE TABLE t (a); CREATE INDEX i ON t (a)")
-    connection.executemany("INSERT INTO t VALUES (?)", [("x" * 100,) for _ in range(1000)])
+    with connection:  # else the disk is waited for a thousand times
+        connection.executemany("INSERT INTO t VALUES (?)", [("x" * 100,) for _ in range(1000)])
     found = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'i'").fetchall()
     root = int(str(found[0][0]))
     connection.close()
