@@ -56,6 +56,14 @@ asyncio.run(main())
 UNQUOTED = ("hu:/sh", "hu@sh", "hu#sh", "hu?sh", "hu[sh", "12/hush")
 """Passwords that do not stand in a URL as they are."""
 
+
+class BytesPath(os.PathLike[bytes]):
+    """A path that is no text, such as one of `os.scandir(b".")`."""
+
+    def __fspath__(self) -> bytes:
+        return b"a.db"
+
+
 PROGRAM = Path(__file__).with_name("sample_program.py")
 
 
@@ -352,6 +360,14 @@ async def test_who_is_cancelled_has_written_or_not(tmp_path: Path) -> None:
         ({"url": "file:///"}, "url names no file"),
         ({"url": 7}, "url must be a text or a path, received one of type int"),
         ({"url": "redis://x"}, "redis:// is not known; use http://"),
+        ({"url": "http://[::"}, "is no URL"),
+        ({"url": "a\0.db"}, "holds a character that no path"),
+        ({"url": Path("a\0.db")}, "holds a character that no path"),
+        ({"url": "caf\udce9.db"}, "holds a character that no path"),
+        ({"url": Path("caf\ud800.db")}, "holds a character that no path"),
+        ({"url": BytesPath()}, "url must be a text or a path, received one of type bytes"),
+        ({"url": "what?.db"}, r"a path with a \? in it"),
+        ({"url": Path("why?") / "a.db"}, r"a path with a \? in it"),
         ({"url": "http://x", "keyval": {}}, "a server has its own options"),
         ({"url": "a.db", "token": "secret"}, "token is for a server"),
     ],
@@ -471,6 +487,26 @@ def test_a_folder_is_not_made(tmp_path: Path) -> None:
     assert [*tmp_path.iterdir()] == []
     with open_kv_sync(tmp_path / "a.db") as kv:
         kv.set(["a"], 1)
+
+
+@pytest.mark.parametrize("path", ["a" * 300, "a" * 300 + "/a.db"])
+def test_a_name_that_is_too_long(tmp_path: Path, path: str) -> None:
+    with (
+        open_kv_sync(tmp_path / path) as kv,
+        pytest.raises(CannotOpen, match="File name too long"),
+    ):
+        kv.get(["a"])
+
+
+@pytest.mark.parametrize("name", ["with spaces #1 %20 ü 🗝.db", "~", "a;b&c=d'\"\\.db", " "])
+@pytest.mark.parametrize("form", [str, Path, "file:{}".format])
+def test_a_name_is_taken_as_it_is(tmp_path: Path, name: str, form: Callable[[Any], Any]) -> None:
+    """As a path has it: nothing of it is decoded, expanded or cut off."""
+    with open_kv_sync(form(tmp_path / name)) as kv:
+        kv.set(["a"], 1)
+    assert (tmp_path / name).is_file()
+    with open_kv_sync(form(tmp_path / name)) as kv:
+        assert kv.get(["a"]).value == 1
 
 
 def test_it_is_the_database_that_says_why(tmp_path: Path) -> None:

@@ -36,7 +36,11 @@ def server_url(
     if clock is not None:
         raise InvalidInput("a server has its own clock: clock is for a store in this process")
     url = str(url)
-    return url.rstrip("/") + _DEFAULT_PATH if urlsplit(url).path in ("", "/") else url
+    try:
+        has_path = urlsplit(url).path not in ("", "/")
+    except ValueError:  # which the client tells as it does of any URL
+        return url
+    return url if has_path else url.rstrip("/") + _DEFAULT_PATH
 
 
 def location_of(
@@ -58,11 +62,17 @@ def location_of(
 
 
 def _checked(url: object) -> str:
-    if isinstance(url, os.PathLike):
-        return f"file:{Path(url).absolute()}"
-    if not isinstance(url, str):
-        kind = type(url).__name__
+    path_of = os.fspath(url) if isinstance(url, os.PathLike) else url
+    if not isinstance(path_of, str):
+        kind = type(path_of).__name__
         raise InvalidInput(f"url must be a text or a path, received one of type {kind}")
+    if "\0" in path_of or not _is_text(path_of):
+        raise InvalidInput(
+            f"url holds a character that no path and no URL can have: {path_of!r:.100}"
+        )
+    if isinstance(url, os.PathLike):
+        return _url_of_path(path_of)
+    url = path_of
     if not url:
         raise InvalidInput("url is empty: give the URL of a server, a path, or :memory:")
     if url == MEMORY:
@@ -79,4 +89,20 @@ def _checked(url: object) -> str:
             known = ", ".join(f"{it}://" for it in (*_SERVERS, *_DATABASES))
             raise InvalidInput(f"url: {scheme}:// is not known; use {known}, a path or :memory:")
         return url
-    return f"file:{Path(url).absolute()}"
+    return _url_of_path(url)
+
+
+def _url_of_path(path: str) -> str:
+    absolute = str(Path(path).absolute())
+    if "?" in absolute:
+        # Behind it are parameters in a URL of a file, so that another file would be meant.
+        raise InvalidInput(f"url: a path with a ? in it cannot be opened: {absolute!r:.200}")
+    return f"file:{absolute}"
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # such as a name of a file that is not UTF-8
+        return False
+    return True

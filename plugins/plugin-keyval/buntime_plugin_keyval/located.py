@@ -71,6 +71,9 @@ def what_hinders(file: Path) -> str | None:
     A server makes the folders of its configuration. In a path that was typed, a folder that is
     missing is a misspelt one.
     """
-    if not file.parent.is_dir():
-        return f"there is no folder {file.parent}: make it, or correct the path"
-    return f"{file} is a folder: name a file in it" if file.is_dir() else None
+    try:
+        if not file.parent.is_dir():
+            return f"there is no folder {file.parent}: make it, or correct the path"
+        return f"{file} is a folder: name a file in it" if file.is_dir() else None
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        return f"{file}: {error.strerror}"
