@@ -38,7 +38,17 @@ OF_THE_CONNECTION = frozenset(
 _OF_THE_HOST = frozenset(
     {b"x-base", b"x-buntime-internal", b"x-identity", b"x-not-found", b"x-vhost-tenant"}
 )
-_FORWARDED = frozenset(
+_FORWARDED_AS_SAID = frozenset(
+    {
+        b"x-forwarded-port",
+        b"x-forwarded-prefix",
+        b"x-forwarded-scheme",
+        b"x-forwarded-server",
+        b"x-forwarded-ssl",
+    }
+)
+"""What targets believe as well, and only a trusted proxy may tell them."""
+_FORWARDED = _FORWARDED_AS_SAID | frozenset(
     {
         b"forwarded",
         b"x-forwarded-for",
@@ -91,6 +101,7 @@ class Sender:
         peer: str = client[0] if client else "unknown"
         name, proto, chain, real = host, scope["scheme"].encode(), peer, peer
         proto = b"https" if proto in (b"https", b"wss") else b"http"
+        passed: Headers = []
         if given and self._is_proxy(peer):
             said = dict(given)
             before = [
@@ -104,11 +115,13 @@ class Sender:
                 real = next((it for it in reversed(before) if not self._is_proxy(it)), before[0])
             name = said.get(b"x-forwarded-host", name)
             proto = said.get(b"x-forwarded-proto", proto)
+            passed = [pair for pair in given if pair[0] in _FORWARDED_AS_SAID]
         return [
             (b"x-forwarded-for", chain.encode("latin-1")),
             (b"x-forwarded-host", name),
             (b"x-forwarded-proto", proto),
             (b"x-real-ip", real.encode("latin-1")),
+            *passed,
         ]
 
 
