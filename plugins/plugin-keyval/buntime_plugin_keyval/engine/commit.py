@@ -271,7 +271,7 @@ class Committer:
             results = [outcome[index] for index in job.first_steps]
             if not is_firm:
                 newest = self._settle_stamp(job, results, settled, newest)
-            if is_followed and job.is_writing:
+            if is_followed and job.changes_entries:
                 await self._publisher.publish(job, results, settled, decided.now_ms)
             else:
                 job.conclude(results, settled)

@@ -13,7 +13,7 @@ from buntime_plugin_keyval.engine.decisions import Decision, Settled, SetValue, 
 from buntime_plugin_keyval.engine.once import Once, Replays
 from buntime_plugin_keyval.model.errors import PreconditionFailed
 from buntime_plugin_keyval.storage.dialects.reads import LONG_VALUE
-from buntime_plugin_keyval.storage.effects import StampedEffect
+from buntime_plugin_keyval.storage.effects import EntryEffect, StampedEffect
 
 
 class Record(Protocol):
@@ -93,6 +93,12 @@ class WriteJob:
         """Whether an embedded engine may run it on the event loop."""
         write = self.write
         return write.bounded and self.size <= LONG_VALUE and write.size <= LONG_VALUE
+
+    @property
+    def changes_entries(self) -> bool:
+        """Whether it commits anything that those who follow the changes are told of."""
+        effects = self.decision.effects if self.is_writing and self.decision is not None else ()
+        return any(isinstance(effect, EntryEffect) for effect in effects)
 
     def fail(self, error: BaseException) -> None:
         """Tell the caller."""

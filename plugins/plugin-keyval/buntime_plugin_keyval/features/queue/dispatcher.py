@@ -13,7 +13,6 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
 
 from buntime_database import DatabaseError
 
@@ -57,6 +56,15 @@ class _Line:
             if wanted >= MAX_LEASE:
                 return MAX_LEASE
         return wanted
+
+    def next_free(self) -> Listener | None:
+        """The next listener in turn that can take a message, from where the last turn ended."""
+        for _ in range(len(self.listeners)):
+            listener = self.listeners[0]
+            self.listeners.rotate(-1)
+            if listener.capacity > 0:
+                return listener
+        return None
 
 
 class Dispatcher:
@@ -241,28 +249,42 @@ class Dispatcher:
         return None if due == float("inf") else max(0, due - time.monotonic())
 
     async def _deliver(self, line: _Line) -> int | None:
-        """Hand out what there is; milliseconds until there may be more, None for when woken."""
+        """Hand out what there is, one message to each listener in turn.
+
+        Milliseconds until there may be more, None for when woken.
+        """
         wanted = line.wanted()
         now_ms = self._clock.now()
         visible = await self._queue.next_visible(line.queue)
         exhausted = await self._queue.next_exhausted() if line is self._first else None
-        if wanted and visible is not None and visible <= now_ms:
-            messages = await self._queue.lease(wanted, line.queue)
-            self._hand_out(messages, line.listeners)
-            if messages:
-                line.in_vain = 0
-                return 0
-            line.in_vain += 1
-            visible = None  # others were faster, or its options hold it back: looked for again
-        else:
+        if not wanted or visible is None or visible > now_ms:
             line.in_vain = 0
+            return await self._sweep(line, now_ms, visible if wanted else None, exhausted)
+        messages = deque(await self._queue.lease(wanted, line.queue))
+        if not messages:
+            line.in_vain += 1  # others were faster, or its options hold it back
+            return await self._sweep(line, now_ms, None, exhausted)
+        line.in_vain = 0
+        while messages and (listener := line.next_free()):
+            message = messages.popleft()
+            self._settled(message.id)  # whoever had it before had it for too long
+            self._holders[message.id] = listener
+            listener.deliver(message)
+        # Some are left if a listener closed while the lease was being committed.
+        self.give_back(Ending(list(messages), []))
+        return 0
+
+    async def _sweep(
+        self, line: _Line, now_ms: int, visible: int | None, exhausted: int | None
+    ) -> int | None:
+        """Bury what has come to its end; milliseconds until there may be something to hand out."""
         if exhausted is not None and exhausted <= now_ms and self._sweep_ms:
             await self._queue.bury_exhausted()
             return 0
         events = [self._sweep_ms + now_ms] if self._sweep_ms and line is self._first else []
         if line.listeners:
             events.append(now_ms + self._poll_ms(line))
-        if wanted and visible is not None:
+        if visible is not None:
             events.append(visible)
         if exhausted is not None and self._sweep_ms:
             events.append(exhausted)
@@ -272,24 +294,6 @@ class Dispatcher:
         """For how long it is not looked whether other processes have done something."""
         poll_ms = self._foreign_poll_ms
         return max(poll_ms, min(poll_ms << min(line.in_vain, _MOST_DOUBLINGS), HELD_POLL_MS))
-
-    def _hand_out(self, messages: Sequence[LeasedMessage], listeners: deque[Listener]) -> None:
-        """One message to each listener in turn, from where the last round ended."""
-        waiting = deque(messages)
-        idle = 0
-        while waiting and idle < len(listeners):
-            listener = listeners[0]
-            listeners.rotate(-1)
-            if listener.capacity > 0:
-                message = waiting.popleft()
-                self._settled(message.id)  # whoever had it before had it for too long
-                self._holders[message.id] = listener
-                listener.deliver(message)
-                idle = 0
-            else:
-                idle += 1
-        # Some are left if a listener closed while the lease was being committed.
-        self.give_back(Ending(list(waiting), []))
 
     async def _check_listeners(self) -> None:
         """See to what no commit of this process tells: at most once in `foreign_poll_ms`.
