@@ -3,38 +3,28 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, Never, TypeVar, overload
+from typing import Any
 
-from buntime_keyval._calls.atomic import (
-    NOT_GIVEN,
-    AtomicBuilder,
-    MutationKey,
-    contents_of,
-)
+from buntime_keyval._calls.atomic import AtomicBuilder, MutationKey
 from buntime_keyval._calls.keys import Entry
-from buntime_keyval._calls.stored import StoreKey, StoreOf
 from buntime_keyval._entries import is_many
 from buntime_keyval._errors import TransactionConflict
 from buntime_keyval._results import CommitResult
-from buntime_keyval.wire import Duration, InvalidInput, Key, KeyLike, encode_key, parse_duration
+from buntime_keyval.wire import Duration, InvalidInput, Key, encode_key, parse_duration
 from buntime_keyval.wire.commits import Contents
 from buntime_keyval.wire.python_keys import checked_key, checked_keys
 
-T = TypeVar("T")
 
-
-class Work:
-    """The work of a transaction.
+class Work(AtomicBuilder[MutationKey]):
+    """The work of a transaction: what an atomic commit collects, and what was read for it.
 
     A key that was read once gives the same entry again; writes are buffered, and not seen by
     reads, until the commit, which fails if any key that was read has changed.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self._read: dict[bytes, Entry] = {}
-        self._atomic: AtomicBuilder[MutationKey] = AtomicBuilder()
         self._ended = False
         self.result: CommitResult | None = None
         """How the commit ended, once it has."""
@@ -52,200 +42,11 @@ class Work:
     @property
     def write_count(self) -> int:
         """Mutations buffered so far."""
-        return self._atomic.size
+        return self.size
 
-    @overload
-    def set(
-        self,
-        key: MutationKey,
-        value: Any,
-        *,
-        expires_in: Duration | None = None,
-        expires_at: float | datetime | None = None,
-        metadata: Any = None,
-        type: str | None = None,
-    ) -> None: ...
-    @overload
-    def set(
-        self,
-        store: StoreOf[T],
-        key: StoreKey,
-        value: T,
-        /,
-        *,
-        expires_in: Duration | None = None,
-        expires_at: float | datetime | None = None,
-        metadata: Any = None,
-        type: str | None = None,
-    ) -> None: ...
-    def set(
-        self,
-        key: Any,
-        value: Any,
-        stored: Any = NOT_GIVEN,
-        *,
-        expires_in: Duration | None = None,
-        expires_at: float | datetime | None = None,
-        metadata: Any = None,
-        type: str | None = None,
-        **unknown: Never,
-    ) -> None:
-        """Store a value at the commit, at a key or in a typed store: `set(store, key, value)`.
-
-        Options as in `Kv.set`.
-        """
-        self._buffer().set(
-            key,
-            value,
-            stored,
-            expires_in=expires_in,
-            expires_at=expires_at,
-            metadata=metadata,
-            type=type,
-            **unknown,
-        )
-
-    def check_lock(self, name: str, token: str) -> None:
-        """Require at the commit that a lock is held under this token."""
-        self._buffer().check_lock(name, token)
-
-    def delete(self, key: MutationKey) -> None:
-        """Delete exactly this key at the commit."""
-        self._buffer().delete(key)
-
-    def sum(
-        self,
-        key: MutationKey,
-        value: int | str,
-        *,
-        expires_in: Duration | None = None,
-        expires_at: float | datetime | None = None,
-        metadata: Any = None,
-        type: str | None = None,
-    ) -> None:
-        """Add to a number at the commit."""
-        self._buffer().sum(
-            key, value, expires_in=expires_in, expires_at=expires_at, metadata=metadata, type=type
-        )
-
-    def max(
-        self,
-        key: MutationKey,
-        value: int | str,
-        *,
-        expires_in: Duration | None = None,
-        expires_at: float | datetime | None = None,
-        metadata: Any = None,
-        type: str | None = None,
-    ) -> None:
-        """Raise a number to at least this one at the commit."""
-        self._buffer().max(
-            key, value, expires_in=expires_in, expires_at=expires_at, metadata=metadata, type=type
-        )
-
-    def min(
-        self,
-        key: MutationKey,
-        value: int | str,
-        *,
-        expires_in: Duration | None = None,
-        expires_at: float | datetime | None = None,
-        metadata: Any = None,
-        type: str | None = None,
-    ) -> None:
-        """Lower a number to at most this one at the commit."""
-        self._buffer().min(
-            key, value, expires_in=expires_in, expires_at=expires_at, metadata=metadata, type=type
-        )
-
-    def append(
-        self,
-        key: MutationKey,
-        items: Sequence[Any],
-        *,
-        expires_in: Duration | None = None,
-        expires_at: float | datetime | None = None,
-        metadata: Any = None,
-        type: str | None = None,
-    ) -> None:
-        """Add items behind those of a list at the commit."""
-        self._buffer().append(
-            key, items, expires_in=expires_in, expires_at=expires_at, metadata=metadata, type=type
-        )
-
-    def prepend(
-        self,
-        key: MutationKey,
-        items: Sequence[Any],
-        *,
-        expires_in: Duration | None = None,
-        expires_at: float | datetime | None = None,
-        metadata: Any = None,
-        type: str | None = None,
-    ) -> None:
-        """Add items in front of those of a list at the commit."""
-        self._buffer().prepend(
-            key, items, expires_in=expires_in, expires_at=expires_at, metadata=metadata, type=type
-        )
-
-    def patch(
-        self,
-        key: MutationKey,
-        patch: Any,
-        *,
-        expires_in: Duration | None = None,
-        expires_at: float | datetime | None = None,
-        metadata: Any = None,
-        type: str | None = None,
-    ) -> None:
-        """Merge a JSON Merge Patch into a value at the commit."""
-        self._buffer().patch(
-            key, patch, expires_in=expires_in, expires_at=expires_at, metadata=metadata, type=type
-        )
-
-    def touch(
-        self,
-        key: MutationKey,
-        *,
-        expires_in: Duration | None = None,
-        expires_at: float | datetime | None = None,
-    ) -> None:
-        """Give what is there another life at the commit, and leave the rest of it."""
-        self._buffer().touch(key, expires_in=expires_in, expires_at=expires_at)
-
-    def persist(self, key: MutationKey) -> None:
-        """Let what is there live for ever from the commit on."""
-        self._buffer().persist(key)
-
-    def enqueue(
-        self,
-        value: Any,
-        *,
-        delay: Duration | None = None,
-        backoff_schedule: Sequence[Duration] | None = None,
-        keys_if_undelivered: Sequence[KeyLike] | None = None,
-        queue: str = "",
-        priority: int = 0,
-        id: str | None = None,
-    ) -> None:
-        """Send a message at the commit."""
-        self._buffer().enqueue(
-            value,
-            delay=delay,
-            backoff_schedule=backoff_schedule,
-            keys_if_undelivered=keys_if_undelivered,
-            queue=queue,
-            priority=priority,
-            id=id,
-        )
-
-    def _collected(self) -> Contents:
-        """What is to be written, to add to it."""
-        return contents_of(self._buffer())
-
-    def _buffer(self) -> AtomicBuilder[MutationKey]:
+    def _collect(self) -> Contents:
         self._refuse_ended()
-        return self._atomic
+        return self._contents
 
     def _refuse_ended(self) -> None:
         if self._ended:
@@ -264,11 +65,11 @@ class Work:
         entries = [self._read[encode_key(item)] for item in keys]
         return entries if is_many(key) else entries[0]
 
-    def _ending(self) -> AtomicBuilder[MutationKey]:
-        """All that is to be committed; nothing can be added any more."""
+    def _end(self) -> None:
+        """Require what was read; nothing can be added any more."""
         self._refuse_ended()
+        self.check(*self._read.values())
         self._ended = True
-        return self._atomic.check(*self._read.values())
 
     def _finish(self, result: CommitResult) -> None:
         self.result = result

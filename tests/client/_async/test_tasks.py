@@ -16,6 +16,7 @@ from buntime_keyval import (
     TaskContext,
     TaskDone,
     TaskLost,
+    TransactionConflict,
 )
 from client._async.beside import until
 from support.waiting import PATIENCE
@@ -97,6 +98,20 @@ async def test_a_task_in_a_commit(kv: Any) -> None:
     await kv.tasks.release(leased.id, leased.token)
     assert (await kv.tasks.cancel(leased.id)).status == "cancelled"
     assert (await kv.tasks.retry(leased.id)).status == "pending"
+
+
+async def test_a_task_in_a_transaction(kv: Any) -> None:
+    async with kv.begin() as tx:
+        seen = (await tx.get(("counted",))).value or 0
+        tx.set(("counted",), seen + 1).task("transaction", seen, id="in-transaction")
+    (leased,) = await kv.tasks.lease("w1", ["transaction"], limit=5)
+    assert (leased.id, leased.payload) == ("in-transaction", 0)
+    with pytest.raises(TransactionConflict):
+        async with kv.begin() as tx:
+            tx.check((("counted",), None)).task("transaction", 1, id="never")
+    assert [task.id for task in (await kv.tasks.list(name="transaction")).tasks] == [
+        "in-transaction"
+    ]
 
 
 async def test_limits_are_told_as_they_were_given(kv: Any) -> None:

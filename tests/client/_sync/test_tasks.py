@@ -17,6 +17,7 @@ from buntime_keyval import (
     TaskContext,
     TaskDone,
     TaskLost,
+    TransactionConflict,
 )
 from client._sync.beside import until
 from support.waiting import PATIENCE
@@ -98,6 +99,18 @@ def test_a_task_in_a_commit(kv: Any) -> None:
     kv.tasks.release(leased.id, leased.token)
     assert (kv.tasks.cancel(leased.id)).status == "cancelled"
     assert (kv.tasks.retry(leased.id)).status == "pending"
+
+
+def test_a_task_in_a_transaction(kv: Any) -> None:
+    with kv.begin() as tx:
+        seen = (tx.get(("counted",))).value or 0
+        tx.set(("counted",), seen + 1).task("transaction", seen, id="in-transaction")
+    (leased,) = kv.tasks.lease("w1", ["transaction"], limit=5)
+    assert (leased.id, leased.payload) == ("in-transaction", 0)
+    with pytest.raises(TransactionConflict):
+        with kv.begin() as tx:
+            tx.check((("counted",), None)).task("transaction", 1, id="never")
+    assert [task.id for task in (kv.tasks.list(name="transaction")).tasks] == ["in-transaction"]
 
 
 def test_limits_are_told_as_they_were_given(kv: Any) -> None:

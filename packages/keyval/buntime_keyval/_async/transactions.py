@@ -54,7 +54,8 @@ class AsyncTransaction(Work):
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
-            self._finish(await self._source.commit(self._ending()))
+            self._end()
+            self._finish(await self._source.commit(self))
         self._ended = True
 
 
@@ -65,7 +66,7 @@ class AsyncStoreTransaction(ScopedBuilder[T]):
     """
 
     def __init__(self, transaction: AsyncTransaction, store: StoreOf[T]) -> None:
-        super().__init__(transaction._collected(), scope_of(store))
+        super().__init__(transaction._collect(), scope_of(store))
         self._transaction = transaction
 
     async def get(self, key: StoreKey) -> KvEntry[T] | KvMissing[None]:
@@ -78,7 +79,7 @@ class AsyncStoreTransaction(ScopedBuilder[T]):
         return [self._scope.typed(it) for it in await self._transaction.get(absolute)]
 
     def _collect(self) -> Contents:
-        return self._transaction._collected()
+        return self._transaction._collect()
 
 
 async def run(

@@ -55,7 +55,8 @@ class Transaction(Work):
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
-            self._finish(self._source.commit(self._ending()))
+            self._end()
+            self._finish(self._source.commit(self))
         self._ended = True
 
 
@@ -66,7 +67,7 @@ class StoreTransaction(ScopedBuilder[T]):
     """
 
     def __init__(self, transaction: Transaction, store: StoreOf[T]) -> None:
-        super().__init__(transaction._collected(), scope_of(store))
+        super().__init__(transaction._collect(), scope_of(store))
         self._transaction = transaction
 
     def get(self, key: StoreKey) -> KvEntry[T] | KvMissing[None]:
@@ -79,7 +80,7 @@ class StoreTransaction(ScopedBuilder[T]):
         return [self._scope.typed(it) for it in self._transaction.get(absolute)]
 
     def _collect(self) -> Contents:
-        return self._transaction._collected()
+        return self._transaction._collect()
 
 
 def run(source: Source, fn: Callable[[Transaction], T], pauses: Pauses) -> TransactionResult[T]:
