@@ -51,14 +51,14 @@ def test_an_answer_is_that_of_the_plugin_with_the_lines_of_its_request() -> None
     answer = answered(gateway, request, status=201)
     assert (answer.status, answer.body, answer.tag) == (201, "{}", "t")
     assert answer.lines == b"x-line: 1\r\n"
-    assert request.origins_are_settled
     told = dict(pairs_of(request.lines))
     assert told[b"access-control-allow-origin"] == PAGE.encode()
     assert told[b"ratelimit-remaining"] == b"2"
+    assert told.keys() - {b"vary"} <= request.settled
     for headers in ((), (("origin", OTHER),)):
         request = request_of("/x", *headers)
         answered(gateway, request)
-        assert request.origins_are_settled
+        assert b"access-control-allow-origin" in request.settled
         assert b"access-control" not in request.lines
         assert b"vary: origin\r\n" in request.lines
 
@@ -100,7 +100,17 @@ def test_without_cors_a_plugin_says_for_itself() -> None:
     gateway, _ = gateway_of()
     request = request_of("/x", ("origin", PAGE))
     answered(gateway, request)
-    assert (request.lines, request.origins_are_settled) == (b"", False)
+    assert (request.lines, request.settled) == (b"", frozenset())
+
+
+def test_without_a_limit_a_plugin_says_what_its_own_is() -> None:
+    """As a proxied one does, whose answers come through unchanged."""
+    gateway, _ = gateway_of(rateLimit={"requests": 3, "excludePaths": ["/free"]})
+    for path, settled in (("/free", False), ("/x", True)):
+        request = request_of(path)
+        answered(gateway, request)
+        assert (b"ratelimit-limit" in request.settled) is settled
+        assert (b"ratelimit-limit" in request.lines) is settled
 
 
 def test_10_each_request_is_noted_with_its_answer() -> None:

@@ -14,7 +14,7 @@ from buntime_host.access.gate import unauthorized
 from buntime_host.connections.exchange import refusal
 from buntime_host.connections.transport import MAX_HELD_BYTES, GatheringTransport
 from buntime_host.errors import HttpError, ServiceUnavailable
-from buntime_host.http.cors import with_answer_headers, without_answer_headers
+from buntime_host.http.cors import with_answer_headers, without
 from buntime_host.http.direct import (
     BODILESS,
     Answer,
@@ -235,8 +235,8 @@ class DirectExchange(DirectRequest):
         heads = connection.heads
         more = answer.lines + self.lines
         if headers := answer.headers:
-            if self.origins_are_settled:
-                headers = tuple(without_answer_headers(headers))
+            if self.settled:
+                headers = tuple(without(headers, self.settled))
             lines = heads.lines(headers)
             if lines is None:
                 self._say_uncommon(answer, body)
@@ -265,8 +265,8 @@ class DirectExchange(DirectRequest):
     def _say_uncommon(self, answer: Answer, body: bytes) -> None:
         connection = self._connection
         headers = answer.all_headers(len(body))
-        if self.origins_are_settled:
-            headers = without_answer_headers(headers)
+        if self.settled:
+            headers = without(headers, self.settled)
         headers += [*pairs_of(self.lines), (b"x-request-id", self._id)]
         always = connection.heads.always
         if always:

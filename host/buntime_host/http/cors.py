@@ -7,7 +7,7 @@ Source: https://fetch.spec.whatwg.org/#http-cors-protocol
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 Header = tuple[bytes, bytes]
 
@@ -23,13 +23,14 @@ EXPOSED = (
 VARY: Header = (b"vary", b"origin")
 """On every answer, also to pages of other origins, so that no cache mixes them up."""
 
-_ANSWER_NAMES = frozenset(
+ORIGIN_HEADERS = frozenset(
     {
         b"access-control-allow-origin",
         b"access-control-allow-credentials",
         b"access-control-expose-headers",
     }
 )
+"""What answers that are no preflights say about origins."""
 _REQUESTED = {
     b"access-control-request-method": b"access-control-allow-methods",
     b"access-control-request-headers": b"access-control-allow-headers",
@@ -54,7 +55,12 @@ def with_answer_headers(headers: Iterable[Header], own: Iterable[Header]) -> lis
 
 def without_answer_headers(headers: Iterable[Header]) -> list[Header]:
     """The headers of an answer but for what a plugin says about origins."""
-    return [header for header in headers if header[0] not in _ANSWER_NAMES]
+    return without(headers, ORIGIN_HEADERS)
+
+
+def without(headers: Iterable[Header], names: Set[bytes]) -> list[Header]:
+    """The headers but for those with such names."""
+    return [header for header in headers if header[0] not in names]
 
 
 def preflight_headers(origin: bytes, request: Iterable[Header]) -> list[Header] | None:

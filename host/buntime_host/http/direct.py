@@ -142,9 +142,9 @@ class DirectRequest:
     lines: bytes = b""
     """Headers of its answer, whoever makes that: as in `Answer.lines`, for passages to add to. It
     costs less than a companion that makes another answer."""
-    origins_are_settled = False
-    """Whether a passage has seen to what the answer says of origins, in `lines`: what else says
-    something of them is dropped."""
+    settled: frozenset[bytes] = frozenset()
+    """Names of headers that a passage has seen to, in `lines`: what else the answer says by such
+    names is dropped."""
     is_refused = False
     """Whether the host refuses it; passages see it all the same."""
 

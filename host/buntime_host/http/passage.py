@@ -16,7 +16,7 @@ import msgspec
 from starlette.types import Message, Scope, Send
 
 from buntime_host.errors import HttpError, ServiceUnavailable
-from buntime_host.http.cors import without_answer_headers
+from buntime_host.http.cors import without, without_answer_headers
 from buntime_host.http.direct import (
     BODILESS,
     TAG,
@@ -473,15 +473,15 @@ class Passing:
                 headers = request.companion.begun(status, headers)
             except Exception:
                 logger.exception("A companion of a request failed")
-        if request.origins_are_settled:
-            headers = without_answer_headers(headers)
+        if request.settled:
+            headers = without(headers, request.settled)
         return headers + pairs_of(request.lines)
 
     @staticmethod
     def _with_lines(answer: Answer, request: DirectRequest) -> Answer:
         headers = answer.headers
-        if request.origins_are_settled:
-            headers = tuple(without_answer_headers(headers))
+        if request.settled:
+            headers = tuple(without(headers, request.settled))
         return msgspec.structs.replace(answer, headers=headers, lines=answer.lines + request.lines)
 
     async def _continue(self, message: Message) -> None:

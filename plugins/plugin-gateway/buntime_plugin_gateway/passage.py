@@ -8,11 +8,13 @@ from typing import Any
 
 import msgspec
 from buntime_host import Answer, Companion, DirectRequest
+from buntime_host.http.cors import ORIGIN_HEADERS
 from buntime_host.http.direct import RepeatedHeaders
 
 from buntime_plugin_gateway.addresses import Addresses
 from buntime_plugin_gateway.cache import MISS, CachePlace
 from buntime_plugin_gateway.compression import Compression
+from buntime_plugin_gateway.limits.limiter import LIMIT_HEADERS
 from buntime_plugin_gateway.parts import Parts
 from buntime_plugin_gateway.request_log import Arrived
 
@@ -31,7 +33,10 @@ class GatewayPassage:
         self.cache = parts.cache
         self.compression = parts.compression
         self.cors = parts.cors
-        self._settles_origins = parts.cors is not None
+        self._settled: frozenset[bytes] = frozenset() if parts.cors is None else ORIGIN_HEADERS
+        """What answers say of origins, if that is for the gateway to say."""
+        self._limited = self._settled | LIMIT_HEADERS
+        """The same, and what they say of limits."""
         self._lines = b"" if parts.cors is None else parts.cors.lines(None)
         """Headers of the answer to who comes from no page."""
         self.note = parts.log.add
@@ -65,7 +70,7 @@ class GatewayPassage:
         # Not the request itself, which refers to what goes with it: none of both would go without
         # a collection.
         arrived = (epoch, address, request.method, request.whole_path, now)
-        request.origins_are_settled = self._settles_origins
+        request.settled = self._settled
         if self._shell is not None:
             page = self._shell.answer(request)
             if page is not None:
@@ -77,7 +82,9 @@ class GatewayPassage:
                 request.lines += lines
                 self.note((arrived, verdict.status, monotonic(), True))
                 return verdict
-            lines += verdict
+            if verdict:
+                lines += verdict
+                request.settled = self._limited
         request.lines += lines
         if self._shapes:
             return self._to_be_shaped(request, ShapedRequest(self, arrived), now)

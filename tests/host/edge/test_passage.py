@@ -144,7 +144,7 @@ PASSAGE = """
                 raise ValueError("faulty passage")
             if (b"x-lined", b"1") in request.headers:
                 request.lines += b"x-line-of: NAME\\r\\naccess-control-allow-origin: NAME\\r\\n"
-                request.origins_are_settled = True
+                request.settled = frozenset({b"access-control-allow-origin"})
             if path == "/direct/lined-by-NAME":
                 return Answer(200, "lined", headers=((b"access-control-allow-origin", b"else"),))
             if path == "/direct/alone" or (b"x-alone", b"1") in request.headers:

@@ -21,6 +21,13 @@ COUNTS = "gateway.requests"
 _ALLOWED, _BLOCKED = 0, 1
 _MOST_TOLD = 1_000
 _ROUNDING = 1e-6
+LIMIT_HEADERS = frozenset(
+    {
+        *(b"x-ratelimit-limit", b"x-ratelimit-remaining", b"x-ratelimit-reset"),
+        *(b"ratelimit-limit", b"ratelimit-remaining", b"ratelimit-reset"),
+    }
+)
+"""What an answer says of the limit that its request counts for."""
 _LINES = (
     b"x-ratelimit-limit: %d\r\nx-ratelimit-remaining: %d\r\nx-ratelimit-reset: %d\r\n"
     b"ratelimit-limit: %d\r\nratelimit-remaining: %d\r\nratelimit-reset: %d\r\n"
