@@ -28,6 +28,7 @@ from buntime_database import (
     Value,
 )
 
+from buntime_plugin_database.shared.executing import Executing
 from buntime_plugin_database.shared.tenants import CountedSession, OpenDatabase, TenantNotFound
 
 T = TypeVar("T")
@@ -180,7 +181,7 @@ class TenantAdapters:
         )
 
 
-class TenantAdapter:
+class TenantAdapter(Executing):
     """A tenant's database; implements `buntime_database.Adapter`."""
 
     def __init__(
@@ -193,14 +194,6 @@ class TenantAdapter:
         """The tenant was deleted; another of the same name is another database."""
         self._adapters = adapters
         self._key = key
-
-    async def execute(self, sql: str, args: Sequence[Value] = ()) -> list[dict[str, Value]]:
-        async with self._using() as adapter:
-            return await adapter.execute(sql, args)
-
-    async def execute_one(self, sql: str, args: Sequence[Value] = ()) -> dict[str, Value] | None:
-        async with self._using() as adapter:
-            return await adapter.execute_one(sql, args)
 
     async def execute_result(self, sql: str, args: Sequence[Value] = ()) -> ResultSet:
         async with self._using() as adapter:

@@ -7,7 +7,7 @@ ends those of somebody who has gone away: others wait for them.
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
 from typing import NoReturn, TypeVar
@@ -26,6 +26,7 @@ from buntime_database import (
     Value,
 )
 
+from buntime_plugin_database.shared.executing import Executing
 from buntime_plugin_database.shared.grouping import BatchOutcome
 from buntime_plugin_database.shared.statements import classify
 from buntime_plugin_database.shared.vitals import Vitals
@@ -37,7 +38,7 @@ CHECK_SECONDS = 2.0
 T = TypeVar("T")
 
 
-class ServerAdapter(ABC):
+class ServerAdapter(Executing):
     """A database on servers; the rest of `Adapter` is the engine's."""
 
     def __init__(self, kind: str, name: str) -> None:
@@ -58,13 +59,6 @@ class ServerAdapter(ABC):
     @abstractmethod
     async def _try_writing(self) -> None:
         """Commit nothing, to see whether the server would. Raises `DatabaseError`."""
-
-    async def execute(self, sql: str, args: Sequence[Value] = ()) -> list[dict[str, Value]]:
-        return (await self.execute_result(sql, args)).as_dicts()
-
-    async def execute_one(self, sql: str, args: Sequence[Value] = ()) -> dict[str, Value] | None:
-        rows = await self.execute(sql, args)
-        return rows[0] if rows else None
 
     async def execute_result(self, sql: str, args: Sequence[Value] = ()) -> ResultSet:
         if self._reads(sql):

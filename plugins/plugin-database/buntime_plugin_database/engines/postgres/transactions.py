@@ -8,8 +8,10 @@ from contextvars import ContextVar
 
 from buntime_database import ResultSet, TransactionMisuse, Value
 
+from buntime_plugin_database.shared.executing import Executing
 
-class PostgresTransaction:
+
+class PostgresTransaction(Executing):
     """An open transaction; statements one at a time."""
 
     def __init__(
@@ -20,15 +22,6 @@ class PostgresTransaction:
         self.owner = owner
         self._run = run
         self._turn = asyncio.Lock()
-
-    async def execute(self, sql: str, args: Sequence[Value] = ()) -> list[dict[str, Value]]:
-        """Run one statement and return its rows as dictionaries."""
-        return (await self.execute_result(sql, args)).as_dicts()
-
-    async def execute_one(self, sql: str, args: Sequence[Value] = ()) -> dict[str, Value] | None:
-        """Run one statement and return its first row, or None."""
-        rows = await self.execute(sql, args)
-        return rows[0] if rows else None
 
     async def execute_result(self, sql: str, args: Sequence[Value] = ()) -> ResultSet:
         """Run one statement and return rows, column names and counts.

@@ -42,6 +42,7 @@ from buntime_plugin_database.shared.counters import (
     SharedNumbers,
     commit_statistics,
 )
+from buntime_plugin_database.shared.executing import Executing
 from buntime_plugin_database.shared.statements import classify
 from buntime_plugin_database.shared.vitals import Vitals
 
@@ -58,7 +59,7 @@ CAPABILITIES = Capabilities(
 )
 
 
-class SqliteAdapter:
+class SqliteAdapter(Executing):
     """One database file, or one database in memory.
 
     A file has one writing connection and several reading ones. A database in memory is one
@@ -125,13 +126,6 @@ class SqliteAdapter:
             if in_memory
             else Checkpoints(path, options.synchronous, self._condition, self._writer)
         )
-
-    async def execute(self, sql: str, args: Sequence[Value] = ()) -> list[dict[str, Value]]:
-        return (await self.execute_result(sql, args)).as_dicts()
-
-    async def execute_one(self, sql: str, args: Sequence[Value] = ()) -> dict[str, Value] | None:
-        rows = await self.execute(sql, args)
-        return rows[0] if rows else None
 
     async def execute_result(self, sql: str, args: Sequence[Value] = ()) -> ResultSet:
         with translated():

@@ -6,23 +6,16 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from buntime_database import ResultSet, TransactionMisuse, Value
 
+from buntime_plugin_database.shared.executing import Executing
 
-class SqliteTransaction:
+
+class SqliteTransaction(Executing):
     """An open transaction on the writer's connection."""
 
     def __init__(self, run: Callable[[str, Sequence[Value]], Awaitable[ResultSet]]) -> None:
         """`run` runs one statement on that connection."""
         self.open = True
         self._run = run
-
-    async def execute(self, sql: str, args: Sequence[Value] = ()) -> list[dict[str, Value]]:
-        """Run one statement and return its rows as dictionaries."""
-        return (await self.execute_result(sql, args)).as_dicts()
-
-    async def execute_one(self, sql: str, args: Sequence[Value] = ()) -> dict[str, Value] | None:
-        """Run one statement and return its first row, or None."""
-        rows = await self.execute(sql, args)
-        return rows[0] if rows else None
 
     async def execute_result(self, sql: str, args: Sequence[Value] = ()) -> ResultSet:
         """Run one statement and return rows, column names and counts.
