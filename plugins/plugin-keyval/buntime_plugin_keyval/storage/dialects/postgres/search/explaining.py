@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from buntime_database import Statement, Value
 
 from buntime_plugin_keyval.storage.dialects.postgres.arguments import numbered
-from buntime_plugin_keyval.storage.dialects.postgres.search.asking import MATCH, asked
+from buntime_plugin_keyval.storage.dialects.postgres.search.queries import MATCH, asked
 from buntime_plugin_keyval.storage.searching import Index
 
 

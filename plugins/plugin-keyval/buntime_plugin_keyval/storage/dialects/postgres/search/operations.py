@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from buntime_plugin_keyval.storage.dialects.postgres.arguments import numbered
 from buntime_plugin_keyval.storage.dialects.postgres.rows import IN_RANGE, VALUE_SIZE
-from buntime_plugin_keyval.storage.dialects.postgres.search import asking, building, explaining
+from buntime_plugin_keyval.storage.dialects.postgres.search import explaining, queries, tables
 from buntime_plugin_keyval.storage.dialects.postgres.search.match import to_match
 from buntime_plugin_keyval.storage.dialects.search import CatalogueSql, SearchSql
 
@@ -43,21 +43,21 @@ IS NOT DISTINCT FROM $3::text""",
 
 SEARCH = SearchSql(
     catalogue=_CATALOGUE,
-    format=building.FORMAT,
-    create=building.create,
-    drop=building.drop,
-    fill=building.fill,
+    format=tables.FORMAT,
+    create=tables.create,
+    drop=tables.drop,
+    fill=tables.fill,
     next_entries=numbered(
         f"SELECT key, {VALUE_SIZE} FROM kv_entries WHERE {IN_RANGE} ORDER BY key LIMIT ?"
     ),
     below=numbered(f"SELECT count(*) FROM kv_entries WHERE {IN_RANGE}"),
     unfit=f"SELECT {_INDEX} FROM kv_indexes WHERE FALSE",
-    refit=building.refit,
+    refit=tables.refit,
     match=to_match,
-    page=asking.page,
+    page=queries.page,
     small=None,
-    rows=asking.rows,
-    words=asking.words,
+    rows=queries.rows,
+    words=queries.words,
     matching=explaining.matching,
     explain=explaining.explain,
     plan=explaining.plan,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from buntime_plugin_keyval.storage.dialects.search import CatalogueSql, SearchSql
 from buntime_plugin_keyval.storage.dialects.sqlite.rows import IN_RANGE
-from buntime_plugin_keyval.storage.dialects.sqlite.search import asking, explaining, tables
+from buntime_plugin_keyval.storage.dialects.sqlite.search import explaining, queries, tables
 from buntime_plugin_keyval.storage.dialects.sqlite.search.match import to_match
 from buntime_plugin_keyval.storage.dialects.sqlite.values import VALUE_SIZE
 
@@ -51,10 +51,10 @@ SELECT key, {VALUE_SIZE} FROM kv_entries WHERE {IN_RANGE} ORDER BY key LIMIT ?""
     unfit=f"SELECT {_INDEX} FROM kv_indexes WHERE format < 3",
     refit=tables.refit,
     match=to_match,
-    page=asking.page,
-    small=asking.small,
-    rows=asking.rows,
-    words=asking.words,
+    page=queries.page,
+    small=queries.small,
+    rows=queries.rows,
+    words=queries.words,
     matching=explaining.matching,
     explain=explaining.explain,
     plan=explaining.plan,
