@@ -15,7 +15,7 @@ from buntime_keyval.wire.commits import Contents
 from buntime_keyval.wire.python_keys import checked_key, checked_keys
 
 
-class Work(AtomicBuilder[MutationKey]):
+class TransactionBuilder(AtomicBuilder[MutationKey]):
     """The work of a transaction: what an atomic commit collects, and what was read for it.
 
     A key that was read once gives the same entry again; writes are buffered, and not seen by

@@ -12,9 +12,9 @@ from buntime_keyval._async.concurrency import Place, Queue, Task, here, lock
 from buntime_keyval._async.follow import follow
 from buntime_keyval._async.reports import report
 from buntime_keyval._async.session import AsyncSession
-from buntime_keyval._async.watch import EntryBatch, Feed
+from buntime_keyval._async.watch import Feed
 from buntime_keyval._reports import ErrorHandler, logger
-from buntime_keyval._sharing import Latest
+from buntime_keyval._sharing import EntryBatch, Latest
 from buntime_keyval._watching import WatchedKeys, WatchPlan
 
 Told = Queue[EntryBatch | Exception]

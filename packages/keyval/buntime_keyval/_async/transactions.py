@@ -12,7 +12,7 @@ from buntime_keyval._entries import is_many
 from buntime_keyval._errors import TransactionConflict
 from buntime_keyval._results import KvEntry, KvMissing, TransactionResult
 from buntime_keyval._scoped import ScopedBuilder
-from buntime_keyval._transaction import Pauses, Work
+from buntime_keyval._transaction import Pauses, TransactionBuilder
 from buntime_keyval._typed import scope_of
 from buntime_keyval.wire import KeyLike
 from buntime_keyval.wire.commits import Contents
@@ -20,7 +20,7 @@ from buntime_keyval.wire.commits import Contents
 T = TypeVar("T")
 
 
-class AsyncTransaction(Work):
+class AsyncTransaction(TransactionBuilder):
     """A transaction of `AsyncKv`; leaving its `async with` block commits it.
 
     Raises `TransactionConflict` then if something that it read has changed. An exception in the

@@ -7,11 +7,9 @@ from typing import Any
 
 from buntime_keyval._async.concurrency import JOIN_SECONDS, Condition, Task, call
 from buntime_keyval._async.reports import report
-from buntime_keyval._calls.keys import Entry
 from buntime_keyval._reports import ErrorHandler, logger
+from buntime_keyval._sharing import EntryBatch
 from buntime_keyval._watching import Buffer
-
-EntryBatch = list[Entry]
 
 Feed = Callable[[Callable[[EntryBatch], Awaitable[None]]], Awaitable[None]]
 """Delivers batches, one after the other, for as long as there may be any, until it is cancelled."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from buntime_keyval._reports import ErrorHandler, logger
-from buntime_keyval._sharing import Latest
+from buntime_keyval._sharing import EntryBatch, Latest
 from buntime_keyval._sync.concurrency import Place, Queue, Task, here, lock
 from buntime_keyval._sync.follow import follow
 from buntime_keyval._sync.reports import report
 from buntime_keyval._sync.session import Session
-from buntime_keyval._sync.watch import EntryBatch, Feed
+from buntime_keyval._sync.watch import Feed
 from buntime_keyval._watching import WatchedKeys, WatchPlan
 
 Told = Queue[EntryBatch | Exception]

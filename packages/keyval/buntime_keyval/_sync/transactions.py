@@ -13,7 +13,7 @@ from buntime_keyval._results import KvEntry, KvMissing, TransactionResult
 from buntime_keyval._scoped import ScopedBuilder
 from buntime_keyval._sync.atomic import Source
 from buntime_keyval._sync.concurrency import sleep
-from buntime_keyval._transaction import Pauses, Work
+from buntime_keyval._transaction import Pauses, TransactionBuilder
 from buntime_keyval._typed import scope_of
 from buntime_keyval.wire import KeyLike
 from buntime_keyval.wire.commits import Contents
@@ -21,7 +21,7 @@ from buntime_keyval.wire.commits import Contents
 T = TypeVar("T")
 
 
-class Transaction(Work):
+class Transaction(TransactionBuilder):
     """A transaction of `Kv`; leaving its `with` block commits it.
 
     Raises `TransactionConflict` then if something that it read has changed. An exception in the

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
+from typing import Any
 
 from buntime_host import NotDirect
 
@@ -12,6 +13,9 @@ from buntime_host import NotDirect
 class ClientGone(Exception):
     """Nobody waits for the answer any more, so there is none."""
 
+
+Gone = Callable[[], Coroutine[Any, Any, None]]
+"""Waits until nobody wants the answer to a call any more."""
 
 Text = str | bytes
 """JSON; a long one as bytes of UTF-8."""

@@ -34,7 +34,7 @@ from buntime_plugin_keyval.model.errors import (
     StaleConsumer,
     StreamTrimmed,
 )
-from buntime_plugin_keyval.requests.answers import ClientGone
+from buntime_plugin_keyval.requests.answers import ClientGone, Gone
 from buntime_plugin_keyval.requests.permissions import CONSUME
 from buntime_plugin_keyval.storage.changelog import LoggedChange
 from buntime_plugin_keyval.storage.consumer_effects import (
@@ -60,9 +60,6 @@ from buntime_plugin_keyval.storage.consumers import (
 )
 from buntime_plugin_keyval.storage.effects import Effect, NoteStamp
 from buntime_plugin_keyval.storage.lock_effects import PassOn
-
-Gone = Callable[[], Coroutine[Any, Any, None]]
-"""Waits until nobody wants the answer to a call any more."""
 
 CONFIRMED_MS = 60_000
 """After so long it is noted anew that a position is up to date, though it has not changed."""

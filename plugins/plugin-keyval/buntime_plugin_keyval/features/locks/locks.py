@@ -29,7 +29,7 @@ from buntime_plugin_keyval.features.locks.waiting import (
 )
 from buntime_plugin_keyval.model.clock import moment_of
 from buntime_plugin_keyval.model.errors import KeyValUnavailable, LockHeld, LockLost
-from buntime_plugin_keyval.requests.answers import ClientGone
+from buntime_plugin_keyval.requests.answers import ClientGone, Gone
 from buntime_plugin_keyval.storage.effects import Effect, NoteStamp
 from buntime_plugin_keyval.storage.lock_effects import (
     Acquire,
@@ -49,9 +49,6 @@ N = TypeVar("N")
 
 KEPT_MS = 3_600_000
 """How long what is over stays in the tables."""
-
-Gone = Callable[[], Coroutine[Any, Any, None]]
-"""Waits until nobody wants the answer to a call any more."""
 
 
 class LockState(NamedTuple):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from buntime_database import Guard, GuardFailed, ResultSet, Value
 from buntime_keyval.wire.tasks import NewTask, pause_behind
@@ -21,6 +21,7 @@ from buntime_plugin_keyval.features.queue.queue import LEASE_EXPIRED, Queue
 from buntime_plugin_keyval.features.tasks.waiting import Caller, Names, WaitingRoom
 from buntime_plugin_keyval.model.errors import TaskConflict, TaskLost, TaskNotFound
 from buntime_plugin_keyval.model.messages import LeasedMessage, new_id
+from buntime_plugin_keyval.requests.answers import Gone
 from buntime_plugin_keyval.storage.dialects.tasks import MARK
 from buntime_plugin_keyval.storage.effects import Effect
 from buntime_plugin_keyval.storage.message_effects import (
@@ -56,9 +57,6 @@ from buntime_plugin_keyval.storage.tasks import (
     read_task,
     read_unique,
 )
-
-Gone = Callable[[], Coroutine[Any, Any, None]]
-"""Waits until nobody wants the answer to a call any more."""
 
 
 class SentTask(NamedTuple):
