@@ -84,7 +84,7 @@ class Losing:
     def _fate(self, body: bytes) -> str:
         with self._lock:
             if self._is_away:
-                return "request"
+                return "away"
             if self._wanted is None:
                 if self._commits in body and self._more_answers:
                     self._more_answers -= 1
@@ -121,6 +121,8 @@ class Losing:
             request.wfile.write(content)
             return
         request.close_connection = True
+        if fate == "away":
+            return  # it is none of those that are waited for
         if fate == "answer":
             self._forward(request, body)
             if self._refuses and self.stop_listening is not None:
