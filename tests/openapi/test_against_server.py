@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support.live import DEFAULT_PLUGINS, live_server
 from support.npm import NODE_SECONDS, TYPESCRIPT, npm_folder
-from support.sampling import is_in_sample, share_of
+from support.sampling import is_in_sample
 
 CHECKS = (
     "not_a_server_error",
@@ -22,7 +22,7 @@ CHECKS = (
 )
 WAITS = ("wait", "timeout")
 """Members that say how long a request may wait."""
-FUZZING_SECONDS = share_of(40)
+FUZZING_SECONDS = 40
 """It goes through the operations again and again until this is over."""
 MOST_SECONDS = 80
 """The longest that it gets where it has not come to all of them."""
