@@ -23,7 +23,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from buntime_host.connections.direct_exchange import DirectExchange
 from buntime_host.connections.edge import Edge, Holding, Resting
 from buntime_host.connections.exchange import AsgiExchange, refusal
-from buntime_host.connections.known_head import LESSONS, KnownHead, rest_of
+from buntime_host.connections.known_head import DIRECT_METHODS, KnownHeads, Meaning
 from buntime_host.connections.observed import observed_exchange
 from buntime_host.connections.reading import FlowInTurns, ReadInParts
 from buntime_host.connections.request_head import (
@@ -118,10 +118,7 @@ class HostProtocol(HttpToolsProtocol):
         """Requests that were answered at once, in this turn of the loop."""
         self._turn_ends = 0.0
         """When no more of them are; known from the second one on."""
-        self._known: KnownHead | None = None
-        """The head of the last request that can come again."""
-        self._lessons = LESSONS
-        """So many more are remembered."""
+        self._known = KnownHeads()
         self._begun = 0
         """Requests that have begun in what was received last."""
         # Of the request that arrives.
@@ -229,11 +226,10 @@ class HostProtocol(HttpToolsProtocol):
         if self._backlog is not None:
             self._backlog = memoryview(bytes(self._backlog) + data)
         elif len(data) <= PIECE_BYTES:
-            known = self._known
-            if known is None or not data.endswith(known.rest) or not self._repeat(known, data):
+            if not self._repeat(data):
                 between = self._stage == IDLE
                 self._take_in(data)
-                if between and self._begun == 1 and self._lessons and self._stage == IDLE:
+                if between and self._begun == 1 and self._stage == IDLE:
                     self._remember(data)
         else:
             self._take_in(data)
@@ -255,24 +251,28 @@ class HostProtocol(HttpToolsProtocol):
         if self._begun > 1:
             turns.end(self._flow)
 
-    def _repeat(self, known: KnownHead, data: bytes) -> bool:
-        """Take in a request without the parser, if only its path is new; False if it has to go."""
+    def _repeat(self, data: bytes) -> bool:
+        """Take in a request without the parser, if its head is known; False if it has to go."""
         running = self._running
         if self._stage != IDLE or self.pipeline or running is None or not running.response_complete:
             return False
-        url = known.path_in(data)
-        if url is None or len(url) > self._limits.url_bytes:
+        known = self._known.find(data)
+        if known is None:
             return False
-        _, self.headers, self._noted, self._host = known
+        method, url, self.headers, (_, self._noted, self._host), body = known
+        if len(url) > self._limits.url_bytes:
+            return False
         self.url = url
-        self._left = 0
+        self._left = len(body)
         self._chunked = self.expect_100_continue = False
         try:
-            direct = self._direct_exchange("GET")
+            direct = self._direct_exchange(method)
             if direct is None:
                 return False
             self._since = self.edge.now
             self.cycle = self._running = direct
+            if body:
+                direct.add_body(body)
             direct.run()
         except Exception as error:  # noqa: BLE001 - as in a callback of the parser
             self._failed(error)
@@ -281,12 +281,9 @@ class HostProtocol(HttpToolsProtocol):
     def _remember(self, data: bytes) -> None:
         """Remember the head of what has just been parsed, if that is all of one request."""
         request = self.cycle
-        if isinstance(request, DirectExchange) and request.method == "GET":
-            rest = rest_of(data, self.url)
-            if rest is not None:
-                self._lessons -= 1
-                headers = RepeatedHeaders(self.headers)
-                self._known = KnownHead(rest, headers, self._noted, self._host)
+        if self._known.wants(has_body=self._left > 0) and isinstance(request, DirectExchange):
+            meaning = Meaning(RepeatedHeaders(self.headers), self._noted, self._host)
+            self._known.remember(data, request.method, self.url, meaning)
 
     def _feed_backlog(self) -> None:
         """Feed what was read, until there are requests to be answered before the rest."""
@@ -513,7 +510,7 @@ class HostProtocol(HttpToolsProtocol):
             end = 0  # its paths are whole
         if (
             mount is None
-            or method not in _DIRECT_METHODS
+            or method not in DIRECT_METHODS
             or (mount.only_reads and method not in SAFE_METHODS)
             or self._chunked
             or self.expect_100_continue
@@ -853,4 +850,3 @@ _HEAD_END = b"\r\n\r\n"
 _HASH = ord("#")
 """As a number, which bytes are searched for in a fraction of the time that they take for bytes."""
 _LOOKED_AT = NOTED | {b"content-length", b"expect", b"transfer-encoding"}
-_DIRECT_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})

@@ -24,8 +24,49 @@ from support.waiting import PATIENCE
 from uvicorn.server import ServerState
 
 HELLO = request("GET", "/direct/hello")
+POSTED = request("POST", "/direct/posted", body=b"body")
+
+
+def posted(length: str, body: bytes) -> bytes:
+    """The same with another length and body."""
+    return POSTED.replace(b"content-length: 4", length.encode()).removesuffix(b"body") + body
+
+
 OTHERS = [
     HELLO,
+    POSTED,
+    request("PUT", "/direct/posted", body=b"body"),
+    request("PATCH", "/direct/posted?x=1", body=b"a longer body"),
+    request("DELETE", "/direct/posted", body=b"x"),
+    request("GET", "/direct/posted", body=b"body"),
+    request("HEAD", "/direct/posted", body=b"body"),
+    request("QUERY", "/direct/posted", body=b"body"),
+    request("PUT", "/direct/a b", body=b"body"),
+    request("PUT", "/direct/a#b", body=b"body"),
+    request("PUT", "/direct/" + "a" * 1600, body=b"body"),
+    request("PUT", "/elsewhere", body=b"body"),
+    request("PUT", "/direct/a", body=b"\r\n\r\n"),
+    request("PUT", "/direct/a", body=HELLO),
+    request("PUT", "/direct/a", body=POSTED),
+    request("PUT", "/direct/a", body=b"a" * 1001),
+    request("PUT", "/direct/a", "content-encoding: gzip", body=b"body"),
+    request("PUT", "/direct/a", "host: b", body=b"body"),
+    posted("content-length: 0", b""),
+    posted("content-length: 04", b"body"),
+    posted("content-length: +4", b"body"),
+    posted("content-length: 4 ", b"body"),
+    posted("content-length:  4", b"body"),
+    posted("content-length:4", b"body"),
+    posted("content-length: 4, 4", b"body"),
+    posted("content-length: 4\r\ncontent-length: 4", b"body"),
+    posted("content-length: 4\r\ncontent-length: 5", b"body"),
+    posted("transfer-encoding: chunked", b"4\r\nbody\r\n0\r\n\r\n"),
+    posted("content-length: 4\r\ntransfer-encoding: chunked", b"4\r\nbody\r\n0\r\n\r\n"),
+    posted("x: y", b""),
+    posted("content-length: 3", b"body"),
+    POSTED + HELLO,
+    HELLO + POSTED,
+    POSTED + POSTED,
     request("GET", "/direct/other?x=%20&y=/"),
     request("GET", "/direct/" + "a" * 900),
     request("GET", "/direct/" + "a" * 1600),
@@ -153,6 +194,7 @@ async def test_answers_are_those_of_a_parser(connect: Any, data: bytes) -> None:
     fresh, known = await connect(), await connect()
     for _ in range(3):
         await known.answers(HELLO)
+        await known.answers(POSTED)
     expected = await fresh.answers(data)
     assert await known.answers(data) == expected
     assert expected
@@ -162,9 +204,47 @@ async def test_only_the_first_one_is_parsed(connect: Any, parsed: list[bytes]) -
     connection = await connect()
     for number in range(5):
         assert b"/%d'" % number in await connection.answers(request("GET", f"/direct/{number}"))
-    await connection.answers(request("PUT", "/direct/between", body=b"body"))
+    for method in ("PUT", "POST", "DELETE", "PATCH"):
+        body = method.encode() * len(method)
+        said = await connection.answers(request(method, "/direct/between", body=body))
+        assert body in said
+        said = await connection.answers(request(method, "/direct/bare"))
+        assert method.encode() in said
     assert b"/9'" in await connection.answers(request("GET", "/direct/9"))
     assert len(parsed) == 2
+
+
+@pytest.mark.parametrize("cut", [1, 40, len(POSTED) - 4, len(POSTED) - 1])
+async def test_a_body_that_is_not_there_yet_is_waited_for(
+    connect: Any, parsed: list[bytes], cut: int
+) -> None:
+    connection = await connect()
+    await connection.answers(POSTED)
+    assert b"b'body'" in await connection.answers(POSTED[:cut], POSTED[cut:])
+    assert parsed == [POSTED, POSTED[:cut], POSTED[cut:]]
+    assert b"b'bodies'" in await connection.answers(posted("content-length: 6", b"bodies"))
+    assert len(parsed) == 3
+
+
+async def test_another_length_is_in_the_headers(connect: Any) -> None:
+    connection = await connect()
+    asked: list[DirectRequest] = []
+    (mount,) = connection.protocol._direct.values()
+    answer = mount.app.answer
+
+    def seen(request: DirectRequest) -> Any:
+        asked.append(request)
+        return answer(request)
+
+    mount.app.answer = seen
+    sizes = [4, 4, 9, 10, 0, 4]
+    for size in sizes:
+        await connection.answers(posted(f"content-length: {size}", b"x" * size))
+    assert [int(dict(it.headers)[b"content-length"]) for it in asked] == sizes
+    assert [len(it.body) for it in asked] == sizes
+    repeated = [isinstance(it.headers, RepeatedHeaders) for it in asked]
+    assert repeated == [False, True, False, False, False, True]
+    assert asked[1].headers is asked[-1].headers
 
 
 async def test_a_request_within_another_one_is_not_learned(connect: Any) -> None:
@@ -192,7 +272,11 @@ async def test_who_says_something_else_each_time_is_not_listened_to(connect: Any
     connection = await connect()
     for number in range(2 * LESSONS):
         await connection.answers(request("GET", "/direct/a", f"x: {number}"))
-    assert connection.protocol._lessons == 0
+    assert not connection.protocol._known.wants(has_body=False)
+    assert connection.protocol._known.wants(has_body=True)
+    for number in range(2 * LESSONS):
+        await connection.answers(request("PUT", "/direct/a", f"x: {number}", body=b"body"))
+    assert not connection.protocol._known.wants(has_body=True)
 
 
 async def test_a_long_head_is_parsed_each_time(connect: Any, parsed: list[bytes]) -> None:
