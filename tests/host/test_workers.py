@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -286,6 +287,114 @@ def test_a_worker_can_be_replaced_gracefully(
     assert workers_of(process)[1] == before[1]
     process.signal()
     assert process.wait() == 0
+
+
+LATE = """
+import asyncio, pathlib
+LOG, GO = map(pathlib.Path, {paths})
+@hookimpl
+async def on_init(ctx):
+    if ctx.workers.took_over:
+        with LOG.open("a") as file:
+            file.write("begins anew\\n")
+        while not GO.exists():
+            await asyncio.sleep(0.02)
+"""
+
+
+@pytest.fixture
+def start_late(start: Callable[..., Process], add_plugin: AddPlugin, log: Path) -> Any:
+    """Starts workers, and says how to let the next one in a place of one that died start."""
+    go = log.with_name("go")
+    add_plugin("late", LATE.format(paths=[str(log), str(go)]))
+
+    def start_workers(*arguments: str) -> tuple[Process, Callable[[], None]]:
+        plugins = ["late", ["p", {"log": str(log)}]]
+        return start(*arguments, plugins=plugins, hungTimeout=0), go.touch
+
+    return start_workers
+
+
+def connections(process: Process, count: int) -> list[http.client.HTTPConnection]:
+    """Several, of which every worker gets some."""
+    opened = []
+    for _ in range(count):
+        connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=PATIENCE)
+        connection.request("GET", "/p/who")
+        opened.append(connection)
+    return opened
+
+
+def answering(opened: list[http.client.HTTPConnection]) -> list[int | None]:
+    """Which worker has answered on each."""
+    found = []
+    for connection in opened:
+        found.append(json.loads(connection.getresponse().read()).get("worker"))
+        connection.close()
+    return found
+
+
+def test_others_serve_for_a_worker_that_is_dead(
+    start_late: Callable[..., Any], log: Path, poll: Poll
+) -> None:
+    process, let_start = start_late()
+    before = workers_of(process)
+    os.kill(before[1], signal.SIGSTOP)
+    waiting = connections(process, 32)  # about half of them in the queue of a socket of its own
+    os.kill(before[1], signal.SIGKILL)
+    assert answering(waiting) == [0] * 32
+    poll(lambda: "begins anew" in log.read_text(), "the start of the next one")
+    assert answering(connections(process, 32)) == [0] * 32
+    let_start()
+    poll(lambda: "is back" in process.out, "the next one")
+    os.kill(before[0], signal.SIGSTOP)  # so that nobody else can answer
+    waiting = connections(process, 32)
+    sockets = [connection.sock for connection in waiting]
+    assert select.select(sockets, [], [], PATIENCE)[0]
+    os.kill(before[0], signal.SIGCONT)
+    assert set(answering(waiting)) == {0, 1}
+
+
+def test_others_serve_for_a_worker_that_drains(
+    start: Callable[..., Process], log: Path, poll: Poll
+) -> None:
+    process = start(drainTimeout="1h", shutdownTimeout="2h")
+    before = workers_of(process)
+    while True:
+        connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=PATIENCE)
+        connection.request("GET", "/p/who")
+        if json.loads(connection.getresponse().read())["worker"] == 1:
+            break
+        connection.close()
+    connection.request("GET", "/p/hang")
+    poll(lambda: "hangs" in log.read_text(), "the request")
+    os.kill(before[1], signal.SIGTERM)
+    poll(lambda: "Shutting down" in process.out, "the end of the worker")
+    poll(lambda: answering(connections(process, 32)) == [0] * 32, "the other one alone")
+    assert is_alive(before[1])
+    connection.close()
+    process.signal()
+    poll(lambda: process.out.count("Shutting down") == 2, "the shutdown")
+    process.signal()
+    assert process.wait() == 128 + signal.SIGTERM
+
+
+def test_the_last_worker_serves_for_all(
+    start_late: Callable[..., Any], log: Path, poll: Poll
+) -> None:
+    """Whoever comes back first accepts for those that do not, too."""
+    process, let_start = start_late("--workers", "3")
+    before = workers_of(process, 3)
+    for number in (1, 2):
+        os.kill(before[number], signal.SIGKILL)
+    poll(lambda: log.read_text().count("begins anew") == 2, "the start of two")
+    assert answering(connections(process, 32)) == [0] * 32
+    os.kill(before[0], signal.SIGKILL)
+    poll(lambda: log.read_text().count("begins anew") == 3, "the start of the third")
+    waiting = connections(process, 32)
+    let_start()
+    assert len(answering(waiting)) == 32
+    assert len(workers_of(process, 3)) == 3
 
 
 def test_a_worker_that_hangs_is_replaced(start: Callable[..., Process], poll: Poll) -> None:

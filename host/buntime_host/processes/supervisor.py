@@ -6,6 +6,8 @@ connects it with the parent, whose end it takes for the same.
 
 Each worker has a listening socket of its own on the same port, and Linux spreads connections over
 them evenly. With one socket for all, the worker that happens to be awake takes most of what comes.
+Linux goes on to do so while a worker is dead and its successor starts, for which the parent keeps
+the socket: the other workers accept from it meanwhile.
 """
 
 from __future__ import annotations
@@ -41,6 +43,9 @@ from buntime_host.processes.worker import (
     HANDLED,
     MAKE_WAY,
     SIGNALS,
+    STAND_IN,
+    STEP_BACK,
+    Ending,
     Failed,
     Word,
     WorkerReady,
@@ -125,6 +130,8 @@ class _Place:
         self.received = b""
         self.ready: WorkerReady | None = None
         """What the process said when it was."""
+        self.accepts = False
+        """Whether the process takes what arrives at the socket."""
         self.failed: str | None = None
         """Why the process could not start."""
         self.started_at = 0.0
@@ -133,6 +140,12 @@ class _Place:
 
     def __str__(self) -> str:
         return f"Worker {self.number}"
+
+    def tell(self, word: bytes, sock: socket.socket | None = None) -> None:
+        """Tell the process something, if it is there to hear it."""
+        if self.channel is not None:
+            with suppress(OSError):
+                socket.send_fds(self.channel, [word + b"\n"], [sock.fileno()] if sock else [])
 
 
 class Supervisor:
@@ -160,7 +173,7 @@ class Supervisor:
     def _handed(self, worker: HandedWorker) -> _Place:
         place = _Place(worker.number, self._places[worker.number].listener)
         place.pid, place.channel = worker.pid, socket.socket(fileno=worker.channel)
-        place.started_at = time.monotonic()
+        place.started_at, place.accepts = time.monotonic(), True
         self._selector.register(place.channel, selectors.EVENT_READ, place)
         return place
 
@@ -208,9 +221,7 @@ class Supervisor:
             self._serving = True
             return
         for place in self._leaving:
-            if place.channel is not None:
-                with suppress(OSError):
-                    place.channel.sendall(MAKE_WAY)
+            place.tell(MAKE_WAY)
 
     def _start(self) -> None:
         """Start the first worker, then all others. Raises `StartupError`.
@@ -255,6 +266,7 @@ class Supervisor:
     def _fork(self, place: _Place) -> None:
         ours, theirs = socket.socketpair()
         place.ready = place.failed = place.restart_at = None
+        place.accepts = False
         place.received = b""
         place.started_at = time.monotonic()
         sys.stdout.flush()
@@ -313,10 +325,29 @@ class Supervisor:
             word = _WORDS.decode(text)
             if isinstance(word, Failed):
                 place.failed = word.reason
+            elif isinstance(word, Ending):
+                self._accepts_no_more(place)
             else:
                 place.ready = word
+                self._accepts(place)
                 if place.deaths:
                     logger.info("%s is back, with process id %d", place, place.pid)
+
+    def _accepts(self, place: _Place) -> None:
+        place.accepts = True
+        if self._serving:
+            for other in self._places:
+                other.tell(b"%b=%d" % (STEP_BACK, place.number))
+                if not other.accepts:
+                    _stand_in(place, other)
+
+    def _accepts_no_more(self, place: _Place) -> None:
+        """Have others accept from its socket: whoever is in its queue would wait for a start."""
+        place.accepts = False
+        if self._serving and self._signal is None and place in self._places:
+            for other in self._places:
+                if other.accepts:
+                    _stand_in(other, place)
 
     def _ended(self, place: _Place) -> None:
         """A process is over."""
@@ -327,6 +358,7 @@ class Supervisor:
         _, status = os.waitpid(place.pid, 0)
         code = os.waitstatus_to_exitcode(status)
         pid, place.pid = place.pid, 0
+        self._accepts_no_more(place)
         if place in self._leaving:
             self._leaving.remove(place)
             logger.info("%s of before (process id %d) has left, with status %d", place, pid, code)
@@ -488,6 +520,12 @@ class Supervisor:
             logging.shutdown()
             os._exit(128 + number)
         self._signal = number
+
+
+def _stand_in(place: _Place, other: _Place) -> None:
+    """Have a worker accept for another one, unless both have the same socket anyway."""
+    if place.listener is not other.listener:
+        place.tell(b"%b=%d" % (STAND_IN, other.number), other.listener)
 
 
 class _DiedTooOften(Exception):

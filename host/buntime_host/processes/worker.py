@@ -7,7 +7,8 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -22,6 +23,7 @@ from buntime_host.errors import StartupError
 from buntime_host.host import Host
 from buntime_host.limits import EdgeLimits
 from buntime_host.plugins.health import lacking_plugins
+from buntime_host.processes.notify import STOPPING
 from buntime_host.processes.server import NEW_DATE_TICK, HostServer, uvicorn_config
 from buntime_host.workers import PULSE, Client, Group, Workers
 
@@ -31,11 +33,19 @@ ADDED_HEADER_BYTES = 256
 
 LONGEST_PULSE_SECONDS = 1.0
 
+SAID_BYTES = 4096
+"""Of words of the parent that are taken at once."""
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """What the parent and its workers end by."""
 
-MAKE_WAY = b"make way\n"
+MAKE_WAY = b"make way"
 """Said by the parent to a worker in whose place there is another one."""
+
+STAND_IN = b"stand in"
+STEP_BACK = b"step back"
+"""Said with the number of another worker: to accept from its socket, which comes with the word, as
+nobody else does; and that it does so again by itself."""
 
 WAY_SECONDS = 2.0
 """How long such a worker answers on the connections that it has."""
@@ -61,7 +71,11 @@ class Failed(msgspec.Struct, tag="failed"):
     reason: str
 
 
-Word = WorkerReady | Failed
+class Ending(msgspec.Struct, tag="ending"):
+    """Said by a worker that accepts nothing any more."""
+
+
+Word = WorkerReady | Failed | Ending
 """What a worker says to its parent: a line of JSON each."""
 
 
@@ -101,6 +115,11 @@ class WorkerServer(HostServer):
         self._parent = parent
         self._accepting: set[asyncio.Task[Any]] = set()
         self._leaving: asyncio.Task[None] | None = None
+        self._heard = b""
+        self._handed: list[socket.socket] = []
+        """Sockets that came with words of the parent, of which it has not heard the end."""
+        self._stand_ins: dict[int, asyncio.Task[asyncio.Server]] = {}
+        """What accepts from sockets of other workers, by their numbers."""
         self._pulse = host.workers.numbers(PULSE, 1).own
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -112,16 +131,18 @@ class WorkerServer(HostServer):
         await super().startup(sockets)
         self.host.workers.serve_connections(self._serve_relayed)
 
-    def _serve_relayed(self, sock: socket.socket, client: Client) -> None:
-        """Serve a connection on which another worker hands over a request."""
-        protocol = partial(
-            RelayedProtocol,
-            client,
+    def _protocol(self, kind: Callable[..., HostProtocol]) -> Callable[[], HostProtocol]:
+        return partial(
+            kind,
             edge=self.host.edge,
             config=self.config,
             server_state=self.server_state,
             app_state=self.lifespan.state,
         )
+
+    def _serve_relayed(self, sock: socket.socket, client: Client) -> None:
+        """Serve a connection on which another worker hands over a request."""
+        protocol = self._protocol(partial(RelayedProtocol, client))
         loop = asyncio.get_running_loop()
         task = loop.create_task(loop.connect_accepted_socket(protocol, sock))
         self._accepting.add(task)
@@ -139,7 +160,17 @@ class WorkerServer(HostServer):
         say(self._parent, WorkerReady(list(lines), lacking))
 
     def tell_manager(self, state: str) -> None:
-        """Leave it to the parent."""
+        """Leave it to the parent, and let others accept what would be for this worker."""
+        if state == STOPPING:
+            self._accept_nothing()
+            with suppress(OSError):  # it may be gone
+                say(self._parent, Ending())
+
+    def _accept_nothing(self) -> None:
+        for number in [*self._stand_ins]:
+            self._step_back(number)
+        for server in self.servers:
+            server.close()
 
     async def _make_way(self) -> None:
         """End for others that accept at the same socket, so that nobody notices.
@@ -147,8 +178,7 @@ class WorkerServer(HostServer):
         Whoever has a connection is told with the next answer that it ends, and only connections on
         which nothing has happened since are closed.
         """
-        for server in self.servers:
-            server.close()
+        self._accept_nothing()
         self.config.encoded_headers.append((b"connection", b"close"))
         await self.on_tick(NEW_DATE_TICK)
         await asyncio.sleep(WAY_SECONDS)
@@ -165,15 +195,42 @@ class WorkerServer(HostServer):
 
     def _parent_spoke(self) -> None:
         try:
-            said = self._parent.recv(len(MAKE_WAY))
+            said, descriptors, _, _ = socket.recv_fds(self._parent, SAID_BYTES, 1)
         except ConnectionError:
-            said = b""
-        if said == MAKE_WAY:
-            self._leaving = asyncio.create_task(self._make_way())
+            said, descriptors = b"", []
+        if not said:  # the parent says that it is enough, or is gone
+            asyncio.get_running_loop().remove_reader(self._parent)
+            self.handle_exit(signal.SIGTERM, None)
             return
-        # It says nothing else, or is gone: both are the end.
-        asyncio.get_running_loop().remove_reader(self._parent)
-        self.handle_exit(signal.SIGTERM, None)
+        self._handed += (socket.socket(fileno=descriptor) for descriptor in descriptors)
+        *words, self._heard = (self._heard + said).split(b"\n")
+        for text in words:
+            word, _, number = text.partition(b"=")
+            if word == STAND_IN:
+                self._stand_in(int(number), self._handed.pop(0))
+            elif word == STEP_BACK:
+                self._step_back(int(number))
+            else:
+                self._leaving = asyncio.create_task(self._make_way())
+
+    def _stand_in(self, number: int, listener: socket.socket) -> None:
+        """Accept from the socket of a worker that does not, or whoever it got would wait for it."""
+        if self.should_exit or self._leaving is not None or number in self._stand_ins:
+            listener.close()
+            return
+        loop = asyncio.get_running_loop()
+        serving = loop.create_server(
+            self._protocol(HostProtocol),
+            sock=listener,
+            ssl=self.config.ssl,
+            backlog=self.config.backlog,
+        )
+        self._stand_ins[number] = loop.create_task(serving)
+
+    def _step_back(self, number: int) -> None:
+        standing_in = self._stand_ins.pop(number, None)
+        if standing_in is not None:
+            standing_in.add_done_callback(lambda done: done.result().close())
 
 
 def pulse_seconds(patience: float) -> float:
