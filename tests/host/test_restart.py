@@ -39,6 +39,7 @@ PAUSE_SECONDS = ASKING / 200
 
 
 def write_version(folder: Path, version: str, name: str = "version") -> None:
+    """Versions differ in length: of two of the same second Python tells no others apart."""
     plugin = folder / "plugins" / name
     plugin.mkdir(parents=True, exist_ok=True)
     (plugin / "manifest.yaml").write_text(f"name: {name}\nbase: /{name}\n")
@@ -101,7 +102,7 @@ async def test_nobody_notices_a_restart(tmp_path: Path) -> None:
                 askers = [group.create_task(asking.ask(number)) for number in range(ASKING)]
                 await until(lambda: len(asking.written) > 50 and followed and watched)
                 first_watched = min(watched)
-                write_version(tmp_path, "new")
+                write_version(tmp_path, "newer")
                 server.process.send_signal(signal.SIGUSR2)
                 await until(
                     lambda: server.output.count("of before (process id") == 2, RESTART_SECONDS
@@ -117,7 +118,7 @@ async def test_nobody_notices_a_restart(tmp_path: Path) -> None:
                     stream.cancel()
         assert asking.failed == []
         assert len(followed) == len(set(followed))
-        assert httpx2.get(f"{server.url}/version/").text == "new"
+        assert httpx2.get(f"{server.url}/version/").text == "newer"
         told = re.findall(r"process ids ([0-9, ]+)", server.output)
         new = [int(pid) for pid in told[-1].split(",")]
         assert not {*old} & {*new}
@@ -138,10 +139,10 @@ async def test_code_that_does_not_start_changes_nothing(tmp_path: Path) -> None:
         refusal = "do not start, the old ones go on: "
         await until(lambda: refusal in server.output, RESTART_SECONDS)
         assert httpx2.get(f"{server.url}/version/").text == "old"
-        write_version(tmp_path, "new")
+        write_version(tmp_path, "newer")
         server.process.send_signal(signal.SIGUSR2)
         await until(lambda: server.output.count(LEFT) == 2, RESTART_SECONDS)
-        assert httpx2.get(f"{server.url}/version/").text == "new"
+        assert httpx2.get(f"{server.url}/version/").text == "newer"
         assert server.stop() == 0
 
 
@@ -157,13 +158,13 @@ async def test_workers_that_are_less_ready_replace_nobody(tmp_path: Path) -> Non
             ("def health():\n    return 'the cupboard is bare'", "the cupboard is bare"),
         )
         for hook, reason in refusals:
-            plugin.write_text(f"{HEADER}{VERSION.format(version='new')}\n\n@hookimpl\n{hook}\n")
+            plugin.write_text(f"{HEADER}{VERSION.format(version='newer')}\n\n@hookimpl\n{hook}\n")
             server.process.send_signal(signal.SIGUSR2)
             refusal = f"go on: plugin version, which runs in those, is not ready: {reason}"
             await until(partial(server.has_said, refusal), RESTART_SECONDS)
             assert httpx2.get(f"{server.url}/version/").text == "old"
-        write_version(tmp_path, "new")
+        write_version(tmp_path, "newer")
         server.process.send_signal(signal.SIGUSR2)
         await until(lambda: server.output.count(LEFT) == 2, RESTART_SECONDS)
-        assert httpx2.get(f"{server.url}/version/").text == "new"
+        assert httpx2.get(f"{server.url}/version/").text == "newer"
         assert server.stop() == 0
