@@ -48,6 +48,7 @@ STALLED_SECONDS = 2.0
 
 MAX_SWEEP_SECONDS = 1.0
 MIN_SWEEP_SECONDS = 0.02
+CLOSING_SWEEP_SECONDS = 0.2
 SWEEPS_PER_DEADLINE = 4
 LOOKED_AT_ONCE = 256
 """Connections between two turns of the event loop; a refusal costs some 30 microseconds."""
@@ -238,8 +239,16 @@ class Edge:
         """Begin to look after connections, on the running event loop."""
         self._sweep()
 
+    def close(self) -> None:
+        """Let nobody in any more, and wait less long for who takes nothing: the host shuts down."""
+        self.closing = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._sweep()
+
     def stop(self) -> None:
-        """No longer look after them."""
+        """No longer look after them, and say what was not said yet."""
+        self._report(0.0)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -354,12 +363,13 @@ class Edge:
             limits.keep_alive_timeout,
             limits.send_timeout,
         )
-        pause = min(max(shortest / SWEEPS_PER_DEADLINE, MIN_SWEEP_SECONDS), MAX_SWEEP_SECONDS)
+        longest = CLOSING_SWEEP_SECONDS if self.closing else MAX_SWEEP_SECONDS
+        pause = min(max(shortest / SWEEPS_PER_DEADLINE, MIN_SWEEP_SECONDS), longest)
         self._timer = loop.call_later(pause, self._sweep)
         self.now = loop.time()
-        self._report()
+        self._report(REPORT_SECONDS)
         # The time is told more often than the many that may be idle are looked at.
-        if self.now >= self._look_from:
+        if self.now >= self._look_from or self.closing:
             self._look_from = self.now + shortest / SWEEPS_PER_DEADLINE - pause / 2
             self._look_at(list(self.connections), 0)
 
@@ -372,9 +382,9 @@ class Edge:
             if connection in self.connections:
                 connection.look(self.now)
 
-    def _report(self) -> None:
+    def _report(self, pause: float) -> None:
         """Say now and then how much was refused: a line for each would be a weapon."""
-        if self._since_report and self.now - self._reported_at >= REPORT_SECONDS:
+        if self._since_report and self.now - self._reported_at >= pause:
             counted = ", ".join(f"{name} {count}" for name, count in self._since_report.items())
             logger.warning("Refused or cut off before any plugin saw it: %s", counted)
             self._since_report.clear()

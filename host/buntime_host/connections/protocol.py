@@ -151,7 +151,7 @@ class HostProtocol(HttpToolsProtocol):
         transport.set_protocol(ReadInParts(self, self._flow))
         client = self.share_of()
         self._receiving = Holding(self.edge.uploads, self, client)
-        self.sending = Sending(self.edge, self, client, gathering.get_write_buffer_size)
+        self.sending = Sending(self.edge, self, client, gathering)
         error = self.edge.join(self, client)
         if error is not None:
             self._stage = ENDING

@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import struct
+import sys
+from typing import TYPE_CHECKING, Any, Protocol
 
-from buntime_host.connections.edge import Edge, Guarded, Holding
+from buntime_host.connections.edge import STALLED_SECONDS, Edge, Guarded, Holding
+
+if TYPE_CHECKING:
+    import socket
+
+
+class SendingTransport(Protocol):
+    """What is sent by."""
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes in this process that were not sent yet."""
+        ...
+
+    def get_extra_info(self, name: str) -> Any:
+        """See asyncio."""
+        ...
 
 
 class Sending:
     """The side of a connection on which it sends."""
 
     def __init__(
-        self, edge: Edge, owner: Guarded, client: str | None, unsent: Callable[[], int]
+        self, edge: Edge, owner: Guarded, client: str | None, transport: SendingTransport
     ) -> None:
-        """`unsent` tells how many bytes the client has not taken yet, `client` who it is."""
+        """`client` is whom it counts for."""
         self.client = client
         self._edge = edge
         self._owner = owner
-        self._unsent = unsent
+        self._transport = transport
+        self._unsent = transport.get_write_buffer_size
         self._holding = Holding(edge.unsent, owner, client)
         self._seen = 0
         """Unsent bytes at the last look."""
@@ -50,20 +68,29 @@ class Sending:
         """The client has taken most of it."""
         self._large_part = 0
         self._holding.set(0)
+        self._holding.moved = self._edge.now
 
     def drop(self) -> None:
         """Nothing waits any more: the connection is given up."""
         self._holding.set(0)
 
     def look(self, now: float) -> bool:
-        """Cut the connection off if its client takes nothing; whether something is unsent."""
+        """Cut the connection off if its client takes nothing; whether something is unsent.
+
+        A stop does not wait for it as long as for the others.
+        """
         unsent, seen = self._unsent(), self._seen
+        if unsent:
+            unsent += queued_bytes(self._transport.get_extra_info("socket"))
         self._seen = unsent
-        holding = self._holding
+        holding, edge = self._holding, self._edge
+        patience = edge.limits.send_timeout
+        if edge.closing:
+            patience = min(patience, STALLED_SECONDS)
         if not unsent or unsent < seen or not seen:
             holding.moved = now
-        elif now - holding.moved > self._edge.limits.send_timeout:
-            self._edge.refused("send_timeout")
+        elif now - holding.moved > patience:
+            edge.refused("send_timeout")
             self._owner.cut()
             return True
         if holding.size:
@@ -77,3 +104,24 @@ class Sending:
         """
         unsent = self._unsent()
         return max(unsent, self._large_part) if unsent else 0
+
+
+def queued_bytes(sock: socket.socket | None) -> int:
+    """Bytes that the system has for the client and that it has not confirmed; 0 if it is not told.
+
+    The system asks for more only when a third of what it holds is gone, which is megabytes: of a
+    slow client nothing else tells for minutes that it takes something.
+    """
+    if sock is None or not sys.platform.startswith("linux"):
+        return 0
+    import fcntl
+    import termios
+
+    try:
+        (size,) = _INT.unpack(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(_INT.size)))
+    except OSError:
+        return 0
+    return int(size)
+
+
+_INT = struct.Struct("i")

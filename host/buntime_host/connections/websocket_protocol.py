@@ -35,7 +35,7 @@ class HostWebSocket(WebSocketsSansIOProtocol):
         super().connection_made(cast(asyncio.Transport, in_turns))
         client = self.edge.connections.get(self)
         self._receiving = Holding(self.edge.uploads, self, client)
-        self._sending = Sending(self.edge, self, client, self.transport.get_write_buffer_size)
+        self._sending = Sending(self.edge, self, client, self.transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the application."""

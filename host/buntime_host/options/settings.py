@@ -333,7 +333,8 @@ class HostSettings(Options, frozen=True):
         option(
             "How long requests may go on after shutdown was announced",
             doc="for requests to finish after a signal; at most half of `shutdownTimeout`, so that"
-            " the plugins have the other half",
+            " the plugins have the other half. A client that takes nothing of its answer for 2 s is"
+            " not waited for",
             env="RUNTIME_DRAIN_TIMEOUT",
         ),
     ] = Duration("5s")

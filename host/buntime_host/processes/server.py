@@ -251,7 +251,7 @@ class HostServer(uvicorn.Server):
             sock.close()
         # What was accepted just now becomes a connection only in the next turn of the loop, after
         # all others were told to end: nobody would tell it, and the drain would wait for it.
-        self.host.edge.closing = True
+        self.host.edge.close()
         await self.host.close_websockets()
         for connection in list(self.server_state.connections):
             connection.shutdown()
