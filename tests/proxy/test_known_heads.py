@@ -7,7 +7,7 @@ from buntime_plugin_proxy.upstream.known_heads import (
     LARGEST,
     LONGEST_KNOWN,
     MOST_KNOWN,
-    KnownHeads,
+    TargetHeads,
 )
 
 HEADERS = [(b"content-length", b"2")]
@@ -15,7 +15,7 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
 
 
 def test_what_has_come_before_is_known() -> None:
-    heads = KnownHeads()
+    heads = TargetHeads()
     assert heads.find(HEAD + b"ok") is None
     known = heads.learn(HEAD + b"ok", 200, HEADERS)
     assert known is not None
@@ -27,7 +27,7 @@ def test_what_has_come_before_is_known() -> None:
     "data", [HEAD, HEAD + b"o", HEAD + b"okk", HEAD[:-2], HEAD.lower() + b"ok"]
 )
 def test_only_a_whole_answer_with_the_same_head_is(data: bytes) -> None:
-    heads = KnownHeads()
+    heads = TargetHeads()
     heads.learn(HEAD + b"ok", 200, HEADERS)
     assert heads.find(data) is None
 
@@ -46,13 +46,13 @@ def test_only_a_whole_answer_with_the_same_head_is(data: bytes) -> None:
 def test_what_cannot_be_told_by_its_head_is_not_learnt(
     data: bytes, headers: list[tuple[bytes, bytes]]
 ) -> None:
-    heads = KnownHeads()
+    heads = TargetHeads()
     assert heads.learn(data, 200, headers) is None
     assert heads.find(data) is None
 
 
 def test_they_are_bounded() -> None:
-    heads = KnownHeads()
+    heads = TargetHeads()
     for number in range(MOST_KNOWN + 1):
         heads.learn(b"%d" % number + HEAD + b"ok", 200, HEADERS)
     assert heads.find(b"0" + HEAD + b"ok") is None

@@ -45,9 +45,9 @@ from buntime_host.processes.worker import (
     SIGNALS,
     STAND_IN,
     STEP_BACK,
-    Ending,
     Failed,
     Word,
+    WorkerEnding,
     WorkerReady,
     pulse_seconds,
     run_worker,
@@ -325,7 +325,7 @@ class Supervisor:
             word = _WORDS.decode(text)
             if isinstance(word, Failed):
                 place.failed = word.reason
-            elif isinstance(word, Ending):
+            elif isinstance(word, WorkerEnding):
                 self._accepts_no_more(place)
             else:
                 place.ready = word

@@ -71,11 +71,11 @@ class Failed(msgspec.Struct, tag="failed"):
     reason: str
 
 
-class Ending(msgspec.Struct, tag="ending"):
+class WorkerEnding(msgspec.Struct, tag="ending"):
     """Said by a worker that accepts nothing any more."""
 
 
-Word = WorkerReady | Failed | Ending
+Word = WorkerReady | Failed | WorkerEnding
 """What a worker says to its parent: a line of JSON each."""
 
 
@@ -164,7 +164,7 @@ class WorkerServer(HostServer):
         if state == STOPPING:
             self._accept_nothing()
             with suppress(OSError):  # it may be gone
-                say(self._parent, Ending())
+                say(self._parent, WorkerEnding())
 
     def _accept_nothing(self) -> None:
         for number in [*self._stand_ins]:

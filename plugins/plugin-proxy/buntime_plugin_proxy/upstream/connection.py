@@ -17,7 +17,7 @@ from buntime_plugin_proxy.upstream.known_heads import (
     END_OF_HEAD,
     Headers,
     KnownAnswerHead,
-    KnownHeads,
+    TargetHeads,
 )
 from buntime_plugin_proxy.upstream.origin import Origin
 
@@ -55,7 +55,7 @@ class TargetConnection(asyncio.Protocol):
     """To one target; of one exchange at a time."""
 
     def __init__(
-        self, lane: TargetLane, loop: asyncio.AbstractEventLoop, heads: KnownHeads
+        self, lane: TargetLane, loop: asyncio.AbstractEventLoop, heads: TargetHeads
     ) -> None:
         self.lane = lane
         self.used = False

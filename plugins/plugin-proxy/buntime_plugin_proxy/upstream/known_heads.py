@@ -35,7 +35,7 @@ class KnownAnswerHead:
         """What somebody has found out from it, for whoever asks next."""
 
 
-class KnownHeads:
+class TargetHeads:
     """Those of all targets of a process."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from buntime_plugin_proxy.config import ProxyConfig
 from buntime_plugin_proxy.upstream.connection import TargetConnection, TargetLane
 from buntime_plugin_proxy.upstream.errors import BadGateway, GatewayTimeout, TargetBusy
 from buntime_plugin_proxy.upstream.guard import TargetGuard
-from buntime_plugin_proxy.upstream.known_heads import KnownHeads
+from buntime_plugin_proxy.upstream.known_heads import TargetHeads
 from buntime_plugin_proxy.upstream.origin import Origin
 
 LONGEST_SWEEP = 1.0
@@ -31,7 +31,7 @@ class UpstreamPool:
         self._config = config
         self._logger = logger
         self._loop = asyncio.get_running_loop()
-        self._heads = KnownHeads()
+        self._heads = TargetHeads()
         self._lanes: dict[Origin, TargetLane] = {}
         self._made: set[TargetConnection] = set()
         """All that are open, in use or not, and some that were closed since the last look."""
