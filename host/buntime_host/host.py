@@ -203,6 +203,8 @@ class Host:
             else:
                 self.dispatcher = self._dispatcher(lifecycle, plan)
                 self.table = self.dispatcher.table
+                if self.dispatcher.has_pages_elsewhere:
+                    self.edge.says_to_origin = self.dispatcher.says_to_origin
         except BaseException:
             await self.gate.close()
             await lifecycle.stop(budget=self.config.shutdown_timeout)

@@ -121,3 +121,17 @@ def test_a_page_of_another_origin_cannot(browser: Browser, server: LiveServer) -
 
 def test_a_page_of_the_origin_reads_why_it_is_refused(page: Page, server: LiveServer) -> None:
     assert page.evaluate(ASK_TOO_OFTEN, server.api) == [True, "Too Many Requests"]
+
+
+REFUSED = """async api => {
+  const long = await fetch(`${api}/keys/page?q=${"a".repeat(100_000)}`);
+  const large = await fetch(`${api}/keys/page`, {headers: {"x-api-key": "a".repeat(70_000)}});
+  return [[long.status, (await long.json()).code], [large.status, (await large.json()).code]];
+}"""
+
+
+def test_a_page_sees_what_is_refused_before_any_plugin(page: Page, server: LiveServer) -> None:
+    assert page.evaluate(REFUSED, server.api) == [
+        [414, "URL_TOO_LONG"],
+        [431, "HEADERS_TOO_LARGE"],
+    ]

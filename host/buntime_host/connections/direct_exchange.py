@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from uuid_utils import uuid4
 
 from buntime_host.access.gate import unauthorized
-from buntime_host.connections.exchange import refusal
+from buntime_host.connections.exchange import refusal, said_to_page
 from buntime_host.connections.transport import MAX_HELD_BYTES, GatheringTransport
 from buntime_host.errors import HttpError, ServiceUnavailable
 from buntime_host.http.cors import with_answer_headers, without
@@ -34,6 +34,8 @@ from buntime_host.observe.logs import REQUEST_ID
 if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
+    from buntime_host.connections.edge import Edge
+
 _PROMISES = (Promised, PromisedWork)
 
 logger = logging.getLogger("App")
@@ -43,6 +45,7 @@ class DirectConnection(Protocol):
     """What such a request needs to know of its connection."""
 
     heads: Heads
+    edge: Edge
     server_state: ServerState
     tasks: set[asyncio.Task[None]]
     loop: asyncio.AbstractEventLoop
@@ -166,8 +169,10 @@ class DirectExchange(DirectRequest):
         """Answer with an error that no plugin knows of, and let the connection end."""
         self.keep_alive = False
         self.response_started = self.response_complete = True
-        headers = self._connection.server_state.default_headers
-        self._connection.gathering.write(refusal(error, headers, bodiless=self.method == "HEAD"))
+        connection = self._connection
+        said = said_to_page(connection.edge, self.headers)
+        headers = [*connection.server_state.default_headers, *said]
+        connection.gathering.write(refusal(error, headers, bodiless=self.method == "HEAD"))
 
     def _go_by_asgi(self) -> None:
         self._connection.go_by_asgi(self)

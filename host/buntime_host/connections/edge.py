@@ -11,7 +11,7 @@ import heapq
 import ipaddress
 import logging
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
@@ -214,6 +214,9 @@ class Edge:
         """Of connections that send much."""
         self.closing = False
         """Whether nobody is let in any more: the host shuts down."""
+        self.says_to_origin: Callable[[bytes | None], list[tuple[bytes, bytes]]] | None = None
+        """Headers of an answer that no application sends, to a page of an origin, if there are
+        any: a browser hides answers without them from pages of other origins."""
         self.names: dict[bytes, bytes] = {}
         """Names of response headers that were checked, and how they are written."""
         self._of_clients: Counter[str] = Counter()

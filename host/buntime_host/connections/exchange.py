@@ -312,11 +312,20 @@ class AsgiExchange(RequestResponseCycle):
         self.response_started = self.response_complete = True
         self.message_event.set()
         bodiless = self.scope["method"] == "HEAD"
-        self.transport.write(refusal(error, [*self.default_headers, *headers], bodiless=bodiless))
+        said = said_to_page(self.edge, self.scope.get("headers", ()))
+        headers = [*self.default_headers, *headers, *said]
+        self.transport.write(refusal(error, headers, bodiless=bodiless))
 
 
 def _nothing() -> None:
     """What a response does at its end when nobody waits for that any more."""
+
+
+def said_to_page(edge: Edge, headers: Headers) -> Headers:
+    """What a refusal of a request with such headers says to the page that it may be from."""
+    if edge.says_to_origin is None:
+        return ()
+    return edge.says_to_origin(next((value for name, value in headers if name == b"origin"), None))
 
 
 def refusal(error: HttpError, headers: Headers, *, bodiless: bool = False) -> bytes:

@@ -22,10 +22,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from buntime_host.connections.direct_exchange import DirectExchange
 from buntime_host.connections.edge import Edge, Holding, Resting
-from buntime_host.connections.exchange import AsgiExchange, refusal
+from buntime_host.connections.exchange import AsgiExchange, refusal, said_to_page
 from buntime_host.connections.known_head import DIRECT_METHODS, KnownHeads, Meaning
 from buntime_host.connections.observed import observed_exchange
 from buntime_host.connections.reading import FlowInTurns, ReadInParts
+from buntime_host.connections.refused_head import OriginSearch
 from buntime_host.connections.request_head import (
     Refused,
     check_host_and_port,
@@ -97,6 +98,8 @@ class HostProtocol(HttpToolsProtocol):
         """What was read and has to wait for requests before it."""
         self._refusal: HttpError | None = None
         """To be answered after the requests before it."""
+        self._search: OriginSearch | None = None
+        """Of the page that it may be for."""
         self._known_host = b""
         """The last good one."""
         self._upgrading = False
@@ -168,6 +171,9 @@ class HostProtocol(HttpToolsProtocol):
         That cannot be told apart, so an answer that comes soon is still sent to it.
         """
         self._ends()
+        if self._search is not None:
+            self._search.over = True
+            self._answer_refused()
         running, has_backlog = self._running, self._backlog is not None
         if (
             running is None
@@ -220,6 +226,9 @@ class HostProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Feed the parser, with no more at a time than may cost others their turn."""
         if self._stage == ENDING:
+            if self._search is not None and not self._search.over:
+                self._search.feed(data)
+                self._answer_refused()
             self._flow.has_read(len(data))
             return
         self._at_once = 0
@@ -316,22 +325,39 @@ class HostProtocol(HttpToolsProtocol):
             self._upgrade(bytes(data[upgrade.args[0] :]))
             return
         except httptools.HttpParserError as error:
-            self._stop(error)
+            self._stop(error, data)
             return
         if self._stage == HEAD:
             self._check_unfinished_head(len(data))
         elif self._stage == BODY:
             self._check_unfinished_body(len(data))
 
-    def _stop(self, error: httptools.HttpParserError) -> None:
+    def _stop(self, error: httptools.HttpParserError, data: bytes | memoryview) -> None:
         """The parser cannot go on."""
         cause = error.__context__
+        # Of a URL nothing that follows has come, of anything else at least what is wrong.
+        is_unfinished = isinstance(cause, Refused) and cause.reason == "url"
+        self._look_for_origin(bytes(data), is_unfinished=is_unfinished)
         if isinstance(cause, Refused):
             self._refuse_head(cause)
         elif isinstance(error, httptools.HttpParserCallbackError) and cause is not None:
             self._failed(cause)
         else:
             self.refuse(BadRequest(f"This is not a request of HTTP/1.1: {error}"), "malformed")
+
+    def _look_for_origin(self, data: bytes, *, is_unfinished: bool) -> None:
+        """Look for the page that has sent the head that is refused; it may name itself later."""
+        headers = self.headers or ()
+        if (
+            self.edge.says_to_origin is None
+            or self._stage in (BODY, ENDING)
+            or any(name == b"origin" for name, _ in headers)
+        ):
+            return
+        self._search = OriginSearch(self._limits.url_bytes + self._limits.header_bytes)
+        self._search.feed(data + bytes(self._backlog or b""))
+        if not is_unfinished:
+            self._search.over = True
 
     def _refuse_head(self, refused: Refused) -> None:
         self.refuse(refused.error, refused.reason)
@@ -345,8 +371,10 @@ class HostProtocol(HttpToolsProtocol):
         # by that. A head that is complete is counted exactly.
         self._fed += size
         if self._fed - len(self.url) > self._limits.header_bytes + PIECE_BYTES:
+            self._look_for_origin(b"", is_unfinished=True)
             self._refuse_head(headers_too_large(self._limits))
         elif len(self.headers) > self._limits.headers:
+            self._look_for_origin(b"", is_unfinished=True)
             self._refuse_head(too_many_headers(self._limits))
 
     def _check_unfinished_body(self, size: int) -> None:
@@ -697,7 +725,7 @@ class HostProtocol(HttpToolsProtocol):
         elif self.pipeline:
             self.edge.turns.wait(self._start_next)
         elif self._refusal is not None:
-            self._write_refusal(self._refusal)
+            self._answer_refused()
         else:
             self._since = self.edge.now
             if self._backlog is not None:
@@ -739,13 +767,24 @@ class HostProtocol(HttpToolsProtocol):
                 arriving.refuse(error)
                 self._end()
                 return
-        if self._is_busy:
-            self._refusal = error
-        else:
-            self._write_refusal(error)
+        self._refusal = error
+        self._answer_refused()
 
-    def _write_refusal(self, error: HttpError) -> None:
-        self.transport.write(refusal(error, self.server_state.default_headers))
+    def _answer_refused(self) -> None:
+        """Write the refusal once it is its turn, and it is known which page it is for."""
+        error, search = self._refusal, self._search
+        if error is None or self._is_busy:
+            return
+        if search is not None and not search.over:
+            self._since = self.edge.now
+            self._read_on()
+            return
+        self._refusal = None
+        headers = list(self.headers or ())
+        if search is not None and search.origin is not None:
+            headers.append((b"origin", search.origin))
+        said = said_to_page(self.edge, headers)
+        self.transport.write(refusal(error, [*self.server_state.default_headers, *said]))
         self._end()
 
     def _end(self) -> None:
@@ -762,6 +801,10 @@ class HostProtocol(HttpToolsProtocol):
         self._since = self.edge.now
         self._receiving.set(0)
         self._gathering.end_writing()
+        self._read_on()
+
+    def _read_on(self) -> None:
+        """Read what is dropped."""
         if not self._gathering.is_closing():
             self._flow.held = False
             self._flow.resume_reading()
@@ -828,7 +871,11 @@ class HostProtocol(HttpToolsProtocol):
             self._look_at_body(now)
         elif stage == ENDING:
             if waited > LINGER_SECONDS and not self._is_busy:
-                self.cut()
+                if self._refusal is None:
+                    self.cut()
+                elif self._search is not None:
+                    self._search.over = True
+                    self._answer_refused()
         elif not self._is_busy:
             allowed = limits.keep_alive_timeout if self._running else limits.header_timeout
             if waited > allowed:

@@ -38,11 +38,14 @@ _REQUESTED = {
 _PRIVATE_NETWORK = b"access-control-request-private-network"
 
 
-def answer_headers(origin: bytes) -> list[Header]:
-    """What every answer to a page of a trusted origin carries."""
+def answer_headers(origin: bytes, *, credentials: bool = True) -> list[Header]:
+    """What every answer to a page of a trusted origin carries.
+
+    `credentials` says whether it may read answers to what was asked with its cookies.
+    """
     return [
         (b"access-control-allow-origin", origin),
-        (b"access-control-allow-credentials", b"true"),
+        *([(b"access-control-allow-credentials", b"true")] if credentials else ()),
         (b"access-control-expose-headers", EXPOSED),
         VARY,
     ]

@@ -228,6 +228,24 @@ class RequestDispatcher:
         noticed = Noticed(idempotency_keys=keys) if keys else NOTHING
         return Admitted(given_id, noticed, principal)
 
+    @property
+    def has_pages_elsewhere(self) -> bool:
+        """Whether pages of any origin but the host's own may be trusted."""
+        return self._of_origins is not None or self._passage is not None
+
+    def says_to_origin(self, origin: bytes | None) -> list[Header]:
+        """Headers of an answer to a page of an origin that comes from below all of this."""
+        if origin is not None and self._origins.trusts(origin):
+            return answer_headers(origin)
+        passage = self._passage
+        try:
+            if origin is not None and passage is not None and passage.trusts(origin.lower()):
+                takes_cookies = passage.takes_cookies(origin.lower())
+                return answer_headers(origin, credentials=takes_cookies)
+        except Exception:  # a plugin may raise anything, and the answer is a refusal already
+            logger.exception("The passage of %s failed", passage.name if passage else "nobody")
+        return [VARY] if self.has_pages_elsewhere else []
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or websocket."""
         said = read_headers(scope)
