@@ -30,7 +30,7 @@ def allows(guard: TargetGuard, host: str, *addresses: str, port: int = 80) -> bo
 
 def plain(address: str) -> str:
     """An address of IPv4 that one of IPv6 stands for."""
-    return address.removeprefix("::ffff:").removeprefix("64:ff9b::")
+    return address.removeprefix("::ffff:").removeprefix("64:ff9b::").removeprefix("0:")
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,14 @@ def plain(address: str) -> str:
         "100.100.100.200",
         "::ffff:169.254.169.254",
         "64:ff9b::169.254.169.254",
+        "::ffff:0:169.254.169.254",
+        "168.63.129.16",
+        "192.0.0.192",
+        "fd20:ce::254",
+        "64:ff9b:1::169.254.169.254",
+        "64:ff9b:1:a9fe:a9:fe00::",
+        "64:ff9b:1:7a9:fe:a9fe::",
+        "64:ff9b:1:777:a9:fea9:fe00:0",
     ],
 )
 def test_where_clouds_keep_secrets_is_no_target(address: str) -> None:
@@ -61,6 +69,11 @@ def test_where_clouds_keep_secrets_is_no_target(address: str) -> None:
         "0.0.0.0",
         "::ffff:10.0.0.1",
         "64:ff9b::10.0.0.1",
+        "::ffff:0:10.0.0.1",
+        "64:ff9b:1::10.0.0.1",
+        "64:ff9b:1::93.184.216.34",
+        "192.0.0.10",
+        "3fff::1",
     ],
 )
 def test_private_addresses_can_be_refused(address: str) -> None:

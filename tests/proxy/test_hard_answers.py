@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import socket
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
+from buntime_plugin_proxy.config import ProxyConfig
+from buntime_plugin_proxy.upstream.origin import Origin
+from buntime_plugin_proxy.upstream.pool import UpstreamPool
 from proxy.conftest import Serve, client_for
 from proxy.raw_target import RawTarget, raw_target
 from support.database import wait_until
@@ -269,6 +274,11 @@ def test_pages_are_rewritten_whatever_they_are_sent_as(
         with client.stream("GET", "/page") as stream:
             assert b"".join(stream.iter_raw()) == answered.partition(b"\r\n\r\n")[2]
 
+    # Also where the target gives parts to whoever does not ask for any.
+    raw.answers = [answered, answered]
+    assert client.get("/page", headers={"range": "bytes=0-9"}).content == page
+    assert b"\r\nrange:" not in raw.received[-1]
+
 
 def test_a_target_is_not_told_the_framing_of_another_hop(
     client: httpx2.Client, raw: RawTarget
@@ -279,3 +289,21 @@ def test_a_target_is_not_told_the_framing_of_another_hop(
     (request,) = raw.received
     for gone in (b"\r\nconnection:", b"x-secret", b"\r\nte:", b"proxy-auth", b"keep-alive"):
         assert gone not in request.lower()
+
+
+async def test_what_nobody_took_of_an_answer_is_never_part_of_the_next(raw: RawTarget) -> None:
+    """Whoever asked may have left at the moment when the last of it came."""
+    raw.ends_connections = False
+    raw.answers += [OK, OK.replace(b"ok", b"no")]
+    pool = UpstreamPool(ProxyConfig(), logging.getLogger())
+    origin = Origin(False, "127.0.0.1", urlsplit(raw.url).port or 0, True)
+    for taken in (False, True):
+        connection = await pool.take(origin)
+        connection.begin(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", head_only=False)
+        while not connection.ended:
+            await connection.news()
+        if taken:
+            assert connection.taken() == b"no"
+        pool.give_back(connection)
+        assert pool.idle == taken
+    await pool.close()

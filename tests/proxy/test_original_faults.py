@@ -117,6 +117,54 @@ def test_06_redirects_are_the_clients(client: httpx2.Client, target: str) -> Non
         assert answer.headers["location"] == '/a&"b/x'
 
 
+def test_06_a_target_may_name_this_host(client: httpx2.Client) -> None:
+    """As it is told with `Host`, unless the rule changes that."""
+    host = client.base_url.netloc.decode()
+    base = '/a&"b'
+    for location, told in (
+        (f"http://{host}/x?y", f"http://{host}{base}/x?y"),
+        (f"http://{host}", f"http://{host}{base}/"),
+        (f"//{host.upper()}/x", f"//{host.upper()}{base}/x"),
+        (f"https://{host}/x", f"https://{host}{base}/x"),
+        (f"http://{host}.evil.example/x", f"http://{host}.evil.example/x"),
+        (f"http://{host}@evil.example/x", f"http://{host}@evil.example/x"),
+        (f"ftp://{host}/x", f"ftp://{host}/x"),
+    ):
+        answer = client.get("/html/moved", params={"to": location})
+        assert (answer.status_code, answer.headers["location"]) == (302, told)
+    for _ in range(3):  # on all ways that requests take
+        for location in (f"http://{host}/x", "https://other.example/x"):
+            answer = client.get("/open/moved", params={"to": location})
+            assert answer.headers["location"] == location
+
+
+@pytest.mark.parametrize(
+    ("target", "told", "location", "expected"),
+    [
+        ("http://t/p", ["app.example"], "http://app.example/p/x", "http://app.example/r/x"),
+        ("http://t/p", ["app.example"], "https://app.example:443/p", "https://app.example:443/r/"),
+        ("http://t/p", ["app.example:80"], "http://app.example/x", "http://app.example/r/x"),
+        ("http://t/p", ["app.example"], "http://app.example:8080/p/x", None),
+        ("http://t/p", ["app.example"], "http://app.example/r/x", None),
+        ("http://t/r", ["app.example"], "http://app.example/rx", "http://app.example/r/rx"),
+        ("http://t/p", ["app.example", "b"], "//b/p/x#y", "//b/r/x#y"),
+        ("http://t/p", [], "http://app.example/p/x", None),
+        ("http://t/p", ["app.example"], "http:///p/x", None),
+    ],
+)
+def test_06_the_name_of_this_host_stays(
+    target: str, told: list[str], location: str, expected: str | None
+) -> None:
+    ready = ReadyRule(rule_from({"pattern": "^/", "target": target}, "r"))
+    headers = response_headers(
+        Head(302, [(b"content-location", location.encode())]),
+        ready,
+        "/r",
+        lambda: [name.encode() for name in told],
+    )
+    assert headers == [(b"content-location", (expected or location).encode())]
+
+
 @pytest.mark.parametrize(
     ("target", "location", "told"),
     [

@@ -56,6 +56,25 @@ def test_its_pages_find_their_files(client: httpx2.Client) -> None:
         assert int(answer.headers["content-length"]) == len(answer.content)
 
 
+@pytest.mark.parametrize("parts", ["bytes=0-9", "bytes=-5", "bytes=3-4,8-9"])
+def test_a_part_of_a_page_that_is_rewritten_is_all_of_it(client: httpx2.Client, parts: str) -> None:
+    whole = client.get("/site/index.html")
+    answer = client.get("/site/index.html", headers={"range": parts, "if-range": "now"})
+    assert (answer.status_code, answer.content) == (200, whole.content)
+    answer = client.get("/site/index.html", headers={"range": parts})
+    assert (answer.status_code, answer.content) == (200, whole.content)
+    assert "content-range" not in answer.headers
+    answer = client.request("GET", "/site/index.html", headers={"range": parts}, content=b"body")
+    assert answer.content == whole.content
+    assert client.get("/site/index.html").content == whole.content
+
+
+def test_a_part_of_anything_else_is_one(client: httpx2.Client) -> None:
+    answer = client.get("/site/style.css", headers={"range": "bytes=0-3", "accept-encoding": ""})
+    assert (answer.status_code, answer.text) == (206, "body")
+    assert answer.headers["content-range"].startswith("bytes 0-3/")
+
+
 def test_its_redirects_lead_back_here(client: httpx2.Client) -> None:
     answer = client.get("/site/deep")
     assert (answer.status_code, answer.headers["location"]) == (301, "/site/deep/")

@@ -97,7 +97,7 @@ class ProxyApp:
             if hops is None or hops >= self._max_hops:
                 raise LoopDetected
             forward = self._websocket if scope["type"] == "websocket" else self._http
-            passage = Passage(match, hops, is_known, principal.life, _root_of(scope))
+            passage = Passage(match, hops, is_known, principal.life, _root_of(scope), scope)
             await forward(passage, scope, receive, send)
         except HttpError as error:
             self._counts.failed(error)
@@ -146,7 +146,8 @@ class ProxyApp:
     async def _go_on(self, begun: Begun, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that was begun without ASGI."""
         principal = principal_of(scope)
-        passage = Passage(begun.match, 0, bool(principal.id), principal.life, _root_of(scope))
+        is_known = bool(principal.id)
+        passage = Passage(begun.match, 0, is_known, principal.life, _root_of(scope), scope)
         connection = begun.take()
         try:
             try:

@@ -14,7 +14,13 @@ from buntime_host.http.direct import RepeatedHeaders
 from buntime_host.observe.logs import REQUEST_ID
 
 from buntime_plugin_proxy.forward.counts import ForwardCounts
-from buntime_plugin_proxy.forward.headers import HOP, Sender, request_headers, response_headers
+from buntime_plugin_proxy.forward.headers import (
+    HOP,
+    Sender,
+    request_headers,
+    response_headers,
+    says_where,
+)
 from buntime_plugin_proxy.forward.passage import Passage
 from buntime_plugin_proxy.rules.table import ReadyRule, RuleMatch
 from buntime_plugin_proxy.upstream.connection import Head, TargetConnection
@@ -62,7 +68,7 @@ class _PassedHead(NamedTuple):
 
     ready: ReadyRule
     content_type: str
-    """Empty if there is none."""
+    """Empty if there is none, or the answer has to go by ASGI."""
     others: tuple[tuple[bytes, bytes], ...]
     """Without that of its length."""
 
@@ -70,6 +76,8 @@ class _PassedHead(NamedTuple):
 def _passed(connection: TargetConnection, ready: ReadyRule) -> _PassedHead:
     content_type = b""
     others = []
+    if says_where(connection.headers):
+        return _PassedHead(ready, "", ())  # it depends on who asks
     for pair in response_headers(Head(connection.status, connection.headers), ready):
         if pair[0] == b"content-type" and not content_type:
             content_type = pair[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -60,12 +61,15 @@ _FORWARDED = _FORWARDED_AS_SAID | frozenset(
 _NEEDED = frozenset({b"authorization", b"cookie", b"host", b"content-type", b"x-forwarded-for"})
 """No client may have these taken away on their way by naming them."""
 _NONE: frozenset[bytes] = frozenset()
+_AUTHORITY = re.compile(r"(?:(https?):)?//([^/?#]*)", re.IGNORECASE)
+_PORTS = (("http", ":80"), ("https", ":443"))
 _USUAL = ([b"keep-alive"], [b"close"])
 MOST_DIGITS = 4
 NO_CONTENT = 204
 _NOT_SENT = (
     OF_THE_CONNECTION | _OF_THE_HOST | _FORWARDED | {b"content-length", b"expect", b"host", HOP}
 )
+_LOCATIONS = frozenset({b"location", b"content-location"})
 _NOT_ANSWERED = OF_THE_CONNECTION | {b"date"}
 _HANDSHAKE = frozenset(
     {
@@ -167,10 +171,16 @@ def request_headers(scope: Any, passage: Passage, sender: Sender) -> Headers:
     return kept
 
 
-def response_headers(answer: Head, ready: ReadyRule, root: str = "") -> Headers:
+def response_headers(
+    answer: Head,
+    ready: ReadyRule,
+    root: str = "",
+    names: Callable[[], Iterable[bytes]] = tuple,
+) -> Headers:
     """The headers of an answer, for its client. The host sets the date of all answers.
 
-    `root` is what is before all paths of the host for that client.
+    `root` is what is before all paths of the host for that client, `names` tells by which names
+    the target was asked.
     """
     named = named_by_connection(answer.headers)
     kept = []
@@ -180,10 +190,21 @@ def response_headers(answer: Head, ready: ReadyRule, root: str = "") -> Headers:
             continue
         if name == b"content-length" and answer.status == NO_CONTENT:
             continue  # it has none, whatever the target says
-        if name in (b"location", b"content-location"):
-            pair = (name, _own_location(value, ready, root))
+        if name in _LOCATIONS:
+            pair = (name, _own_location(value, ready, root, names))
         kept.append(pair)
     return kept
+
+
+def names_told(passage: Passage, sender: Sender) -> set[bytes]:
+    """What a target was told that this host is called."""
+    told = request_headers(passage.scope, passage, sender)
+    return {value.lower() for name, value in told if name in (b"host", b"x-forwarded-host")}
+
+
+def says_where(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether an answer names a host in saying where something is."""
+    return any(name in _LOCATIONS and b"//" in value for name, value in headers)
 
 
 def named_by_connection(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
@@ -203,19 +224,47 @@ def hops_of(scope: Any) -> int | None:
     return 0
 
 
-def _own_location(location: bytes, ready: ReadyRule, root: str) -> bytes:
+def _own_location(
+    location: bytes, ready: ReadyRule, root: str, names: Callable[[], Iterable[bytes]]
+) -> bytes:
     """Where a client is sent to: what is at the target is here, too."""
     text = location.decode("latin-1")
     base = (ready.rule.base or "").rstrip("/")
     rest = _at_target(text, ready.origin_header.decode("latin-1"), ready.origin.port)
-    if rest is None or (base and rest is text and _is_below(rest, base)):
+    here = ""
+    if rest is None:
+        here, rest = _at_this_host(text, names)
+    is_as_seen = base or (here and root)
+    if rest is None or (is_as_seen and (here or rest is text) and _is_below(rest, is_as_seen)):
         return location  # of somebody else, or of one who knows where he is seen
+    made = (base or root) + _path_at(rest, ready)
+    return (here + made).encode("latin-1")
+
+
+def _path_at(rest: str, ready: ReadyRule) -> str:
+    """A path at a target, as it is here without what is before all of its paths."""
     prefix = ready.prefix.decode("latin-1")
     if prefix and _is_below(rest, prefix):
         rest = rest[len(prefix) :]
-    if rest[:1] != "/":
-        rest = f"/{rest}"
-    return ((base or root) + "/" + rest.lstrip("/")).encode("latin-1")
+    return "/" + rest.lstrip("/")
+
+
+def _at_this_host(location: str, names: Callable[[], Iterable[bytes]]) -> tuple[str, str | None]:
+    """What is before the path where this host is named, and the path; None for elsewhere.
+
+    What is before stays: a target that leads to https leads to this host's.
+    """
+    found = _AUTHORITY.match(location)
+    if found is None:
+        return "", None
+    scheme, authority = (found[1] or "").lower(), found[2].lower()
+    ports = [port for begin, port in _PORTS if not scheme or scheme == begin]
+    own = {name.decode("latin-1") for name in names()}
+    for port in ("", *ports):
+        bare = authority.removesuffix(port)
+        if bare in own or any(bare + default in own for default in ports):
+            return found[0], location[found.end() :]
+    return "", None
 
 
 def _at_target(location: str, origin: str, port: int) -> str | None:

@@ -50,6 +50,11 @@ def is_page(status: int, headers: Headers, method: str) -> bool:
     return method != "HEAD" and status not in (204, 206, 304) and _is_readable(headers)
 
 
+def is_part_of_page(status: int, headers: Headers) -> bool:
+    """Whether an answer holds a part of a page, which cannot be told from another part."""
+    return status == 206 and _is_readable(headers)
+
+
 def stands_for_page(status: int, headers: Headers, method: str) -> bool:
     """Whether an answer without content has the headers of such a page."""
     if status == 304:  # it need not say what it is

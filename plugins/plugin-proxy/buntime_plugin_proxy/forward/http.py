@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import Any, NamedTuple
 
 from buntime_host import AnswerBrokenOff, MethodNotAllowed, Unauthorized
@@ -11,10 +12,16 @@ from starlette.types import Message, Receive, Scope, Send
 
 from buntime_plugin_proxy.config import ProxyConfig
 from buntime_plugin_proxy.forward.counts import ForwardCounts
-from buntime_plugin_proxy.forward.headers import Sender, request_headers, response_headers
+from buntime_plugin_proxy.forward.headers import (
+    Sender,
+    names_told,
+    request_headers,
+    response_headers,
+)
 from buntime_plugin_proxy.forward.html import (
     changed_headers,
     is_page,
+    is_part_of_page,
     plain,
     rewritten,
     stands_for_page,
@@ -41,6 +48,13 @@ PAGE_ON_LOOP = 64 * 1024
 """Bytes of a page that is rewritten at once; larger ones are in a thread."""
 
 
+_OF_PARTS = frozenset({b"range", b"if-range"})
+
+
+class _PartOfPage(Exception):
+    """A part of a page has come that would have to be rewritten as a whole."""
+
+
 class NobodyWaits(Exception):
     """Nobody waits for the answer any more."""
 
@@ -54,6 +68,8 @@ class _Request(NamedTuple):
     body: Message | None
     """What the body begins with; None if there is none."""
     chunked: bool
+    asks_for_part: bool = False
+    """Whether it can be asked again for the whole."""
 
 
 class HttpForwarder:
@@ -87,17 +103,26 @@ class HttpForwarder:
         if ready.rule.rewrites_pages:
             headers = [pair for pair in headers if pair[0] != b"accept-encoding"]
             headers.append((b"accept-encoding", b"identity"))
+            has_body = first is not None
+            headers = [pair for pair in headers if not _is_for_parts(pair, or_one=has_body)]
         query: bytes = scope.get("query_string", b"")
         target = match.path + b"?" + query if query else match.path
         lines = [b"%b: %b\r\n" % pair for pair in headers]
         head = b"%b %b HTTP/1.1\r\n%b\r\n" % (method.encode("ascii"), target, b"".join(lines))
-        request = _Request(passage, method, head, first, framing == _CHUNKED)
+        asks_for_part = method == "GET" and any(name == b"range" for name, _ in headers)
+        request = _Request(passage, method, head, first, framing == _CHUNKED, asks_for_part)
         try:
-            await self._attempt(request, receive, send, fresh=False)
-        except StaleConnection:
-            if method not in REPEATABLE or first is not None:
-                raise
-            await self._attempt(request, receive, send, fresh=True)
+            try:
+                await self._attempt(request, receive, send, fresh=False)
+            except StaleConnection:
+                if method not in REPEATABLE or first is not None:
+                    raise
+                await self._attempt(request, receive, send, fresh=True)
+        except _PartOfPage:
+            lines = [b"%b: %b\r\n" % pair for pair in headers if pair[0] not in _OF_PARTS]
+            head = b"GET %b HTTP/1.1\r\n%b\r\n" % (target, b"".join(lines))
+            whole = request._replace(head=head, asks_for_part=False)
+            await self._attempt(whole, receive, send, fresh=False)
 
     async def _attempt(
         self, request: _Request, receive: Receive, send: Send, *, fresh: bool
@@ -107,7 +132,7 @@ class HttpForwarder:
         await self._finish(
             request.passage,
             request.method,
-            _Exchange(receive, connection),
+            _Exchange(receive, connection, asks_for_part=request.asks_for_part),
             send,
             request.body,
             chunked=request.chunked,
@@ -151,10 +176,14 @@ class HttpForwarder:
         self, passage: Passage, method: str, answer: Head, exchange: _Exchange, send: Send
     ) -> None:
         match = passage.match
+        rewrites = match.ready.rule.rewrites_pages
+        if rewrites and exchange.asks_for_part and is_part_of_page(answer.status, answer.headers):
+            raise _PartOfPage
         self._counts.answered(answer.status)
-        headers = response_headers(answer, match.ready, passage.root)
+        names = partial(names_told, passage, self._sender)
+        headers = response_headers(answer, match.ready, passage.root, names)
         before = b""
-        if match.ready.rule.rewrites_pages:
+        if rewrites:
             if is_page(answer.status, answer.headers, method):
                 before = await self._page(match, answer, headers, exchange, send)
                 if not before:
@@ -214,8 +243,11 @@ class HttpForwarder:
 class _Exchange:
     """One request on a connection, and whether its client is still there."""
 
-    def __init__(self, receive: Receive, connection: TargetConnection) -> None:
+    def __init__(
+        self, receive: Receive, connection: TargetConnection, *, asks_for_part: bool = False
+    ) -> None:
         self._receive = receive
+        self.asks_for_part = asks_for_part
         self.connection = connection
         self._upload: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -327,6 +359,14 @@ class _Exchange:
                 more = message.get("more_body", False)
         finally:
             self.connection.wake()
+
+
+def _is_for_parts(header: tuple[bytes, bytes], *, or_one: bool) -> bool:
+    """Whether a header asks for parts, of which an answer does not say that they are of a page.
+
+    `or_one` says whether one is too many, too: where it could not be asked for the whole again.
+    """
+    return header[0] == b"range" and (or_one or b"," in header[1])
 
 
 def _failed(task: asyncio.Task[None]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from buntime_host.access.principal import Life
 
@@ -21,3 +21,5 @@ class Passage(NamedTuple):
     """Of that credential: what was begun with it ends with it."""
     root: str = ""
     """What is before all paths of the host for who asks."""
+    scope: Any = None
+    """The request itself, by whose name for this host an answer may say where something is."""

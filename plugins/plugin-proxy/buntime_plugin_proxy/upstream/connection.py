@@ -159,8 +159,8 @@ class TargetConnection(asyncio.Protocol):
 
     @property
     def is_reusable(self) -> bool:
-        """Whether it may carry another exchange."""
-        return self.ended and self._reusable and not self.closed
+        """Whether it may carry another exchange: nobody is left something of this one."""
+        return self.ended and self._reusable and not self.closed and not self._parts
 
     @property
     def failure(self) -> Exception | None:

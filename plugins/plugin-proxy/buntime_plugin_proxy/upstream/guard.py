@@ -18,11 +18,29 @@ _METADATA = (
     ipaddress.ip_network("169.254.0.0/16"),
     ipaddress.ip_network("fe80::/10"),
     ipaddress.ip_network("fd00:ec2::254/128"),
+    ipaddress.ip_network("fd00:42::42/128"),
+    ipaddress.ip_network("fd20:ce::254/128"),
     ipaddress.ip_network("100.100.100.200/32"),
+    ipaddress.ip_network("168.63.129.16/32"),
+    ipaddress.ip_network("192.0.0.192/32"),
 )
 """Where clouds tell machines their secrets; nothing else is there."""
-_TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
-"""Networks without IPv4 reach it by these, whose last 32 bits are the address (RFC 6052)."""
+_TRANSLATED = (
+    ipaddress.IPv6Network("64:ff9b::/96"),
+    ipaddress.IPv6Network("::ffff:0:0:0/96"),
+)
+"""Networks without IPv4 reach it by these, whose last 32 bits are the address (RFC 6052, 7915)."""
+_TRANSLATED_HERE = ipaddress.IPv6Network("64:ff9b:1::/48")
+"""The same of a network of one's own (RFC 8215), who says how long a prefix in it is."""
+_PLACES_OF_IPV4 = ((6, 7, 9, 10), (7, 9, 10, 11), (9, 10, 11, 12), (12, 13, 14, 15))
+"""The bytes of an address of IPv4 in there, behind prefixes of 48, 56, 64 and 96 bits."""
+_NOT_PUBLIC = (
+    _TRANSLATED_HERE,
+    ipaddress.ip_network("192.0.0.0/24"),
+    ipaddress.ip_network("3fff::/20"),
+    ipaddress.ip_network("5f00::/16"),
+)
+"""What the registries of special addresses call not global, and some versions of Python do."""
 
 
 class TargetGuard:
@@ -81,16 +99,31 @@ class TargetGuard:
             address = _plain(ipaddress.ip_address(text.partition("%")[0]))
             if any(address in network for network in self._networks):
                 continue
-            if not by_name or any(address in network for network in _METADATA):
+            if not by_name or _is_in(_METADATA, address, *_translated_here(address)):
                 raise TargetRefused
-            if self._deny_private and not address.is_global:
+            if self._deny_private and (not address.is_global or _is_in(_NOT_PUBLIC, address)):
                 raise TargetRefused
 
 
 def _plain(address: Address) -> Address:
     """The address that one of IPv6 stands for."""
     if isinstance(address, ipaddress.IPv6Address):
-        if address in _TRANSLATED:
+        if _is_in(_TRANSLATED, address):
             return ipaddress.IPv4Address(address.packed[-4:])
         return address.ipv4_mapped or address.sixtofour or address
     return address
+
+
+def _translated_here(address: Address) -> list[Address]:
+    """All that an address may stand for that a network of one's own translates."""
+    if address not in _TRANSLATED_HERE:
+        return []
+    packed = address.packed
+    return [
+        ipaddress.IPv4Address(bytes(packed[place] for place in places))
+        for places in _PLACES_OF_IPV4
+    ]
+
+
+def _is_in(networks: Iterable[Network], *addresses: Address) -> bool:
+    return any(address in network for network in networks for address in addresses)
