@@ -35,6 +35,7 @@ from buntime_plugin_keyval.engine.jobs import Record, WriteJob, record_nothing
 from buntime_plugin_keyval.engine.once import Once, Replays
 from buntime_plugin_keyval.engine.packing import DecidedGroup, KeyTaken, Packing
 from buntime_plugin_keyval.engine.peers import Peers
+from buntime_plugin_keyval.engine.plain import PlainChanges
 from buntime_plugin_keyval.engine.publishing import Publisher
 from buntime_plugin_keyval.engine.regathering import Regathering
 from buntime_plugin_keyval.model.changes import Subscriber
@@ -116,7 +117,10 @@ class Committer:
         return await self.submit(write, once)
 
     def submit(
-        self, write: Write[T] | SetValue, once: Once | None = None, operation: str = ""
+        self,
+        write: Write[T] | SetValue | PlainChanges,
+        once: Once | None = None,
+        operation: str = "",
     ) -> asyncio.Future[T]:
         """The same, for whoever does not wait for it as a task.
 

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from buntime_database import Guard, Statement
+from buntime_keyval.wire import key_to_json
 
-from buntime_plugin_keyval.engine.decisions import Decision, SetValue, View, Write
+from buntime_plugin_keyval.engine.decisions import Decision, SetValue, View, Write, guard_of
 from buntime_plugin_keyval.engine.jobs import WriteJob
+from buntime_plugin_keyval.engine.plain import PlainChanges, changed_number
 from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.model.versionstamps import Stamps
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
 from buntime_plugin_keyval.storage.dialects.reads import LONG_VALUE
-from buntime_plugin_keyval.storage.effects import Effect, Put, Remove
+from buntime_plugin_keyval.storage.effects import Effect, NoteStamp, Put, Remove
 from buntime_plugin_keyval.storage.message_effects import Enqueue
 from buntime_plugin_keyval.storage.ranges import single
 from buntime_plugin_keyval.storage.reads import Row
@@ -54,6 +56,8 @@ class Deciding:
         for job in group:
             if isinstance(job.write, SetValue):
                 self._decide_set(job, job.write)
+            elif isinstance(job.write, PlainChanges):
+                self._decide_changes(job, job.write)
             else:
                 self._decide(job, job.write)
 
@@ -103,6 +107,59 @@ class Deciding:
             job.steps = (*job.steps, keep_stamp(self._sql, versionstamp))
         if self._is_looked_at:
             self._apply(put, versionstamp)
+
+    def _decide_changes(self, job: WriteJob, write: PlainChanges) -> None:
+        """That of a commit of plain changes; in full where one of them meets what is not plain."""
+        sql, at, rows, pending = self._sql, self._at, self._rows, self._pending
+        now_ms = at.now_ms
+        guards: list[Guard] = []
+        effects: list[Effect] = []
+        for key, mutation in zip(write.keys, write.mutations, strict=True):
+            kind = mutation.type
+            if kind == "delete":
+                effects.append(Remove(single(key)))
+                continue
+            if kind == "set":
+                effects.append(Put(key, key_to_json(mutation.key), str(mutation.operand)))
+                continue
+            row = rows.get(key)
+            if row is not None and row.expires_at is not None and row.expires_at <= now_ms:
+                row = None
+            value = changed_number(mutation, None if row is None else row.value)
+            if value is None:
+                self._decide(job, write.in_full())
+                return
+            is_pending = key in pending
+            if row is None:
+                guards.append(guard_of(sql, key, None, now_ms, pending=is_pending))
+                effects.append(Put(key, key_to_json(mutation.key), value))
+            else:
+                guards.append(guard_of(sql, key, row.versionstamp, now_ms, pending=is_pending))
+                effects.append(
+                    Put(
+                        key,
+                        key_to_json(mutation.key),
+                        value,
+                        row.expires_at,
+                        row.metadata,
+                        type=row.type,
+                    )
+                )
+        if write.only_deletes:
+            effects.append(NoteStamp())
+        is_firm = self._is_firm
+        versionstamp = self._stamps.make(now_ms)
+        job.start(versionstamp, is_firm)
+        job.decision = Decision(effects, None)
+        first_steps: list[int] = []
+        steps: list[Guard | Statement] = [*guards]
+        for effect in effects:
+            first_steps.append(len(steps))
+            steps += effect.statements(sql, versionstamp, at, is_firm)
+            self._apply(effect, versionstamp)
+        if job.once is not None and not is_firm:
+            steps.append(keep_stamp(sql, versionstamp))
+        job.steps, job.first_steps, job.size = steps, first_steps, write.size
 
     def _apply(self, effect: Effect, versionstamp: str) -> int:
         """Let the writes behind this one see what it does; the size of what it stores."""

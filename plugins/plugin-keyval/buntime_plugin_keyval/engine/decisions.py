@@ -62,12 +62,23 @@ class View:
         """Conditions under which all that was seen is still so."""
         if not self._seen:
             return []
+        sql, now_ms, pending = self._sql, self.now_ms, self._pending
         return [
-            unchanged(self._sql, key, stamp, self.now_ms)
-            if stamp is None or key not in self._pending
-            else unchanged_since(self._sql, key, stamp, self.now_ms)
+            guard_of(sql, key, stamp, now_ms, pending=key in pending)
             for key, stamp in self._seen.items()
         ]
+
+
+def guard_of(
+    sql: Dialect, key: bytes, versionstamp: str | None, now_ms: int, *, pending: bool
+) -> Guard:
+    """Holds while a key is as it was seen: without an entry, or with this versionstamp.
+
+    `pending` says that the same group is about to write it.
+    """
+    if versionstamp is None or not pending:
+        return unchanged(sql, key, versionstamp, now_ms)
+    return unchanged_since(sql, key, versionstamp, now_ms)
 
 
 Settled = Mapping[str, str]
@@ -81,8 +92,8 @@ class Decision(msgspec.Struct, Generic[T], frozen=True, gc=False):
     effects: Sequence[Effect]
     conclude: Callable[[Sequence[ResultSet], Settled], T] | None
     """Gets the result of each effect: rows, and how many the effect concerned. Called once it is
-    committed, also where nobody waits any more; must not raise. None for what concludes with its
-    versionstamp."""
+    committed, also where nobody waits any more; must not raise. None for what concludes with
+    what `made` makes of its versionstamp."""
     told: Any = None
     """What is kept of it as JSON beside stamp and counts, for `Write.recall`."""
 
@@ -100,6 +111,8 @@ class SetValue:
     has_counts = False
     may_refuse = False
     holds_stamp = False
+    made = str
+    """What it concludes with, of its versionstamp."""
 
     def __init__(self, key: bytes, key_json: str, value: str, options: EntryOptions) -> None:
         self.key = key
@@ -155,3 +168,5 @@ class Write(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """Whether it concludes with None where one of its guards does not hold."""
     holds_stamp: bool = False
     """Whether it may write its versionstamp where no later one can be put in its place."""
+    made: ClassVar[type[str]] = str
+    """What it concludes with, of its versionstamp, where its decision does not say it."""

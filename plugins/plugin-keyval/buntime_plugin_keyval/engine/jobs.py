@@ -11,6 +11,7 @@ from buntime_database import Guard, ResultSet, Statement
 
 from buntime_plugin_keyval.engine.decisions import Decision, Settled, SetValue, Write
 from buntime_plugin_keyval.engine.once import Once, Replays
+from buntime_plugin_keyval.engine.plain import PlainChanges
 from buntime_plugin_keyval.model.errors import PreconditionFailed
 from buntime_plugin_keyval.storage.dialects.reads import LONG_VALUE
 from buntime_plugin_keyval.storage.effects import EntryEffect, StampedEffect
@@ -51,7 +52,7 @@ class WriteJob:
 
     def __init__(
         self,
-        write: Write[Any] | SetValue,
+        write: Write[Any] | SetValue | PlainChanges,
         done: asyncio.Future[Any],
         once: Once | None,
         replays: Replays,
@@ -137,7 +138,7 @@ class WriteJob:
                     error = PreconditionFailed(settled[stamp])
             self.fail(error or RuntimeError("the write was never decided"))
         elif decision.conclude is None:
-            made = self.versionstamp
-            self.succeed(settled.get(made, made) if settled else made)
+            stamp = self.versionstamp
+            self.succeed(self.write.made(settled.get(stamp, stamp) if settled else stamp))
         else:
             self.succeed(decision.conclude(results, settled))

@@ -34,6 +34,7 @@ from buntime_plugin_keyval.engine.commit import Committer
 from buntime_plugin_keyval.engine.decisions import SetValue
 from buntime_plugin_keyval.engine.once import Once, Replays
 from buntime_plugin_keyval.engine.peers import Peers
+from buntime_plugin_keyval.engine.plain import plain_changes
 from buntime_plugin_keyval.engine.recorder import measured
 from buntime_plugin_keyval.engine.store_reads import StoreReads
 from buntime_plugin_keyval.engine.turns import Turns
@@ -243,6 +244,10 @@ class Store(StoreReads):
         this returns. Raises `LimitExceeded` and `RequestUnderWay`.
         """
         self.check_number(len(checks) + len(mutations))
+        if not (checks or also_read or required or has_results):
+            plain = plain_changes(mutations, self.limits, self._most_key)
+            if plain is not None:
+                return self._committer.submit(plain, once, "atomic_commit")
         tells = {m.committed for m in mutations if isinstance(m, Addition)}
         lives = [
             options

@@ -154,7 +154,7 @@ class Committed(msgspec.Struct, frozen=True, gc=False):
     """A commit whose checks held, with the rows that it was asked to read before it."""
 
     versionstamp: str
-    rows: dict[bytes, Row]
+    rows: dict[bytes, Row] = {}
     results: Sequence[str | None] = ()
     """What each mutation made, see `Draft.result`, where that was asked for."""
 
@@ -274,7 +274,7 @@ def commit(
         bounded=number <= POINT_LIMIT,
         size=written,
         is_long=is_long,
-        recall=_recall_commit,
+        recall=recall_commit,
         may_refuse=True,
         holds_stamp=holds_stamp,
     )
@@ -288,7 +288,8 @@ def _placed(
     return [None if isinstance(it, Addition) else next(results) for it in mutations]
 
 
-def _recall_commit(kept: Kept) -> Committed | None:
+def recall_commit(kept: Kept) -> Committed | None:
+    """What a commit concludes with that was made before."""
     if kept.told is False:
         return None
     told = kept.told or {}
