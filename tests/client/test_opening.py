@@ -368,6 +368,18 @@ async def test_who_is_cancelled_has_written_or_not(tmp_path: Path) -> None:
         ({"url": BytesPath()}, "url must be a text or a path, received one of type bytes"),
         ({"url": "what?.db"}, r"a path with a \? in it"),
         ({"url": Path("why?") / "a.db"}, r"a path with a \? in it"),
+        ({"url": "memory:"}, r"did you mean :memory:\?"),
+        ({"url": ":memory"}, r"did you mean :memory:\?"),
+        ({"url": "file::memory:"}, "a store in memory is :memory:"),
+        ({"url": "localhost:8000"}, r"did you mean http://localhost:8000\?"),
+        ({"url": "127.0.0.1:8000/keyval/api"}, r"mean http://127\.0\.0\.1:8000/keyval/api\?"),
+        ({"url": "localhost:8000", "token": "secret"}, r"did you mean http://localhost:8000\?"),
+        ({"url": "[::1]:8000"}, r"did you mean http://\[::1\]:8000\?"),
+        ({"url": "http:/x"}, r"did you mean http://x\?"),
+        ({"url": "HTTPS:x/y"}, r"did you mean https://x/y\?"),
+        ({"url": "postgres:/user:hush@x"}, r"'postgres:…' .*; did you mean postgres://…\?$"),
+        ({"url": "sqlite:a.db"}, r"did you mean a\.db\?"),
+        ({"url": "a:b.db"}, r"neither a URL nor a path\. A file of this name is \./a:b\.db"),
         ({"url": "http://x", "keyval": {}}, "a server has its own options"),
         ({"url": "a.db", "token": "secret"}, "token is for a server"),
     ],
@@ -506,6 +518,20 @@ def test_a_name_is_taken_as_it_is(tmp_path: Path, name: str, form: Callable[[Any
         kv.set(["a"], 1)
     assert (tmp_path / name).is_file()
     with open_kv_sync(form(tmp_path / name)) as kv:
+        assert kv.get(["a"]).value == 1
+
+
+@pytest.mark.parametrize("form", ["./{}", "file:{}", Path])
+def test_a_colon_may_be_in_the_name_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("localhost:8000", "memory:", "sub/a:b.db"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        with open_kv_sync(form.format(name) if isinstance(form, str) else form(name)) as kv:
+            kv.set(["a"], 1)
+        assert (tmp_path / name).is_file()
+    with open_kv_sync("sub/a:b.db") as kv:
         assert kv.get(["a"]).value == 1
 
 

@@ -119,6 +119,10 @@ def test_where_the_root_database_is(location: dict[str, str], path: str) -> None
     [
         ("http://localhost:8080", "http://localhost:8080 is not the URL of an SQLite file"),
         ("libsql://host", "is not the URL of an SQLite file"),
+        ("memory:", "is not the URL of an SQLite file: use a path such as"),
+        ("localhost:8080", "localhost:8080 is not the URL of an SQLite file"),
+        ("http:/x", "is not the URL of an SQLite file"),
+        (":memory", "file:data.db or :memory:"),
         ("file:x.db?mode=memory", "parameters of the URL are not supported"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from buntime_keyval.wire import InvalidInput
 _SERVERS = ("http", "https")
 _DATABASES = ("libsql", "rqlite", "postgresql", "postgres")
 _DEFAULT_PATH = "/keyval/api"
+_HOST_AND_PORT = re.compile(r"(?:[\w-]+\.)*[\w-]+:\d+(?:/.*)?|\[[0-9a-fA-F:.]+\](?::\d+)?(?:/.*)?")
 
 
 def is_server(url: str | os.PathLike[str]) -> bool:
@@ -51,6 +53,7 @@ def location_of(
     clock: Callable[[], float] | None,
 ) -> Location:
     """Where the data of a store in this process are. Raises `InvalidInput`."""
+    location = Location(_checked(url), database or {}, keyval or {}, clock)
     if token is not None:
         raise InvalidInput("token is for a server; that of a database is one of its options")
     if clock is not None and not callable(clock):
@@ -58,7 +61,34 @@ def location_of(
             f"clock must be a function that tells epoch seconds, such as time.time, received"
             f" {clock!r:.50}"
         )
-    return Location(_checked(url), database or {}, keyval or {}, clock)
+    return location
+
+
+def problem_of_path(path: str) -> str | None:
+    """Why a text is no path, though it could be one; None where it is meant as one.
+
+    As in a relative URL, a colon before the first slash begins something else: a path that has one
+    is written with `./`. A mistyped URL would be the name of a new file.
+    """
+    first = re.split(r"[/\\]", path, maxsplit=1)[0]
+    if ":" not in first or (os.name == "nt" and len(first.partition(":")[0]) == 1):
+        return None
+    scheme, _, rest = path.partition(":")
+    meant = None
+    is_secret = "@" in path  # what is before it may be a password
+    if is_secret:
+        path, rest = f"{scheme}:…", "…"
+    if "memory" in first.lower() and not first.replace(":", "").lower().replace("memory", ""):
+        meant = MEMORY
+    elif _HOST_AND_PORT.fullmatch(path):
+        meant = f"http://{path}"
+    elif scheme.lower() in (*_SERVERS, *_DATABASES):
+        meant = f"{scheme.lower()}://{rest.lstrip('/')}"
+    elif scheme.lower() == "sqlite":
+        meant = rest
+    hint = "." if meant is None else f"; did you mean {meant}?"
+    found = f"{path!r:.200} is neither a URL nor a path{hint}"
+    return found if is_secret else f"{found} A file of this name is ./{path:.200}"
 
 
 def _checked(url: object) -> str:
@@ -80,6 +110,8 @@ def _checked(url: object) -> str:
     scheme, separator, rest = url.partition(":")
     if separator and scheme.lower() == "file":
         path, question, query = rest.partition("?")
+        if path == MEMORY:
+            raise InvalidInput(f"url: a store in memory is {MEMORY}, not {url!r:.100}")
         if not path.strip("/"):
             raise InvalidInput(f"url names no file: {url!r:.100}")
         # Of the forms file:a, file:/a, file:///a only the first one is relative.
@@ -89,6 +121,9 @@ def _checked(url: object) -> str:
             known = ", ".join(f"{it}://" for it in (*_SERVERS, *_DATABASES))
             raise InvalidInput(f"url: {scheme}:// is not known; use {known}, a path or :memory:")
         return url
+    problem = problem_of_path(url)
+    if problem is not None:
+        raise InvalidInput(f"url: {problem}")
     return _url_of_path(url)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
+from buntime_keyval._opening import problem_of_path
 from buntime_keyval.cli.options import Mistake
 
 if TYPE_CHECKING:
@@ -58,6 +59,9 @@ def _file(connection: str) -> str:
         return ":memory:"
     if "://" in path and not path.startswith("file:"):
         raise Mistake("--connection of sqlite is a file, such as file:data.db; see --type")
+    problem = None if path.startswith("file:") else problem_of_path(path)
+    if problem is not None:
+        raise Mistake(f"--connection: {problem}")
     name = path.removeprefix("file:")
     if not name.strip("/"):
         raise Mistake("--connection of sqlite names no file, such as file:data.db")

@@ -20,6 +20,7 @@ from buntime_plugin_database.shared.engine import (
     EngineOptions,
     Opening,
 )
+from buntime_plugin_database.shared.urls import is_path, shown
 
 logger = logging.getLogger("plugin:@buntime/plugin-database")
 
@@ -152,8 +153,11 @@ def _path(url: str, base_dir: Path) -> str:
         if url.startswith(scheme):
             path = url.removeprefix(scheme)
             break
-    if "://" in path:
-        raise OptionError(f"{url} is not the URL of an SQLite file")
+    if "://" in path or (path == url and path != MEMORY and not is_path(path)):
+        raise OptionError(
+            f"{shown(url)} is not the URL of an SQLite file: use a path such as ./data.db,"
+            f" file:data.db or {MEMORY}"
+        )
     if path != url and "?" in path:
         raise OptionError(f"{url}: parameters of the URL are not supported")
     return MEMORY if path == MEMORY else str(base_dir / path)
