@@ -35,9 +35,6 @@ PACE_SECONDS = 0.002
 CONNECT_ATTEMPTS = 500
 """Times that a worker is asked to take a connection, with a pause of `PACE_SECONDS` between."""
 
-Client = tuple[str, int] | None
-"""Address of a client as ASGI has it."""
-
 COMMON_BYTES = 64 * 1024 * 1024
 """Memory that all workers of a host share; what is not touched takes none."""
 
@@ -176,7 +173,8 @@ class Workers:
         self.secret = group.secret
         """Random bytes that all workers of this host have, and nobody else."""
         self._signals: list[Signal] = []
-        self._serve: Callable[[socket.socket, Client], None] | None = None
+        self._serving: dict[str, Callable[..., None]] = {}
+        """What takes connections of other workers, by the name that they ask for."""
         self._door_is_open = False
 
     @classmethod
@@ -216,19 +214,20 @@ class Workers:
         with suppress(BlockingIOError):
             self._group.doors[worker].outside.send(_WAKE)
 
-    async def connect(self, worker: int, client: Client) -> socket.socket:
-        """A connection to another worker, on which it serves HTTP as if `client` had connected.
+    async def connect(self, worker: int, name: str, *about: object) -> socket.socket:
+        """A connection to what another worker serves under a name, see `serve`.
 
-        Raises `ConnectionError` if the worker does not take it in time.
+        Raises `ConnectionError` if the worker does not take it in time. One that serves nothing of
+        that name closes it.
         """
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        message = "" if client is None else f"{client[0]} {client[1]}"
+        message = " ".join((name, *map(str, about))).encode()
         outside = self._group.doors[worker].outside
         with theirs:
             for _ in range(CONNECT_ATTEMPTS):
                 try:
-                    socket.send_fds(outside, [message.encode()], [theirs.fileno()])
+                    socket.send_fds(outside, [message], [theirs.fileno()])
                 except BlockingIOError:  # it is busy, or starts just now
                     await asyncio.sleep(PACE_SECONDS)
                 else:
@@ -236,10 +235,15 @@ class Workers:
         ours.close()
         raise ConnectionError(f"worker {worker} does not answer")
 
-    def serve_connections(self, serve: Callable[[socket.socket, Client], None]) -> None:
-        """Have `serve` called with the connections of other workers, and who they are for."""
-        self._serve = serve
-        self._open_door()
+    def serve(self, name: str, take: Callable[..., None] | None) -> None:
+        """Have `take` called with each connection of another worker that asks for this name, and
+        with the words about it. None ends that.
+        """
+        if take is None:
+            self._serving.pop(name, None)
+        else:
+            self._serving[name] = take
+            self._open_door()
 
     def _open_door(self) -> None:
         if self.count > 1 and not self._door_is_open:
@@ -259,11 +263,13 @@ class Workers:
             signal.check()
 
     def _accept(self, sock: socket.socket, message: str) -> None:
-        if self._serve is None:
+        name, *about = message.split(" ")
+        take = self._serving.get(name)
+        if take is None:
             sock.close()
             return
-        address, _, port = message.rpartition(" ")
-        self._serve(sock, (address, int(port)) if message else None)
+        sock.setblocking(False)
+        take(sock, *about)
 
 
 class Door(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
 
 import pytest
@@ -179,11 +179,11 @@ async def test_whoever_takes_a_place_over_hears(
 
 async def test_connections_from_one_worker_to_another(pair: tuple[Workers, Workers]) -> None:
     one, two = pair
-    arrived: list[tuple[socket.socket, object]] = []
-    two.serve_connections(lambda sock, client: arrived.append((sock, client)))
-    with await one.connect(1, ("2001:db8::1", 5)) as ours, await one.connect(1, None) as more:
+    arrived: list[tuple[socket.socket, Sequence[str]]] = []
+    two.serve("a", lambda sock, *about: arrived.append((sock, about)))
+    with await one.connect(1, "a", "2001:db8::1", 5) as ours, await one.connect(1, "a") as more:
         await until(lambda: len(arrived) == 2)
-        assert [client for _, client in arrived] == [("2001:db8::1", 5), None]
+        assert [about for _, about in arrived] == [("2001:db8::1", "5"), ()]
         for sock, text in zip((ours, more), (b"a", b"b"), strict=True):
             sock.send(text)
         for (sock, _), text in zip(arrived, (b"a", b"b"), strict=True):
@@ -196,14 +196,18 @@ async def test_a_worker_that_takes_no_connections(
 ) -> None:
     one, two = pair
     two.signal("b")  # it hears, but serves nothing yet
-    with await one.connect(1, None) as refused:
+    with await one.connect(1, "a") as refused:
+        assert await asyncio.get_running_loop().sock_recv(refused, 10) == b""
+    two.serve("a", lambda _: None)
+    two.serve("a", None)
+    with await one.connect(1, "a") as refused:
         assert await asyncio.get_running_loop().sock_recv(refused, 10) == b""
     monkeypatch.setattr("buntime_host.workers.CONNECT_ATTEMPTS", 20)
     with suppress(BlockingIOError):  # nobody reads at the third
         while True:
             group.doors[2].outside.send(b"x")
     with pytest.raises(ConnectionError, match="worker 2 does not answer"):
-        await one.connect(2, None)
+        await one.connect(2, "a")
 
 
 def test_memory_is_one_for_all_workers(group: Group) -> None:

@@ -15,6 +15,9 @@ from buntime_host.workers import Workers
 
 CHUNK_BYTES = 64 * 1024
 
+RELAYED = "http"
+"""The name of connections with requests, see `Workers.serve`; behind it the client's address."""
+
 _OF_THE_CONNECTION = frozenset(
     {b"connection", b"keep-alive", b"transfer-encoding", b"content-length", b"expect", b"upgrade"}
 )
@@ -29,7 +32,8 @@ async def hand_over(workers: Workers, worker: int, request: Request) -> Response
     """
     client = request.client
     try:
-        sock = await workers.connect(worker, None if client is None else (client.host, client.port))
+        about = () if client is None else (client.host, client.port)
+        sock = await workers.connect(worker, RELAYED, *about)
         reader, writer = await asyncio.open_connection(sock=sock)
     except OSError as error:
         raise ServiceUnavailable(f"Worker {worker} does not answer") from error

@@ -21,11 +21,12 @@ from buntime_host.connections.edge import Edge
 from buntime_host.connections.protocol import HostProtocol
 from buntime_host.errors import StartupError
 from buntime_host.host import Host
+from buntime_host.http.relay import RELAYED
 from buntime_host.limits import EdgeLimits
 from buntime_host.plugins.health import lacking_plugins
 from buntime_host.processes.notify import STOPPING
 from buntime_host.processes.server import NEW_DATE_TICK, HostServer, uvicorn_config
-from buntime_host.workers import PULSE, Client, Group, Workers
+from buntime_host.workers import PULSE, Group, Workers
 
 ADDED_HEADERS = 4
 ADDED_HEADER_BYTES = 256
@@ -82,7 +83,7 @@ Word = WorkerReady | Failed | WorkerEnding
 class RelayedProtocol(HostProtocol):
     """A connection from another worker, for a client that is connected with that one."""
 
-    def __init__(self, client: Client, **options: Any) -> None:
+    def __init__(self, client: tuple[str, int] | None, **options: Any) -> None:
         super().__init__(**options)
         self._client = client
 
@@ -129,7 +130,7 @@ class WorkerServer(HostServer):
         if self.host.config.hung_timeout:
             self._beat()
         await super().startup(sockets)
-        self.host.workers.serve_connections(self._serve_relayed)
+        self.host.workers.serve(RELAYED, self._serve_relayed)
 
     def _protocol(self, kind: Callable[..., HostProtocol]) -> Callable[[], HostProtocol]:
         return partial(
@@ -140,8 +141,9 @@ class WorkerServer(HostServer):
             app_state=self.lifespan.state,
         )
 
-    def _serve_relayed(self, sock: socket.socket, client: Client) -> None:
-        """Serve a connection on which another worker hands over a request."""
+    def _serve_relayed(self, sock: socket.socket, *address: str) -> None:
+        """Serve a connection on which another worker hands over a request of this client."""
+        client = (address[0], int(address[1])) if address else None
         protocol = self._protocol(partial(RelayedProtocol, client))
         loop = asyncio.get_running_loop()
         task = loop.create_task(loop.connect_accepted_socket(protocol, sock))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -32,6 +33,7 @@ from buntime_plugin_keyval.engine.additions import Addition, Requirement
 from buntime_plugin_keyval.engine.closed import why_closed
 from buntime_plugin_keyval.engine.commit import Committer
 from buntime_plugin_keyval.engine.decisions import SetValue
+from buntime_plugin_keyval.engine.forwarding import Forwarding, Methods
 from buntime_plugin_keyval.engine.once import Once, Replays
 from buntime_plugin_keyval.engine.peers import Peers
 from buntime_plugin_keyval.engine.plain import plain_changes
@@ -108,6 +110,10 @@ class Store(StoreReads):
         )
         self.write = self._committer.submit
         """For writes of other kinds, of parts of the plugin with decisions of their own."""
+        self._forwarding: Forwarding | None = None
+        if workers.count > 1 and adapter.capabilities.embedded:
+            methods: Methods = {"set": self.set, "delete": self.delete, "commit": self.commit}
+            self._forwarding = Forwarding(workers, methods)
         self._most_key = adapter.capabilities.max_key_bytes
         self._expiring: Callable[[int], None] = lambda _: None
 
@@ -117,6 +123,8 @@ class Store(StoreReads):
         So whatever waits does so no longer than it was to. Raises `DatabaseError`.
         """
         self.clock.not_before(await self._committer.begin())
+        if self._forwarding is not None:
+            self._forwarding.start()
 
     def set(
         self,
@@ -133,15 +141,20 @@ class Store(StoreReads):
         """
         if self._most_key is not None:
             check_key(key, self._most_key)
+        if self._forwarding is not None:
+            given = key, key_json, value, options
+            sent = self._forwarding.send(len(value), "set", given, once)
+            if sent is not None:
+                return sent
         write = SetValue(key, key_json, value, options)
         written = self._committer.submit(
             writes.set_stamped(write) if may_hold_stamp(value) else write, once, "set"
         )
         if options is not NO_OPTIONS:
-            written.add_done_callback(partial(self._set, options))
+            written.add_done_callback(partial(self._was_set, options))
         return written
 
-    def _set(self, options: EntryOptions, written: asyncio.Future[str]) -> None:
+    def _was_set(self, options: EntryOptions, written: asyncio.Future[str]) -> None:
         if not written.cancelled() and written.exception() is None:
             self._announce_expiry([options])
 
@@ -160,6 +173,10 @@ class Store(StoreReads):
         """
         ranges = [single(key) if exact else subtree(key) for key in keys]
         if exact and len(ranges) == 1 and where is None:
+            if self._forwarding is not None:
+                sent = self._forwarding.send(0, "delete", (keys,), once, exact=True)
+                if sent is not None:
+                    return sent
             return self._committer.submit(writes.remove(ranges, bounded=True), once, "delete")
         return self.delete_ranges(ranges, where=where, once=once)
 
@@ -244,6 +261,13 @@ class Store(StoreReads):
         this returns. Raises `LimitExceeded` and `RequestUnderWay`.
         """
         self.check_number(len(checks) + len(mutations))
+        if self._forwarding is not None:
+            size = _size_sent(checks, mutations)
+            given = checks, mutations, also_read
+            more = {"required": required, "has_results": has_results}
+            sent = self._forwarding.send(size, "commit", given, once, **more)
+            if sent is not None:
+                return sent
         if not (checks or also_read or required or has_results):
             plain = plain_changes(mutations, self.limits, self._most_key)
             if plain is not None:
@@ -397,6 +421,8 @@ class Store(StoreReads):
 
     async def close(self) -> None:
         """Let every accepted write finish. The adapter stays open: it is not ours."""
+        if self._forwarding is not None:
+            await self._forwarding.close()
         await self._committer.close()
 
     async def _remove_expired(self) -> None:
@@ -411,3 +437,20 @@ class Store(StoreReads):
         ends = [end for options in written if (end := expiry(options, at)) is not None]
         if ends:
             self._expiring(min(ends))
+
+
+def _size_sent(
+    checks: Sequence[EngineCheck | Requirement], mutations: Sequence[Mutation | Addition]
+) -> float:
+    """About how many bytes of values a commit brings; no number is as many where it has functions
+    of this process.
+    """
+    if not all(type(it) is EngineCheck for it in checks):
+        return math.inf
+    size = 0
+    for it in mutations:
+        if not isinstance(it, Mutation):
+            return math.inf
+        if isinstance(it.operand, str):
+            size += len(it.operand)
+    return size

@@ -130,14 +130,12 @@ class Release(msgspec.Struct, frozen=True, gc=False):
     name: str
     owner: str
     token: str | None = None
-    ends_at: int | None = None
-    """Only if it ends then: whoever has prolonged it since keeps it."""
 
     def statements(
         self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
     ) -> Sequence[Statement]:
         """See `Effect`."""
-        args = (self.name, self.owner, self.token, at.now_ms, None, self.ends_at)
+        args = (self.name, self.owner, self.token, at.now_ms, None)
         release = Statement(sql.locks.release, args)
         if self.token is not None:
             return (release,)
@@ -158,7 +156,7 @@ class Withdraw(msgspec.Struct, frozen=True, gc=False):
         self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
     ) -> Sequence[Statement]:
         """See `Effect`."""
-        args = (self.name, self.owner, None, at.now_ms, self.since, None)
+        args = (self.name, self.owner, None, at.now_ms, self.since)
         leave = Statement(sql.locks.leave, (self.name, self.owner, self.process))
         return leave, Statement(sql.locks.release, args)
 
