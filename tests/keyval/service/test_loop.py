@@ -9,7 +9,14 @@ from contextvars import ContextVar
 
 import pytest
 from buntime_database import DatabaseBusy
-from buntime_plugin_keyval.engine.loop import Loop, until_set
+from buntime_plugin_keyval.engine.loop import (
+    BEAT_SECONDS,
+    EARLY_SECONDS,
+    Loop,
+    until_beat,
+    until_moment,
+    until_set,
+)
 from keyval.service.world import until
 from support.waiting import PATIENCE
 
@@ -299,3 +306,31 @@ async def test_nobody_is_woken_while_everything_is_still() -> None:
     await until(lambda: steps.taken == 4)
     await loop.stop()
     assert steps.taken == 4
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.05, 0.3, 1.0])
+def test_those_who_pause_for_so_long_wake_together(seconds: float) -> None:
+    """Whenever they began, and if a timer comes a little early, not twice for one moment."""
+    moments = set()
+    for number in range(50):
+        now = 7_200 + seconds * number / 50
+        pause = until_moment(now, seconds)
+        assert 0 < pause < seconds + EARLY_SECONDS + 1e-6
+        moments.add(round((now + pause) / seconds, 3))
+    assert moments <= {round(7_200 / seconds) + number for number in range(1, 6)}
+    assert until_moment(7_200 - EARLY_SECONDS / 2, seconds) > EARLY_SECONDS / 2
+
+
+@pytest.mark.parametrize("heartbeat_s", [1.0, 15.0, 30.0])
+async def test_heartbeats_come_together(
+    heartbeat_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    with monkeypatch.context() as at:
+        for now in (100.0, 100.001, 100.0499, 123.456):
+            at.setattr(loop, "time", lambda now=now: now)
+            pause = until_beat(heartbeat_s)
+            assert heartbeat_s - BEAT_SECONDS <= pause <= heartbeat_s
+            beats = (now + pause) / BEAT_SECONDS
+            assert abs(beats - round(beats)) < 1e-6
+        assert until_beat(0.2) == 0.2

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 from buntime_keyval import NotFound, TaskConflict, TaskLost
 from buntime_keyval.wire.tasks import pause_behind
-from buntime_plugin_keyval.features.tasks.tasks import Heard, RunnerCall
+from buntime_plugin_keyval.features.tasks.tasks import Heard, Run, RunnerCall
+from buntime_plugin_keyval.features.tasks.waiting import Caller
 from buntime_plugin_keyval.model.messages import QueueSettings
 from buntime_plugin_keyval.storage.task_effects import CompletedTask
 from keyval.service.world import World, until
@@ -56,6 +57,30 @@ async def test_who_is_cancelled_while_he_leases_leaves_the_tasks_to_others(world
             assert await status(world, sent) == "pending"
     (run,) = await lease(world)
     assert run.task.attempts == 1
+
+
+@pytest.mark.engines("sqlite", "odd")
+async def test_who_waits_looks_again_at_the_end_only_where_something_was_missed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, looks = world.service.tasks.desk, 0
+    take_of_ready = desk._take
+
+    async def counted(call: RunnerCall) -> list[Run]:
+        nonlocal looks
+        looks += 1
+        return await take_of_ready(call)
+
+    monkeypatch.setattr(desk, "_take", counted)
+    call = RunnerCall("w1", frozenset({"mail"}), 1, LEASE_MS)
+    assert await desk.lease(call, 50) == []
+    assert looks == 1
+    monkeypatch.setattr(Caller, "call", lambda _: None)  # as if nobody had noticed
+    leasing = asyncio.ensure_future(desk.lease(call, 500))
+    await until(lambda: looks == 2)
+    await send(world, "mail")
+    (run,) = await leasing
+    assert (run.name, looks) == ("mail", 3)
 
 
 async def test_several_are_completed_in_one_commit(world: World) -> None:

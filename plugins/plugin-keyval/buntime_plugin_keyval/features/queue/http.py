@@ -13,6 +13,7 @@ from buntime_keyval.wire.canonical import text_of
 from buntime_keyval.wire.commits import MessageOptions
 from buntime_keyval.wire.describe import describe
 
+from buntime_plugin_keyval.engine.loop import until_beat
 from buntime_plugin_keyval.features.queue.admin_http import ADMIN_ROUTES
 from buntime_plugin_keyval.features.queue.of_queue import OK, OfQueue, needs_of, path_id
 from buntime_plugin_keyval.features.queue.part import QueuePart
@@ -243,7 +244,7 @@ async def _frames(part: QueuePart, given: Listening, client: str | None) -> Fram
         yield OPENED
         yield PING
         while not listener.closed:
-            message = await listener.next(heartbeat_s)
+            message = await listener.next(until_beat(heartbeat_s))
             if message is not None:
                 sent = _message_frame(message, queue, lease=lease)
                 message = None  # what a client does not take is there once, in its connection

@@ -12,6 +12,7 @@ from buntime_host import Answer
 from buntime_keyval.wire import InvalidInput, decode_key, key_to_json
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MOST_STREAM_WAIT_MS
 
+from buntime_plugin_keyval.engine.loop import until_beat
 from buntime_plugin_keyval.features.stream.part import ALL_KEYS, StreamPart, Wish
 from buntime_plugin_keyval.model.errors import StreamTrimmed
 from buntime_plugin_keyval.requests.answers import Frames, Text, spliced_beside
@@ -189,7 +190,7 @@ async def _frames(part: StreamPart, given: Choosing, wish: Wish, client: str | N
             wish = wish._replace(after=page.next)
             if page.next >= page.bounds.last:
                 try:
-                    async with asyncio.timeout(part.heartbeat_s):
+                    async with asyncio.timeout(until_beat(part.heartbeat_s)):
                         if not await part.wait_behind(page):
                             return
                 except TimeoutError:

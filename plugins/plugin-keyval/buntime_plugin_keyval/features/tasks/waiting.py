@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from time import monotonic
 
 import msgspec
+from buntime_database import DatabaseError
 
 from buntime_plugin_keyval.engine.arrival import Arrival
 from buntime_plugin_keyval.engine.loop import Loop
@@ -40,9 +41,10 @@ class Caller:
         self.is_called = True
         self.arrival.tell()
 
-    async def wait(self, seconds: float) -> None:
-        """Until it is called, at most so long."""
+    async def wait(self, seconds: float) -> bool:
+        """Whether it is called within so long."""
         self.is_called = await self.arrival.wait(seconds)
+        return self.is_called
 
 
 class WaitingRoom:
@@ -161,6 +163,13 @@ class WaitingRoom:
         soon = await self._call()
         self._due_ms = self._store.clock.now() + soon * 1000
         return max(0.001, min(self._poll_s, soon))
+
+    def may_have_missed(self) -> bool:
+        """Whether there may be something that nobody was called for yet."""
+        try:
+            return not self._is_still()
+        except DatabaseError:  # as a look will find
+            return True
 
     def _is_still(self) -> bool:
         """Whether nobody has committed since the last step, and nothing becomes ready soon."""

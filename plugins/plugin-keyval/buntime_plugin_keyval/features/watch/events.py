@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Iterator
 from typing import NamedTuple
 
+from buntime_plugin_keyval.engine.loop import until_beat
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.features.watch.bookmarks import Bookmark
 from buntime_plugin_keyval.features.watch.hub import WatchHub
@@ -79,7 +80,7 @@ async def watch_events(
                         bookmark = event.bookmark
                         yield event
                 watcher.knows(bookmark.place.seq)
-            elif await watcher.wait(heartbeat_s):
+            elif await watcher.wait(None if heartbeat_s is None else until_beat(heartbeat_s)):
                 taken = watcher.take(limit)
                 if not taken.notices:
                     continue  # they were dropped, see above
