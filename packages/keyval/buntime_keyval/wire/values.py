@@ -43,6 +43,9 @@ _WHOLE_FLOAT = re.compile(rb"\.0[,\]}]")
 # neighbouring ones of every hundredth byte.
 _DOUBLE_DIGITS = 308
 _STRIDE = 100
+_SURELY_GOOD = _DOUBLE_DIGITS
+"""Bytes of a text that has neither too large numbers nor too many levels: each of these has a
+bracket on both sides."""
 _LONG_SAMPLE = re.compile(rb"[0-9]{%d}" % ((_DOUBLE_DIGITS + 1) // _STRIDE))
 _LONG_NUMBER = b"0" * (_DOUBLE_DIGITS + 1)
 _DIGITS_AS_ZEROS = bytes.maketrans(b"123456789", b"000000000")
@@ -117,6 +120,10 @@ def canonical_value(body: bytes, now_ms: int) -> str:
 
     Raises `InvalidInput` as `decode_json` does, and for broken tagged values or too large ones.
     """
+    if len(body) <= _SURELY_GOOD:
+        text = _encode(_decoded(_decode, body))
+        if _POINT not in text and not _has_special(text):
+            return text.decode()
     return canonical_text(decode_json(body), now_ms)
 
 

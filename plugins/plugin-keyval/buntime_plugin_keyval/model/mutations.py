@@ -55,6 +55,8 @@ MUTATION_MEMBERS = frozenset(
         "onCreate",
     }
 )
+_PLAIN_MEMBERS = frozenset({"type", "key", "value"})
+"""All that most of them have."""
 # In the order in which a message names them.
 _HINTED_MEMBERS = (
     "type",
@@ -111,6 +113,9 @@ def parse_mutation(
         shown = kind if isinstance(kind, str) else describe(kind)
         known = ", ".join((*MUTATION_TYPES, *others))
         raise InvalidInput(f"Unknown mutation type: {shown} (one of {known})")
+    if item.keys() <= _PLAIN_MEMBERS:
+        value = item.get("value", msgspec.UNSET)
+        return make_mutation(kind, item.get("key"), value, now_ms=now_ms)
     if not item.keys() <= MUTATION_MEMBERS:
         check_members(item, _HINTED_MEMBERS, f"mutations[{index}]")
     expires_in = item.get("expiresIn")
@@ -229,6 +234,8 @@ def _is_array(value: object) -> bool:
 
 def _integer(kind: str, value: object) -> int:
     """The operand of a numeric mutation, in all the forms that clients send."""
+    if type(value) is int:
+        return value
     if isinstance(value, CanonicalText):
         if len(value.text) < 2 * MAX_BIGINT_DIGITS:  # perhaps a tagged bigint
             value = msgspec.json.decode(value.text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Sequence, Set
 from functools import partial
 from typing import Annotated, Any
 
@@ -21,7 +21,16 @@ from buntime_plugin_keyval.model.mutations import (
     parse_mutation,
 )
 from buntime_plugin_keyval.requests.answers import Text, spliced_beside
-from buntime_plugin_keyval.requests.asked import Access, Asked, Cost, Keys, Need, Request, Route
+from buntime_plugin_keyval.requests.asked import (
+    NO_KEYS,
+    Access,
+    Asked,
+    Cost,
+    Keys,
+    Need,
+    Request,
+    Route,
+)
 from buntime_plugin_keyval.requests.kinds import CONSISTENCY, FLAG, ITEMS, READS
 from buntime_plugin_keyval.requests.large import LargeMembers, items_frame, value_frame
 from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
@@ -49,10 +58,10 @@ class TransactionRequest(Commit, frozen=True, kw_only=True):
 
 def commit_atomic(service: KeyValService, request: Request[Commit]) -> Asked:
     """`POST /atomic`: checks and mutations, all of which are committed, or none."""
-    service.store.check_number(len(request.given.checks) + len(request.given.mutations))
-    checks, mutations = _contents(service, request.given)
-
-    has_results = request.given.results
+    given = request.given
+    service.store.check_number(len(given.checks) + len(given.mutations))
+    checks, mutations = _contents(service, given)
+    has_results = given.results
     told = told_keys(mutations) if has_results else ()
     run = partial(
         service.store.commit, checks, mutations, once=request.once, has_results=has_results
@@ -176,7 +185,9 @@ def _contents(
     return checks, mutations
 
 
-def _compared(checks: Sequence[EngineCheck | Requirement], also: Iterable[bytes] = ()) -> Keys:
+def _compared(checks: Sequence[EngineCheck | Requirement], also: Sequence[bytes] = ()) -> Keys:
+    if not checks and not also:
+        return NO_KEYS
     return Keys([*also, *(check.key for check in checks if isinstance(check, EngineCheck))])
 
 

@@ -15,7 +15,6 @@ from buntime_keyval.wire import (
     canonical_value,
     encode_key,
     encode_key_path,
-    key_to_json,
     parse_key_path,
 )
 from buntime_keyval.wire.canonical import WHOLE, canonical_steps
@@ -216,45 +215,50 @@ def conditions_of(request: Request[Any]) -> Conditions | None:
     version = revision = None
     if isinstance(given, _CONDITIONAL):
         version, revision = given.if_version, given.if_revision
+    precondition = request.source.noticed.precondition
+    if precondition is None and version is None and revision is None:
+        return None
     match = none_match = None
-    if request.source.noticed.precondition is not None:
+    if precondition is not None:
         match = parse_tags("If-Match", request.headers(b"if-match"))
         none_match = parse_tags("If-None-Match", request.headers(b"if-none-match"))
     if version is not None:
         if match is not None:
             raise InvalidInput("The versionstamp is given twice: as If-Match and as ifVersion")
         match = frozenset((version,))
-    if match is None and none_match is None and revision is None:
-        return None
     return Conditions(match, none_match, revision)
 
 
 def put_key(service: KeyValService, request: Request[Written]) -> Asked:
     """`PUT /keys/<path>`: set a key; the body is the value."""
-    key = _path_key(request.path)
-    encoded = encode_key(key)
+    encoded, key_json = encode_key_path(request.path[len(KEYS_PATH) :])
     now_ms = service.store.clock.wall()
     content = request.content
     options = entry_options(request.given, now_ms)
     writes = Keys((encoded,))
     conditions = conditions_of(request)
     if conditions is not None:
-        place = ConditionalWrite(key, encoded, options, conditions)
+        place = ConditionalWrite(_path_key(request.path), encoded, options, conditions)
         return _written_if(service, request, "set", place, now_ms)
     if len(content) > WHOLE:
-        large = partial(_put_large, service, request, key, options, now_ms)
+        large = partial(_put_large, service, request, encoded, key_json, options, now_ms)
         return Asked("set", "write", large, writes=writes)
     value = canonical_value(content, now_ms)
-    run = partial(service.store.set, encoded, key_to_json(key), value, options, request.once)
+    run = partial(service.store.set, encoded, key_json, value, options, request.once)
     return Asked("set", "write", run, writes=writes, answer=_answer_set)
 
 
 async def _put_large(
-    service: KeyValService, request: Request[Written], key: Key, options: EntryOptions, now_ms: int
+    service: KeyValService,
+    request: Request[Written],
+    encoded: bytes,
+    key_json: str,
+    options: EntryOptions,
+    now_ms: int,
 ) -> str:
     store = service.store
     value = await store.turns.run(canonical_steps(request.content, now_ms))
-    written = store.set(encode_key(key), key_to_json(key), value, options, request.once)
+    written = store.set(encoded, key_json, value, options, request.once)
     return commit_json(await written)
 
 
@@ -323,7 +327,7 @@ def _committed_json(committed: Committed | None) -> str:
 
 def delete_key(service: KeyValService, request: Request[DeletionOfKey]) -> Asked:
     """`DELETE /keys/<path>`: delete a key and all that extend it, unless `exact` is true."""
-    encoded = encode_key(_path_key(request.path))
+    encoded, _ = encode_key_path(request.path[len(KEYS_PATH) :])
     conditions = conditions_of(request)
     if conditions is None:
         return deletion(service, [encoded], request)
@@ -407,10 +411,10 @@ def _path_key(path: bytes) -> Key:
 
 def entry_options(given: ValueOptions, now_ms: int) -> EntryOptions:
     """What goes with a value, for the store; `now_ms` is what `$now` stands for."""
-    metadata = canonical_metadata(given.metadata, now_ms)
     is_bare = given.expires_in is None and given.expires_at is None and given.type is None
-    if is_bare and metadata is None:
+    if is_bare and given.metadata is None:
         return NO_OPTIONS
+    metadata = canonical_metadata(given.metadata, now_ms)
     return EntryOptions(given.expires_in, given.expires_at, metadata, given.type)
 
 
