@@ -6,7 +6,8 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote
 
@@ -56,7 +57,8 @@ class InProcess:
         """The whole answer to a request; `target` is the raw path with the query.
 
         Who is cancelled leaves, as a client does that closes its connection: what the request
-        began is finished. Raises `TypeError` if the plugin answers by ASGI alone.
+        began is finished, and what its answer hands out is given back. Raises `TypeError` if the
+        plugin answers by ASGI alone.
         """
         path, _, query = target.encode("ascii").partition(b"?")
         mount = self._found(path)
@@ -74,7 +76,7 @@ class InProcess:
                     raise PayloadTooLarge
                 request.body = body
             reply = mount.direct.answer(request)
-            answer = reply if isinstance(reply, Answer) else await self._awaited(reply)
+            answer = reply if isinstance(reply, Answer) else await self._awaited(request, reply)
         except Exception as error:  # whatever a plugin raises becomes a response
             answer = failed(error)
             if answer.status == HttpError.status:
@@ -131,19 +133,23 @@ class InProcess:
             raise NotFound
         return mount
 
-    async def _awaited(self, reply: Promised | Coroutine[Any, Any, Answer]) -> Answer:
-        if isinstance(reply, Promised):
-            future = reply.future
-            self._keep(future)
-            try:
-                await asyncio.shield(future)
-            except asyncio.CancelledError:
-                if not future.cancelled():
-                    raise  # the caller is, and what he asked for goes on
-            except Exception:  # noqa: BLE001, S110 - how it ended is for the answer to tell
-                pass
-            return reply.answer(future)
-        return await asyncio.shield(self._begun(reply))
+    async def _awaited(
+        self, request: _Request, reply: Promised | Coroutine[Any, Any, Answer]
+    ) -> Answer:
+        if not isinstance(reply, Promised):
+            reply = Promised(asyncio.get_running_loop().create_task(reply), asyncio.Future.result)
+        future = reply.future
+        self._keep(future)
+        try:
+            await asyncio.shield(future)
+        except asyncio.CancelledError:
+            if not future.cancelled():
+                # The caller is, and what he asked for goes on, or has ended in this turn.
+                future.add_done_callback(partial(_give_back, request, reply))
+                raise
+        except Exception:  # noqa: BLE001, S110 - how it ended is for the answer to tell
+            pass
+        return reply.answer(future)
 
     def _begun(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(work)
@@ -163,6 +169,14 @@ class InProcess:
             exchange.end()
 
 
+def _give_back(request: _Request, reply: Promised, future: asyncio.Future[Any]) -> None:
+    """Let others have what an answer hands out that nobody gets."""
+    with suppress(Exception, asyncio.CancelledError):
+        reply.answer(future)
+    if request.unwanted is not None:
+        request.unwanted()
+
+
 class Streamed(NamedTuple):
     """The head of an answer, and its content as it comes."""
 
@@ -176,17 +190,16 @@ class _Request(DirectRequest):
     """One whole request."""
 
     _gone: asyncio.Future[None] | None = None
-    _has_left = False
 
     async def gone(self) -> None:
         """Wait until nobody waits for the answer any more."""
-        if not self._has_left:
+        if not self.disconnected:
             self._gone = asyncio.get_running_loop().create_future()
             await self._gone
 
     def leave(self) -> None:
         """Nobody waits for the answer any more."""
-        self._has_left = True
+        self.disconnected = True
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(None)
 

@@ -147,6 +147,9 @@ class DirectRequest:
     names is dropped."""
     is_refused = False
     """Whether the host refuses it; passages see it all the same."""
+    unwanted: Callable[[], object] | None = None
+    """Gives back what the answer hands out, such as a lease: set by who makes that answer, and
+    called by `InProcess` where it comes to nobody."""
 
     def __init__(
         self,

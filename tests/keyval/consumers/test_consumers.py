@@ -54,6 +54,35 @@ async def written(world: World, number: int, first: str = "a") -> list[int]:
     return [record.seq for record in (await world.kv.stream.read(before)).records]
 
 
+async def test_who_is_cancelled_holds_a_consumer_no_more_than_before(world: World) -> None:
+    await written(world, 1)
+
+    async def holder() -> str | None:
+        return (await desk_of(world).get("mailer")).owner
+
+    async def cancelled(turns: int) -> bool:
+        fetching = asyncio.create_task(fetch(world))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        is_cancelled = fetching.cancel()
+        await asyncio.wait({fetching})
+        return is_cancelled
+
+    held = await fetch(world)
+    for turns in (*range(12), 50):
+        await cancelled(turns)
+        assert await holder() == "w1"
+    await desk_of(world).release("mailer", "w1", held.token)
+
+    async def is_free() -> bool:
+        return await holder() is None
+
+    for turns in (*range(12), 50):
+        if not await cancelled(turns):
+            await desk_of(world).release("mailer", "w1", None)
+        await until(is_free)
+
+
 async def test_what_is_not_committed_comes_again_and_nothing_else(world: World) -> None:
     desk = desk_of(world)
     seqs = await written(world, 4)

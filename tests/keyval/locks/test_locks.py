@@ -236,6 +236,39 @@ async def test_who_is_cancelled_takes_back_what_he_asked_for(passing: World) -> 
     assert (found.owner, found.token) == ("w0", held.token)
 
 
+@pytest.mark.parametrize("way", ["acquire", "steal"])
+async def test_who_is_cancelled_and_does_not_wait_has_nothing(passing: World, way: str) -> None:
+    locks = passing.kv.locks
+
+    async def is_free() -> bool:
+        return await locks.get("a") is None
+
+    for turns in range(12):
+        task = asyncio.create_task(getattr(locks, way)("a", "w1", duration="1h"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if not task.cancel():
+            await locks.release("a", "w1")
+        await asyncio.wait({task})
+        await until(is_free)
+
+
+async def test_a_lock_that_is_given_back_is_not_one_that_was_prolonged_since(
+    passing: World,
+) -> None:
+    desk, wanted = passing.service.locking.locks, WantedLock("a", "w1", 10_000)
+    granted = await desk.acquire(wanted)
+    passing.clock.advance(1)
+    again = await desk.acquire(wanted)
+    desk.give_back(wanted, again)
+    desk.give_back(wanted, granted)
+    assert (await desk.renew(wanted, granted.token)).token == granted.token
+    await desk.release("a", "w1")
+    newer = await desk.acquire(wanted)
+    desk.give_back(wanted, granted)
+    assert (await desk.renew(wanted, newer.token)).token == newer.token
+
+
 async def test_a_place_that_was_kept_ends_unless_it_is_asked_for(
     passing: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,24 @@ async def test_what_was_not_sent_goes_back_without_counting(kv: LocalKv, world: 
     assert await drain(kv) == [1, 2]
 
 
+async def test_who_is_cancelled_while_a_message_is_leased_leaves_it_to_others(kv: LocalKv) -> None:
+    await kv.enqueue("a", backoff_schedule=[])
+    for turns in range(12):
+        task = asyncio.create_task(kv.dequeue())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if not task.cancel():
+            break
+        await asyncio.wait({task})
+        assert task.cancelled()
+        await all_returned(kv, 1)
+    else:
+        task = asyncio.create_task(kv.dequeue())
+    message = await task
+    assert message is not None
+    assert message.attempts == 1
+
+
 async def test_with_a_prefetch_what_was_not_settled_goes_back_and_counts(
     kv: LocalKv, world: World
 ) -> None:

@@ -130,12 +130,14 @@ class Release(msgspec.Struct, frozen=True, gc=False):
     name: str
     owner: str
     token: str | None = None
+    ends_at: int | None = None
+    """Only if it ends then: whoever has prolonged it since keeps it."""
 
     def statements(
         self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
     ) -> Sequence[Statement]:
         """See `Effect`."""
-        args = (self.name, self.owner, self.token, at.now_ms, None)
+        args = (self.name, self.owner, self.token, at.now_ms, None, self.ends_at)
         release = Statement(sql.locks.release, args)
         if self.token is not None:
             return (release,)
@@ -156,7 +158,7 @@ class Withdraw(msgspec.Struct, frozen=True, gc=False):
         self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
     ) -> Sequence[Statement]:
         """See `Effect`."""
-        args = (self.name, self.owner, None, at.now_ms, self.since)
+        args = (self.name, self.owner, None, at.now_ms, self.since, None)
         leave = Statement(sql.locks.leave, (self.name, self.owner, self.process))
         return leave, Statement(sql.locks.release, args)
 

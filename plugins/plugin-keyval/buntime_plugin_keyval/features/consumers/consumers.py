@@ -91,6 +91,15 @@ class RecordBatch(NamedTuple):
     position: int
     lag: int
     """How many changes are behind the position."""
+    is_new: bool = False
+    """Whether its owner did not hold the consumer before."""
+
+
+class _Held:
+    """How a fetch came to hold its consumer."""
+
+    token = ""
+    is_new = False
 
 
 class Holder(NamedTuple):
@@ -148,14 +157,32 @@ class ConsumerDesk:
         to be delivered once more comes first, by itself.
 
         Raises `ConsumerLocked`, `StreamTrimmed` and `ClientGone`: then nobody holds it who waits.
+        Who is cancelled holds it no more than before.
         """
+        held = _Held()
+        try:
+            batch = await self._fetch(wanted, gone, held)
+        except asyncio.CancelledError:
+            if held.is_new:
+                self.let_go(wanted, held.token)
+            raise
+        return batch._replace(is_new=held.is_new)
+
+    def let_go(self, wanted: WantedBatch, token: str) -> None:
+        """Hold a consumer no more whose holder was never told of that."""
+        releasing = self._locks.release(lock_of(wanted.name), wanted.owner, token)
+        # If that fails, it ends by itself.
+        releasing.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def _fetch(self, wanted: WantedBatch, gone: Gone | None, held: _Held) -> RecordBatch:
+        """The same; notes under which token it is held."""
         ends = monotonic() + wanted.wait_ms / 1000
         name, wish = wanted.name, wanted.wish
         token, looked = "", 0
         page: StreamSlice | None = None
         while True:
             left_ms = max(0, round((ends - monotonic()) * 1000))
-            held_under = await self._hold(wanted, token, left_ms, gone)
+            held_under = await self._hold(wanted, token, left_ms, gone, held)
             if held_under != token:
                 # Its position may have been set meanwhile.
                 token, looked, page = held_under, 0, None
@@ -319,7 +346,9 @@ class ConsumerDesk:
         """A time of the store by the clock on the wall."""
         return at_ms - moment_of(self._store.clock).ahead_ms
 
-    async def _hold(self, wanted: WantedBatch, token: str, wait_ms: int, gone: Gone | None) -> str:
+    async def _hold(
+        self, wanted: WantedBatch, token: str, wait_ms: int, gone: Gone | None, held: _Held
+    ) -> str:
         """Have the lock, or prolong it that is held under a token; its token.
 
         Raises `ConsumerLocked` and `ClientGone`.
@@ -329,9 +358,11 @@ class ConsumerDesk:
             with suppress(LockLost):
                 return (await self._locks.renew(lock, token)).token
         try:
-            return (await self._locks.acquire(lock, wait_ms, gone=gone)).token
+            granted = await self._locks.acquire(lock, wait_ms, gone=gone)
         except LockHeld as error:
             raise ConsumerLocked(wanted.name, error.owner, error.expires_at) from None
+        held.token, held.is_new = granted.token, granted.ends_at is not None
+        return granted.token
 
     async def _begun(self, name: str) -> StoredConsumer:
         state = await read_consumer(self._store.db, name, self._now())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import unquote_to_bytes
 
@@ -130,6 +131,8 @@ def fetch(part: ConsumerPart, request: Request[Fetching]) -> Asked:
             return Answer(error.STATUS, _locked_json(error))
         except StreamTrimmed as error:
             return trimmed_answer(error)
+        if batch.is_new:
+            request.source.unwanted = partial(part.consumers.let_go, wanted, batch.token)
         tail = f'],"token":"{batch.token}","position":{batch.position},"lag":{batch.lag}}}'
         return await spliced_beside('{"records":[', [*map(record_json, batch.records)], tail)
 

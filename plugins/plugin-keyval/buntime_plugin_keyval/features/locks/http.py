@@ -76,7 +76,11 @@ def acquire(part: LockPart, request: Request[Acquiring]) -> Asked:
     needs = _needs(LOCK, wanted.name)
     if token is None and not given.wait and request.once is None:
         # Most ask so, and mostly it is free.
-        take = partial(part.locks.take, wanted)
+        def take() -> Future[Granted]:
+            taken = part.locks.take(wanted)
+            request.source.unwanted = partial(part.locks.give_back_of, wanted, taken)
+            return taken
+
         return Asked("lock_acquire", "write", take, needs=needs, answer=_answer_taken)
 
     async def run() -> str | Answer:
@@ -93,6 +97,7 @@ def acquire(part: LockPart, request: Request[Acquiring]) -> Asked:
                 )
         except LockHeld as error:
             return Answer(error.STATUS, _held_json(error))
+        _note_unwanted(part, request, wanted, lock)
         return _acquired_json(lock)
 
     return Asked("lock_acquire", "write", run, needs=needs)
@@ -103,7 +108,9 @@ def steal(part: LockPart, request: Request[Taking]) -> Asked:
     wanted = _wanted(part, request)
 
     async def run() -> str:
-        return _acquired_json(await part.locks.steal(wanted, request.once))
+        lock = await part.locks.steal(wanted, request.once)
+        _note_unwanted(part, request, wanted, lock)
+        return _acquired_json(lock)
 
     return Asked("lock_steal", "write", run, needs=[(ADMIN, None)])
 
@@ -182,6 +189,14 @@ def _wanted(part: LockPart, request: Request[Any]) -> WantedLock:
     given: Taking = request.given
     metadata = canonical_metadata(given.metadata, part.store.clock.wall())
     return WantedLock(_name(request), given.owner, given.duration, metadata)
+
+
+def _note_unwanted(
+    part: LockPart, request: Request[Any], wanted: WantedLock, lock: Granted
+) -> None:
+    """Give the lock back if nobody is told of it; with a key he may ask for the answer again."""
+    if request.once is None:
+        request.source.unwanted = partial(part.locks.give_back, wanted, lock)
 
 
 def _acquired_json(lock: Granted) -> str:

@@ -71,6 +71,8 @@ class Granted(NamedTuple):
     token: str
     expires_at: int
     """By the clock on the wall, milliseconds; a short one may be over."""
+    ends_at: int | None = None
+    """The same in the store's time, where its owner did not have it before."""
 
 
 class WantedLock(NamedTuple):
@@ -116,7 +118,8 @@ class LockDesk:
 
         With `keeps_place` the place in the line lasts for a while when the time is over, for who
         asks again at once. Raises `LockHeld`, and `ClientGone`: then nothing is left of a call that
-        waited, nor of one that was cancelled.
+        waited, nor of one that was cancelled. What it gives to somebody who is not there any more
+        is for `give_back`.
         """
 
         async def ask() -> Granted:
@@ -160,13 +163,22 @@ class LockDesk:
         effects: Sequence[Effect] = [NoteStamp(), Acquire(*_of(wanted), is_stolen=True)]
 
         def decide(view: View) -> Decision[Granted]:
-            stamp, ends = view.versionstamp, self._wall(view.now_ms + wanted.duration_ms)
+            stamp, ends_at = view.versionstamp, view.now_ms + wanted.duration_ms
+            ends = self._wall(ends_at)
             return Decision(
-                effects, lambda _, settled: Granted(settled.get(stamp, stamp), ends), told=ends
+                effects,
+                lambda _, settled: Granted(settled.get(stamp, stamp), ends, ends_at),
+                told=ends,
             )
 
-        stealing = Write(decide, recall=lambda kept: Granted(kept.versionstamp, int(kept.told)))
-        return await self._store.write(stealing, once)
+        write = Write(decide, recall=lambda kept: Granted(kept.versionstamp, int(kept.told)))
+        stealing = self._store.write(write, once)
+        try:
+            return await asyncio.shield(stealing)
+        except asyncio.CancelledError:
+            if once is None:  # else he may ask for the answer again
+                stealing.add_done_callback(partial(self.give_back_of, wanted))
+            raise
 
     def release(
         self, name: str, owner: str, token: str | None = None, once: Once | None = None
@@ -181,6 +193,27 @@ class LockDesk:
         if self._waiters.number:
             released.add_done_callback(lambda _: self.loop.wake())
         return released
+
+    def give_back(self, wanted: WantedLock, granted: Granted) -> None:
+        """Let others have a lock whose owner was never told that it is his.
+
+        What he had before stays his, and what he has prolonged since, having asked again.
+        """
+        if granted.ends_at is None:
+            return
+        own = Release(wanted.name, wanted.owner, granted.token, granted.ends_at)
+        write = _counted([own, NoteStamp(), PassOn([wanted.name])], bool)
+        self._store.write(write, None, "lock_release").add_done_callback(self._given_back)
+
+    def give_back_of(self, wanted: WantedLock, asking: asyncio.Future[Granted]) -> None:
+        """The same of what has come of asking for it, if it was given."""
+        if not asking.cancelled() and asking.exception() is None:
+            self.give_back(wanted, asking.result())
+
+    def _given_back(self, giving: asyncio.Future[bool]) -> None:
+        if not giving.cancelled():
+            giving.exception()  # then it ends by itself
+        self.loop.wake()
 
     @measured("lock_get")
     async def get(self, name: str) -> LockState | None:
@@ -217,7 +250,7 @@ class LockDesk:
     ) -> Granted:
         """What somebody is given, or was the first time; who is refused may ask again."""
         return await self._store.replays.run(
-            once, ask, keep=lambda granted: granted, recall=lambda kept: Granted(*kept.told)
+            once, ask, keep=lambda granted: granted[:2], recall=lambda kept: Granted(*kept.told)
         )
 
     def _ask(self, wanted: WantedLock, *behind: Effect) -> asyncio.Future[LockAttempt]:
@@ -227,11 +260,21 @@ class LockDesk:
     async def _had_since(self, wanted: WantedLock, asking: asyncio.Future[LockAttempt]) -> Granted:
         """What came of asking, or of asking again where it ended meanwhile. Raises `LockHeld`."""
         while True:
-            asked = await asking
+            try:
+                asked = await asyncio.shield(asking)
+            except asyncio.CancelledError:
+                asking.add_done_callback(partial(self._give_back_asked, wanted))
+                raise
             granted = await self._given(wanted, asked) or await self._had(wanted)
             if granted is not None:
                 return granted
             asking = self._ask(wanted)
+
+    def _give_back_asked(self, wanted: WantedLock, asking: asyncio.Future[LockAttempt]) -> None:
+        if not asking.cancelled() and asking.exception() is None:
+            asked = asking.result()
+            if asked.ends_at is not None and not asked.is_prolonged:
+                self.give_back(wanted, self._granted(asked.stamp, asked.ends_at))
 
     def _tell_taken(
         self,
@@ -246,7 +289,7 @@ class LockDesk:
             if asked.ends_at is not None and not asked.is_prolonged:
                 self.recorder.record("lock_acquire", perf_counter() - started)
                 if not taken.done():
-                    taken.set_result(Granted(asked.stamp, self._wall(asked.ends_at)))
+                    taken.set_result(self._granted(asked.stamp, asked.ends_at))
                 return
 
         def tell(finding: asyncio.Task[Granted]) -> None:
@@ -320,7 +363,8 @@ class LockDesk:
         if waiter.is_gone:
             raise ClientGone
         if waiter.lock is not None:
-            return Granted(waiter.lock.token, self._wall(waiter.lock.expires_at))
+            granted = self._granted(waiter.lock.token, waiter.lock.expires_at)
+            return granted if waiter.is_alone else granted._replace(ends_at=None)
         if self._waiters.ended:
             raise KeyValUnavailable(
                 f"This host stops while somebody waits for the lock {wanted.name}, whose place in"
@@ -337,7 +381,8 @@ class LockDesk:
             found = (await read_held(self._store.db, [wanted.name], 0)).get(wanted.name)
             if found is not None and found.owner == wanted.owner and found.token < token:
                 token = found.token
-        return Granted(token, self._wall(asked.ends_at))
+            return Granted(token, self._wall(asked.ends_at))
+        return self._granted(token, asked.ends_at)
 
     async def _had(self, wanted: WantedLock) -> Granted | None:
         """The lock that its owner has by now; None where nobody has it or waits for it.
@@ -363,6 +408,10 @@ class LockDesk:
         return LockState(
             lock.name, lock.owner, lock.token, acquired_at, expires_at, lock.metadata, waiting
         )
+
+    def _granted(self, token: str, ends_at: int) -> Granted:
+        """A lock that its owner did not have before."""
+        return Granted(token, self._wall(ends_at), ends_at)
 
     def _now(self) -> int:
         return self._store.clock.now()

@@ -61,7 +61,7 @@ class LockAttempt(NamedTuple):
 class Waiter:
     """One call that waits."""
 
-    __slots__ = ("arrival", "is_gone", "is_over", "lock", "since")
+    __slots__ = ("arrival", "is_alone", "is_gone", "is_over", "lock", "since")
 
     def __init__(self) -> None:
         self.arrival = Arrival()
@@ -69,6 +69,8 @@ class Waiter:
         """Stamp of the commit that asked, once it is done: the owner did not have it then."""
         self.lock: HeldLock | None = None
         """What was given since; its time may be over."""
+        self.is_alone = True
+        """Whether no other call of its owner was told of that as well."""
         self.is_gone = False
         """Whether nobody wants the answer any more."""
         self.is_over = False
@@ -213,9 +215,10 @@ class Waiters:
         """
         found = await read_held(self._store.db, names, 0)
         for lock in found.values():
-            for waiter in self._calls.get(LinePlace(lock.name, lock.owner), ()):
+            waiters = self._calls.get(LinePlace(lock.name, lock.owner), ())
+            for waiter in waiters:
                 if waiter.since is not None and lock.token >= waiter.since:
-                    waiter.lock = lock
+                    waiter.lock, waiter.is_alone = lock, len(waiters) == 1
                     waiter.arrival.tell()
         now_ms = self._store.clock.now()
         return {name: lock for name, lock in found.items() if lock.expires_at > now_ms}

@@ -15,6 +15,7 @@ from buntime_keyval.wire.describe import describe
 
 from buntime_plugin_keyval.engine.loop import until_beat
 from buntime_plugin_keyval.features.queue.admin_http import ADMIN_ROUTES
+from buntime_plugin_keyval.features.queue.listener import Ending
 from buntime_plugin_keyval.features.queue.of_queue import OK, OfQueue, needs_of, path_id
 from buntime_plugin_keyval.features.queue.part import QueuePart
 from buntime_plugin_keyval.model.messages import LeasedMessage
@@ -125,6 +126,8 @@ def poll(part: QueuePart, request: Request[Polling]) -> Asked:
         message = await part.queue.take(queue)
         if message is None:
             return '{"message":null}'
+        unwanted = Ending([message._replace(value="")], [])
+        request.source.unwanted = partial(part.dispatcher.give_back, unwanted)
         return f'{{"message":{message_json(message, queue, lease=lease)}}}'
 
     return Asked("queue_dequeue", "write", run, needs=needs_of(QUEUE_RECEIVE, queue))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from asyncio import Future
 from collections.abc import Callable, Sequence
@@ -139,7 +140,7 @@ class Queue:
             await self._next_plain()
             if self._has_others and not had_others:
                 rows = await self._lease(limit, queue)
-        messages = [LeasedMessage(*row[2:]) for row in sorted(rows)]  # type: ignore[arg-type] # as the schema says
+        messages = _messages(rows)
         for message in messages:
             self._note_size(message.value)
         if not messages:
@@ -147,8 +148,13 @@ class Queue:
         return messages
 
     async def _lease(self, limit: int, queue: str | None) -> list[tuple[Value, ...]]:
-        """The rows that `Lease` gives."""
-        return await self.lease_by(Lease(limit, self._lease_ms, queue))
+        """The rows that `Lease` gives; others have them where who wants them is cancelled."""
+        leasing = self.lease_by(Lease(limit, self._lease_ms, queue))
+        try:
+            return await asyncio.shield(leasing)
+        except asyncio.CancelledError:
+            await self.give_back(_messages(await leasing))
+            raise
 
     def lease_by(self, lease: Lease, *behind: Effect) -> Future[list[tuple[Value, ...]]]:
         """Lease messages, and have further effects with that; the rows that `Lease` gives.
@@ -315,6 +321,8 @@ class Queue:
         The delivery of unsent ones does not count as an attempt. Unsettled ones may have been
         processed: theirs counts, and after the last attempt they keep their lease.
         """
+        if not (unsent or unsettled):
+            return
         await self.commit(
             *(Undeliver(message.id, message.lease) for message in unsent),
             *(GiveBack(message.id, message.lease) for message in unsettled),
@@ -484,6 +492,11 @@ class Queue:
         except GuardFailed:
             return False
         return True
+
+
+def _messages(rows: Sequence[tuple[Value, ...]]) -> list[LeasedMessage]:
+    """Those that were leased, in their order."""
+    return [LeasedMessage(*row[2:]) for row in sorted(rows)]  # type: ignore[arg-type] # as the schema says
 
 
 def _give_up(delivery: _Delivery, error_message: str) -> list[Effect]:

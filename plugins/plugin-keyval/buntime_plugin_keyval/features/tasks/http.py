@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from time import monotonic
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -151,6 +152,9 @@ def lease(part: TaskPart, request: Request[Leasing]) -> Asked:
 
     async def run() -> Text:
         runs = await part.desk.lease(call, given.wait, request.source.hung_up)
+        if runs:
+            leased = [(it.task.id, it.token) for it in runs]
+            request.source.unwanted = partial(part.desk.give_back_soon, leased)
         return f'{{"tasks":[{",".join(run_json(part, it) for it in runs)}]}}'
 
     return Asked("task_lease", "write", run, cost=Cost(given.limit), needs=_of_names(given.names))

@@ -75,6 +75,7 @@ class TaskPart(Part):
         """See `Part`."""
         self.store.peers.tasks.listen(None)
         self.desk.room.end()
+        await self.desk.close()
         await super().close()
 
     async def limits(self, name: str) -> QueueSettings:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import NamedTuple
 
-from buntime_database import Guard, GuardFailed, ResultSet, Value
+from buntime_database import DatabaseError, Guard, GuardFailed, ResultSet, Value
 from buntime_keyval.wire.tasks import NewTask, pause_behind
 
 from buntime_plugin_keyval.engine.decisions import Decision, Write
@@ -19,7 +19,7 @@ from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.engine.writes import of_effects
 from buntime_plugin_keyval.features.queue.queue import LEASE_EXPIRED, Queue
 from buntime_plugin_keyval.features.tasks.waiting import Caller, Names, WaitingRoom
-from buntime_plugin_keyval.model.errors import TaskConflict, TaskLost, TaskNotFound
+from buntime_plugin_keyval.model.errors import KeyValError, TaskConflict, TaskLost, TaskNotFound
 from buntime_plugin_keyval.model.messages import LeasedMessage, new_id
 from buntime_plugin_keyval.requests.answers import Gone
 from buntime_plugin_keyval.storage.dialects.tasks import MARK
@@ -104,6 +104,7 @@ class TaskDesk:
         self._queue = queue
         self.recorder = store.recorder
         self.room = WaitingRoom(store, foreign_poll_ms=foreign_poll_ms)
+        self._giving: set[asyncio.Task[None]] = set()
         queue.end_otherwise(MARK, self._expired)
 
     @measured("task_send")
@@ -364,9 +365,30 @@ class TaskDesk:
 
     async def give_back(self, runs: Sequence[Run]) -> None:
         """Let others have tasks that nobody began with."""
-        for run in runs:
+        await self._release_all([(run.task.id, run.token) for run in runs])
+
+    def give_back_soon(self, leased: Sequence[tuple[str, str]]) -> None:
+        """The same in the background, by their ids and tokens."""
+        giving = asyncio.create_task(self._given_back(leased))
+        self._giving.add(giving)
+        giving.add_done_callback(self._giving.discard)
+
+    async def _release_all(self, leased: Sequence[tuple[str, str]]) -> None:
+        for task_id, token in leased:
             with suppress(TaskLost):
-                await self.release(run.task.id, run.token)
+                await self.release(task_id, token)
+
+    async def _given_back(self, leased: Sequence[tuple[str, str]]) -> None:
+        try:
+            await self._release_all(leased)
+        except (DatabaseError, KeyValError) as error:
+            # Their leases will run out: late, but nothing is lost.
+            self._store.logger.warning("Tasks could not be given back: %s", error)
+
+    async def close(self) -> None:
+        """Wait until all that nobody wants is given back."""
+        while self._giving:
+            await asyncio.wait(self._giving)
 
     @measured("task_release")
     async def release(self, task_id: str, token: str, once: Once | None = None) -> None:

@@ -24,9 +24,9 @@ class LockSql(NamedTuple):
     renew: str
     """Name, owner, token, now, end: prolongs the lock that the owner has under this token."""
     release: str
-    """Name, owner, token or NULL, now, stamp or NULL: ends the lock of an owner, only under this
-    token, and only if it was given by the commit of that stamp or a later one, where these are
-    there."""
+    """Name, owner, token or NULL, now, stamp or NULL, end or NULL: ends the lock of an owner, only
+    under this token, only if it was given by the commit of that stamp or a later one, and only if
+    this is its end, where these are there."""
     grant: str
     """JSON array of names, now: gives each of these locks that nobody has to the first in line."""
     served: str

@@ -57,7 +57,8 @@ WHERE name = $1 AND owner = $2 AND token = $3 AND expires_at > $4""",
     release="""
 DELETE FROM kv_locks
 WHERE name = $1 AND owner = $2 AND (token = $3::text OR $3::text IS NULL) AND expires_at > $4
-  AND (token >= $5::text OR $5::text IS NULL)""",
+  AND (token >= $5::text OR $5::text IS NULL)
+  AND (expires_at = $6::bigint OR $6::bigint IS NULL)""",
     grant=_GRANT.format(names=f"IN {_NAMES}"),
     served=_SERVED.format(names=f"IN {_NAMES}"),
     grant_one=_GRANT.format(names="= $1::text"),

@@ -51,7 +51,7 @@ WHERE name = ?1 AND owner = ?2 AND token = ?3 AND expires_at > ?4""",
     release="""
 DELETE FROM kv_locks
 WHERE name = ?1 AND owner = ?2 AND (token = ?3 OR ?3 IS NULL) AND expires_at > ?4
-  AND (token >= ?5 OR ?5 IS NULL)""",
+  AND (token >= ?5 OR ?5 IS NULL) AND (expires_at = ?6 OR ?6 IS NULL)""",
     grant=_GRANT.format(names=f"IN {_NAMES}"),
     served=_SERVED.format(names=f"IN {_NAMES}"),
     grant_one=_GRANT.format(names="= ?1"),
