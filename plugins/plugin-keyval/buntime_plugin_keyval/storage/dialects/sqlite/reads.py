@@ -63,10 +63,11 @@ WHERE (expires_at IS NULL OR expires_at > ?2)"""
 }
 
 # In what lists, `{entry}` is its JSON and `{size}` about how many bytes that has, `{where}` TRUE or
-# a filter, `{order}` ASC or DESC, and `{last}` what finds the last key.
+# a filter, `{order}` ASC or DESC, and `{last}` what finds the last key. For a bare variable behind
+# LIMIT, SQLite would prepare the statement anew each time, which takes longer than a short list.
 _SELECTED = f"""FROM kv_entries
-WHERE {IN_RANGE} AND {LIVE} AND {{where}} ORDER BY key {{order}} LIMIT ?"""
-_BEHIND = _SELECTED.replace("LIMIT ?", "LIMIT 1 OFFSET ?")
+WHERE {IN_RANGE} AND {LIVE} AND {{where}} ORDER BY key {{order}} LIMIT +?"""
+_BEHIND = _SELECTED.replace("LIMIT +?", "LIMIT 1 OFFSET ?")
 
 # Joined by SQLite: a hundred entries in one row, none touched by Python.
 _LIST_JSON = f"""

@@ -37,7 +37,7 @@ def value_up_to(most: int) -> str:
 def with_value_once(condition: str) -> str:
     """A condition on `value` that has it found once for an entry, not at each look at it.
 
-    It costs more than those looks where they are few. Without a limit, SQLite would move the
+    It costs more than a few looks at a value in its row. Without a limit, SQLite would move the
     condition into the inner query, and look there.
     """
     return f"(SELECT 1 FROM (SELECT {VALUE} AS value LIMIT 1) WHERE {condition})"

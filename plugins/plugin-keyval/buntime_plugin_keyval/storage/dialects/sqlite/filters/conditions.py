@@ -144,15 +144,25 @@ def _narrowed(field: FilteredField, value: Scalar, found: Fragment) -> Fragment:
 
     It saves parsing the rows that it turns away, which more than halves the time of a scan.
     """
+    member = _rest_of(field.member)
     if isinstance(value, str | bool):
-        needles = [(field.member or "") + msgspec.json.encode(value).decode()]
-    elif isinstance(value, int) and field.member and 0 < abs(value) < 10**15:
+        needles = [member + msgspec.json.encode(value).decode()]
+    elif isinstance(value, int) and member and 0 < abs(value) < 10**15:
         # A bigint is an object. Zero may be stored with a sign, huge numbers with an exponent.
-        needles = [f"{field.member}{value}", field.member + "{"]
+        needles = [f"{member}{value}", member + "{"]
     else:
         return found
     tests = [_substring(field, needle) for needle in needles]
     return joined(" AND ", [joined(" OR ", tests, "1"), found], "1")
+
+
+def _rest_of(member: str | None) -> str:
+    """How a member begins, without its first quotation mark; nothing where there is none.
+
+    SQLite compares the whole needle wherever the first character of it is, and quotation marks are
+    all over a JSON text.
+    """
+    return member[1:] if member else ""
 
 
 def _substring(field: FilteredField, needle: str) -> Fragment:
@@ -193,7 +203,7 @@ def _text(field: FilteredField, leaf: HasText) -> Fragment:
     elif name == "$startsWith":
         sql = f"(instr({extract}, ?) = 1 AND {field.type} = 'text')"
         found = Fragment(sql, (field.path, needle, field.path))
-        start = (field.member or "") + msgspec.json.encode(needle).decode()[:-1]
+        start = _rest_of(field.member) + msgspec.json.encode(needle).decode()[:-1]
     else:
         found = _ends_with(field, extract, needle)
         start = msgspec.json.encode(needle).decode()[1:]

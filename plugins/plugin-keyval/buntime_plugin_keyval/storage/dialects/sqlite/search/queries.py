@@ -51,7 +51,7 @@ def page(
     sql = f"""
 {hits}
 SELECT {entries}, (SELECT count(*) FROM hits) > ?
-FROM ({found} LIMIT ?)"""
+FROM ({found} LIMIT +?)"""
     # One more than is wanted says whether there are more.
     one_more = options._replace(limit=options.limit + 1)
     args = _hits_args(index, match, one_more, condition, now_ms)
@@ -103,6 +103,7 @@ def rows(
 
 def _hits(index: Index, options: SearchOptions, condition: RowCondition) -> str:
     """The keys of the best hits. Everything that decides what is a hit comes before the limit."""
+    # For a bare variable behind LIMIT, SQLite would prepare the statement anew each time.
     table = index.table
     joined, alive = "", _NOT_EXPIRED
     if options.where is not None:
@@ -112,7 +113,7 @@ WITH hits AS MATERIALIZED (
   SELECT {table}.rowid AS hit, doc_key, bm25({_score_args(index, options)}) AS score
   FROM {table} JOIN kv_docs ON doc = {table}.rowid {joined}
   WHERE {table} MATCH ? AND doc_key >= ? AND doc_key < ? AND {alive}
-  ORDER BY {_order(options.reverse)} LIMIT ? OFFSET ?)"""
+  ORDER BY {_order(options.reverse)} LIMIT +? OFFSET ?)"""
 
 
 def _hits_args(
