@@ -31,12 +31,13 @@ from buntime_database import (
 from buntime_plugin_keyval.engine.closed import why_closed
 from buntime_plugin_keyval.engine.deciding import Deciding, takes_long
 from buntime_plugin_keyval.engine.decisions import SetValue, Write
-from buntime_plugin_keyval.engine.jobs import Record, WriteJob, record_nothing
+from buntime_plugin_keyval.engine.jobs import WriteJob, conclude_all
 from buntime_plugin_keyval.engine.once import Once, Replays
 from buntime_plugin_keyval.engine.packing import DecidedGroup, KeyTaken, Packing
 from buntime_plugin_keyval.engine.peers import Peers
 from buntime_plugin_keyval.engine.plain import PlainChanges
 from buntime_plugin_keyval.engine.publishing import Publisher
+from buntime_plugin_keyval.engine.recorder import Recorder
 from buntime_plugin_keyval.engine.regathering import Regathering
 from buntime_plugin_keyval.model.changes import Subscriber
 from buntime_plugin_keyval.model.clock import Clock, moment_of
@@ -82,13 +83,13 @@ class Committer:
         *,
         clock: Clock,
         logger: logging.Logger,
+        recorder: Recorder,
         peers: Peers | None = None,
         most_bytes: int = DEFAULT_LIMITS.commit_bytes,
-        record: Record = record_nothing,
     ) -> None:
-        """`most_bytes` are those of the values that one commit may read; `record` is told of each
+        """`most_bytes` are those of the values that one commit may read; `recorder` is told of each
         write with an operation, how long it took and whether it failed."""
-        self._record = record
+        self._recorder = recorder
         self._db = db
         self._commit_together = db.sql.committing(db.adapter)
         self.replays = Replays(db, clock)
@@ -129,7 +130,7 @@ class Committer:
         """
         loop = asyncio.get_running_loop()
         done = loop.create_future()
-        self._pending.append(WriteJob(write, done, once, self.replays, operation, self._record))
+        self._pending.append(WriteJob(write, done, once, self.replays, operation, self._recorder))
         if self._draining is None:
             # As a task it starts in the next turn of the loop, with all that this turn brings.
             self._draining = loop.create_task(self._drain())
@@ -238,18 +239,30 @@ class Committer:
         """Tell what came of each write, or decide it again; those that wrote have an outcome."""
         if self._peers is not None:
             self._peers.committed(_committed(decided.writing, outcomes))
+        told = iter(outcomes)
+        is_quiet = decided.is_firm and not decided.is_followed
+        common: list[WriteJob] = []
+        others: list[tuple[WriteJob, Outcome]] = []
+        for job in decided.group:
+            outcome = next(told) if job.is_writing else []
+            if is_quiet and not outcome and job.decision is not None:
+                common.append(job)
+            else:
+                others.append((job, outcome))
+        conclude_all(common, self._recorder)
+        if others:
+            await self._conclude_others(decided, others)
+
+    async def _conclude_others(
+        self, decided: DecidedGroup, jobs: Sequence[tuple[WriteJob, Outcome]]
+    ) -> None:
+        """The same of those that failed, gave results, or have changes to be told."""
         is_firm, is_followed = decided.is_firm, decided.is_followed
         again: list[WriteJob] = []
         refused: list[WriteJob] = []
         settled: dict[str, str] = {}
         newest = ""
-        told = iter(outcomes)
-        is_quiet = is_firm and not is_followed
-        for job in decided.group:
-            outcome = next(told) if job.is_writing else []
-            if is_quiet and not outcome and job.decision is not None:  # the common one
-                job.conclude((), settled)
-                continue
+        for job, outcome in jobs:
             if isinstance(outcome, KeyTaken):
                 self.replays.fall_behind()
                 again.append(job)
@@ -268,9 +281,6 @@ class Committer:
                     job.succeed(None)
                 else:
                     job.fail(outcome)
-                continue
-            if is_quiet and (isinstance(job.write, SetValue) or not outcome):
-                job.conclude(outcome, settled)
                 continue
             results = [outcome[index] for index in job.first_steps]
             if not is_firm:

@@ -95,16 +95,13 @@ class Deciding:
 
     def _decide_set(self, job: WriteJob, write: SetValue) -> None:
         """That of one value, which looks at nothing."""
-        versionstamp = self._stamps.make(self._at.now_ms)
-        is_firm = self._is_firm
-        job.start(versionstamp, is_firm)
-        put = write.put(self._at)
-        job.decision = Decision((put,), None)
-        job.steps = put.statements(self._sql, versionstamp, self._at, is_firm)
-        job.first_steps = _FIRST
-        job.size = write.size
+        sql, at, is_firm = self._sql, self._at, self._is_firm
+        versionstamp = self._stamps.make(at.now_ms)
+        put = write.put(at)
+        steps = sql.writes.put(put, versionstamp, at, is_firm)
         if job.once is not None and not is_firm:
-            job.steps = (*job.steps, keep_stamp(self._sql, versionstamp))
+            steps = (*steps, keep_stamp(sql, versionstamp))
+        job.start(versionstamp, is_firm, Decision((put,), None), steps, _FIRST, write.size)
         if self._is_looked_at:
             self._apply(put, versionstamp)
 
@@ -112,15 +109,16 @@ class Deciding:
         """That of a commit of plain changes; in full where one of them meets what is not plain."""
         sql, at, rows, pending = self._sql, self._at, self._rows, self._pending
         now_ms = at.now_ms
-        guards: list[Guard] = []
         effects: list[Effect] = []
+        steps: list[Guard | Statement] = []
         for key, mutation in zip(write.keys, write.mutations, strict=True):
             kind = mutation.type
             if kind == "delete":
                 effects.append(Remove(single(key)))
                 continue
+            key_json = key_to_json(mutation.key)
             if kind == "set":
-                effects.append(Put(key, key_to_json(mutation.key), str(mutation.operand)))
+                effects.append(Put(key, key_json, str(mutation.operand)))
                 continue
             row = rows.get(key)
             if row is not None and row.expires_at is not None and row.expires_at <= now_ms:
@@ -129,37 +127,27 @@ class Deciding:
             if value is None:
                 self._decide(job, write.in_full())
                 return
-            is_pending = key in pending
             if row is None:
-                guards.append(guard_of(sql, key, None, now_ms, pending=is_pending))
-                effects.append(Put(key, key_to_json(mutation.key), value))
+                seen = None
+                effects.append(Put(key, key_json, value))
             else:
-                guards.append(guard_of(sql, key, row.versionstamp, now_ms, pending=is_pending))
+                seen = row.versionstamp
                 effects.append(
-                    Put(
-                        key,
-                        key_to_json(mutation.key),
-                        value,
-                        row.expires_at,
-                        row.metadata,
-                        type=row.type,
-                    )
+                    Put(key, key_json, value, row.expires_at, row.metadata, type=row.type)
                 )
+            steps.append(guard_of(sql, key, seen, now_ms, pending=key in pending))
         if write.only_deletes:
             effects.append(NoteStamp())
         is_firm = self._is_firm
         versionstamp = self._stamps.make(now_ms)
-        job.start(versionstamp, is_firm)
-        job.decision = Decision(effects, None)
         first_steps: list[int] = []
-        steps: list[Guard | Statement] = [*guards]
         for effect in effects:
             first_steps.append(len(steps))
             steps += effect.statements(sql, versionstamp, at, is_firm)
             self._apply(effect, versionstamp)
         if job.once is not None and not is_firm:
             steps.append(keep_stamp(sql, versionstamp))
-        job.steps, job.first_steps, job.size = steps, first_steps, write.size
+        job.start(versionstamp, is_firm, Decision(effects, None), steps, first_steps, write.size)
 
     def _apply(self, effect: Effect, versionstamp: str) -> int:
         """Let the writes behind this one see what it does; the size of what it stores."""

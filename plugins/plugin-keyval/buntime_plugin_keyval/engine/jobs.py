@@ -5,26 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from time import perf_counter
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any
 
 from buntime_database import Guard, ResultSet, Statement
 
 from buntime_plugin_keyval.engine.decisions import Decision, Settled, SetValue, Write
 from buntime_plugin_keyval.engine.once import Once, Replays
 from buntime_plugin_keyval.engine.plain import PlainChanges
+from buntime_plugin_keyval.engine.recorder import Recorder
 from buntime_plugin_keyval.model.errors import PreconditionFailed
 from buntime_plugin_keyval.storage.dialects.reads import LONG_VALUE
 from buntime_plugin_keyval.storage.effects import EntryEffect, StampedEffect
-
-
-class Record(Protocol):
-    """What takes note of how long an operation took."""
-
-    def __call__(self, operation: str, seconds: float, *, failed: bool = False) -> None: ...
-
-
-def record_nothing(operation: str, seconds: float, *, failed: bool = False) -> None:
-    """For whoever measures nothing."""
 
 
 class WriteJob:
@@ -40,7 +32,7 @@ class WriteJob:
         "is_writing",
         "once",
         "operation",
-        "record",
+        "recorder",
         "replays",
         "size",
         "started",
@@ -57,7 +49,7 @@ class WriteJob:
         once: Once | None,
         replays: Replays,
         operation: str,
-        record: Record,
+        recorder: Recorder,
     ) -> None:
         self.write = write
         self.once = once
@@ -69,22 +61,30 @@ class WriteJob:
         self.operation = operation
         """What its time is a sample of; empty if whoever waits for it measures."""
         if operation:
-            self.record = record
+            self.recorder = recorder
             self.started = perf_counter()
 
-    def start(self, versionstamp: str, is_firm: bool) -> None:
-        """Begin a decision, forgetting an earlier one."""
+    def start(
+        self,
+        versionstamp: str,
+        is_firm: bool,
+        decision: Decision[Any] | None = None,
+        steps: Sequence[Guard | Statement] = (),
+        first_steps: Sequence[int] = (),
+        size: int = 0,
+    ) -> None:
+        """Begin with a decision, as far as it is made, forgetting an earlier one."""
         self.versionstamp = versionstamp
         self.is_firm = is_firm
         """Whether the commit has this versionstamp, or fails."""
-        self.decision: Decision[Any] | None = None
+        self.decision = decision
         self.error: Exception | None = None
         self.is_writing = True
         """Whether it takes a commit, be it to keep that nothing was done."""
-        self.steps: Sequence[Guard | Statement] = ()
-        self.first_steps: Sequence[int] = ()
+        self.steps = steps
+        self.first_steps = first_steps
         """Where in the steps each effect begins."""
-        self.size = 0
+        self.size = size
         """Of the values that it stores."""
         self.told = ""
         """What is kept of it for a repetition, beside its stamp and its counts."""
@@ -106,7 +106,7 @@ class WriteJob:
         if self.once is not None:
             self.replays.end(self.once)
         if self.operation:
-            self.record(self.operation, perf_counter() - self.started, failed=True)
+            self.recorder.record(self.operation, perf_counter() - self.started, failed=True)
         if not self.done.done():
             self.done.set_exception(error)
 
@@ -115,7 +115,7 @@ class WriteJob:
         if self.once is not None:
             self.replays.end(self.once)
         if self.operation:
-            self.record(self.operation, perf_counter() - self.started)
+            self.recorder.record(self.operation, perf_counter() - self.started)
         if not self.done.done():
             self.done.set_result(result)
 
@@ -142,3 +142,27 @@ class WriteJob:
             self.succeed(self.write.made(settled.get(stamp, stamp) if settled else stamp))
         else:
             self.succeed(decision.conclude(results, settled))
+
+
+def conclude_all(jobs: Sequence[WriteJob], recorder: Recorder) -> None:
+    """The same of many that came about as they were decided, with no results to look at."""
+    now = perf_counter()
+    took: dict[str, list[float]] = {}
+    for job in jobs:
+        write, decision, once = job.write, job.decision, job.once
+        if decision is None or decision.conclude is None:
+            result = write.made(job.versionstamp)
+        else:
+            result = decision.conclude((), _NOTHING_SETTLED)
+        if once is not None:
+            job.replays.end(once)
+        if job.operation:
+            took.setdefault(job.operation, []).append(now - job.started)
+        done = job.done
+        if not done.done():  # or its caller was cancelled meanwhile
+            done.set_result(result)
+    for operation, seconds in took.items():
+        recorder.record_all(operation, seconds)
+
+
+_NOTHING_SETTLED: Settled = MappingProxyType({})

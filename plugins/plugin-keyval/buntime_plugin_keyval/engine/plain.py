@@ -8,7 +8,7 @@ decided in full.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from buntime_database import Guard
 from buntime_keyval.wire.commits import NO_OPTIONS, NUMERIC, Mutation
@@ -67,7 +67,7 @@ def plain_changes(
     """
     if not 0 < len(mutations) <= POINT_LIMIT:
         return None
-    write = PlainChanges(cast("Sequence[Mutation]", mutations), limits, most_key)
+    write = PlainChanges(mutations, limits, most_key)  # type: ignore[arg-type] # see below
     keys = write.keys
     for mutation in mutations:
         if isinstance(mutation, Addition):
@@ -82,7 +82,8 @@ def plain_changes(
             continue
         write.only_deletes = False
         if kind in NUMERIC:
-            if not -MAX_SAFE_INTEGER <= cast(int, mutation.operand) <= MAX_SAFE_INTEGER:
+            number = mutation.operand
+            if not isinstance(number, int) or not -MAX_SAFE_INTEGER <= number <= MAX_SAFE_INTEGER:
                 return None
             write.reads.append(key)
             write.size += _NUMBER_LENGTH

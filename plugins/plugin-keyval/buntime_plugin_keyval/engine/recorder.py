@@ -72,6 +72,16 @@ class Recorder:
         if failed:
             row[_ERRORS] += 1
 
+    def record_all(self, operation: str, seconds: Sequence[float]) -> None:
+        """Add many samples of what did not fail."""
+        row = self._rows.get(operation)
+        if row is None:
+            row = self._rows[operation] = self._row(operation)
+        row[_COUNT] += len(seconds)
+        row[_LATENCY] += sum(seconds) * 1000
+        for one in seconds:
+            row[_BUCKETS + bisect_left(BUCKETS_MS, one * 1000)] += 1
+
     @property
     def totals(self) -> dict[str, Samples]:
         """What all workers measured, with what was loaded."""

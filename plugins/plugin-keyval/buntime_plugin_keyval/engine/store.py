@@ -106,7 +106,7 @@ class Store(StoreReads):
             logger=logger,
             peers=self.peers if self.peers.are_there else None,
             most_bytes=limits.commit_bytes,
-            record=self.recorder.record,
+            recorder=self.recorder,
         )
         self.write = self._committer.submit
         """For writes of other kinds, of parts of the plugin with decisions of their own."""

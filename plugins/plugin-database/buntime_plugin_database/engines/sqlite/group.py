@@ -109,17 +109,18 @@ class GroupRun:
         if not results:
             connection.set_last_insert_rowid(0)  # so that nobody is told of another one's row
         number = len(results)
+        execute = cursor.execute
         for step in steps[number:] if number else steps:
             sql, args = step
-            result = _GAVE_NOTHING
             if isinstance(step, Guard):
-                if cursor.execute(guard_query(sql), args).get != 1:
+                if execute(guard_query(sql), args).get != 1:
                     raise GuardFailed(number)
+                results.append(_GAVE_NOTHING)
             elif wanted is None or number in wanted or classify(sql) != "silent":
-                result = run(connection, sql, args)
+                results.append(run(connection, sql, args))
             else:
-                cursor.execute(sql, args)
-            results.append(result)
+                execute(sql, args)
+                results.append(_GAVE_NOTHING)
             number += 1
             if not number % SHORT_BATCH and perf_counter() >= until:
                 return number == len(steps)
