@@ -18,6 +18,7 @@ import httpcore2
 import pytest
 from hypothesis import HealthCheck, settings
 from support.live import LiveServer, live_server
+from support.memory import folder_in_memory, move_to_disk
 from support.postgres import Postgres, running_postgres
 from support.sampling import is_in_sample, set_wide
 
@@ -62,6 +63,10 @@ STARTERS = frozenset(
 Who starts one by another name has the mark `slow`, or fails."""
 STARTS = ("subprocess.Popen", "support.live_server")
 """What is said to audit hooks when a process starts, or a server that another process forks."""
+KILLERS = frozenset({"SIGKILL", "kill", "killpg"})
+"""Names by which tests and fixtures kill processes: their folders are on a disk, where a commit
+takes as long as it does for users. In memory hardly any process is killed while it writes one.
+Who kills by another name has the mark `disk`."""
 QUICK = "not slow"
 """What `scripts/test --quick` asks for; then nothing slow is even looked at, where a folder is."""
 
@@ -113,8 +118,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not config.getoption("wide"):
         _leave_out_generated_cases(config, items)
     for item in items:
-        if _is_in_slow_folder(item.path) or _has_process(item):
+        names = _names_of(item)
+        if _is_in_slow_folder(item.path) or not STARTERS.isdisjoint(names):
             item.add_marker(pytest.mark.slow)
+        if not KILLERS.isdisjoint(names):
+            item.add_marker(pytest.mark.disk)
     # Files with slow tests first: at the end other processes wait for the one with the last file.
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
@@ -125,23 +133,20 @@ def _is_in_slow_folder(path: Path) -> bool:
     return any(path.is_relative_to(Path(__file__).parent / name) for name in SLOW_FOLDERS)
 
 
-def _has_process(item: pytest.Item) -> bool:
-    """Whether a test or one of its fixtures starts a process, as far as their code says so."""
+def _names_of(item: pytest.Item) -> frozenset[str]:
+    """The names in the code of a test, of its fixtures and of what they call."""
     if not isinstance(item, pytest.Function):
-        return False
+        return frozenset()
     fixtures = item._fixtureinfo.name2fixturedefs
-    return any(
-        map(
-            _starts_process,
-            (item.function, *(found.func for defs in fixtures.values() for found in defs)),
-        )
-    )
+    found = (item.function, *(it.func for defs in fixtures.values() for it in defs))
+    return frozenset().union(*map(_names_reached_from, found))
 
 
 @cache
-def _starts_process(function: Callable[..., object]) -> bool:
-    """Whether a function names what starts a process, or another one of the tests that does."""
+def _names_reached_from(function: Callable[..., object]) -> frozenset[str]:
+    """The names in the code of a function, and in that of those of the tests that it names."""
     seen: set[Callable[..., object]] = set()
+    reached: set[str] = set()
     left = [unwrap(function)]
     while left:
         found = left.pop()
@@ -149,12 +154,11 @@ def _starts_process(function: Callable[..., object]) -> bool:
             continue
         seen.add(found)
         names = _names_in(found.__code__)
-        if not STARTERS.isdisjoint(names):
-            return True
+        reached |= names
         called = (found.__globals__.get(name) for name in names)
         functions = [unwrap(it) for it in called if isinstance(it, FunctionType)]
         left += [it for it in functions if it.__code__.co_filename.startswith(TESTS)]
-    return False
+    return frozenset(reached)
 
 
 @cache
@@ -208,21 +212,33 @@ def pytest_runtest_makereport(
     return report
 
 
+@pytest.fixture(scope="session")
+def memory() -> Iterator[Path | None]:
+    """Where folders of tests are, if the machine has room for them in memory."""
+    with folder_in_memory() as folder:
+        yield folder
+
+
 @pytest.fixture
 def tmp_path(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+    tmp_path_factory: pytest.TempPathFactory, memory: Path | None, request: pytest.FixtureRequest
 ) -> Iterator[Path]:
     """That of pytest looks at the folders of all tests before it makes one more.
 
-    It stays where the test fails. Those of a whole run would be gigabytes, which the system begins
-    to write to the disk while other tests wait for it.
+    It is in memory, unless the test has the mark `disk`. Where the test fails it stays, on the
+    disk, by the same name. Those of a whole run would be gigabytes, which the system begins to
+    write to the disk while other tests wait for it.
     """
-    name = re.sub(r"[^A-Za-z0-9]", "_", request.node.name)[:30]
-    folder = tmp_path_factory.getbasetemp() / f"{name}_{next(_folders)}"
+    test = re.sub(r"[^A-Za-z0-9]", "_", request.node.name)[:30]
+    kept = tmp_path_factory.getbasetemp() / f"{test}_{next(_folders)}"
+    needs_disk = request.node.get_closest_marker("disk") is not None
+    folder = kept if memory is None or needs_disk else memory / kept.name
     folder.mkdir()
     yield folder
     if request.node.stash.get(_PASSED, False):
         shutil.rmtree(folder, ignore_errors=True)
+    elif folder != kept:
+        move_to_disk(folder, kept)
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ import pytest
 from buntime_soak.run import SHARES, Plan, run
 from buntime_soak.servers import Mode
 
+pytestmark = pytest.mark.disk  # the soak kills servers while they write
+
 BROKEN = Path(__file__).with_name("broken")
 KEYVAL = "buntime_plugin_keyval"
 OFTEN = (0.1, 0.5)

@@ -13,6 +13,8 @@ from buntime_soak.run import Plan, run
 from buntime_soak.servers import MODES, Mode
 from buntime_soak.wallclock import HINT, find_libfaketime
 
+pytestmark = pytest.mark.disk  # the soak kills servers while they write
+
 SECONDS = 10.0
 SEEDS = (3, 4, 5)
 """A busy machine does little in a run, so that some operations may be missing in the first."""

@@ -36,6 +36,8 @@ _SETTINGS = {
     "shared_buffers": "32MB",
     "log_line_prefix": "%m [%p] ",
     "deadlock_timeout": "100ms",
+    # Files in its folder, which go with it: one that is killed leaves what it has in /dev/shm.
+    "dynamic_shared_memory_type": "mmap",
 }
 _ACCESS = f"""\
 hostssl all {ENCRYPTED} 127.0.0.1/32 trust
