@@ -52,3 +52,8 @@ async def until(condition: Callable[[], Any], seconds: float = PATIENCE) -> None
             return
         assert time.monotonic() < deadline, "it did not happen in time"
         await asyncio.sleep(0.01)
+
+
+def running(name: str) -> int:
+    """How many tasks of a name run."""
+    return sum(task.get_name() == name for task in asyncio.all_tasks())

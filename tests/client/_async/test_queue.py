@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from buntime_keyval import AsyncKv, InvalidInput, NotFound, QueueStats, StaleLease
-from client._async.beside import Event, Started, happened, until
+from client._async.beside import Event, Started, happened, running, until
 
 MODES = pytest.mark.parametrize("mode", ["sse", "polling"])
 
@@ -378,3 +378,30 @@ async def test_what_was_not_begun_with_goes_back_untouched(kv: Any) -> None:
 async def at_server(kv: Any, *, pending: int, processing: int) -> bool:
     stats = await kv.queue_stats()
     return bool((stats.pending, stats.processing, stats.dlq) == (pending, processing, 0))
+
+
+@MODES
+async def test_a_listener_that_nobody_has_any_more_gives_its_messages_back(
+    kv: Any, mode: str
+) -> None:
+    before = running("kv-queue")
+    listener = kv.listen_queue(mode=mode, auto_ack=False, concurrency=2)
+    await kv.enqueue("one")
+    await kv.enqueue("two")
+    delivery = await anext(listener)
+    assert running("kv-queue") == before + 1
+    del listener
+    await until(lambda: running("kv-queue") == before)
+    await delivery.ack()  # it is processed all the same
+    async with kv.listen_queue(mode=mode) as others:
+        other = await anext(others)
+    assert {delivery.value, other.value} == {"one", "two"}
+
+
+async def test_a_listener_with_a_handler_goes_on_without_its_handle(kv: Any) -> None:
+    heard: list[Any] = []
+    kv.listen_queue(lambda delivery: heard.append(delivery.value))
+    await kv.enqueue("one")
+    await until(lambda: heard == ["one"])
+    await kv.enqueue("two")
+    await until(lambda: heard == ["one", "two"])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from buntime_keyval import AsyncKv, BigInt, InvalidInput, KvEntry, StatusError
-from client._async.beside import Event, happened, sleep, until
+from client._async.beside import Event, happened, running, sleep, until
 
 MODES = pytest.mark.parametrize("mode", ["sse", "polling"])
 FAST = {"poll_interval": "20ms"}
@@ -215,3 +215,32 @@ async def test_polling_many_keys(kv: Any) -> None:
         await kv.set(["many", 7], "new")
         await until(lambda: heard.state["('many', 7)"] == "new")
     assert len(heard.batches) == 2
+
+
+@pytest.mark.parametrize("begun", [True, False])
+@pytest.mark.parametrize("options", [{}, {"mode": "polling"}, {"shared": True}, {"buffer_size": 9}])
+async def test_one_that_nobody_has_any_more_ends(
+    kv: Any, begun: bool, options: dict[str, Any]
+) -> None:
+    await kv.set(["a"], 1)
+    before = running("kv-watch")
+    watches = [kv.watch(["a"], **options), kv.store(["a"], int).watch(["b"], **options)]
+    if begun:
+        async for batch in watches[0]:
+            assert batch[0].value == 1
+            break
+    assert running("kv-watch") == before + 2
+    del watches[:]
+    await until(lambda: running("kv-watch") == before)
+    await until(lambda: running("kv-shared-watch") == 0)
+
+
+async def test_one_with_a_callback_goes_on_without_its_handle(kv: Any) -> None:
+    heard = Heard()
+    before = running("kv-watch")
+    kv.watch(["a"], lambda entries: heard(entries))
+    await kv.set(["a"], 1)
+    await until(lambda: heard.state == {"('a',)": 1})
+    await kv.set(["a"], 2)
+    await until(lambda: heard.state == {"('a',)": 2})
+    assert running("kv-watch") == before + 1

@@ -52,3 +52,8 @@ def until(condition: Callable[[], Any], seconds: float = SECONDS) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.01)
+
+
+def running(name: str) -> int:
+    """How many threads of a name run."""
+    return sum(thread.name == name for thread in threading.enumerate())

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from buntime_keyval import InvalidInput, Kv, NotFound, QueueStats, StaleLease
-from client._sync.beside import Event, Started, happened, until
+from client._sync.beside import Event, Started, happened, running, until
 
 MODES = pytest.mark.parametrize("mode", ["sse", "polling"])
 
@@ -379,3 +379,28 @@ def test_what_was_not_begun_with_goes_back_untouched(kv: Any) -> None:
 def at_server(kv: Any, *, pending: int, processing: int) -> bool:
     stats = kv.queue_stats()
     return bool((stats.pending, stats.processing, stats.dlq) == (pending, processing, 0))
+
+
+@MODES
+def test_a_listener_that_nobody_has_any_more_gives_its_messages_back(kv: Any, mode: str) -> None:
+    before = running("kv-queue")
+    listener = kv.listen_queue(mode=mode, auto_ack=False, concurrency=2)
+    kv.enqueue("one")
+    kv.enqueue("two")
+    delivery = next(listener)
+    assert running("kv-queue") == before + 1
+    del listener
+    until(lambda: running("kv-queue") == before)
+    delivery.ack()  # it is processed all the same
+    with kv.listen_queue(mode=mode) as others:
+        other = next(others)
+    assert {delivery.value, other.value} == {"one", "two"}
+
+
+def test_a_listener_with_a_handler_goes_on_without_its_handle(kv: Any) -> None:
+    heard: list[Any] = []
+    kv.listen_queue(lambda delivery: heard.append(delivery.value))
+    kv.enqueue("one")
+    until(lambda: heard == ["one"])
+    kv.enqueue("two")
+    until(lambda: heard == ["one", "two"])

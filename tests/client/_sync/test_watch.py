@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from buntime_keyval import BigInt, InvalidInput, Kv, KvEntry, StatusError
-from client._sync.beside import Event, happened, sleep, until
+from client._sync.beside import Event, happened, running, sleep, until
 
 MODES = pytest.mark.parametrize("mode", ["sse", "polling"])
 FAST = {"poll_interval": "20ms"}
@@ -216,3 +216,30 @@ def test_polling_many_keys(kv: Any) -> None:
         kv.set(["many", 7], "new")
         until(lambda: heard.state["('many', 7)"] == "new")
     assert len(heard.batches) == 2
+
+
+@pytest.mark.parametrize("begun", [True, False])
+@pytest.mark.parametrize("options", [{}, {"mode": "polling"}, {"shared": True}, {"buffer_size": 9}])
+def test_one_that_nobody_has_any_more_ends(kv: Any, begun: bool, options: dict[str, Any]) -> None:
+    kv.set(["a"], 1)
+    before = running("kv-watch")
+    watches = [kv.watch(["a"], **options), kv.store(["a"], int).watch(["b"], **options)]
+    if begun:
+        for batch in watches[0]:
+            assert batch[0].value == 1
+            break
+    assert running("kv-watch") == before + 2
+    del watches[:]
+    until(lambda: running("kv-watch") == before)
+    until(lambda: running("kv-shared-watch") == 0)
+
+
+def test_one_with_a_callback_goes_on_without_its_handle(kv: Any) -> None:
+    heard = Heard()
+    before = running("kv-watch")
+    kv.watch(["a"], lambda entries: heard(entries))
+    kv.set(["a"], 1)
+    until(lambda: heard.state == {"('a',)": 1})
+    kv.set(["a"], 2)
+    until(lambda: heard.state == {"('a',)": 2})
+    assert running("kv-watch") == before + 1

@@ -219,7 +219,7 @@ async def test_what_a_stopped_listener_did_not_begin_with_loses_no_attempt(kv: L
         await kv.enqueue(number, backoff_schedule=[])
     listener = kv.listen_queue(auto_ack=False, concurrency=3)
     first = await anext(listener)
-    await until(lambda: len(listener._waiting) == 2)
+    await until(lambda: len(listener._listening._waiting) == 2)
     await first.ack()
     await listener.stop()
     await settled(kv, pending=3)

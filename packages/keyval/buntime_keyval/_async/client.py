@@ -14,7 +14,7 @@ from buntime_keyval._async.kv_entries import AsyncKvEntries
 from buntime_keyval._async.kv_queue import AsyncKvQueue
 from buntime_keyval._async.kv_search import AsyncKvSearch
 from buntime_keyval._async.kv_views import AsyncKvViews
-from buntime_keyval._async.listen import AsyncQueueListener, Handler
+from buntime_keyval._async.listen import AsyncListening, AsyncQueueListener, Handler
 from buntime_keyval._async.locks import AsyncLock, AsyncLocks
 from buntime_keyval._async.queues import AsyncQueues
 from buntime_keyval._async.runner import AsyncRunner
@@ -26,7 +26,7 @@ from buntime_keyval._async.stream import AsyncChangeStream
 from buntime_keyval._async.tasks import AsyncTasks
 from buntime_keyval._async.transactions import AsyncTransaction
 from buntime_keyval._async.transport import transport_of
-from buntime_keyval._async.watch import AsyncWatch
+from buntime_keyval._async.watch import AsyncWatch, AsyncWatchFlow
 from buntime_keyval._calls import search as search_calls
 from buntime_keyval._exchange import Observer
 from buntime_keyval._http import Settings
@@ -134,7 +134,7 @@ class AsyncKv(
             self._shown = settings.shown
         self._sharing = AsyncSharing(self._session)
         self._flights = AsyncFlights()
-        self._running: set[AsyncWatch | AsyncQueueListener | AsyncRunner] = set()
+        self._running: set[AsyncWatchFlow | AsyncListening | AsyncRunner] = set()
         self.dlq = AsyncDeadLetters(self._session)
         """Messages that were given up."""
         self.tasks = AsyncTasks(self._session)
@@ -227,7 +227,7 @@ class AsyncKv(
             concurrency=concurrency,
             on_error=on_error,
         )
-        self._remember(listener)
+        self._remember(listener._listening)
         return listener
 
     def lock(
@@ -340,7 +340,7 @@ class AsyncKv(
             feed = watch_feed(self._session, plan, pause, on_error)
         buffer = Buffer(buffer_size, overflow_strategy)
         watch = AsyncWatch(feed, buffer, callback=callback, on_error=on_error)
-        self._remember(watch)
+        self._remember(watch._flow)
         return watch
 
     @overload
@@ -355,6 +355,6 @@ class AsyncKv(
             raise InvalidInput(f"format must be json or prometheus, received {format!r}")
         return await self._session.send(search_calls.metrics_json())
 
-    def _remember(self, running: AsyncWatch | AsyncQueueListener | AsyncRunner) -> None:
+    def _remember(self, running: AsyncWatchFlow | AsyncListening | AsyncRunner) -> None:
         self._running = {other for other in self._running if not other.closed}
         self._running.add(running)

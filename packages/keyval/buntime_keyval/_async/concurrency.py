@@ -10,7 +10,8 @@ import contextvars
 import inspect
 import signal
 import threading
-from collections.abc import Awaitable, Callable
+import weakref
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -47,6 +48,26 @@ def here() -> Place:
 def lock() -> AbstractContextManager[object]:
     """Keeps other threads out of a block that awaits nothing: there are none."""
     return nullcontext()
+
+
+_ending: set[asyncio.Future[None]] = set()
+
+
+def when_dropped(handle: object, stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Have something stopped, in the background, when nobody has its handle any more."""
+    weakref.finalize(handle, _stop_later, asyncio.get_running_loop(), stop).atexit = False
+
+
+def _stop_later(loop: Place, stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    # The garbage of a loop may be found in any thread.
+    with suppress(RuntimeError):  # it is closed, and nothing runs there any more
+        loop.call_soon_threadsafe(_stop_now, stop)
+
+
+def _stop_now(stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    task = asyncio.ensure_future(stop())
+    _ending.add(task)
+    task.add_done_callback(_ending.discard)
 
 
 async def call(function: Callable[..., T | Awaitable[T]], *args: Any) -> T:

@@ -15,6 +15,7 @@ from buntime_keyval._async.concurrency import (
     SideBySide,
     Task,
     call,
+    when_dropped,
 )
 from buntime_keyval._async.reports import report
 from buntime_keyval._calls.queue import Message
@@ -66,7 +67,7 @@ class AsyncMessages(Protocol):
 class AsyncDelivery:
     """A message in the hands of this consumer: settle it with `ack`, `nack` or `release`."""
 
-    def __init__(self, message: Message, listener: AsyncQueueListener) -> None:
+    def __init__(self, message: Message, listener: AsyncListening) -> None:
         self._message = message
         self._listener = listener
         self.settled = False
@@ -126,14 +127,8 @@ Handler = Callable[[AsyncDelivery], Any]
 """Processes one message, which is settled by how that ends."""
 
 
-class AsyncQueueListener:
-    """A running consumer of the queue: with a handler, or iterated over.
-
-    With a handler each message is settled by what the handler does: it returns, and the message is
-    gone; it raises, and the message comes again later. Iterating, asking for the next message
-    acknowledges the one before, and an exception that leaves the `async with` block gives it back.
-    With `auto_ack=False` neither happens: call `ack`, `nack` or `release`.
-    """
+class AsyncListening:
+    """What runs for a listener. It knows nothing of the handle, so that one can be dropped."""
 
     def __init__(
         self,
@@ -145,40 +140,22 @@ class AsyncQueueListener:
         on_error: ErrorHandler | None,
     ) -> None:
         self._messages = messages
-        self._handler = handler
+        self.handler = handler
         self._auto_ack = auto_ack
         self._on_error = on_error
         self._seen = Seen()
-        self._read_value: Callable[[Any], Any] | None = None
+        self.read_value: Callable[[Any], Any] | None = None
         self._free = concurrency
         self._changed = Condition()
         self._waiting: deque[AsyncDelivery] = deque()
         self._current: AsyncDelivery | None = None
         self._workers = SideBySide(concurrency, name="kv-queue-handler")
-        self._stopping = False
-        self._error: Exception | None = None
+        self.closed = False
+        self.error: Exception | None = None
         self._reader = Task(self._read, name="kv-queue")
 
-    def _read_by(self, read: Callable[[Any], Any]) -> None:
-        """Have the values of messages read by a function; what it raises gives a message back."""
-        self._read_value = read
-
-    @property
-    def closed(self) -> bool:
-        """Whether it takes no more messages."""
-        return self._stopping
-
-    @property
-    def error(self) -> Exception | None:
-        """What ended it, if not `stop`."""
-        return self._error
-
     async def stop(self, timeout: float | None = None) -> None:
-        """Take no more messages and let running handlers finish and settle. Idempotent.
-
-        After `timeout` seconds the coroutines that are left are cancelled, and their messages go
-        back to the queue; threads go on, and settle, while their messages may be delivered again.
-        """
+        """See `AsyncQueueListener`."""
         await self._close()
         await self._workers.stop(timeout)
         async with self._changed:
@@ -190,18 +167,13 @@ class AsyncQueueListener:
         self._reader.cancel()
         await self._reader.join(JOIN_SECONDS)
 
-    async def wait(self, timeout: float | None = None) -> None:
-        """Wait until it ends, at most `timeout` seconds. Raises the error that ended it."""
+    async def wait(self, timeout: float | None) -> None:
+        """Wait until it ends, at most `timeout` seconds."""
         await self._reader.join(timeout)
         await self._workers.wait(timeout)
-        self._raise()
 
-    async def __aenter__(self) -> AsyncQueueListener:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: object
-    ) -> None:
+    async def leave(self, error: BaseException | None) -> None:
+        """Settle what was given out last, at the end of a block, and stop."""
         await self._close()  # what comes after this settlement is not for this listener
         try:
             if self._auto_ack and self._current is not None:
@@ -211,23 +183,16 @@ class AsyncQueueListener:
                     await self._current.nack(error_text(error))
         finally:
             await self.stop()
-        if kind is None:
-            self._raise()
 
-    def __aiter__(self) -> AsyncIterator[AsyncDelivery]:
-        if self._handler is not None:
-            raise RuntimeError("This listener has a handler: it cannot be iterated over too")
-        return self
-
-    async def __anext__(self) -> AsyncDelivery:
+    async def take(self) -> AsyncDelivery | None:
+        """The next message, which settles the one before; None at the end."""
         if self._auto_ack and self._current is not None:
             current, self._current = self._current, None
             await current.ack()
         async with self._changed:
-            await self._changed.wait_for(lambda: self._waiting or self._stopping)
-            if self._stopping:
-                self._raise()
-                raise StopAsyncIteration
+            await self._changed.wait_for(lambda: self._waiting or self.closed)
+            if self.closed:
+                return None
             self._current = self._waiting.popleft()
             return self._current
 
@@ -235,8 +200,8 @@ class AsyncQueueListener:
         try:
             await self._messages.feed(self._has_room, self._take)
         except Exception as error:  # noqa: BLE001 - whoever takes the messages gets it
-            self._error = error
-            if self._handler is not None:
+            self.error = error
+            if self.handler is not None:
                 logger.error("A queue listener ended: %s", error)
                 await report(error, self._on_error)
         finally:
@@ -244,16 +209,16 @@ class AsyncQueueListener:
 
     async def _has_room(self) -> bool:
         async with self._changed:  # nobody but the reader takes a slot
-            await self._changed.wait_for(lambda: self._free > 0 or self._stopping)
-            return not self._stopping
+            await self._changed.wait_for(lambda: self._free > 0 or self.closed)
+            return not self.closed
 
     async def _take(self, message: Message) -> bool:
         """Process a message as soon as there is a slot; False if it is not this listener's."""
         await self._has_room()
         wrong: Exception | None = None
-        if self._read_value is not None:
+        if self.read_value is not None:
             try:
-                message = replace(message, value=self._read_value(message.value))
+                message = replace(message, value=self.read_value(message.value))
             except InvalidValue as error:
                 wrong = error
         delivery = AsyncDelivery(message, self)
@@ -262,12 +227,12 @@ class AsyncQueueListener:
                 return True
             self._free -= 1
             processed = self._seen.was_processed(message.id)
-            if not (processed or self._stopping or wrong):
-                if self._handler is None:
+            if not (processed or self.closed or wrong):
+                if self.handler is None:
                     self._waiting.append(delivery)
                     self._changed.notify_all()
                 else:
-                    self._workers.start(self._handle, self._handler, delivery)
+                    self._workers.start(self._handle, self.handler, delivery)
                 return True
         if wrong is not None and not processed:
             await report(wrong, self._on_error)
@@ -307,7 +272,7 @@ class AsyncQueueListener:
     async def _ack(self, message: Message) -> None:
         self._seen.processed(message.id)
         try:
-            await self._messages.ack(message.id, draining=self._stopping)
+            await self._messages.ack(message.id, draining=self.closed)
         finally:
             await self._release(message.id)
 
@@ -318,14 +283,14 @@ class AsyncQueueListener:
     async def _nack(self, message: Message, error: str | None, delay: Duration | None) -> None:
         lease = self._seen.lease(message.id)
         try:
-            await self._messages.nack(message.id, lease, error, delay, draining=self._stopping)
+            await self._messages.nack(message.id, lease, error, delay, draining=self.closed)
         finally:
             await self._release(message.id)
 
     async def _hand_back(self, message: Message) -> None:
         lease = self._seen.lease(message.id)
         try:
-            await self._messages.release(message.id, lease, draining=self._stopping)
+            await self._messages.release(message.id, lease, draining=self.closed)
         finally:
             await self._release(message.id)
 
@@ -337,9 +302,88 @@ class AsyncQueueListener:
 
     async def _close(self) -> None:
         async with self._changed:
-            self._stopping = True
+            self.closed = True
             self._changed.notify_all()
 
+
+class AsyncQueueListener:
+    """A running consumer of the queue: with a handler, or iterated over.
+
+    With a handler each message is settled by what the handler does: it returns, and the message is
+    gone; it raises, and the message comes again later. Iterating, asking for the next message
+    acknowledges the one before, and an exception that leaves the `async with` block gives it back.
+    With `auto_ack=False` neither happens: call `ack`, `nack` or `release`.
+    One without a handler also stops when nobody has it any more, and its messages go back.
+    """
+
+    def __init__(
+        self,
+        messages: AsyncMessages,
+        *,
+        handler: Handler | None,
+        auto_ack: bool,
+        concurrency: int,
+        on_error: ErrorHandler | None,
+    ) -> None:
+        self._listening = AsyncListening(
+            messages,
+            handler=handler,
+            auto_ack=auto_ack,
+            concurrency=concurrency,
+            on_error=on_error,
+        )
+        if handler is None:
+            when_dropped(self, self._listening.stop)
+
+    def _read_by(self, read: Callable[[Any], Any]) -> None:
+        """Have the values of messages read by a function; what it raises gives a message back."""
+        self._listening.read_value = read
+
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no more messages."""
+        return self._listening.closed
+
+    @property
+    def error(self) -> Exception | None:
+        """What ended it, if not `stop`."""
+        return self._listening.error
+
+    async def stop(self, timeout: float | None = None) -> None:
+        """Take no more messages and let running handlers finish and settle. Idempotent.
+
+        After `timeout` seconds the coroutines that are left are cancelled, and their messages go
+        back to the queue; threads go on, and settle, while their messages may be delivered again.
+        """
+        await self._listening.stop(timeout)
+
+    async def wait(self, timeout: float | None = None) -> None:
+        """Wait until it ends, at most `timeout` seconds. Raises the error that ended it."""
+        await self._listening.wait(timeout)
+        self._raise()
+
+    async def __aenter__(self) -> AsyncQueueListener:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
+        await self._listening.leave(error)
+        if kind is None:
+            self._raise()
+
+    def __aiter__(self) -> AsyncIterator[AsyncDelivery]:
+        if self._listening.handler is not None:
+            raise RuntimeError("This listener has a handler: it cannot be iterated over too")
+        return self
+
+    async def __anext__(self) -> AsyncDelivery:
+        delivery = await self._listening.take()
+        if delivery is None:
+            self._raise()
+            raise StopAsyncIteration
+        return delivery
+
     def _raise(self) -> None:
-        if self._error is not None:
-            raise self._error
+        if self._listening.error is not None:
+            raise self._listening.error

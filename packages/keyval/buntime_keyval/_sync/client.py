@@ -25,7 +25,7 @@ from buntime_keyval._sync.kv_entries import KvEntries
 from buntime_keyval._sync.kv_queue import KvQueue
 from buntime_keyval._sync.kv_search import KvSearch
 from buntime_keyval._sync.kv_views import KvViews
-from buntime_keyval._sync.listen import Handler, QueueListener
+from buntime_keyval._sync.listen import Handler, Listening, QueueListener
 from buntime_keyval._sync.locks import Lock, Locks
 from buntime_keyval._sync.queues import Queues
 from buntime_keyval._sync.runner import Runner
@@ -37,7 +37,7 @@ from buntime_keyval._sync.stream import ChangeStream
 from buntime_keyval._sync.tasks import Tasks
 from buntime_keyval._sync.transactions import Transaction
 from buntime_keyval._sync.transport import transport_of
-from buntime_keyval._sync.watch import Watch
+from buntime_keyval._sync.watch import Watch, WatchFlow
 from buntime_keyval._tokens import TokenSource
 from buntime_keyval._transaction import Pauses
 from buntime_keyval._watching import (
@@ -133,7 +133,7 @@ class Kv(KvEntries, KvSearch, KvQueue, KvViews, Shortcuts[KeyLike, Any]):
             self._shown = settings.shown
         self._sharing = Sharing(self._session)
         self._flights = Flights()
-        self._running: set[Watch | QueueListener | Runner] = set()
+        self._running: set[WatchFlow | Listening | Runner] = set()
         self.dlq = DeadLetters(self._session)
         """Messages that were given up."""
         self.tasks = Tasks(self._session)
@@ -226,7 +226,7 @@ class Kv(KvEntries, KvSearch, KvQueue, KvViews, Shortcuts[KeyLike, Any]):
             concurrency=concurrency,
             on_error=on_error,
         )
-        self._remember(listener)
+        self._remember(listener._listening)
         return listener
 
     def lock(
@@ -339,7 +339,7 @@ class Kv(KvEntries, KvSearch, KvQueue, KvViews, Shortcuts[KeyLike, Any]):
             feed = watch_feed(self._session, plan, pause, on_error)
         buffer = Buffer(buffer_size, overflow_strategy)
         watch = Watch(feed, buffer, callback=callback, on_error=on_error)
-        self._remember(watch)
+        self._remember(watch._flow)
         return watch
 
     @overload
@@ -354,6 +354,6 @@ class Kv(KvEntries, KvSearch, KvQueue, KvViews, Shortcuts[KeyLike, Any]):
             raise InvalidInput(f"format must be json or prometheus, received {format!r}")
         return self._session.send(search_calls.metrics_json())
 
-    def _remember(self, running: Watch | QueueListener | Runner) -> None:
+    def _remember(self, running: WatchFlow | Listening | Runner) -> None:
         self._running = {other for other in self._running if not other.closed}
         self._running.add(running)

@@ -6,16 +6,18 @@ Python cannot end a thread, so a task is asked to: what it waits for in `sleep`,
 
 from __future__ import annotations
 
+import _thread
 import inspect
 import os
 import queue
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Generic, TypeVar
 
 from buntime_keyval.wire import InvalidInput
@@ -63,6 +65,18 @@ def here() -> Place:
 def lock() -> AbstractContextManager[object]:
     """Keeps other threads out of a block."""
     return threading.Lock()
+
+
+def when_dropped(handle: object, stop: Callable[[], None]) -> None:
+    """Have something stopped, in the background, when nobody has its handle any more."""
+    weakref.finalize(handle, _stop_later, stop).atexit = False
+
+
+def _stop_later(stop: Callable[[], None]) -> None:
+    # Garbage is found at any moment, also where this thread has a lock that `stop` wants, or one
+    # of those that `threading.Thread` has.
+    with suppress(RuntimeError):  # the process ends
+        _thread.start_new_thread(stop, ())
 
 
 def call(function: Callable[..., T], *args: Any) -> T:

@@ -20,6 +20,7 @@ from buntime_keyval._sync.concurrency import (
     SideBySide,
     Task,
     call,
+    when_dropped,
 )
 from buntime_keyval._sync.reports import report
 from buntime_keyval.wire import Duration
@@ -67,7 +68,7 @@ class Messages(Protocol):
 class Delivery:
     """A message in the hands of this consumer: settle it with `ack`, `nack` or `release`."""
 
-    def __init__(self, message: Message, listener: QueueListener) -> None:
+    def __init__(self, message: Message, listener: Listening) -> None:
         self._message = message
         self._listener = listener
         self.settled = False
@@ -127,14 +128,8 @@ Handler = Callable[[Delivery], Any]
 """Processes one message, which is settled by how that ends."""
 
 
-class QueueListener:
-    """A running consumer of the queue: with a handler, or iterated over.
-
-    With a handler each message is settled by what the handler does: it returns, and the message is
-    gone; it raises, and the message comes again later. Iterating, asking for the next message
-    acknowledges the one before, and an exception that leaves the `with` block gives it back.
-    With `auto_ack=False` neither happens: call `ack`, `nack` or `release`.
-    """
+class Listening:
+    """What runs for a listener. It knows nothing of the handle, so that one can be dropped."""
 
     def __init__(
         self,
@@ -146,40 +141,22 @@ class QueueListener:
         on_error: ErrorHandler | None,
     ) -> None:
         self._messages = messages
-        self._handler = handler
+        self.handler = handler
         self._auto_ack = auto_ack
         self._on_error = on_error
         self._seen = Seen()
-        self._read_value: Callable[[Any], Any] | None = None
+        self.read_value: Callable[[Any], Any] | None = None
         self._free = concurrency
         self._changed = Condition()
         self._waiting: deque[Delivery] = deque()
         self._current: Delivery | None = None
         self._workers = SideBySide(concurrency, name="kv-queue-handler")
-        self._stopping = False
-        self._error: Exception | None = None
+        self.closed = False
+        self.error: Exception | None = None
         self._reader = Task(self._read, name="kv-queue")
 
-    def _read_by(self, read: Callable[[Any], Any]) -> None:
-        """Have the values of messages read by a function; what it raises gives a message back."""
-        self._read_value = read
-
-    @property
-    def closed(self) -> bool:
-        """Whether it takes no more messages."""
-        return self._stopping
-
-    @property
-    def error(self) -> Exception | None:
-        """What ended it, if not `stop`."""
-        return self._error
-
     def stop(self, timeout: float | None = None) -> None:
-        """Take no more messages and let running handlers finish and settle. Idempotent.
-
-        After `timeout` seconds the coroutines that are left are cancelled, and their messages go
-        back to the queue; threads go on, and settle, while their messages may be delivered again.
-        """
+        """See `QueueListener`."""
         self._close()
         self._workers.stop(timeout)
         with self._changed:
@@ -191,18 +168,13 @@ class QueueListener:
         self._reader.cancel()
         self._reader.join(JOIN_SECONDS)
 
-    def wait(self, timeout: float | None = None) -> None:
-        """Wait until it ends, at most `timeout` seconds. Raises the error that ended it."""
+    def wait(self, timeout: float | None) -> None:
+        """Wait until it ends, at most `timeout` seconds."""
         self._reader.join(timeout)
         self._workers.wait(timeout)
-        self._raise()
 
-    def __enter__(self) -> QueueListener:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: object
-    ) -> None:
+    def leave(self, error: BaseException | None) -> None:
+        """Settle what was given out last, at the end of a block, and stop."""
         self._close()  # what comes after this settlement is not for this listener
         try:
             if self._auto_ack and self._current is not None:
@@ -212,23 +184,16 @@ class QueueListener:
                     self._current.nack(error_text(error))
         finally:
             self.stop()
-        if kind is None:
-            self._raise()
 
-    def __iter__(self) -> Iterator[Delivery]:
-        if self._handler is not None:
-            raise RuntimeError("This listener has a handler: it cannot be iterated over too")
-        return self
-
-    def __next__(self) -> Delivery:
+    def take(self) -> Delivery | None:
+        """The next message, which settles the one before; None at the end."""
         if self._auto_ack and self._current is not None:
             current, self._current = self._current, None
             current.ack()
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._stopping)
-            if self._stopping:
-                self._raise()
-                raise StopIteration
+            self._changed.wait_for(lambda: self._waiting or self.closed)
+            if self.closed:
+                return None
             self._current = self._waiting.popleft()
             return self._current
 
@@ -236,8 +201,8 @@ class QueueListener:
         try:
             self._messages.feed(self._has_room, self._take)
         except Exception as error:  # noqa: BLE001 - whoever takes the messages gets it
-            self._error = error
-            if self._handler is not None:
+            self.error = error
+            if self.handler is not None:
                 logger.error("A queue listener ended: %s", error)
                 report(error, self._on_error)
         finally:
@@ -245,16 +210,16 @@ class QueueListener:
 
     def _has_room(self) -> bool:
         with self._changed:  # nobody but the reader takes a slot
-            self._changed.wait_for(lambda: self._free > 0 or self._stopping)
-            return not self._stopping
+            self._changed.wait_for(lambda: self._free > 0 or self.closed)
+            return not self.closed
 
     def _take(self, message: Message) -> bool:
         """Process a message as soon as there is a slot; False if it is not this listener's."""
         self._has_room()
         wrong: Exception | None = None
-        if self._read_value is not None:
+        if self.read_value is not None:
             try:
-                message = replace(message, value=self._read_value(message.value))
+                message = replace(message, value=self.read_value(message.value))
             except InvalidValue as error:
                 wrong = error
         delivery = Delivery(message, self)
@@ -263,12 +228,12 @@ class QueueListener:
                 return True
             self._free -= 1
             processed = self._seen.was_processed(message.id)
-            if not (processed or self._stopping or wrong):
-                if self._handler is None:
+            if not (processed or self.closed or wrong):
+                if self.handler is None:
                     self._waiting.append(delivery)
                     self._changed.notify_all()
                 else:
-                    self._workers.start(self._handle, self._handler, delivery)
+                    self._workers.start(self._handle, self.handler, delivery)
                 return True
         if wrong is not None and not processed:
             report(wrong, self._on_error)
@@ -306,7 +271,7 @@ class QueueListener:
     def _ack(self, message: Message) -> None:
         self._seen.processed(message.id)
         try:
-            self._messages.ack(message.id, draining=self._stopping)
+            self._messages.ack(message.id, draining=self.closed)
         finally:
             self._release(message.id)
 
@@ -317,14 +282,14 @@ class QueueListener:
     def _nack(self, message: Message, error: str | None, delay: Duration | None) -> None:
         lease = self._seen.lease(message.id)
         try:
-            self._messages.nack(message.id, lease, error, delay, draining=self._stopping)
+            self._messages.nack(message.id, lease, error, delay, draining=self.closed)
         finally:
             self._release(message.id)
 
     def _hand_back(self, message: Message) -> None:
         lease = self._seen.lease(message.id)
         try:
-            self._messages.release(message.id, lease, draining=self._stopping)
+            self._messages.release(message.id, lease, draining=self.closed)
         finally:
             self._release(message.id)
 
@@ -336,9 +301,88 @@ class QueueListener:
 
     def _close(self) -> None:
         with self._changed:
-            self._stopping = True
+            self.closed = True
             self._changed.notify_all()
 
+
+class QueueListener:
+    """A running consumer of the queue: with a handler, or iterated over.
+
+    With a handler each message is settled by what the handler does: it returns, and the message is
+    gone; it raises, and the message comes again later. Iterating, asking for the next message
+    acknowledges the one before, and an exception that leaves the `with` block gives it back.
+    With `auto_ack=False` neither happens: call `ack`, `nack` or `release`.
+    One without a handler also stops when nobody has it any more, and its messages go back.
+    """
+
+    def __init__(
+        self,
+        messages: Messages,
+        *,
+        handler: Handler | None,
+        auto_ack: bool,
+        concurrency: int,
+        on_error: ErrorHandler | None,
+    ) -> None:
+        self._listening = Listening(
+            messages,
+            handler=handler,
+            auto_ack=auto_ack,
+            concurrency=concurrency,
+            on_error=on_error,
+        )
+        if handler is None:
+            when_dropped(self, self._listening.stop)
+
+    def _read_by(self, read: Callable[[Any], Any]) -> None:
+        """Have the values of messages read by a function; what it raises gives a message back."""
+        self._listening.read_value = read
+
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no more messages."""
+        return self._listening.closed
+
+    @property
+    def error(self) -> Exception | None:
+        """What ended it, if not `stop`."""
+        return self._listening.error
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Take no more messages and let running handlers finish and settle. Idempotent.
+
+        After `timeout` seconds the coroutines that are left are cancelled, and their messages go
+        back to the queue; threads go on, and settle, while their messages may be delivered again.
+        """
+        self._listening.stop(timeout)
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until it ends, at most `timeout` seconds. Raises the error that ended it."""
+        self._listening.wait(timeout)
+        self._raise()
+
+    def __enter__(self) -> QueueListener:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
+        self._listening.leave(error)
+        if kind is None:
+            self._raise()
+
+    def __iter__(self) -> Iterator[Delivery]:
+        if self._listening.handler is not None:
+            raise RuntimeError("This listener has a handler: it cannot be iterated over too")
+        return self
+
+    def __next__(self) -> Delivery:
+        delivery = self._listening.take()
+        if delivery is None:
+            self._raise()
+            raise StopIteration
+        return delivery
+
     def _raise(self) -> None:
-        if self._error is not None:
-            raise self._error
+        if self._listening.error is not None:
+            raise self._listening.error
