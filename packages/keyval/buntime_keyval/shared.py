@@ -67,14 +67,14 @@ if TYPE_CHECKING:
     from buntime_keyval._async.consumers import MAX_ATTEMPTS, AsyncConsumer
     from buntime_keyval._async.flights import AsyncFlights
     from buntime_keyval._async.kv_views import AsyncKvViews
-    from buntime_keyval._async.listen import AsyncQueueListener, Handler
+    from buntime_keyval._async.listen import AsyncListenerFlow, AsyncQueueListener, Handler
     from buntime_keyval._async.locks import AsyncLock
     from buntime_keyval._async.reports import report
     from buntime_keyval._async.runner import AsyncRunner
     from buntime_keyval._async.shortcuts import AsyncShortcuts
     from buntime_keyval._async.transactions import AsyncTransaction
     from buntime_keyval._async.transactions import run as run_async
-    from buntime_keyval._async.watch import AsyncWatch, Feed
+    from buntime_keyval._async.watch import AsyncWatch, AsyncWatchFlow, Feed
     from buntime_keyval._modules import runner_of_module
 
 __all__ = [
@@ -83,12 +83,14 @@ __all__ = [
     "AsyncConsumer",
     "AsyncFlights",
     "AsyncKvViews",
+    "AsyncListenerFlow",
     "AsyncLock",
     "AsyncQueueListener",
     "AsyncRunner",
     "AsyncShortcuts",
     "AsyncTransaction",
     "AsyncWatch",
+    "AsyncWatchFlow",
     "AtomicBuilder",
     "Buffer",
     "ErrorHandler",
@@ -166,11 +168,13 @@ _LATER = {
     "AsyncFlights": ("buntime_keyval._async.flights", "AsyncFlights"),
     "AsyncKvViews": ("buntime_keyval._async.kv_views", "AsyncKvViews"),
     "AsyncLock": ("buntime_keyval._async.locks", "AsyncLock"),
+    "AsyncListenerFlow": ("buntime_keyval._async.listen", "AsyncListenerFlow"),
     "AsyncQueueListener": ("buntime_keyval._async.listen", "AsyncQueueListener"),
     "AsyncRunner": ("buntime_keyval._async.runner", "AsyncRunner"),
     "AsyncShortcuts": ("buntime_keyval._async.shortcuts", "AsyncShortcuts"),
     "AsyncTransaction": ("buntime_keyval._async.transactions", "AsyncTransaction"),
     "AsyncWatch": ("buntime_keyval._async.watch", "AsyncWatch"),
+    "AsyncWatchFlow": ("buntime_keyval._async.watch", "AsyncWatchFlow"),
     "Feed": ("buntime_keyval._async.watch", "Feed"),
     "Handler": ("buntime_keyval._async.listen", "Handler"),
     "MAX_ATTEMPTS": ("buntime_keyval._async.consumers", "MAX_ATTEMPTS"),

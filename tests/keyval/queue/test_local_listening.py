@@ -219,7 +219,7 @@ async def test_what_a_stopped_listener_did_not_begin_with_loses_no_attempt(kv: L
         await kv.enqueue(number, backoff_schedule=[])
     listener = kv.listen_queue(auto_ack=False, concurrency=3)
     first = await anext(listener)
-    await until(lambda: len(listener._listening._waiting) == 2)
+    await until(lambda: len(listener._flow._waiting) == 2)
     await first.ack()
     await listener.stop()
     await settled(kv, pending=3)
@@ -281,3 +281,15 @@ async def test_wrong_options_are_refused(kv: LocalKv, number: Any) -> None:
         kv.listen_queue(mode=wrong)
     with pytest.raises(InvalidInput):
         await kv.ack_message("")
+
+
+async def test_a_listener_and_a_watch_that_nobody_has_any_more_end(kv: LocalKv) -> None:
+    await kv.enqueue("one")
+    listener = kv.listen_queue(auto_ack=False)
+    watch = kv.watch(["a"])
+    await anext(listener)
+    del listener, watch
+    await settled(kv, pending=1)
+    await until(
+        lambda: not {"kv-queue", "kv-watch"} & {it.get_name() for it in asyncio.all_tasks()}
+    )

@@ -14,7 +14,7 @@ from buntime_keyval._async.kv_entries import AsyncKvEntries
 from buntime_keyval._async.kv_queue import AsyncKvQueue
 from buntime_keyval._async.kv_search import AsyncKvSearch
 from buntime_keyval._async.kv_views import AsyncKvViews
-from buntime_keyval._async.listen import AsyncListening, AsyncQueueListener, Handler
+from buntime_keyval._async.listen import AsyncListenerFlow, AsyncQueueListener, Handler
 from buntime_keyval._async.locks import AsyncLock, AsyncLocks
 from buntime_keyval._async.queues import AsyncQueues
 from buntime_keyval._async.runner import AsyncRunner
@@ -134,7 +134,7 @@ class AsyncKv(
             self._shown = settings.shown
         self._sharing = AsyncSharing(self._session)
         self._flights = AsyncFlights()
-        self._running: set[AsyncWatchFlow | AsyncListening | AsyncRunner] = set()
+        self._running: set[AsyncWatchFlow | AsyncListenerFlow | AsyncRunner] = set()
         self.dlq = AsyncDeadLetters(self._session)
         """Messages that were given up."""
         self.tasks = AsyncTasks(self._session)
@@ -210,6 +210,30 @@ class AsyncKv(
         again. `on_error` hears of failures of handlers and of connections, which are retried;
         without it they are logged.
         """
+        return self._listen(
+            handler,
+            None,
+            queue=queue,
+            mode=mode,
+            poll_interval=poll_interval,
+            auto_ack=auto_ack,
+            concurrency=concurrency,
+            on_error=on_error,
+        )
+
+    def _listen(
+        self,
+        handler: Handler | None,
+        read: Callable[[Any], Any] | None,
+        *,
+        queue: str,
+        mode: Mode,
+        poll_interval: Duration,
+        auto_ack: bool,
+        concurrency: int,
+        on_error: ErrorHandler | None,
+    ) -> AsyncQueueListener:
+        """The same, with values as a function makes them."""
         if auto_ack and handler is None and concurrency != 1:
             raise InvalidInput("Iterating with concurrency needs auto_ack=False")
         pause = seconds(poll_interval)
@@ -222,12 +246,13 @@ class AsyncKv(
         )
         listener = AsyncQueueListener(
             messages,
+            read=read,
             handler=handler,
             auto_ack=auto_ack,
             concurrency=concurrency,
             on_error=on_error,
         )
-        self._remember(listener._listening)
+        self._remember(listener._flow)
         return listener
 
     def lock(
@@ -355,6 +380,6 @@ class AsyncKv(
             raise InvalidInput(f"format must be json or prometheus, received {format!r}")
         return await self._session.send(search_calls.metrics_json())
 
-    def _remember(self, running: AsyncWatchFlow | AsyncListening | AsyncRunner) -> None:
+    def _remember(self, running: AsyncWatchFlow | AsyncListenerFlow | AsyncRunner) -> None:
         self._running = {other for other in self._running if not other.closed}
         self._running.add(running)

@@ -67,7 +67,7 @@ class AsyncMessages(Protocol):
 class AsyncDelivery:
     """A message in the hands of this consumer: settle it with `ack`, `nack` or `release`."""
 
-    def __init__(self, message: Message, listener: AsyncListening) -> None:
+    def __init__(self, message: Message, listener: AsyncListenerFlow) -> None:
         self._message = message
         self._listener = listener
         self.settled = False
@@ -127,13 +127,14 @@ Handler = Callable[[AsyncDelivery], Any]
 """Processes one message, which is settled by how that ends."""
 
 
-class AsyncListening:
+class AsyncListenerFlow:
     """What runs for a listener. It knows nothing of the handle, so that one can be dropped."""
 
     def __init__(
         self,
         messages: AsyncMessages,
         *,
+        read: Callable[[Any], Any] | None = None,
         handler: Handler | None,
         auto_ack: bool,
         concurrency: int,
@@ -144,7 +145,7 @@ class AsyncListening:
         self._auto_ack = auto_ack
         self._on_error = on_error
         self._seen = Seen()
-        self.read_value: Callable[[Any], Any] | None = None
+        self._read_value = read
         self._free = concurrency
         self._changed = Condition()
         self._waiting: deque[AsyncDelivery] = deque()
@@ -216,9 +217,9 @@ class AsyncListening:
         """Process a message as soon as there is a slot; False if it is not this listener's."""
         await self._has_room()
         wrong: Exception | None = None
-        if self.read_value is not None:
+        if self._read_value is not None:
             try:
-                message = replace(message, value=self.read_value(message.value))
+                message = replace(message, value=self._read_value(message.value))
             except InvalidValue as error:
                 wrong = error
         delivery = AsyncDelivery(message, self)
@@ -320,34 +321,33 @@ class AsyncQueueListener:
         self,
         messages: AsyncMessages,
         *,
+        read: Callable[[Any], Any] | None = None,
         handler: Handler | None,
         auto_ack: bool,
         concurrency: int,
         on_error: ErrorHandler | None,
     ) -> None:
-        self._listening = AsyncListening(
+        """Values of messages are as `read` makes them; what it raises gives a message back."""
+        self._flow = AsyncListenerFlow(
             messages,
+            read=read,
             handler=handler,
             auto_ack=auto_ack,
             concurrency=concurrency,
             on_error=on_error,
         )
         if handler is None:
-            when_dropped(self, self._listening.stop)
-
-    def _read_by(self, read: Callable[[Any], Any]) -> None:
-        """Have the values of messages read by a function; what it raises gives a message back."""
-        self._listening.read_value = read
+            when_dropped(self, self._flow.stop)
 
     @property
     def closed(self) -> bool:
         """Whether it takes no more messages."""
-        return self._listening.closed
+        return self._flow.closed
 
     @property
     def error(self) -> Exception | None:
         """What ended it, if not `stop`."""
-        return self._listening.error
+        return self._flow.error
 
     async def stop(self, timeout: float | None = None) -> None:
         """Take no more messages and let running handlers finish and settle. Idempotent.
@@ -355,11 +355,11 @@ class AsyncQueueListener:
         After `timeout` seconds the coroutines that are left are cancelled, and their messages go
         back to the queue; threads go on, and settle, while their messages may be delivered again.
         """
-        await self._listening.stop(timeout)
+        await self._flow.stop(timeout)
 
     async def wait(self, timeout: float | None = None) -> None:
         """Wait until it ends, at most `timeout` seconds. Raises the error that ended it."""
-        await self._listening.wait(timeout)
+        await self._flow.wait(timeout)
         self._raise()
 
     async def __aenter__(self) -> AsyncQueueListener:
@@ -368,22 +368,22 @@ class AsyncQueueListener:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: object
     ) -> None:
-        await self._listening.leave(error)
+        await self._flow.leave(error)
         if kind is None:
             self._raise()
 
     def __aiter__(self) -> AsyncIterator[AsyncDelivery]:
-        if self._listening.handler is not None:
+        if self._flow.handler is not None:
             raise RuntimeError("This listener has a handler: it cannot be iterated over too")
         return self
 
     async def __anext__(self) -> AsyncDelivery:
-        delivery = await self._listening.take()
+        delivery = await self._flow.take()
         if delivery is None:
             self._raise()
             raise StopAsyncIteration
         return delivery
 
     def _raise(self) -> None:
-        if self._listening.error is not None:
-            raise self._listening.error
+        if self._flow.error is not None:
+            raise self._flow.error

@@ -25,7 +25,7 @@ from buntime_keyval._sync.kv_entries import KvEntries
 from buntime_keyval._sync.kv_queue import KvQueue
 from buntime_keyval._sync.kv_search import KvSearch
 from buntime_keyval._sync.kv_views import KvViews
-from buntime_keyval._sync.listen import Handler, Listening, QueueListener
+from buntime_keyval._sync.listen import Handler, ListenerFlow, QueueListener
 from buntime_keyval._sync.locks import Lock, Locks
 from buntime_keyval._sync.queues import Queues
 from buntime_keyval._sync.runner import Runner
@@ -133,7 +133,7 @@ class Kv(KvEntries, KvSearch, KvQueue, KvViews, Shortcuts[KeyLike, Any]):
             self._shown = settings.shown
         self._sharing = Sharing(self._session)
         self._flights = Flights()
-        self._running: set[WatchFlow | Listening | Runner] = set()
+        self._running: set[WatchFlow | ListenerFlow | Runner] = set()
         self.dlq = DeadLetters(self._session)
         """Messages that were given up."""
         self.tasks = Tasks(self._session)
@@ -209,6 +209,30 @@ class Kv(KvEntries, KvSearch, KvQueue, KvViews, Shortcuts[KeyLike, Any]):
         again. `on_error` hears of failures of handlers and of connections, which are retried;
         without it they are logged.
         """
+        return self._listen(
+            handler,
+            None,
+            queue=queue,
+            mode=mode,
+            poll_interval=poll_interval,
+            auto_ack=auto_ack,
+            concurrency=concurrency,
+            on_error=on_error,
+        )
+
+    def _listen(
+        self,
+        handler: Handler | None,
+        read: Callable[[Any], Any] | None,
+        *,
+        queue: str,
+        mode: Mode,
+        poll_interval: Duration,
+        auto_ack: bool,
+        concurrency: int,
+        on_error: ErrorHandler | None,
+    ) -> QueueListener:
+        """The same, with values as a function makes them."""
         if auto_ack and handler is None and concurrency != 1:
             raise InvalidInput("Iterating with concurrency needs auto_ack=False")
         pause = seconds(poll_interval)
@@ -221,12 +245,13 @@ class Kv(KvEntries, KvSearch, KvQueue, KvViews, Shortcuts[KeyLike, Any]):
         )
         listener = QueueListener(
             messages,
+            read=read,
             handler=handler,
             auto_ack=auto_ack,
             concurrency=concurrency,
             on_error=on_error,
         )
-        self._remember(listener._listening)
+        self._remember(listener._flow)
         return listener
 
     def lock(
@@ -354,6 +379,6 @@ class Kv(KvEntries, KvSearch, KvQueue, KvViews, Shortcuts[KeyLike, Any]):
             raise InvalidInput(f"format must be json or prometheus, received {format!r}")
         return self._session.send(search_calls.metrics_json())
 
-    def _remember(self, running: WatchFlow | Listening | Runner) -> None:
+    def _remember(self, running: WatchFlow | ListenerFlow | Runner) -> None:
         self._running = {other for other in self._running if not other.closed}
         self._running.add(running)

@@ -68,7 +68,7 @@ class Messages(Protocol):
 class Delivery:
     """A message in the hands of this consumer: settle it with `ack`, `nack` or `release`."""
 
-    def __init__(self, message: Message, listener: Listening) -> None:
+    def __init__(self, message: Message, listener: ListenerFlow) -> None:
         self._message = message
         self._listener = listener
         self.settled = False
@@ -128,13 +128,14 @@ Handler = Callable[[Delivery], Any]
 """Processes one message, which is settled by how that ends."""
 
 
-class Listening:
+class ListenerFlow:
     """What runs for a listener. It knows nothing of the handle, so that one can be dropped."""
 
     def __init__(
         self,
         messages: Messages,
         *,
+        read: Callable[[Any], Any] | None = None,
         handler: Handler | None,
         auto_ack: bool,
         concurrency: int,
@@ -145,7 +146,7 @@ class Listening:
         self._auto_ack = auto_ack
         self._on_error = on_error
         self._seen = Seen()
-        self.read_value: Callable[[Any], Any] | None = None
+        self._read_value = read
         self._free = concurrency
         self._changed = Condition()
         self._waiting: deque[Delivery] = deque()
@@ -217,9 +218,9 @@ class Listening:
         """Process a message as soon as there is a slot; False if it is not this listener's."""
         self._has_room()
         wrong: Exception | None = None
-        if self.read_value is not None:
+        if self._read_value is not None:
             try:
-                message = replace(message, value=self.read_value(message.value))
+                message = replace(message, value=self._read_value(message.value))
             except InvalidValue as error:
                 wrong = error
         delivery = Delivery(message, self)
@@ -319,34 +320,33 @@ class QueueListener:
         self,
         messages: Messages,
         *,
+        read: Callable[[Any], Any] | None = None,
         handler: Handler | None,
         auto_ack: bool,
         concurrency: int,
         on_error: ErrorHandler | None,
     ) -> None:
-        self._listening = Listening(
+        """Values of messages are as `read` makes them; what it raises gives a message back."""
+        self._flow = ListenerFlow(
             messages,
+            read=read,
             handler=handler,
             auto_ack=auto_ack,
             concurrency=concurrency,
             on_error=on_error,
         )
         if handler is None:
-            when_dropped(self, self._listening.stop)
-
-    def _read_by(self, read: Callable[[Any], Any]) -> None:
-        """Have the values of messages read by a function; what it raises gives a message back."""
-        self._listening.read_value = read
+            when_dropped(self, self._flow.stop)
 
     @property
     def closed(self) -> bool:
         """Whether it takes no more messages."""
-        return self._listening.closed
+        return self._flow.closed
 
     @property
     def error(self) -> Exception | None:
         """What ended it, if not `stop`."""
-        return self._listening.error
+        return self._flow.error
 
     def stop(self, timeout: float | None = None) -> None:
         """Take no more messages and let running handlers finish and settle. Idempotent.
@@ -354,11 +354,11 @@ class QueueListener:
         After `timeout` seconds the coroutines that are left are cancelled, and their messages go
         back to the queue; threads go on, and settle, while their messages may be delivered again.
         """
-        self._listening.stop(timeout)
+        self._flow.stop(timeout)
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until it ends, at most `timeout` seconds. Raises the error that ended it."""
-        self._listening.wait(timeout)
+        self._flow.wait(timeout)
         self._raise()
 
     def __enter__(self) -> QueueListener:
@@ -367,22 +367,22 @@ class QueueListener:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: object
     ) -> None:
-        self._listening.leave(error)
+        self._flow.leave(error)
         if kind is None:
             self._raise()
 
     def __iter__(self) -> Iterator[Delivery]:
-        if self._listening.handler is not None:
+        if self._flow.handler is not None:
             raise RuntimeError("This listener has a handler: it cannot be iterated over too")
         return self
 
     def __next__(self) -> Delivery:
-        delivery = self._listening.take()
+        delivery = self._flow.take()
         if delivery is None:
             self._raise()
             raise StopIteration
         return delivery
 
     def _raise(self) -> None:
-        if self._listening.error is not None:
-            raise self._listening.error
+        if self._flow.error is not None:
+            raise self._flow.error

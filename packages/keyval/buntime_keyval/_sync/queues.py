@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -112,16 +112,17 @@ class Messaging(Protocol):
 
     def queue_stats(self, queue: str = "") -> QueueStats: ...
 
-    def listen_queue(
+    def _listen(
         self,
-        handler: Handler | None = None,
+        handler: Handler | None,
+        read: Callable[[Any], Any] | None,
         *,
-        queue: str = "",
-        mode: Mode = "sse",
-        poll_interval: Duration = 1000,
-        auto_ack: bool = True,
-        concurrency: int = 1,
-        on_error: ErrorHandler | None = None,
+        queue: str,
+        mode: Mode,
+        poll_interval: Duration,
+        auto_ack: bool,
+        concurrency: int,
+        on_error: ErrorHandler | None,
     ) -> QueueListener: ...
 
 
@@ -178,8 +179,9 @@ class MessageQueue(Generic[T]):
 
         A message that is not of the type is given back with the reason, until it is a dead letter.
         """
-        listener = self._kv.listen_queue(
+        return self._kv._listen(
             handler,
+            self._read,
             queue=self.name,
             mode=mode,
             poll_interval=poll_interval,
@@ -187,8 +189,6 @@ class MessageQueue(Generic[T]):
             concurrency=concurrency,
             on_error=on_error,
         )
-        listener._read_by(self._read)
-        return listener
 
     def stats(self) -> QueueStats:
         """How many messages there are in which state."""

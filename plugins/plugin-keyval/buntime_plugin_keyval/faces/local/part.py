@@ -9,7 +9,7 @@ from typing import Any
 
 from buntime_database import ReadDemand, demanding
 from buntime_keyval import InvalidInput, Where
-from buntime_keyval.shared import AsyncQueueListener, AsyncRunner, AsyncWatch, Mode, is_polling
+from buntime_keyval.shared import AsyncListenerFlow, AsyncRunner, AsyncWatchFlow, Mode, is_polling
 from buntime_keyval.wire import (
     NOW_MEMBER,
     Duration,
@@ -27,7 +27,7 @@ from buntime_plugin_keyval.model.where import Where as Filter
 from buntime_plugin_keyval.requests.permissions import Permits
 from buntime_plugin_keyval.service import KeyValService
 
-Running = AsyncWatch | AsyncQueueListener | AsyncRunner
+Running = AsyncWatchFlow | AsyncListenerFlow | AsyncRunner
 NOW_TEXT = f'"{NOW_MEMBER}"'
 
 

@@ -327,6 +327,30 @@ class LocalQueue(LocalPart):
         failures of handlers; without it they are logged. There is no network to wait for, so
         `mode` and `poll_interval` change nothing.
         """
+        return self._listen(
+            handler,
+            None,
+            queue=queue,
+            mode=mode,
+            poll_interval=poll_interval,
+            auto_ack=auto_ack,
+            concurrency=concurrency,
+            on_error=on_error,
+        )
+
+    def _listen(
+        self,
+        handler: Handler | None,
+        read: Callable[[Any], Any] | None,
+        *,
+        queue: str,
+        mode: Mode,
+        poll_interval: Duration,
+        auto_ack: bool,
+        concurrency: int,
+        on_error: ErrorHandler | None,
+    ) -> AsyncQueueListener:
+        """The same, with values as a function makes them."""
         name = checked_queue("queue", queue)
         self._permits.need(QUEUE_RECEIVE, name or None)
         check_mode(mode, poll_interval)
@@ -340,12 +364,13 @@ class LocalQueue(LocalPart):
         )
         listener = AsyncQueueListener(
             messages,
+            read=read,
             handler=handler,
             auto_ack=auto_ack,
             concurrency=concurrency,
             on_error=on_error,
         )
-        self._remember(listener)
+        self._remember(listener._flow)
         return listener
 
     async def queue_stats(self, queue: str = "") -> QueueStats:

@@ -143,7 +143,7 @@ class LocalWatching(LocalPart):
             callback=callback,
             on_error=on_error,
         )
-        self._remember(watch)
+        self._remember(watch._flow)
         return watch
 
     def add_trigger(
