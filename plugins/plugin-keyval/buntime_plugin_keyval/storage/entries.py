@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,9 +11,12 @@ from buntime_keyval import KvDetails, KvEntry, KvMissing
 from buntime_keyval.wire import Key, check_key, decode_value, key_to_json
 from buntime_keyval.wire.shapes import Shape
 
+from buntime_plugin_keyval.storage.dialects.reads import MISSING
 from buntime_plugin_keyval.storage.entry_json import entry_json, missing_json
 from buntime_plugin_keyval.storage.reads import Row
 from buntime_plugin_keyval.storage.within import Text
+
+_MISSING = re.compile(f"{MISSING}([0-9]+){MISSING}")
 
 
 def entries_json(
@@ -47,6 +51,13 @@ def found_json(
         found.get(code) or missing_json(key_to_json(key), shape)
         for key, code in zip(keys, encoded, strict=True)
     ]
+
+
+def joined_json(text: str, keys: Sequence[Key], shape: Shape) -> str:
+    """The same of a text of `ReadSql.get_joined` in which none is too long."""
+    if MISSING not in text:
+        return text
+    return _MISSING.sub(lambda found: missing_json(key_to_json(keys[int(found[1])]), shape), text)
 
 
 class _Entry(msgspec.Struct, rename="camel"):

@@ -200,6 +200,7 @@ def _reads(reads: ReadSql) -> ReadSql:
             shape: _making(one, Columns(key=0, entry=2))
             for shape, one in reads.get_many_entries.items()
         },
+        get_joined={},  # values are opened in rows, and not at once
         get_many_within=_making(reads.get_many_within, Columns(key=0, entry=2)),
         rows=_making(reads.rows, values),
         short_rows=_making(reads.short_rows, values),

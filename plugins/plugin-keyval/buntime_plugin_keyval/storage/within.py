@@ -131,27 +131,19 @@ async def get_many(
     Raises `LimitExceeded` for more than `most` bytes.
     """
     rows = await rows_of_keys(db, db.sql.reads.get_many_entries[shape], keys, now_ms)
-    entries = short_entries(rows, keys, most=most)
-    if entries is None:
-        return await get_many_long(db, keys, now_ms, shape, long_reads, most=most)
-    return entries
-
-
-def short_entries(
-    rows: Sequence[tuple[Value, ...]], keys: Sequence[bytes], *, most: int
-) -> dict[bytes, Text] | None:
-    """What rows of `ReadSql.get_many_entries` say; None if one of the entries is long.
-
-    Raises `LimitExceeded` as `get_many`.
-    """
     # The types are those of the columns; None stands for an entry that is long.
     entries: dict[bytes, Text] = {key: entry for key, _, entry in rows}  # type: ignore[misc] # rows of that SQL
     if None in entries.values():
-        return None
-    if len(keys) * _LARGEST_SHORT_ENTRY > most:
+        return await get_many_long(db, keys, now_ms, shape, long_reads, most=most)
+    if may_be_too_large(len(keys), most):
         sizes = {key: size_of(entry) for key, entry in entries.items()}
         check_answer(sum(sizes.get(key, 0) for key in keys), most)
     return entries
+
+
+def may_be_too_large(number: int, most: int) -> bool:
+    """Whether so many short entries may have more bytes than an answer."""
+    return number * _LARGEST_SHORT_ENTRY > most
 
 
 async def get_many_long(

@@ -42,7 +42,7 @@ from buntime_plugin_keyval.requests.kinds import (
 from buntime_plugin_keyval.requests.shape import Alias, MemberPlace, RequestShape
 from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.dialects.reads import Short
-from buntime_plugin_keyval.storage.entries import found_json
+from buntime_plugin_keyval.storage.entries import found_json, joined_json
 from buntime_plugin_keyval.storage.entry_json import entry_json
 from buntime_plugin_keyval.storage.ranges import subtree
 
@@ -385,11 +385,11 @@ def get_batch(service: KeyValService, request: Request[BatchRead]) -> Asked:
         return await spliced_beside("[", entries, "]")
 
     def run() -> Text | Coroutine[Any, Any, Text]:
-        found = service.store.get_many_soon(encoded, shape)
-        if not isinstance(found, dict):
+        found = service.store.get_joined_soon(encoded, shape)
+        if not isinstance(found, str):
             return later(found)
-        entries = found_json(keys, encoded, found, shape)
-        if are_long(entries):  # each is short, and asked for many times
+        entries = (joined_json(found, keys, shape),)
+        if are_long(entries):  # each is short, but there are many
             return spliced_beside("[", entries, "]")
         return spliced("[", entries, "]")
 

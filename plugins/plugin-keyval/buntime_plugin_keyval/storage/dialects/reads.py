@@ -24,6 +24,12 @@ LONG_VALUE = 64 * 1024
 SHORT_ENTRY = 8 * 1024
 """Bytes of a value of which many are read on the event loop."""
 
+MISSING = "\x1e"
+"""Around the place of a missing key in a text of joined entries: no JSON has such characters."""
+
+TOO_LONG = "\x1f"
+"""In the place of an entry that is too long for such a text."""
+
 OfKeys: TypeAlias = Callable[[Sequence[bytes], int], Statement]
 """Keys, each once, and now: a row for each that is there, of one snapshot, however many."""
 
@@ -77,6 +83,11 @@ class ReadSql(NamedTuple):
     get_many_entries: Mapping[Shape, OfKeys]
     """Key, versionstamp, JSON of the entry: NULL for one with a value of more than `SHORT_ENTRY`
     bytes."""
+    get_joined: Mapping[Shape, Callable[[Sequence[bytes], int], Statement]]
+    """Keys, some perhaps several times, and now: one text, the entries in their order with commas
+    between them, for `joined_json`. `TOO_LONG` stands for one with a value of more than
+    `SHORT_ENTRY` bytes, a place, counted from 0, between two `MISSING` for a missing one. Nothing
+    where no read is at hand at once, which is what this is for."""
     get_many_within: Callable[[Mapping[bytes, int], int, Shape, int], Statement]
     """Keys with the number of times that each is wanted, now, shape, bytes: key, versionstamp, JSON
     in bytes, all bytes that are wanted. No JSON if these are more, nor for what is not wanted."""

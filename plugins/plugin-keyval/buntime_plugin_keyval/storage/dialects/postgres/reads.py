@@ -228,6 +228,7 @@ SELECT key, {value_up_to(LONG_VALUE)}, versionstamp, expires_at, metadata, {_COU
     ),
     get_many_json={shape: _of_keys(text) for shape, text in _GET_MANY_JSON.items()},
     get_many_entries={shape: _of_keys(text) for shape, text in _GET_MANY_ENTRIES.items()},
+    get_joined={},
     get_many_within=_get_many_within,
     rows=_selecting(f"SELECT key, value, versionstamp {_SELECTED}"),
     short_rows=_selecting(f"SELECT key, {value_up_to(SHORT_ENTRY)}, versionstamp {_SELECTED}"),
