@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from buntime_keyval import InvalidInput, StaleLease
+from buntime_keyval import InvalidInput, NotFound, StaleLease
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.queue.listener import READ_AHEAD
 from buntime_plugin_keyval.model.messages import LeasedMessage
@@ -63,6 +63,46 @@ async def test_who_is_cancelled_while_a_message_is_leased_leaves_it_to_others(kv
     message = await task
     assert message is not None
     assert message.attempts == 1
+
+
+async def test_what_is_taken_together_goes_back_together(kv: LocalKv, world: World) -> None:
+    for number in range(5):
+        await kv.enqueue(number, backoff_schedule=[])
+    listener = world.service.dispatcher.attach(prefetch=5)
+    few = await listener.next_few(size=lambda message: len(message.value), most=3)
+    assert [message.value for message in few] == ["0", "1", "2"]
+    await kv.ack_message(few[-1].id)  # though it is not sent yet
+    listener.close()
+    await all_returned(kv, 4)
+    again = [await kv.dequeue() for _ in range(4)]
+    assert [(it.value, it.attempts) for it in again if it] == [(0, 1), (1, 1), (3, 1), (4, 1)]
+
+
+async def test_what_is_taken_together_counts_together(kv: LocalKv, world: World) -> None:
+    for number in range(4):
+        await kv.enqueue(number, backoff_schedule=[0])
+    listener = world.service.dispatcher.attach(prefetch=4)
+    few = await listener.next_few(size=lambda message: len(message.value), most=2)
+    listener.sent()
+    assert listener.unsettled() == [message._replace(value="") for message in few]
+    listener.close()
+    await all_returned(kv, 4)
+    again = [await kv.dequeue() for _ in range(4)]
+    assert [(it.value, it.attempts) for it in again if it] == [(0, 2), (1, 2), (2, 1), (3, 1)]
+
+
+async def test_acks_are_measured_with_their_errors(kv: LocalKv, world: World) -> None:
+    await kv.enqueue(1)
+    message = await kv.dequeue()
+    assert message is not None
+    with pytest.raises(StaleLease):
+        await kv.ack_message(message.id, lease="another")
+    with pytest.raises(NotFound):
+        await kv.ack_message("unknown", strict=True)
+    await kv.ack_message("unknown")
+    await kv.ack_message(message.id, lease=message.lease)
+    samples = world.service.store.recorder.totals["queue_ack"]
+    assert (samples.count, samples.errors) == (4, 2)
 
 
 async def test_with_a_prefetch_what_was_not_settled_goes_back_and_counts(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from buntime_plugin_keyval.features.queue.http import PACKET_BYTES
 from support.api import Api, api_of
 from support.live import DEFAULT_PLUGINS, live_server
 from support.sse import Event, EventStream, event_stream
@@ -45,11 +46,14 @@ def message(stream: EventStream, timeout: float = PATIENCE) -> Event:
     return event
 
 
-def test_frames_are_single_writes_with_bare_line_feeds(api: Api) -> None:
-    for number in range(30):
-        enqueue(api, {"n": number, "text": "line\nbreak\r\n"})
-    with event_stream(api.base, "/queue/listen") as stream:
-        for _ in range(30):
+def test_frames_are_in_single_writes_with_bare_line_feeds(api: Api) -> None:
+    """Short ones that are there together share one, which is not larger than a packet."""
+    texts = ["line\nbreak\r\n", "ä" * 100, "😀" * 100, "x" * 1000, "x" * 5000]
+    for number in range(60):
+        text = texts[0] if number < 30 else texts[number % len(texts)]
+        enqueue(api, {"n": number, "text": text})
+    with event_stream(api.base, "/queue/listen", query={"lease": "true"}) as stream:
+        for _ in range(60):
             message(stream)
         chunks = stream.chunks
         assert stream.status == 200
@@ -57,12 +61,17 @@ def test_frames_are_single_writes_with_bare_line_feeds(api: Api) -> None:
         assert stream.headers["cache-control"] == "no-cache, no-transform"
         assert stream.headers["connection"] == "keep-alive"
     assert chunks[0] == b"event: ping\ndata: \n\n"
-    frames = [FRAME.fullmatch(chunk) for chunk in chunks if chunk != chunks[0]]
-    assert len(frames) == 30
-    for number, found in enumerate(frames):
-        assert found is not None
-        assert json.loads(found[1])["value"]["n"] == number
-        assert list(json.loads(found[1])) == ["id", "value", "attempts"]
+    numbers = []
+    for chunk in chunks:
+        if chunk != chunks[0]:
+            frames = FRAME.findall(chunk)
+            assert len(frames) == 1 or len(chunk) <= PACKET_BYTES
+            assert b"".join(b"event: message\ndata: %b\nid: %b\n\n" % it for it in frames) == chunk
+            for data, _ in frames:
+                assert list(json.loads(data)) == ["id", "value", "attempts", "lease"]
+                numbers.append(json.loads(data)["value"]["n"])
+    assert numbers == [*range(60)]
+    assert len(numbers) > len(chunks) - chunks.count(chunks[0])
     assert b"\r" not in b"".join(chunks)
 
 

@@ -92,8 +92,9 @@ class Decision(msgspec.Struct, Generic[T], frozen=True, gc=False):
     effects: Sequence[Effect]
     conclude: Callable[[Sequence[ResultSet], Settled], T] | None
     """Gets the result of each effect: rows, and how many the effect concerned. Called once it is
-    committed, also where nobody waits any more; must not raise. None for what concludes with
-    what `made` makes of its versionstamp."""
+    committed, also where nobody waits any more; raises nothing but a `KeyValError` for the caller,
+    and that only where it looks at results and is never repeated. None for what concludes with what
+    `made` makes of its versionstamp."""
     told: Any = None
     """What is kept of it as JSON beside stamp and counts, for `Write.recall`."""
 

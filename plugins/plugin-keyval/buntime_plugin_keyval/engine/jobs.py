@@ -14,7 +14,7 @@ from buntime_plugin_keyval.engine.decisions import Decision, Settled, SetValue, 
 from buntime_plugin_keyval.engine.once import Once, Replays
 from buntime_plugin_keyval.engine.plain import PlainChanges
 from buntime_plugin_keyval.engine.recorder import Recorder
-from buntime_plugin_keyval.model.errors import PreconditionFailed
+from buntime_plugin_keyval.model.errors import KeyValError, PreconditionFailed
 from buntime_plugin_keyval.storage.dialects.reads import LONG_VALUE
 from buntime_plugin_keyval.storage.effects import EntryEffect, StampedEffect
 
@@ -141,7 +141,12 @@ class WriteJob:
             stamp = self.versionstamp
             self.succeed(self.write.made(settled.get(stamp, stamp) if settled else stamp))
         else:
-            self.succeed(decision.conclude(results, settled))
+            try:
+                told = decision.conclude(results, settled)
+            except KeyValError as error:
+                self.fail(error)
+            else:
+                self.succeed(told)
 
 
 def conclude_all(jobs: Sequence[WriteJob], recorder: Recorder) -> None:

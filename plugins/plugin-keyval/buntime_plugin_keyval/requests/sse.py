@@ -1,8 +1,9 @@
-"""Server-sent events: bare line feeds, one `data:` line and one write for each event.
+"""Server-sent events: bare line feeds and one `data:` line for each event.
 
 Clients of the first implementation split frames by line feeds alone and parse what one read gave
-them, so a frame is never spread over two writes, unless it is larger than any read: then a value in
-it is written as it is, and not copied for each of those who get it.
+them, so a frame is never spread over two writes, though short ones may share one, unless it is
+larger than any read: then a value in it is written as it is, and not copied for each of those who
+get it.
 """
 
 from __future__ import annotations

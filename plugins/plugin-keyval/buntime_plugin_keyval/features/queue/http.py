@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Future
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 
@@ -40,6 +41,13 @@ from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
 from buntime_plugin_keyval.requests.sse import LARGE_BYTES, OPENED, PING, frame, opened
 
 MAX_PREFETCH = 1000
+
+_AROUND_BYTES = 130
+"""Of the event of a message, beside its value, its id, which is there twice, and its queue."""
+
+PACKET_BYTES = 1200
+"""Of messages that are there together and written as one: they fit into one packet of the network,
+so that no read of a client ends within one of them."""
 
 
 class NewMessageBody(RequestShape, frozen=True, kw_only=True):
@@ -136,6 +144,16 @@ def poll(part: QueuePart, request: Request[Polling]) -> Asked:
 def ack(part: QueuePart, request: Request[Settlement]) -> Asked:
     """`POST /queue/ack`, `POST /queue/ack/<id>`: a message that was taken is done."""
     message_id, given = _settled_id(request), request.given
+    needs = needs_of(QUEUE_RECEIVE, given.queue)
+    if request.once is None:
+
+        def settle() -> Future[None]:
+            _drain(part, message_id, given)
+            return part.queue.settle(
+                message_id, given.lease, strict=given.strict, queue=given.queue
+            )
+
+        return Asked("queue_ack", "write", settle, needs=needs, answer=_answer_settled)
 
     async def run() -> str:
         _drain(part, message_id, given)
@@ -144,7 +162,12 @@ def ack(part: QueuePart, request: Request[Settlement]) -> Asked:
         )
         return OK
 
-    return Asked("queue_ack", "write", run, needs=needs_of(QUEUE_RECEIVE, given.queue))
+    return Asked("queue_ack", "write", run, needs=needs)
+
+
+def _answer_settled(settled: Future[None]) -> Answer:
+    settled.result()
+    return Answer(200, OK)
 
 
 def nack(part: QueuePart, request: Request[FailedDelivery]) -> Asked:
@@ -242,15 +265,22 @@ ROUTES: Routes = {
 
 async def _frames(part: QueuePart, given: Listening, client: str | None) -> Frames:
     heartbeat_s, queue, lease = part.config.heartbeat, given.queue, given.lease
+    around = _AROUND_BYTES + len(msgspec.json.encode(queue))
+
+    def size(message: LeasedMessage) -> int:
+        value = message.value
+        bytes_of_value = len(value) if value.isascii() else 4 * len(value)
+        return around + 2 * len(message.id) + bytes_of_value
+
     listener = part.dispatcher.attach(queue, prefetch=given.prefetch, client=client)
     try:
         yield OPENED
         yield PING
         while not listener.closed:
-            message = await listener.next(until_beat(heartbeat_s))
-            if message is not None:
-                sent = _message_frame(message, queue, lease=lease)
-                message = None  # what a client does not take is there once, in its connection
+            messages = await listener.next_few(until_beat(heartbeat_s), size, PACKET_BYTES)
+            if messages:
+                sent = _message_frames(messages, queue, lease=lease)
+                messages.clear()  # what a client does not take is there once, in its connection
                 yield sent
                 del sent
             elif not listener.closed:
@@ -270,6 +300,18 @@ def _around_value(message: LeasedMessage, queue: str, *, lease: bool) -> tuple[s
     if queue:
         extra += f',"queue":{msgspec.json.encode(queue).decode()}'
     return f'{{"id":"{message.id}","value":', f',"attempts":{message.attempts}{extra}}}'
+
+
+def _message_frames(messages: Sequence[LeasedMessage], queue: str, *, lease: bool) -> Frame:
+    """Those of messages that are there together, in one piece unless one is large."""
+    if len(messages) == 1:
+        return _message_frame(messages[0], queue, lease=lease)
+    return b"".join(
+        [
+            frame("message", message_json(message, queue, lease=lease), message.id)
+            for message in messages
+        ]
+    )
 
 
 def _message_frame(message: LeasedMessage, queue: str, *, lease: bool) -> Frame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from buntime_plugin_keyval.engine.arrival import Arrival
@@ -40,6 +41,11 @@ class Owner(Protocol):
         """The listener is closed; what it leaves has to go back to the queue."""
 
 
+def _any_size(_: LeasedMessage) -> int:
+    """For who takes one at a time."""
+    return 1
+
+
 class Listener:
     """Has to be closed. Nothing is leased to it but while its owner waits in `next`."""
 
@@ -62,8 +68,8 @@ class Listener:
         self.returns_unsettled = returns_unsettled
         """Whether the unsettled ones go back when it is closed."""
         self._unsent: dict[str, LeasedMessage] = {}
-        self._in_hand: LeasedMessage | None = None
-        """Taken from `next`, and perhaps not sent yet; without its value, as below."""
+        self._in_hand: dict[str, LeasedMessage] = {}
+        """Taken from `next`, and perhaps not sent yet; without their values, as below."""
         self._unsettled: dict[str, LeasedMessage] = {}
         """Sent; only with a prefetch limit, since nobody else asks."""
         self._waiting = False
@@ -86,18 +92,38 @@ class Listener:
 
         It counts as delivered once `sent` says so, or `next` is called again.
         """
+        messages = await self.next_few(timeout_s)
+        return messages[0] if messages else None
+
+    async def next_few(
+        self,
+        timeout_s: float | None = None,
+        size: Callable[[LeasedMessage], int] = _any_size,
+        most: int = 0,
+    ) -> list[LeasedMessage]:
+        """The same of those that are there together: one, or several of at most this size."""
         self.sent()
-        while await self._is_there(timeout_s):
+        few: list[LeasedMessage] = []
+        while not few and await self._is_there(timeout_s):
             self._moved = True
-            message = self._unsent.pop(next(iter(self._unsent)))
-            # The process may have stood still since, or the consumer did not read.
-            if self._owner.holds(message):
-                # Its consumer may have it for long, and others with it: the value is his.
-                self._in_hand = message._replace(value="")
-                return message
-            self._owner.released(message)
-            self._owner.give_back(Ending([message], []))
-        return None
+            unsent = self._unsent
+            while unsent:
+                message = next(iter(unsent.values()))
+                most -= size(message)
+                if few and most < 0:
+                    break
+                del unsent[message.id]
+                # The process may have stood still since, or the consumer did not read.
+                if self._owner.holds(message):
+                    # Its consumer may have it for long, and others with it: the value is his.
+                    self._in_hand[message.id] = message._replace(value="")
+                    few.append(message)
+                    if most <= 0:
+                        break
+                else:
+                    self._owner.released(message)
+                    self._owner.give_back(Ending([message], []))
+        return few
 
     async def _is_there(self, timeout_s: float | None) -> bool:
         """Wait for a message; whether there is one to take."""
@@ -113,9 +139,11 @@ class Listener:
         return bool(self._unsent) and not self.closed
 
     def sent(self) -> None:
-        """The message that `next` returned has reached the consumer."""
-        message, self._in_hand = self._in_hand, None
-        if message is not None:
+        """What `next` returned has reached the consumer."""
+        if not self._in_hand:
+            return
+        in_hand, self._in_hand = self._in_hand, {}
+        for message in in_hand.values():
             self._owner.given(message)
             if self.prefetch is None:
                 self._owner.released(message)
@@ -135,8 +163,7 @@ class Listener:
         """Drop a message that was settled, or whose lease is over."""
         self._unsent.pop(message_id, None)
         self._unsettled.pop(message_id, None)
-        if self._in_hand is not None and self._in_hand.id == message_id:
-            self._in_hand = None
+        self._in_hand.pop(message_id, None)
 
     def unsettled(self) -> list[LeasedMessage]:
         """The messages that were sent and not settled."""
@@ -156,11 +183,9 @@ class Listener:
             return
         self.closed = True
         self._arrived.tell()
-        unsent = list(self._unsent.values())
-        if self._in_hand is not None:
-            unsent.append(self._in_hand)
+        unsent = [*self._unsent.values(), *self._in_hand.values()]
         unsettled = self.unsettled()
-        self._unsent, self._in_hand, self._unsettled = {}, None, {}
+        self._unsent, self._in_hand, self._unsettled = {}, {}, {}
         if not self.returns_unsettled:
             for message in unsettled:
                 self._owner.released(message)

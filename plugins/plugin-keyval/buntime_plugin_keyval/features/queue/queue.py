@@ -201,7 +201,22 @@ class Queue:
         """A consumer has been given this message: its delivery counts."""
         self._deliveries.given(message)
 
-    @measured("queue_ack")
+    def settle(
+        self,
+        message_id: str,
+        lease: str | None = None,
+        *,
+        strict: bool = False,
+        queue: str | None = None,
+    ) -> Future[None]:
+        """As `ack`, which is on its way when this returns: no task waits for it."""
+
+        def conclude(results: Sequence[ResultSet], _: object) -> None:
+            self._acked(results[0], message_id, lease, strict=strict)
+
+        decision = Decision((Settle(message_id, lease, queue),), conclude)
+        return self._store.write(Write(lambda _: decision, size=self._size()), None, "queue_ack")
+
     async def ack(
         self,
         message_id: str,
@@ -218,7 +233,21 @@ class Queue:
         Raises `StaleLease` if a lease is given and is not the message's current one, and if
         `strict`, `MessageNotFound` for an id of which the queue has no message.
         """
-        (result,) = await self.commit(Settle(message_id, lease, queue), once=once)
+        if once is None:
+            await self.settle(message_id, lease, strict=strict, queue=queue)
+        else:
+            await self._ack_once(Settle(message_id, lease, queue), once, strict=strict)
+
+    @measured("queue_ack")
+    async def _ack_once(self, settling: Settle, once: Once, *, strict: bool) -> None:
+        """The same of what may have been done before."""
+        (result,) = await self.commit(settling, once=once)
+        self._acked(result, settling.id, settling.lease, strict=strict)
+
+    def _acked(
+        self, result: ResultSet, message_id: str, lease: str | None, *, strict: bool
+    ) -> None:
+        """Say that a message is settled. Raises as `ack`."""
         if not result.rowcount:
             if lease is not None:
                 raise StaleLease
