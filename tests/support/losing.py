@@ -14,6 +14,8 @@ from support.waiting import PATIENCE
 
 COMMITS = b"BEGIN IMMEDIATE"
 """What the commits of an engine hold, and its reads do not: libSQL's."""
+QUESTIONS = b"fence = excluded.fence"
+"""What is in those that ask what became of a commit, after which it cannot happen any more."""
 PASSED = ("authorization", "content-type", "host", "x-namespace-bin")
 
 
@@ -90,6 +92,9 @@ class Losing:
                     self._more_answers -= 1
                     return "answer"
                 return "pass"
+            if QUESTIONS in body and self._stays_away:
+                # The commit is on its way: for so long did the machine stand still.
+                return "away"
             if self._commits not in body or self._wanted[0] not in body:
                 return "pass"
             fate = self._wanted[1]

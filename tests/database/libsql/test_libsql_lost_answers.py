@@ -138,7 +138,7 @@ async def test_who_waits_behind_a_lost_server_is_told_at_once(
     proxy, _ = losing
     proxy.lose_answer("lost_counter", then_refusing=True)
     first = asyncio.create_task(adapter.execute(ADD))
-    await asyncio.to_thread(proxy.hit.wait, 10)
+    assert await asyncio.to_thread(proxy.hit.wait, PATIENCE)
     with pytest.raises(DatabaseUnavailable, match="cannot be reached"):
         await adapter.execute("DELETE FROM lost_counter")
     assert not first.done()
