@@ -16,6 +16,7 @@ from buntime_keyval.wire import (
     key_to_json,
 )
 from buntime_keyval.wire.describe import describe
+from buntime_keyval.wire.python_keys import checked_key
 from hypothesis import given, settings
 from support.keys import keys, order
 from support.sampling import share_of
@@ -55,6 +56,7 @@ def bigint(text: str) -> dict[str, str]:
 )
 def test_accepted(raw: list[Any], key: Key) -> None:
     assert order(check_key(raw)) == order(key)
+    assert order(checked_key(raw)) == order(checked_key(tuple(raw))) == order(key)
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,7 @@ def test_round_trip(value: Any) -> None:
         ({"t": [{"$now": True, "offset": 5}]}, {"t": [NOW + 5]}),
         ({5: "a"}, {"5": "a"}),
         (BigInt(-(10**9999)), BigInt(-(10**9999))),
+        pytest.param(10**9999, BigInt(10**9999), id="long integer"),
     ],
     ids=lambda value: repr(value)[:30],
 )
@@ -129,6 +130,36 @@ def _endless() -> list[Any]:
 def test_what_json_cannot_hold_is_refused(value: Any) -> None:
     with pytest.raises(InvalidInput):
         encode_value(value, NOW)
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        *(
+            0,
+            -1,
+            SAFE,
+            -SAFE,
+            SAFE + 1,
+            -SAFE - 1,
+            2**64,
+            -(10**30),
+            True,
+            None,
+            1.0,
+            2.5,
+        ),
+        *("", "a", "é", "9" * 16, "1.0", '"$now"', "$now", "__type", BigInt(5), b"a", Decimal(1)),
+    ],
+)
+def test_flat_values_are_written_as_nested_ones_are(member: Any) -> None:
+    text = encode_value([[member]], NOW)[2:-2]
+    assert encode_value(member, NOW) == text
+    assert encode_value([member, "x"], NOW) == f'[{text},"x"]'
+    assert encode_value({"a": member, "n": 1}, NOW) == f'{{"a":{text},"n":1}}'
+    assert encode_value(
+        {"a": member, "n": 1} | dict.fromkeys(map(str, range(200))), NOW
+    ).startswith(f'{{"a":{text},"n":1,"0":null')
 
 
 def test_a_tag_that_is_not_ours_stays_an_object() -> None:

@@ -12,16 +12,28 @@ from uuid import UUID
 from buntime_keyval.wire.binary import foreign_bytes
 from buntime_keyval.wire.errors import InvalidInput
 from buntime_keyval.wire.keys import UUIDV7, Key, check_key, check_keys
-from buntime_keyval.wire.limits import MAX_SAFE_INTEGER
+from buntime_keyval.wire.limits import MAX_KEY_PART_LENGTH, MAX_KEY_PARTS, MAX_SAFE_INTEGER
 from buntime_keyval.wire.numbers import TYPE_MEMBER, BigInt
 
 _TYPES = "str, int, float, bool, bytes, UUID, datetime"
 _PARTS = (int, float, bytes, bytearray, memoryview, UUID, datetime)
 """Beside texts."""
+_SURELY_SHORT = MAX_KEY_PART_LENGTH
+"""Characters of a text of ASCII that is not too long."""
 
 
 def checked_key(raw: object, *, placeholders: bool = False) -> Key:
     """A valid key. Raises `InvalidInput`, also for an integer that no number part holds."""
+    if isinstance(raw, (list, tuple)) and 0 < len(raw) <= MAX_KEY_PARTS:
+        for part in raw:
+            kind = type(part)
+            if kind is str:
+                if len(part) > _SURELY_SHORT or not part.isascii():
+                    break
+            elif kind is not int or not -MAX_SAFE_INTEGER <= part <= MAX_SAFE_INTEGER:
+                break
+        else:
+            return tuple(raw)
     _check_parts(raw)
     return check_key(raw, placeholders=placeholders)
 

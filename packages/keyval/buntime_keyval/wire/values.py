@@ -200,6 +200,9 @@ def encode_value(value: Any, now_ms: int | None, *, placeholders: bool = False) 
     Raises `InvalidInput` for NaN, infinities, lone surrogates, and types that JSON cannot hold.
     """
     try:
+        text = _flat_text(value)
+        if text is not None:
+            return checked_text(text)
         plain = msgspec.to_builtins(
             value,
             builtin_types=_BYTES_LIKE,
@@ -211,6 +214,36 @@ def encode_value(value: Any, now_ms: int | None, *, placeholders: bool = False) 
         raise InvalidInput(f"Value cannot be stored as JSON: {error}") from None
     except RecursionError:
         raise too_deep() from None
+
+
+def _flat_text(value: Any) -> bytes | None:
+    """The text of a small Python value that is JSON as it is, without a look at each member.
+
+    None for others: with containers or numbers in it that need one, or that stand for something.
+    """
+    kind = type(value)
+    if kind is dict:
+        if len(value) > _FEW_MEMBERS or not (
+            {*map(type, value.values())} <= _PLAIN_TYPES and {*map(type, value)} <= _NAMES
+        ):
+            return None
+    elif kind is list:
+        if len(value) > _FEW_MEMBERS or not {*map(type, value)} <= _PLAIN_TYPES:
+            return None
+    elif kind not in _PLAIN_TYPES:
+        return None
+    try:
+        text = _encode(value)
+    except ValueError:  # a very long number, or what is no text
+        return None
+    return None if _LONG_INTEGER.search(text) or _has_special(text) else text
+
+
+_FEW_MEMBERS = 100
+_NAMES = frozenset({str})
+_PLAIN_TYPES = frozenset({str, int, bool, type(None)})
+_LONG_INTEGER = re.compile(rb"[0-9]{%d}" % len(str(MAX_SAFE_INTEGER)))
+"""In the text of every integer that may not stand there as it is."""
 
 
 def decode_value(text: str) -> Any:
