@@ -35,10 +35,22 @@ def test_all_mutations_share_one_versionstamp(api: Api) -> None:
     assert stamps == {commit["versionstamp"]}
 
 
-def test_a_check_without_versionstamp_asks_for_a_missing_key(api: Api) -> None:
-    body = {"checks": [{"key": ["a"]}], "mutations": [{"type": "set", "key": ["a"], "value": 1}]}
+def test_a_check_for_null_asks_for_a_missing_key(api: Api) -> None:
+    check = {"key": ["a"], "versionstamp": None}
+    body = {"checks": [check], "mutations": [{"type": "set", "key": ["a"], "value": 1}]}
     assert api.json("POST", "/atomic", body)["ok"] is True
     assert api.json("POST", "/atomic", body) == {"ok": False}
+
+
+@pytest.mark.parametrize("path", ["/atomic", "/transaction"])
+def test_a_check_without_versionstamp_asks_for_nothing(api: Api, path: str) -> None:
+    body = {"checks": [{"key": ["a"]}], "mutations": [{"type": "set", "key": ["a"], "value": 1}]}
+    answer = api.send("POST", path, body)
+    assert answer.status_code == 400
+    assert answer.json()["error"] == (
+        "Invalid check at index 0: versionstamp is missing; null asks for a key that does not exist"
+    )
+    assert api.keys() == []
 
 
 def test_atomic_delete_is_exact(api: Api) -> None:

@@ -45,7 +45,8 @@ def test_nothing_is_told_that_was_not_asked_for(api: Api) -> None:
         assert told.keys() == {"ok", "versionstamp"}
     for path in ("/atomic", "/transaction"):
         assert api.json("POST", path, {"results": True})["results"] == []
-    body = {"checks": [{"key": ["n"]}], "mutations": MUTATIONS, "results": True}
+    check = {"key": ["n"], "versionstamp": None}
+    body = {"checks": [check], "mutations": MUTATIONS, "results": True}
     assert api.json("POST", "/atomic", body) == {"ok": False}
 
 

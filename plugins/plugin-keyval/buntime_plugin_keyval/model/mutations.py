@@ -88,6 +88,12 @@ def parse_check(index: int, item: Any, others: Mapping[str, ParseCheck[T]]) -> E
         for name in others.keys() & item.keys():
             return others[name](item, f"checks[{index}]")
         check_members(item, CHECK_MEMBERS, f"checks[{index}]")
+    if "versionstamp" not in item and "key" in item:
+        # Whoever has none by mistake, such as one that is undefined, does not ask for absence.
+        raise InvalidInput(
+            f"Invalid check at index {index}: versionstamp is missing; null asks for a key that"
+            " does not exist"
+        )
     versionstamp = item.get("versionstamp")
     if versionstamp is not None and not isinstance(versionstamp, str):
         raise InvalidInput(

@@ -49,6 +49,13 @@ class Page(NamedTuple):
     """How many entries these are."""
 
 
+def page_of(entries: Text, last: bytes | None, number: int, *, has_more: bool) -> Page:
+    """A page; one that others follow says behind which key, or they would never be asked for."""
+    if has_more and last is None:
+        raise RuntimeError("a page that others follow has no last key")
+    return Page(entries, last, has_more, number)
+
+
 def too_large(size: int, most: int, right: str) -> LimitExceeded:
     """The refusal of an answer of that size; `right` says how to ask instead."""
     return LimitExceeded(f"Answer too large: {size} bytes", "answerBytes", most, right)
@@ -108,7 +115,7 @@ class JoinedPage:
     def page(self, *, has_more: bool) -> Page:
         """All of it."""
         last = self._last if has_more else None
-        return Page(joined(self._texts), last, has_more, self._number)
+        return page_of(joined(self._texts), last, self._number, has_more=has_more)
 
 
 async def get_long(db: Database, key: bytes, now_ms: int, *, most: int) -> Text | None:
@@ -313,7 +320,7 @@ async def _page(db: Database, selection: Selection, now_ms: int, row: tuple[Valu
     has_more = count != number
     if not has_more and count == selection.limit and isinstance(last, bytes):
         has_more = await is_any(db, selection.behind(last), now_ms)
-    return Page(text, last, has_more, count)  # type: ignore[arg-type] # as the statements say
+    return page_of(text, last, count, has_more=has_more)  # type: ignore[arg-type] # as the statements say
 
 
 async def _recheck(db: Database, selection: Selection, now_ms: int, most: int) -> Page:
@@ -325,7 +332,7 @@ async def _recheck(db: Database, selection: Selection, now_ms: int, most: int) -
     async for key, _, text in matching_rows(db, db.sql.reads.entries, one_more, now_ms):
         size += size_of(text) + 1
         if len(found) == selection.limit or (found and size > most):
-            return Page(",".join(found), last, True, len(found))
+            return page_of(",".join(found), last, len(found), has_more=True)
         found.append(text)
         last = key
-    return Page(",".join(found), None, False, len(found))
+    return page_of(",".join(found), None, len(found), has_more=False)

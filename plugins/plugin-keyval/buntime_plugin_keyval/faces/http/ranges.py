@@ -336,7 +336,7 @@ def count_json(count: int) -> str:
 
 async def page_json(page: Page) -> Text:
     """The answer to a request for a page."""
-    cursor = make_cursor(page.last) if page.has_more and page.last else None
+    cursor = make_cursor(page.last) if page.has_more and page.last is not None else None
     return await _page_json((page.entries,), cursor)
 
 
