@@ -95,6 +95,11 @@ def cpu_seconds(pid: int) -> float:
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
+def cpu_of_children(pid: int) -> dict[int, float]:
+    """The same of each process that one has started, by their ids."""
+    return {child: cpu_seconds(child) for child in _family(pid) if child != pid}
+
+
 def _family(pid: int) -> Iterator[int]:
     yield pid
     for task in Path(f"/proc/{pid}/task").iterdir():

@@ -33,6 +33,7 @@ from groups import (
     start,
     stores,
     tasks_on_postgres,
+    workers,
 )
 from load import find_wrk
 from results import PER_SECOND, Cell, Measurement, Section, is_met
@@ -41,6 +42,7 @@ from rich.console import Console
 GROUPS = (
     stores.GROUP,
     keyed.GROUP,
+    workers.GROUP,
     embedded.GROUP,
     live.GROUP,
     jobs.GROUP,
