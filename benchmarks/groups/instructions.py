@@ -32,6 +32,7 @@ TITLES = {
     f"sum-{TOGETHER}": f"add to a counter, {TOGETHER} connections at once",
     f"delete-{TOGETHER}": f"delete one entry, {TOGETHER} connections at once",
     f"enqueue-{TOGETHER}": f"send a message, {TOGETHER} connections at once",
+    f"ack-{TOGETHER}": f"ack a message that is settled already, {TOGETHER} connections at once",
     f"lock-{TOGETHER}": f"acquire or release a lock, {TOGETHER} connections at once",
     f"put-{TOGETHER}-{POSTGRES}": (
         f"put one entry on PostgreSQL, {TOGETHER} connections at once; without the server of that"
@@ -45,7 +46,8 @@ MOST = {
     f"put-{TOGETHER}-key": 400_000,
     f"sum-{TOGETHER}": 510_000,
     f"delete-{TOGETHER}": 365_000,
-    f"enqueue-{TOGETHER}": 330_000,
+    f"enqueue-{TOGETHER}": 290_000,
+    f"ack-{TOGETHER}": 255_000,
     f"lock-{TOGETHER}": 435_000,
     f"put-{TOGETHER}-{POSTGRES}": 285_000,
 }
@@ -95,6 +97,7 @@ _SUMS = [
     for number in range(DIFFERENT)
 ]
 _MESSAGES = [Request("POST", "/queue/enqueue", '{"value":{"a":1}}')] * DIFFERENT
+_ACKS = [Request("POST", "/queue/ack", f'{{"id":"gone-{number}"}}') for number in range(DIFFERENT)]
 _LOCKS = [
     Request("POST", f"/locks/lock-{number}/{verb}", f'{{"owner":"holder-{number}"}}')
     for verb in ("acquire", "release")
@@ -160,6 +163,7 @@ def _jobs(counter: Counter, server: CountedServer, cases: Sequence[str]) -> list
         f"sum-{TOGETHER}": (cycle(sums), TOGETHER),
         f"delete-{TOGETHER}": (cycle(deletes), TOGETHER),
         f"enqueue-{TOGETHER}": (cycle(server.requests(_MESSAGES)), TOGETHER),
+        f"ack-{TOGETHER}": (cycle(server.requests(_ACKS)), TOGETHER),
         f"lock-{TOGETHER}": (cycle(server.requests(_LOCKS)), TOGETHER),
         f"put-{TOGETHER}-{POSTGRES}": (cycle(puts), TOGETHER),
     }

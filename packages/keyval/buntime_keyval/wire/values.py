@@ -127,6 +127,20 @@ def canonical_value(body: bytes, now_ms: int) -> str:
     return canonical_text(decode_json(body), now_ms)
 
 
+def plain_text(body: bytes) -> str | None:
+    """The canonical text of a short JSON value without anything special in it.
+
+    None for any other text, which need not be JSON.
+    """
+    if len(body) > _SURELY_GOOD:
+        return None
+    try:
+        text = _encode(_decode(body))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return None if _POINT in text or _has_special(text) else text.decode()
+
+
 def canonical_text(value: Any, now_ms: int) -> str:
     """The canonical text of a decoded JSON value, with `$now` resolved."""
     return checked_text(canonical_json(value, now_ms))

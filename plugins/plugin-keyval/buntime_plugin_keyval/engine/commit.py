@@ -30,7 +30,7 @@ from buntime_database import (
 
 from buntime_plugin_keyval.engine.closed import why_closed
 from buntime_plugin_keyval.engine.deciding import Deciding, takes_long
-from buntime_plugin_keyval.engine.decisions import SetValue, Write
+from buntime_plugin_keyval.engine.decisions import PlainWrite, SetValue, Write
 from buntime_plugin_keyval.engine.jobs import WriteJob, conclude_all
 from buntime_plugin_keyval.engine.once import Once, Replays
 from buntime_plugin_keyval.engine.packing import DecidedGroup, KeyTaken, Packing
@@ -119,7 +119,7 @@ class Committer:
 
     def submit(
         self,
-        write: Write[T] | SetValue | PlainChanges,
+        write: Write[T] | SetValue | PlainChanges | PlainWrite[T],
         once: Once | None = None,
         operation: str = "",
     ) -> asyncio.Future[T]:

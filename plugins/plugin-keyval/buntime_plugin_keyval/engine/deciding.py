@@ -8,7 +8,14 @@ from typing import Any
 from buntime_database import Guard, Statement
 from buntime_keyval.wire import key_to_json
 
-from buntime_plugin_keyval.engine.decisions import Decision, SetValue, View, Write, guard_of
+from buntime_plugin_keyval.engine.decisions import (
+    Decision,
+    PlainWrite,
+    SetValue,
+    View,
+    Write,
+    guard_of,
+)
 from buntime_plugin_keyval.engine.jobs import WriteJob
 from buntime_plugin_keyval.engine.plain import PlainChanges, changed_number
 from buntime_plugin_keyval.model.clock import Moment
@@ -58,8 +65,27 @@ class Deciding:
                 self._decide_set(job, job.write)
             elif isinstance(job.write, PlainChanges):
                 self._decide_changes(job, job.write)
+            elif isinstance(job.write, PlainWrite):
+                self._decide_plain(job, job.write)
             else:
                 self._decide(job, job.write)
+
+    def _decide_plain(self, job: WriteJob, write: PlainWrite[Any]) -> None:
+        """That of one effect, which looks at nothing."""
+        sql, at, is_firm = self._sql, self._at, self._is_firm
+        versionstamp = self._stamps.make(at.now_ms)
+        decision = write.decision
+        (effect,) = decision.effects
+        steps = effect.statements(sql, versionstamp, at, is_firm)
+        size = write.size
+        if job.once is None:
+            job.start(versionstamp, is_firm, decision, steps, _FIRST, size)
+            return
+        told = told_text(decision.told)
+        if not is_firm:
+            steps = (*steps, keep_stamp(sql, versionstamp))
+        job.start(versionstamp, is_firm, decision, steps, _FIRST, size + len(told))
+        job.told = told
 
     def _decide(self, job: WriteJob, write: Write[Any]) -> None:
         sql, at, is_firm = self._sql, self._at, self._is_firm

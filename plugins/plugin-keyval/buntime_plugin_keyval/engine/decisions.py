@@ -142,6 +142,25 @@ class SetValue:
         return kept.versionstamp
 
 
+class PlainWrite(msgspec.Struct, Generic[T], frozen=True, gc=False):
+    """The write of one effect on what is no entry, whatever is there."""
+
+    decision: Decision[T]
+    size: int = 0
+    """As in `Write`, as all that follows."""
+    recall: Callable[[Kept], T] | None = None
+
+    made: ClassVar[type[str]] = str
+    reads: ClassVar[Sequence[bytes]] = ()
+    stamps: ClassVar[Sequence[bytes]] = ()
+    guards: ClassVar[Sequence[Guard]] = ()
+    bounded: ClassVar[bool] = True
+    is_long: ClassVar[bool] = False
+    has_counts: ClassVar[bool] = False
+    may_refuse: ClassVar[bool] = False
+    holds_stamp: ClassVar[bool] = False
+
+
 class Write(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """A write that is not decided yet."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from buntime_database import Guard, ResultSet, Statement
 
-from buntime_plugin_keyval.engine.decisions import Decision, Settled, SetValue, Write
+from buntime_plugin_keyval.engine.decisions import Decision, PlainWrite, Settled, SetValue, Write
 from buntime_plugin_keyval.engine.once import Once, Replays
 from buntime_plugin_keyval.engine.plain import PlainChanges
 from buntime_plugin_keyval.engine.recorder import Recorder
@@ -44,7 +44,7 @@ class WriteJob:
 
     def __init__(
         self,
-        write: Write[Any] | SetValue | PlainChanges,
+        write: Write[Any] | SetValue | PlainChanges | PlainWrite[Any],
         done: asyncio.Future[Any],
         once: Once | None,
         replays: Replays,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 from buntime_database import Guard, Statement
@@ -19,6 +19,14 @@ LEASE_BYTES = 1024 * 1024
 """Values of messages that are leased together, but for the first one."""
 
 
+def _array(items: Iterable[str]) -> str:
+    """A JSON array of texts of JSON."""
+    return f"[{','.join(items)}]"
+
+
+_DEFAULT_BACKOFF = _array(map(str, DEFAULT_PAUSES_MS))
+
+
 class Enqueue(msgspec.Struct, frozen=True, gc=False):
     """Add a message."""
 
@@ -32,16 +40,19 @@ class Enqueue(msgspec.Struct, frozen=True, gc=False):
         """See `Effect`."""
         options = self.options
         ready_at = at.now_ms + options.delay_ms
-        pauses = DEFAULT_PAUSES_MS if options.pauses_ms is None else options.pauses_ms
-        backoff = ",".join(map(str, pauses))
-        keys = ",".join(key_to_json(key) for key in options.keys_if_undelivered)
+        pauses = options.pauses_ms
+        if pauses is None:
+            pauses, backoff = DEFAULT_PAUSES_MS, _DEFAULT_BACKOFF
+        else:
+            backoff = _array(map(str, pauses))
+        keys = options.keys_if_undelivered
         row = (
             self.id,
             self.value,
             ready_at,
             len(pauses) + 1,  # the first, and one for each pause
-            f"[{backoff}]",
-            f"[{keys}]",
+            backoff,
+            _array(map(key_to_json, keys)) if keys else "[]",
             at.wall_ms,
             at.now_ms,
         )

@@ -10,9 +10,11 @@ from typing import Annotated
 import msgspec
 from buntime_host import Answer, MethodNotAllowed
 from buntime_keyval.wire import InvalidInput, encode_key
-from buntime_keyval.wire.canonical import text_of
+from buntime_keyval.wire.canonical import CanonicalText, text_of
 from buntime_keyval.wire.commits import MessageOptions
 from buntime_keyval.wire.describe import describe
+from buntime_keyval.wire.stamps import without_stamps
+from buntime_keyval.wire.values import plain_text
 
 from buntime_plugin_keyval.engine.loop import until_beat
 from buntime_plugin_keyval.features.queue.admin_http import ADMIN_ROUTES
@@ -21,7 +23,7 @@ from buntime_plugin_keyval.features.queue.of_queue import OK, OfQueue, needs_of,
 from buntime_plugin_keyval.features.queue.part import QueuePart
 from buntime_plugin_keyval.model.messages import LeasedMessage
 from buntime_plugin_keyval.requests.answers import Frame, Frames
-from buntime_plugin_keyval.requests.asked import Asked, Keys, Request, Route, Routes
+from buntime_plugin_keyval.requests.asked import NO_KEYS, Asked, Keys, Request, Route, Routes
 from buntime_plugin_keyval.requests.kinds import (
     ERROR,
     FLAG,
@@ -105,13 +107,17 @@ class Extension(Settlement, frozen=True, kw_only=True):
 
 def enqueue(part: QueuePart, request: Request[NewMessageBody]) -> Asked:
     """`POST /queue/enqueue`: send a message, now or later."""
-    value = text_of(request.given.value, part.store.clock.wall())
-    options = request.given.options
+    given, options = request.given.value, request.given.options
+    if isinstance(given, CanonicalText):
+        value = without_stamps(given.text)
+    else:
+        value = text_of(given, part.store.clock.wall())
+    keys = options.keys_if_undelivered
     return Asked(
         "queue_enqueue",
         "write",
         partial(part.queue.enqueue, value, options, request.once),
-        writes=Keys([encode_key(key) for key in options.keys_if_undelivered]),
+        writes=Keys([encode_key(key) for key in keys]) if keys else NO_KEYS,
         needs=needs_of(QUEUE_SEND, options.queue),
         answer=_answer_sent,
     )
@@ -241,19 +247,59 @@ def listen(part: QueuePart, request: Request[Listening]) -> Asked:
     return Asked("queue_listen", "write", run, needs=needs_of(QUEUE_RECEIVE, given.queue))
 
 
+def _plain_message(content: bytes) -> NewMessageBody | None:
+    """See `Route`: a short value and nothing beside it."""
+    if not (content.startswith(_VALUE) and content.endswith(b"}")):
+        return None
+    # What is around it is an object of this member alone, if what is in it is one value.
+    text = plain_text(content[len(_VALUE) : -1])
+    return None if text is None else NewMessageBody(value=CanonicalText(text))
+
+
+_VALUE = b'{"value":'
+
+
+class _PlainSettlement(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    id: str
+    lease: str | msgspec.UnsetType = msgspec.UNSET
+    drain: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+_read_settlement = msgspec.json.Decoder(_PlainSettlement).decode
+
+
+def _plain_settlement(content: bytes) -> Settlement | None:
+    """See `Route`: an id, and perhaps a lease and whether to drain."""
+    try:
+        plain = _read_settlement(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    lease, drain = plain.lease, plain.drain
+    quotes = 4 + 4 * (lease is not msgspec.UNSET) + 2 * (drain is not msgspec.UNSET)
+    if not plain.id or content.count(b'"') != quotes:  # a member may be there twice
+        return None
+    return Settlement(
+        id=plain.id,
+        lease=None if lease is msgspec.UNSET else lease,
+        drain=drain is True,
+    )
+
+
 def _large(part: QueuePart) -> LargeMembers:
     """How to read the value of a message."""
     return {"value": value_frame(part.store.clock.wall())}
 
 
 _POLL = Route(poll, Polling, has_head=False)
+_ENQUEUE = Route(enqueue, NewMessageBody, MemberPlace.BODY, _large, quick=_plain_message)
+_ACK = Route(ack, Settlement, MemberPlace.BODY, _large, quick=_plain_settlement)
 
 ROUTES: Routes = {
-    "/queue/enqueue": {"POST": Route(enqueue, NewMessageBody, MemberPlace.BODY, _large)},
+    "/queue/enqueue": {"POST": _ENQUEUE},
     "/queue/poll": {"GET": _POLL},
     "/queue/dequeue": {"GET": _POLL},
     "/queue/listen": {"GET": Route(listen, Listening, is_stream=True)},
-    "/queue/ack": {"POST": Route(ack, Settlement, MemberPlace.BODY, _large)},
+    "/queue/ack": {"POST": _ACK},
     "/queue/ack/{id}": {"POST": Route(ack, Settlement, MemberPlace.OPTIONAL_BODY, _large)},
     "/queue/nack": {"POST": Route(nack, FailedDelivery, MemberPlace.BODY, _large)},
     "/queue/nack/{id}": {"POST": Route(nack, FailedDelivery, MemberPlace.OPTIONAL_BODY, _large)},

@@ -15,7 +15,7 @@ from buntime_keyval import QueueStats
 from buntime_keyval.wire import encode_key, key_to_json
 from buntime_keyval.wire.commits import MessageOptions
 
-from buntime_plugin_keyval.engine.decisions import Decision, Write
+from buntime_plugin_keyval.engine.decisions import Decision, PlainWrite, Write
 from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.engine.recorder import Recorder, measured
 from buntime_plugin_keyval.engine.store import Store
@@ -121,7 +121,7 @@ class Queue:
             return message_id
 
         decision = Decision((Enqueue(message_id, value, options),), conclude, message_id)
-        write = Write(lambda _: decision, size=len(value), recall=_recall_id)
+        write = PlainWrite(decision, len(value), _recall_id)
         return self._store.write(write, once, "queue_enqueue")
 
     def enqueued(self, queue: str | None) -> None:
@@ -215,7 +215,7 @@ class Queue:
             self._acked(results[0], message_id, lease, strict=strict)
 
         decision = Decision((Settle(message_id, lease, queue),), conclude)
-        return self._store.write(Write(lambda _: decision, size=self._size()), None, "queue_ack")
+        return self._store.write(PlainWrite(decision, self._size()), None, "queue_ack")
 
     async def ack(
         self,
