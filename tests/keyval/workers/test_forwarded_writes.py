@@ -18,7 +18,7 @@ from buntime_host.workers import Group, Workers
 from buntime_keyval import InvalidInput
 from buntime_keyval.engine import EngineCheck
 from buntime_keyval.wire import encode_key, key_to_json
-from buntime_keyval.wire.commits import NO_OPTIONS, EntryOptions, Mutation
+from buntime_keyval.wire.commits import NO_OPTIONS, EntryOptions, MessageOptions, Mutation
 from buntime_keyval.wire.keys import UUIDV7
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from buntime_plugin_keyval.engine.additions import Addition
@@ -26,6 +26,7 @@ from buntime_plugin_keyval.engine.commit import Committer
 from buntime_plugin_keyval.engine.forwarding import MOST_BYTES, _Sending, packed
 from buntime_plugin_keyval.engine.once import keyed
 from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.features.queue.queue import Queue
 from buntime_plugin_keyval.model import errors
 from buntime_plugin_keyval.model.conditions import Conditions
 from buntime_plugin_keyval.model.limits import Limits
@@ -67,7 +68,7 @@ class Two:
 
 
 def end_of(store: Store) -> _Sending | None:
-    return store._forwarding._sending if store._forwarding is not None else None
+    return store.forwarding._sending if store.forwarding is not None else None
 
 
 def is_open(store: Store) -> bool:
@@ -169,6 +170,24 @@ async def test_options_and_rows_go_with_them(two: Two) -> None:
     assert committed.results[1] == "2"
     key = encode_key(("b", committed.versionstamp))
     assert await second.get(key) is not None
+
+
+async def test_messages_are_sent(two: Two, submitted: list[Committer]) -> None:
+    first, second = await two.both()
+    queues = [Queue(store, lease_ms=60_000) for store in (first, second)]
+    ready: list[str | None] = []
+    queues[1].observe(ready=ready.append, settled=lambda _: None)
+    submitted.clear()
+    options = MessageOptions(queue="mail", keys_if_undelivered=(("a", 1),))
+    once = keyed("m-1", b"message")
+    sent = await queues[1].enqueue('"hello"', options, once)
+    assert {*submitted} == {first._committer}
+    assert ready == ["mail"]
+    again = keyed("m-1", b"message")
+    assert await queues[1].enqueue('"hello"', options, again) == sent
+    assert again.replayed
+    (message,) = await queues[1].lease(5, "mail")
+    assert (message.id, message.value) == (sent, '"hello"')
 
 
 async def test_errors_come_back_as_they_are(two: Two) -> None:

@@ -2,10 +2,10 @@
 
 Where the database lets one process write at a time, workers that each commit for themselves wait
 for each other's locks, and share their commits with fewer. So all but the first worker send their
-writes of entries to it, as the arguments of a method of its store, and are sent what came of it.
-All that is sent in one turn of the loop is one frame. Writes that cannot be sent (of features, with
-functions of this process) are committed where they are, as are all of them while the first worker
-is not there: guards make that right.
+writes of entries and new messages to it, as the arguments of a method there, and are sent what came
+of them. All that is sent in one turn of the loop is one frame. Writes that cannot be sent (other
+ones of features, with functions of this process) are committed where they are, as are all of them
+while the first worker is not there: guards make that right.
 
 A connection ends with a word of how far it was heard: what came later was not begun, and is
 committed here. One that ends without it is that of a worker which died, perhaps in the middle.
@@ -17,7 +17,7 @@ import asyncio
 import io
 import pickle
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, cast
@@ -46,7 +46,7 @@ NAME = "keyval.writes"
 
 _LENGTH = 4
 
-Methods = Mapping[str, Callable[..., Any]]
+Methods = dict[str, Callable[..., Any]]
 """What may be asked for by name. They give futures, whose results are data."""
 
 
@@ -305,6 +305,10 @@ class Forwarding:
         self._committing: set[_Committing] = set()
         self._accepting: set[asyncio.Task[Any]] = set()
         self._task: asyncio.Task[None] | None = None
+
+    def offer(self, name: str, method: Callable[..., Any]) -> None:
+        """Have writes of a feature sent under a name, which this method begins where they come."""
+        self._methods[name] = method
 
     def start(self) -> None:
         """Begin."""

@@ -110,10 +110,11 @@ class Store(StoreReads):
         )
         self.write = self._committer.submit
         """For writes of other kinds, of parts of the plugin with decisions of their own."""
-        self._forwarding: Forwarding | None = None
+        self.forwarding: Forwarding | None = None
+        """What lets one of several workers commit for all, where that is of use."""
         if workers.count > 1 and adapter.capabilities.embedded:
             methods: Methods = {"set": self.set, "delete": self.delete, "commit": self.commit}
-            self._forwarding = Forwarding(workers, methods)
+            self.forwarding = Forwarding(workers, methods)
         self._most_key = adapter.capabilities.max_key_bytes
         self._expiring: Callable[[int], None] = lambda _: None
 
@@ -123,8 +124,8 @@ class Store(StoreReads):
         So whatever waits does so no longer than it was to. Raises `DatabaseError`.
         """
         self.clock.not_before(await self._committer.begin())
-        if self._forwarding is not None:
-            self._forwarding.start()
+        if self.forwarding is not None:
+            self.forwarding.start()
 
     def set(
         self,
@@ -141,9 +142,9 @@ class Store(StoreReads):
         """
         if self._most_key is not None:
             check_key(key, self._most_key)
-        if self._forwarding is not None:
+        if self.forwarding is not None:
             given = key, key_json, value, options
-            sent = self._forwarding.send(len(value), "set", given, once)
+            sent = self.forwarding.send(len(value), "set", given, once)
             if sent is not None:
                 return sent
         write = SetValue(key, key_json, value, options)
@@ -173,8 +174,8 @@ class Store(StoreReads):
         """
         ranges = [single(key) if exact else subtree(key) for key in keys]
         if exact and len(ranges) == 1 and where is None:
-            if self._forwarding is not None:
-                sent = self._forwarding.send(0, "delete", (keys,), once, exact=True)
+            if self.forwarding is not None:
+                sent = self.forwarding.send(0, "delete", (keys,), once, exact=True)
                 if sent is not None:
                     return sent
             return self._committer.submit(writes.remove(ranges, bounded=True), once, "delete")
@@ -261,11 +262,11 @@ class Store(StoreReads):
         this returns. Raises `LimitExceeded` and `RequestUnderWay`.
         """
         self.check_number(len(checks) + len(mutations))
-        if self._forwarding is not None:
+        if self.forwarding is not None:
             size = _size_sent(checks, mutations)
             given = checks, mutations, also_read
             more = {"required": required, "has_results": has_results}
-            sent = self._forwarding.send(size, "commit", given, once, **more)
+            sent = self.forwarding.send(size, "commit", given, once, **more)
             if sent is not None:
                 return sent
         if not (checks or also_read or required or has_results):
@@ -421,8 +422,8 @@ class Store(StoreReads):
 
     async def close(self) -> None:
         """Let every accepted write finish. The adapter stays open: it is not ours."""
-        if self._forwarding is not None:
-            await self._forwarding.close()
+        if self.forwarding is not None:
+            await self.forwarding.close()
         await self._committer.close()
 
     async def _remove_expired(self) -> None:
