@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from buntime_keyval import AsyncKv, open_kv
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -87,7 +88,7 @@ async def test_what_is_left_when_the_drain_is_over_goes_back(kv: AsyncKv) -> Non
 
     sent = await kv.tasks.send("slow")
     await runner.start()
-    await asyncio.wait_for(began.wait(), 20)
+    await asyncio.wait_for(began.wait(), PATIENCE)
     await runner.stop(0.01)
     found = await kv.tasks.get(sent)
     assert found is not None
@@ -125,9 +126,9 @@ async def test_a_signal_ends_it_gently(kv: AsyncKv) -> None:
 
     running = asyncio.create_task(runner.run())
     sent = await kv.tasks.send("quick", 1)
-    await asyncio.wait_for(began.wait(), 20)
+    await asyncio.wait_for(began.wait(), PATIENCE)
     os.kill(os.getpid(), signal.SIGTERM)
-    await asyncio.wait_for(running, 20)
+    await asyncio.wait_for(running, PATIENCE)
     found = await kv.tasks.get(sent)
     assert found is not None
     assert (found.status, found.result) == ("completed", 2)

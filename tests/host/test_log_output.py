@@ -142,7 +142,7 @@ def test_a_server_whose_log_nobody_reads(add_plugin: AddPlugin, tmp_path: Path) 
                 r"^buntime_log_lines_dropped_total [1-9]", answer.read().decode(), re.M
             )
         process.terminate()
-        assert process.wait(15) == 0
+        assert process.wait(PATIENCE) == 0
         lines = process.stdout.read().splitlines()
         assert all(json.loads(line) for line in lines[:-1])
     finally:

@@ -274,7 +274,7 @@ def test_a_log_that_nobody_reads_does_not_hold_up_the_forced_exit(
                 if "listening on" in line:
                     break
             process.send_signal(signal.SIGTERM)
-            assert process.wait(15) == 1
+            assert process.wait(PATIENCE) == 1
             assert log.read_text() == "shutdown"
         finally:
             process.kill()
@@ -490,7 +490,7 @@ def test_plain_uvicorn_works_too(
     try:
         assert poll(answer, "uvicorn").status_code == 200
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE)
     finally:
         process.kill()
         process.wait()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from buntime_host.host import Host
 from starlette.types import Message
+from support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from host.conftest import AddPlugin, MakeHost
@@ -87,7 +88,7 @@ class Client:
         return [message["type"].removeprefix("websocket.") for message in self.sent]
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while not condition():  # noqa: ASYNC110 - a list has no event
                 await asyncio.sleep(0.005)
 

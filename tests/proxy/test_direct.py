@@ -174,7 +174,7 @@ def test_what_comes_in_parts_goes_on(client: httpx2.Client, running: RawTarget) 
         connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-")
         time.sleep(0.05)  # so that it is read in two parts
         connection.sendall(b"type: text/plain\r\ncontent-length: 6\r\n\r\nabc")
-        go_on.wait(10)
+        go_on.wait(PATIENCE)
         connection.sendall(b"def")
 
     running.answers = [slowly, OK]
@@ -284,7 +284,7 @@ def test_a_stop_answers_what_waits(serve: Serve, running: RawTarget) -> None:
             running.answers = [OK, silent]
             assert client.get("/warm").text == "ok"
             waiting = threads.submit(client.get, "/x")
-            assert reached.wait(15)
+            assert reached.wait(PATIENCE)
             server.process.send_signal(15)
             answer = waiting.result(20)
             assert (answer.status_code, answer.json()["code"]) == (503, "SERVICE_UNAVAILABLE")

@@ -8,6 +8,7 @@ import pytest
 from buntime_keyval import InvalidInput, StaleConsumer
 from buntime_keyval._async.concurrency import Task
 from client._async.beside import until
+from support.waiting import PATIENCE
 
 
 async def written(kv: Any, name: str, number: int, keys: int = 1000) -> list[int]:
@@ -113,7 +114,7 @@ async def test_what_fails_comes_again_and_then_is_a_dead_letter(kv: Any) -> None
     consumer = kv.consumer("fail", prefix=["fail"], max_attempts=2, retry="1ms")
     stopping = Task(_stop_when_done, kv, consumer, seqs[-1], name="stopping")
     await consumer.run(handle, concurrency=4)
-    await stopping.join(10)
+    await stopping.join(PATIENCE)
     assert sorted(handled) == sorted([seqs[0], seqs[1], seqs[1], *seqs[2:]])
     assert await kv.consumers.requeue("fail") == 1
     (record,) = (await kv.consumers.fetch("fail", "w")).records
@@ -145,7 +146,7 @@ async def test_one_instance_is_at_work_and_another_goes_on(kv: Any) -> None:
         assert (await kv.consumers.get("pair")).owner == first.owner
         standing_by = Task(stand_by, name="second")
         first.stop()
-    await standing_by.join(15)
+    await standing_by.join(PATIENCE)
     assert begun == seqs[1:]
     assert [it.name for it in await kv.consumers.list("pai")] == ["pair"]
 

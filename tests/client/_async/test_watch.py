@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from buntime_keyval import AsyncKv, BigInt, InvalidInput, KvEntry, StatusError
 from client._async.beside import Event, happened, running, sleep, until
+from support.waiting import PATIENCE
 
 MODES = pytest.mark.parametrize("mode", ["sse", "polling"])
 FAST = {"poll_interval": "20ms"}
@@ -140,7 +141,7 @@ async def test_a_watch_can_be_stopped_by_its_own_callback(api: str) -> None:
         await kv.set(["p", 1], 1)
         watches.append(kv.watch(["p"], once))
         ready.set()
-        await watches[0].wait(5)
+        await watches[0].wait(PATIENCE)
         assert watches[0].closed
         await kv.set(["p", 2], 2)
     assert len(calls) == 1

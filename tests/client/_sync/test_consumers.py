@@ -9,6 +9,7 @@ import pytest
 from buntime_keyval import InvalidInput, StaleConsumer
 from buntime_keyval._sync.concurrency import Task
 from client._sync.beside import until
+from support.waiting import PATIENCE
 
 
 def written(kv: Any, name: str, number: int, keys: int = 1000) -> list[int]:
@@ -114,7 +115,7 @@ def test_what_fails_comes_again_and_then_is_a_dead_letter(kv: Any) -> None:
     consumer = kv.consumer("fail", prefix=["fail"], max_attempts=2, retry="1ms")
     stopping = Task(_stop_when_done, kv, consumer, seqs[-1], name="stopping")
     consumer.run(handle, concurrency=4)
-    stopping.join(10)
+    stopping.join(PATIENCE)
     assert sorted(handled) == sorted([seqs[0], seqs[1], seqs[1], *seqs[2:]])
     assert kv.consumers.requeue("fail") == 1
     (record,) = (kv.consumers.fetch("fail", "w")).records
@@ -146,7 +147,7 @@ def test_one_instance_is_at_work_and_another_goes_on(kv: Any) -> None:
         assert (kv.consumers.get("pair")).owner == first.owner
         standing_by = Task(stand_by, name="second")
         first.stop()
-    standing_by.join(15)
+    standing_by.join(PATIENCE)
     assert begun == seqs[1:]
     assert [it.name for it in kv.consumers.list("pai")] == ["pair"]
 

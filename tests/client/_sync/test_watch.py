@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from buntime_keyval import BigInt, InvalidInput, Kv, KvEntry, StatusError
 from client._sync.beside import Event, happened, running, sleep, until
+from support.waiting import PATIENCE
 
 MODES = pytest.mark.parametrize("mode", ["sse", "polling"])
 FAST = {"poll_interval": "20ms"}
@@ -141,7 +142,7 @@ def test_a_watch_can_be_stopped_by_its_own_callback(api: str) -> None:
         kv.set(["p", 1], 1)
         watches.append(kv.watch(["p"], once))
         ready.set()
-        watches[0].wait(5)
+        watches[0].wait(PATIENCE)
         assert watches[0].closed
         kv.set(["p", 2], 2)
     assert len(calls) == 1

@@ -25,6 +25,7 @@ from keyval.service.world import until
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route, Router, WebSocketRoute
 from starlette.types import Receive, Scope, Send
+from support.waiting import PATIENCE
 
 PERMISSIBLE = Permissible({"database": PERMISSIONS})
 READ, WRITE, ADMIN = "database:read:sqlite", "database:write:sqlite", "database:admin:sqlite"
@@ -270,5 +271,5 @@ async def test_a_websocket_ends_with_the_key_that_opened_it(
     await until(lambda: bool(sent))
     assert sent[0]["type"] == "websocket.accept"
     who.life.end()
-    await asyncio.wait_for(serving, 10)
+    await asyncio.wait_for(serving, PATIENCE)
     assert (sent[-1]["type"], sent[-1]["code"]) == ("websocket.close", 1008)

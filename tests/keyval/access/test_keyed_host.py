@@ -198,7 +198,7 @@ def test_a_stream_ends_within_moments_of_its_key(keyed: LiveServer, client: http
         reader = threading.Thread(target=read)
         reader.start()
         revoke(keyed, key_id)
-        assert ended.wait(10)
+        assert ended.wait(PATIENCE)
         reader.join()
     deadline = time.monotonic() + PATIENCE
     while client.get(f"{keyed.api}/keys/a/9", headers=headers).status_code != 401:
