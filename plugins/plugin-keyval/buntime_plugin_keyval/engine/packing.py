@@ -35,7 +35,7 @@ from buntime_plugin_keyval.storage.database import Database
 from buntime_plugin_keyval.storage.dialects.dialect import Outcome
 from buntime_plugin_keyval.storage.dialects.replays import place_of
 from buntime_plugin_keyval.storage.effects import NoteStamp, Put, StampedEffect, stamp_of_commit
-from buntime_plugin_keyval.storage.message_effects import Enqueue, Lease
+from buntime_plugin_keyval.storage.message_effects import Discard, Enqueue, Lease
 from buntime_plugin_keyval.storage.replays import Keeping, keep_all
 
 APART_GROUPS = 16
@@ -216,7 +216,7 @@ class Packing:
         return Batch(job.steps, job.is_bounded, wanted, recalls)
 
 
-_GIVING_NOTHING = (Put, Enqueue, NoteStamp)
+_GIVING_NOTHING = (Put, Enqueue, Discard, NoteStamp)
 """Effects whose results no conclusion looks at."""
 
 

@@ -121,6 +121,10 @@ class Settle(msgspec.Struct, frozen=True, gc=False):
         return (Statement(sql.queue.settle, (self.id, self.lease, self.queue)),)
 
 
+class Discard(Settle, frozen=True, gc=False):
+    """The same where nobody asks whether it was there."""
+
+
 class Extend(msgspec.Struct, frozen=True, gc=False):
     """Prolong the lease of a message, from now on; only this lease, if one is given."""
 

@@ -28,6 +28,7 @@ from buntime_plugin_keyval.storage.effects import Effect, Put
 from buntime_plugin_keyval.storage.message_effects import (
     Bury,
     Count,
+    Discard,
     Enqueue,
     Extend,
     GiveBack,
@@ -220,9 +221,12 @@ class Queue:
         """As `ack`, which is on its way when this returns: no task waits for it."""
 
         def conclude(results: Sequence[ResultSet], _: object) -> None:
-            self._acked(results[0], message_id, lease, strict=strict)
+            if lease is not None or strict:
+                self._check_settled(results[0], message_id, lease)
+            self._settled(message_id)
 
-        decision = Decision((Settle(message_id, lease, queue),), conclude)
+        settling = Settle if lease is not None or strict else Discard
+        decision = Decision((settling(message_id, lease, queue),), conclude)
         return self._store.write(PlainWrite(decision, self._size()), None, "queue_ack")
 
     async def ack(
@@ -250,18 +254,14 @@ class Queue:
     async def _ack_once(self, settling: Settle, once: Once, *, strict: bool) -> None:
         """The same of what may have been done before."""
         (result,) = await self.commit(settling, once=once)
-        self._acked(result, settling.id, settling.lease, strict=strict)
+        if settling.lease is not None or strict:
+            self._check_settled(result, settling.id, settling.lease)
+        self._settled(settling.id)
 
-    def _acked(
-        self, result: ResultSet, message_id: str, lease: str | None, *, strict: bool
-    ) -> None:
-        """Say that a message is settled. Raises as `ack`."""
+    def _check_settled(self, result: ResultSet, message_id: str, lease: str | None) -> None:
+        """Raise as `ack` does where a message was not there, or not under this lease."""
         if not result.rowcount:
-            if lease is not None:
-                raise StaleLease
-            if strict:
-                raise MessageNotFound(message_id)
-        self._settled(message_id)
+            raise MessageNotFound(message_id) if lease is None else StaleLease
 
     @measured("queue_nack")
     async def nack(
