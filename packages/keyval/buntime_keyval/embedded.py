@@ -12,6 +12,7 @@ import importlib.util
 import os
 import re
 import sys
+import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, Protocol
@@ -126,10 +127,12 @@ class Embedded:
         self.location = location
         self._open = _opener(location)
         self._made = 0
+        self._process = 0
 
     def make(self) -> EmbeddedStore:
         """A store that is not started. Raises `CannotOpen`."""
         self._made += 1
+        self._process = os.getpid()
         if self.location.url.startswith("file:"):
             _refuse_after_fork(self.location.url)
         if self.location.is_memory and self._made > 1:
@@ -138,6 +141,16 @@ class Embedded:
                 " open another one there, or give the path of a file"
             )
         return self._open(self.location)
+
+    @property
+    def is_of_this_process(self) -> bool:
+        """Whether it was this one that made a store, and not one that it is a copy of."""
+        return self._process == os.getpid()
+
+    def warn_unclosed(self, dropped: object) -> None:
+        """Say that nobody has closed a store that was opened."""
+        text = f"unclosed store {self.location.shown}: open it in a with block, or close it"
+        warnings.warn(text, ResourceWarning, stacklevel=2, source=dropped)
 
 
 _files: dict[str, int] = {}

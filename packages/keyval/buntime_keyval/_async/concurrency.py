@@ -55,10 +55,11 @@ _ending: set[asyncio.Future[None]] = set()
 
 def when_dropped(handle: object, stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Have something stopped, in the background, when nobody has its handle any more."""
-    weakref.finalize(handle, _stop_later, asyncio.get_running_loop(), stop).atexit = False
+    weakref.finalize(handle, stop_later, asyncio.get_running_loop(), stop).atexit = False
 
 
-def _stop_later(loop: Place, stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def stop_later(loop: Place, stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Stop something of a loop that is garbage."""
     # The garbage of a loop may be found in any thread.
     with suppress(RuntimeError):  # it is closed, and nothing runs there any more
         loop.call_soon_threadsafe(_stop_now, stop)

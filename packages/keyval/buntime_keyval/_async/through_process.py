@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import TypeVar
 
+from buntime_keyval._async.concurrency import Place, here, stop_later
 from buntime_keyval._core import Reply
 from buntime_keyval._http import Settings
 from buntime_keyval._transport import Failure, OutgoingRequest
@@ -42,10 +43,19 @@ class AsyncThroughProcess:
         self._settings = settings
         self._embedded = embedded
         self._store: EmbeddedStore | None = None
+        self._place: Place
         self._opening: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
         self._closed = False
         self._turn_ends = 0.0
+
+    def __del__(self) -> None:
+        """Warn as files and sockets do, and close it as they do, unless its loop has ended."""
+        if self._store is None or self._closed or self._place.is_closed():
+            return
+        if self._embedded.is_of_this_process:
+            self._embedded.warn_unclosed(self)
+            stop_later(self._place, self._store.stop)
 
     async def send(self, request: OutgoingRequest, read: Callable[[Reply], R]) -> R:
         """See `AsyncTransport`."""
@@ -88,6 +98,7 @@ class AsyncThroughProcess:
             return self._store
 
     async def _open(self) -> None:
+        self._place = here()
         store = self._embedded.make()
         await store.start()
         self._store = store

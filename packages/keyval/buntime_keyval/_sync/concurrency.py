@@ -69,10 +69,11 @@ def lock() -> AbstractContextManager[object]:
 
 def when_dropped(handle: object, stop: Callable[[], None]) -> None:
     """Have something stopped, in the background, when nobody has its handle any more."""
-    weakref.finalize(handle, _stop_later, stop).atexit = False
+    weakref.finalize(handle, stop_later, stop).atexit = False
 
 
-def _stop_later(stop: Callable[[], None]) -> None:
+def stop_later(stop: Callable[[], None]) -> None:
+    """Stop something that is garbage, in the background."""
     # Garbage is found at any moment, also where this thread has a lock that `stop` wants, or one
     # of those that `threading.Thread` has.
     with suppress(RuntimeError):  # the process ends

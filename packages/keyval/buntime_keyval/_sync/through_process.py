@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from buntime_keyval._core import Reply
 from buntime_keyval._http import Settings
-from buntime_keyval._sync.concurrency import waking
+from buntime_keyval._sync.concurrency import stop_later, waking
 from buntime_keyval._transport import Failure, OutgoingRequest
 from buntime_keyval.embedded import AnsweredStream, Embedded, EmbeddedStore
 
@@ -60,6 +60,12 @@ class ThroughProcess:
         self._turn = threading.Lock()
         self._thread: _Thread | None = None
         self._closed = False
+
+    def __del__(self) -> None:
+        """Warn as files and sockets do, and close it as they do."""
+        if self._thread is not None and not self._closed and self._embedded.is_of_this_process:
+            self._embedded.warn_unclosed(self)
+            stop_later(self._thread.stop)
 
     def send(self, request: OutgoingRequest, read: Callable[[Reply], R]) -> R:
         """See `Transport`."""
