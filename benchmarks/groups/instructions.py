@@ -46,8 +46,8 @@ MOST = {
     f"put-{TOGETHER}-key": 400_000,
     f"sum-{TOGETHER}": 510_000,
     f"delete-{TOGETHER}": 365_000,
-    f"enqueue-{TOGETHER}": 275_000,
-    f"ack-{TOGETHER}": 225_000,
+    f"enqueue-{TOGETHER}": 245_000,
+    f"ack-{TOGETHER}": 205_000,
     f"lock-{TOGETHER}": 435_000,
     f"put-{TOGETHER}-{POSTGRES}": 285_000,
 }

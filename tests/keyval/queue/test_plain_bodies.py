@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 from buntime_keyval.wire import InvalidInput
 from buntime_keyval.wire.canonical import text_of
-from buntime_plugin_keyval.features.queue.http import ROUTES, NewMessageBody, Settlement
+from buntime_plugin_keyval.faces.http.routes import StoreRoutes
+from buntime_plugin_keyval.features.queue.http import NewMessageBody, Settlement
 from buntime_plugin_keyval.requests.shape import read_shape
+from buntime_plugin_keyval.service import FEATURES
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+ROUTES = StoreRoutes(FEATURES).paths
 ENQUEUE = ROUTES["/queue/enqueue"]["POST"]
 ACK = ROUTES["/queue/ack"]["POST"]
 NOW_MS = 1_700_000_000_000

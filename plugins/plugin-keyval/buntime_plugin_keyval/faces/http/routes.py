@@ -128,6 +128,7 @@ def _of_part(name: str, route: AnyRoute) -> AnyRoute:
         route.shape,
         route.place,
         None if large is None else lambda service: large(service.parts[name]),
+        quick=route.quick,
         is_stream=route.is_stream,
         has_head=route.has_head,
         media_type=route.media_type,
