@@ -78,6 +78,7 @@ SAMPLE_OF_GENERATED = 4
 """One case in so many of each of them runs, and the first one."""
 
 
+_SLOW_MODULE = re.compile(r"^pytestmark = (?:\[[^\]]*)?pytest\.mark\.slow\b", re.M)
 _folders = count()
 _PASSED = pytest.StashKey[bool]()
 
@@ -98,9 +99,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    if config.option.markexpr == QUICK and _is_in_slow_folder(collection_path):
-        return True
-    return None
+    if config.option.markexpr != QUICK:
+        return None
+    return True if _is_in_slow_folder(collection_path) or _is_slow(collection_path) else None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -126,6 +127,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     # Files with slow tests first: at the end other processes wait for the one with the last file.
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def _is_slow(path: Path) -> bool:
+    """Whether a module says that all its tests are slow, so that nobody need import it."""
+    return (
+        path.name.startswith("test_") and _SLOW_MODULE.search(path.read_text("utf-8")) is not None
+    )
 
 
 @cache
