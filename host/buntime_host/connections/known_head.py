@@ -40,14 +40,6 @@ class Meaning(NamedTuple):
     host: bytes | None
 
 
-class Bare(NamedTuple):
-    """A head of a request without a body."""
-
-    rest: bytes
-    """All of it behind the path."""
-    meaning: Meaning
-
-
 class Sized(NamedTuple):
     """A head of a request with a body, without its method, its path and the length of the body."""
 
@@ -70,32 +62,36 @@ class Sized(NamedTuple):
         return others
 
 
-Repeated = tuple[str, bytes, list[Header], Meaning, bytes]
-"""A request of which the head is known: method, path with query, headers, what else is known of
-them, body."""
+Repeated = tuple[str, bytes, list[Header], list[Header] | None, bytes | None, bytes]
+"""A request of which the head is known: method, path with query, headers, those to be noted, host,
+body."""
 
 
 class KnownHeads:
     """What one connection remembers."""
 
-    __slots__ = ("_bare", "_lessons", "_sized")
+    __slots__ = ("_bare", "_lessons", "_rest", "_sized")
 
     def __init__(self) -> None:
-        self._bare: Bare | None = None
+        self._rest: bytes | None = None
+        """All of a head without a body, behind its path."""
+        self._bare = Meaning(RepeatedHeaders(()), None, None)
+        """What that means."""
         self._sized: Sized | None = None
         self._lessons = [LESSONS, LESSONS]
         """So many more are remembered without a body, and with one."""
 
     def find(self, data: bytes) -> Repeated | None:
         """The one request that these bytes are, if its head is known."""
-        bare = self._bare
-        if bare is not None and data.endswith(bare.rest):
+        rest = self._rest
+        if rest is not None and data.endswith(rest):
             begin = data.find(b" ") + 1
-            url = data[begin : len(data) - len(bare.rest)]
+            url = data[begin : -len(rest)]
             method = _METHODS.get(data[:begin])
             if method is None or url.translate(None, _OF_PATHS):
                 return None
-            return method, url, bare.meaning.headers, bare.meaning, b""
+            headers, noted, host = self._bare
+            return method, url, headers, noted, host, b""
         sized = self._sized
         if sized is None:
             return None
@@ -109,7 +105,8 @@ class KnownHeads:
         method = _METHODS.get(data[:begin])
         if method is None or url.translate(None, _OF_PATHS):
             return None
-        return method, url, sized.headers(size), sized.meaning, data[end:]
+        _, noted, host = sized.meaning
+        return method, url, sized.headers(size), noted, host, data[end:]
 
     def wants(self, *, has_body: bool) -> bool:
         """Whether one more of that kind is worth a look."""
@@ -127,7 +124,7 @@ class KnownHeads:
         places = [i for i, (name, _) in enumerate(meaning.headers) if name == b"content-length"]
         if not places:
             if end == len(data):
-                self._bare = Bare(rest, meaning)
+                self._rest, self._bare = rest, meaning
                 self._lessons[False] -= 1
             return
         size = len(data) - end

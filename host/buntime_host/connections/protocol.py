@@ -268,7 +268,7 @@ class HostProtocol(HttpToolsProtocol):
         known = self._known.find(data)
         if known is None:
             return False
-        method, url, self.headers, (_, self._noted, self._host), body = known
+        method, url, self.headers, self._noted, self._host, body = known
         if len(url) > self._limits.url_bytes:
             return False
         self.url = url
