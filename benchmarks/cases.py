@@ -153,8 +153,8 @@ def _check_mix(client: Client, request: Request, answer: Any) -> None:
 # Several entries
 
 
-def _batch(_: Client) -> Sequence[Request]:
-    random = _random("batch")
+def batch_requests(random: Random, count: int) -> list[Request]:
+    """Batches of `BATCH` entries from anywhere."""
     return [
         Request(
             "POST",
@@ -168,8 +168,12 @@ def _batch(_: Client) -> Sequence[Request]:
                 }
             ),
         )
-        for _ in range(REQUESTS)
+        for _ in range(count)
     ]
+
+
+def _batch(_: Client) -> Sequence[Request]:
+    return batch_requests(_random("batch"), REQUESTS)
 
 
 def _check_batch(_: Client, request: Request, answer: Any) -> None:

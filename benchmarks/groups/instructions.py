@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from functools import partial
@@ -11,7 +12,7 @@ from random import Random
 
 import dataset
 from bulk import make_database
-from cases import PAGE, get_requests, list_requests, put_requests
+from cases import BATCH, PAGE, batch_requests, get_requests, list_requests, put_requests
 from client import Client, Request
 from contenders import SQLITE, Buntime
 from group import Group, Job, Plan, Selection, Settings, job
@@ -23,9 +24,12 @@ from streams import request_bytes
 OURS = Buntime.__name__
 TOGETHER = 16
 POSTGRES = "postgres"
+FILTERED = dataset.GROUPS
 TITLES = {
     "get": "get one entry",
+    "batch": f"get {BATCH} entries by key",
     "list": f"list {PAGE} entries",
+    "where": f"filter {FILTERED} entries, one hit",
     "put": "put one entry, in a commit of its own",
     f"put-{TOGETHER}": f"put one entry, {TOGETHER} connections at once",
     f"put-{TOGETHER}-key": "the same, each with an idempotency key",
@@ -40,7 +44,9 @@ TITLES = {
 }
 MOST = {
     "get": 145_000,
-    "list": 680_000,
+    "batch": 400_000,
+    "list": 630_000,
+    "where": 1_400_000,
     "put": 620_000,
     f"put-{TOGETHER}": 350_000,
     f"put-{TOGETHER}-key": 400_000,
@@ -106,6 +112,25 @@ _LOCKS = [
 """Each lock is released by the requests that are sent behind those that acquire it."""
 
 
+def _filters() -> list[Request]:
+    """Of as many neighbours as there are groups."""
+    return [
+        Request(
+            "POST",
+            "/keys/list",
+            json.dumps(
+                {
+                    "prefix": dataset.SMALL_PREFIX,
+                    "start": [*dataset.SMALL_PREFIX, first],
+                    "end": [*dataset.SMALL_PREFIX, first + FILTERED],
+                    "where": {"group": first % dataset.GROUPS},
+                }
+            ),
+        )
+        for first in range(DIFFERENT)
+    ]
+
+
 def _deletes() -> list[Request]:
     """Of entries that are not there any more, once they have been sent before."""
     return [Request("DELETE", f"/keys/gone/{number}?exact=true") for number in range(DIFFERENT)]
@@ -151,12 +176,16 @@ def _jobs(counter: Counter, server: CountedServer, cases: Sequence[str]) -> list
     """Those of a server that runs, to which all requests of the cases have been sent once."""
     gets = server.requests(get_requests(Random("get"), DIFFERENT))
     lists = server.requests(list_requests(Random("list"), DIFFERENT))
+    batches = server.requests(batch_requests(Random("batch"), DIFFERENT))
+    filters = server.requests(_filters())
     puts = server.requests(put_requests(Random("put"), DIFFERENT))
     sums = server.requests(_SUMS)
     deletes = server.requests(_deletes())
     sent = {
         "get": (cycle(gets), 1),
+        "batch": (cycle(batches), 1),
         "list": (cycle(lists), 1),
+        "where": (cycle(filters), 1),
         "put": (cycle(puts), 1),
         f"put-{TOGETHER}": (cycle(puts), TOGETHER),
         f"put-{TOGETHER}-key": (_with_keys(cycle(puts)), TOGETHER),

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from buntime_keyval.wire import BigInt, InvalidInput, Key, check_key, decode_key, encode_key
+from buntime_keyval.wire import (
+    BigInt,
+    InvalidInput,
+    Key,
+    check_key,
+    check_keys,
+    decode_key,
+    encode_key,
+    encode_keys,
+)
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.keys import keys, order, parts
@@ -47,6 +56,15 @@ def test_types_sort_in_the_documented_order() -> None:
 @given(keys())
 def test_round_trip_keeps_types(key: Key) -> None:
     assert order(decode_key(encode_key(key))) == order(key)
+
+
+@some
+@given(st.lists(keys(3), min_size=1, max_size=4))
+@example([("a", 1), ("a\0", -0.0, 1.0), (True, 1), ("a", True), (BigInt(1), b"a")])
+def test_several_are_encoded_as_each(several: list[Key]) -> None:
+    assert encode_keys(several) == [encode_key(key) for key in several]
+    checked = check_keys([list(key) for key in several])
+    assert [order(key) for key in checked] == [order(check_key(list(key))) for key in several]
 
 
 @some

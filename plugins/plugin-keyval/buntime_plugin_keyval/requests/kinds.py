@@ -14,6 +14,7 @@ from buntime_keyval.wire import (
     check_pattern,
     decode_json,
     encode_key,
+    encode_keys,
     encode_pattern,
     parse_expires_at,
     parse_expires_in,
@@ -71,6 +72,8 @@ def _offset(name: str, raw: object) -> int:
 def _whole(raw: object) -> int | None:
     """A whole number of JSON, or its decimal text."""
     if isinstance(raw, str):
+        if len(raw) <= _MAX_DIGITS and raw.isdecimal() and raw.isascii():
+            return int(raw)
         match = _WHOLE.fullmatch(raw)
         if match is None:
             return None
@@ -197,14 +200,14 @@ def _pattern(name: str, raw: object) -> tuple[bytes, ...]:
 
 
 def _prefixes(name: str, raw: object) -> list[bytes]:
-    return [encode_key(key) for key in _key_list(name, raw)]
+    return encode_keys(_key_list(name, raw))
 
 
 def _prefixes_of_text(name: str, text: str) -> list[bytes]:
     keys = _key_list_of_text(name, text)
     if not keys:
         raise InvalidInput(f"{name} must be a non-empty list of keys")
-    return [encode_key(key) for key in keys]
+    return encode_keys(keys)
 
 
 def _named_prefix_of_text(name: str, text: str) -> Key:

@@ -26,6 +26,7 @@ from buntime_plugin_database.engines.sqlite.statements import (
     forget_large,
     run,
     size_of_rows,
+    too_large,
 )
 from buntime_plugin_database.shared.statements import classify
 
@@ -94,7 +95,7 @@ class Readers:
             if self._condition.shrinkings != self._shrinkings:
                 self._forget_pages()
             classify(sql)
-            if max_bytes is None:
+            if max_bytes is None or max_bytes == INLINE_BYTES:  # as long as it may be anyway
                 return self._cursor.execute(sql, args).fetchall()
             with AtMost(self._inline, max_bytes):
                 return self._cursor.execute(sql, args).fetchall()
@@ -102,6 +103,8 @@ class Readers:
             return None  # another process recovers the WAL: wait for it in a thread
         except apsw.TooBigError:
             self._give_up()
+            if max_bytes is not None:
+                raise too_large(max_bytes) from None
             return None  # no text of that length is to hold up the others
         except DatabaseError:
             self._give_up()

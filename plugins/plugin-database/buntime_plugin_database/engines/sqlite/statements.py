@@ -85,7 +85,12 @@ class AtMost:
         if self._max_bytes is not None:
             self._connection.limit(apsw.SQLITE_LIMIT_LENGTH, self._usual)
             if isinstance(error, apsw.TooBigError):
-                raise ResultTooLarge(f"a text is longer than {self._max_bytes} bytes") from error
+                raise too_large(self._max_bytes) from error
+
+
+def too_large(max_bytes: int) -> ResultTooLarge:
+    """The error for a result with a longer text or blob."""
+    return ResultTooLarge(f"a text is longer than {max_bytes} bytes")
 
 
 def rows_of(cursor: apsw.Cursor) -> list[tuple[Value, ...]]:

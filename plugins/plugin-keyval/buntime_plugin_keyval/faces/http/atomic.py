@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from buntime_host import Answer
 from buntime_keyval.engine import EngineCheck
-from buntime_keyval.wire import Key, encode_key
+from buntime_keyval.wire import Key, encode_keys
 from buntime_keyval.wire.commits import MERGING, Mutation
 from buntime_keyval.wire.shapes import PLAIN
 
@@ -100,7 +100,7 @@ def commit_transaction(service: KeyValService, request: Request[TransactionReque
     reads = request.given.reads
     service.store.check_number(len(request.given.checks) + len(request.given.mutations))
     checks, mutations = _contents(service, request.given)
-    encoded = [encode_key(key) for key in reads]
+    encoded = encode_keys(reads)
     access: Access = "write" if checks or mutations else "read"
     has_results = request.given.results
     told = told_keys(mutations) if has_results else ()

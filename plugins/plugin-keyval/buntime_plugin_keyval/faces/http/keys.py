@@ -15,6 +15,7 @@ from buntime_keyval.wire import (
     canonical_value,
     encode_key,
     encode_key_path,
+    encode_keys,
     parse_key_path,
 )
 from buntime_keyval.wire.canonical import WHOLE, canonical_steps
@@ -344,7 +345,7 @@ def delete_key(service: KeyValService, request: Request[DeletionOfKey]) -> Asked
 
 def delete_batch(service: KeyValService, request: Request[DeletionOfKeys]) -> Asked:
     """`POST /keys/delete-batch`: delete keys, and what extends them."""
-    return deletion(service, [encode_key(key) for key in request.given.keys], request)
+    return deletion(service, encode_keys(request.given.keys), request)
 
 
 def deletion(service: KeyValService, keys: list[bytes], request: Request[Deletion]) -> Asked:
@@ -378,7 +379,7 @@ def get_batch(service: KeyValService, request: Request[BatchRead]) -> Asked:
     """`POST /keys/batch`: read entries, in the order of the request, missing ones null."""
     keys = request.given.keys
     shape = request.given.entry_shape
-    encoded = [encode_key(key) for key in keys]
+    encoded = encode_keys(keys)
 
     async def later(finding: Awaitable[Mapping[bytes, Text]]) -> Text:
         entries = found_json(keys, encoded, await finding, shape)

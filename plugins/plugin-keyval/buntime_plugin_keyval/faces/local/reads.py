@@ -7,7 +7,14 @@ from typing import Any, overload
 
 from buntime_keyval import InvalidInput, Key, KvEntry, KvMissing, KvPage, Where
 from buntime_keyval.shared import checked_limit, is_many, selected
-from buntime_keyval.wire import KeyLike, PatternLike, decode_key, decode_value, encode_key
+from buntime_keyval.wire import (
+    KeyLike,
+    PatternLike,
+    decode_key,
+    decode_value,
+    encode_key,
+    encode_keys,
+)
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 from buntime_keyval.wire.python_keys import checked_key, checked_keys
 from buntime_keyval.wire.python_options import Consistency, is_strong
@@ -266,7 +273,7 @@ class LocalReads(LocalPart):
         return found
 
     async def _get_with_details(self, keys: Sequence[Key]) -> Entries:
-        encoded = [encode_key(key) for key in keys]
+        encoded = encode_keys(keys)
         self._permits.read(*encoded)
         shape = Shape(details=True)
         found = await self._store.get_many_json(encoded, shape)
@@ -276,7 +283,7 @@ class LocalReads(LocalPart):
         if not raw:
             return []
         keys = checked_keys(raw)
-        encoded = [encode_key(key) for key in keys]
+        encoded = encode_keys(keys)
         self._permits.read(*encoded)
         rows = await self._store.get_many(encoded)
         return [entry_of(key, rows.get(code)) for key, code in zip(keys, encoded, strict=True)]

@@ -8,7 +8,14 @@ from typing import Any
 from buntime_keyval import CommitResult, Key, KvEntry, KvMissing
 from buntime_keyval.engine import EngineCheck
 from buntime_keyval.shared import AtomicBuilder, contents_of
-from buntime_keyval.wire import UUIDV7, canonical_value, decode_value, encode_key, parse_metadata
+from buntime_keyval.wire import (
+    UUIDV7,
+    canonical_value,
+    decode_value,
+    encode_key,
+    encode_keys,
+    parse_metadata,
+)
 from buntime_keyval.wire.canonical import WHOLE, canonical_steps
 from buntime_keyval.wire.commits import (
     Check,
@@ -57,7 +64,7 @@ class LocalSource:
 
     async def read(self, keys: Sequence[Key]) -> list[KvEntry[Any]]:
         """The newest entries of checked keys, in their order; no replica is asked."""
-        encoded = [encode_key(key) for key in keys]
+        encoded = encode_keys(keys)
         self._permits.read(*encoded)
         rows = await self._store.get_many(encoded, fresh=True)
         return [entry_of(key, rows.get(code)) for key, code in zip(keys, encoded, strict=True)]

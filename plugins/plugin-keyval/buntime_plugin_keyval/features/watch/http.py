@@ -10,7 +10,7 @@ from buntime_database import DatabaseError
 from buntime_keyval.wire import (
     InvalidInput,
     Key,
-    encode_key,
+    encode_keys,
     key_to_json,
 )
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
@@ -113,7 +113,7 @@ def _watch(part: WatchPart, request: Request[Watching], target: WatchTarget, lim
 def poll_keys(part: WatchPart, request: Request[KeysPoll]) -> Asked:
     """`GET /watch/poll`, `POST /watch/poll`: the keys whose versionstamp is not the given one."""
     keys = _checked_keys(request.given.keys)
-    encoded = [encode_key(key) for key in keys]
+    encoded = encode_keys(keys)
     given = request.given.versionstamps
 
     async def run() -> Text:

@@ -82,7 +82,8 @@ _SELECTED = f"""FROM kv_entries
 WHERE {IN_RANGE} AND {LIVE} AND {{where}} ORDER BY key {{order}} LIMIT +?"""
 _BEHIND = _SELECTED.replace("LIMIT +?", "LIMIT 1 OFFSET ?")
 
-# Joined by SQLite: a hundred entries in one row, none touched by Python.
+# Joined by SQLite: a hundred entries in one row, none touched by Python. As a text, so that
+# damaged bytes, which are no UTF-8, are noticed.
 _LIST_JSON = f"""
 SELECT coalesce(group_concat(entry, ','), '') FROM (SELECT {{entry}} AS entry {_SELECTED})"""
 _PAGE_JSON = f"""
