@@ -95,6 +95,29 @@ async def test_nobody_is_waited_for_who_did_not_come_back(
     assert 2 <= waits <= 8, f"{waits} times for {groups} groups"
 
 
+async def test_what_others_wait_for_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(regathering, "REGATHER_SHARE", 1e9)
+    monkeypatch.setattr(regathering, "REGATHER_SECONDS", 1e9)
+    pending = [1]
+    waits = regathering.Regathering(pending, 100)
+
+    async def begun() -> asyncio.Task[None]:
+        waiting = asyncio.create_task(waits.wait(5, 1.0))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        return waiting
+
+    waiting = await begun()
+    waits.hurry()
+    await waiting
+    waits.hurry()
+    await waits.wait(5, 1.0)
+    waiting = await begun()  # only once for each time
+    pending += [2] * 5
+    await waiting
+
+
 async def awaited(write: Awaitable[Any]) -> Any:
     return await write
 

@@ -136,6 +136,10 @@ class Committer:
             self._draining = loop.create_task(self._drain())
         return done
 
+    def hurry(self) -> None:
+        """Commit what was just submitted without waiting for others, who may wait for that."""
+        self._regathering.hurry()
+
     async def begin(self) -> int:
         """Learn of the commits before; the time of the newest, epoch milliseconds, 0 for none.
 

@@ -26,12 +26,20 @@ class Regathering:
         """`pending` are those that wait to be committed, at most `most` of them together."""
         self._pending = pending
         self._most = most
+        self._is_awaited = False
+        """Whether what somebody writes since is awaited by others, who would write then."""
         self._backoff = 0
         self._groups_left = 0
         """Groups that still do not wait, of the `_backoff` of the last time."""
 
+    def hurry(self) -> None:
+        """Wait for nobody now: perhaps they wait for what was just submitted."""
+        self._is_awaited = True
+
     async def wait(self, answered: int, commit_seconds: float) -> None:
         """Let those that were answered join those that wait, if they are of that kind."""
+        if self._hurries():
+            return
         pending = self._pending
         expected = min(len(pending) + answered, self._most)
         if not pending or len(pending) >= expected:
@@ -40,9 +48,16 @@ class Regathering:
             self._groups_left -= 1
             return
         give_up = perf_counter() + min(REGATHER_SHARE * commit_seconds, REGATHER_SECONDS)
-        while len(pending) < expected and perf_counter() < give_up:  # noqa: ASYNC110 - no event says that nobody comes
+        while len(pending) < expected and perf_counter() < give_up:
             # A turn of the loop, which brings requests in. Its timers know milliseconds only.
             await asyncio.sleep(0)
+            if self._hurries():
+                return
         came_back = len(pending) >= expected
         self._backoff = 0 if came_back else min(2 * self._backoff + 1, MAX_REGATHER_BACKOFF)
         self._groups_left = self._backoff
+
+    def _hurries(self) -> bool:
+        """Whether `hurry` was called since this was asked last."""
+        hurries, self._is_awaited = self._is_awaited, False
+        return hurries

@@ -110,6 +110,8 @@ class Store(StoreReads):
         )
         self.write = self._committer.submit
         """For writes of other kinds, of parts of the plugin with decisions of their own."""
+        self.hurry = self._committer.hurry
+        """See `Committer`."""
         self.forwarding: Forwarding | None = None
         """What lets one of several workers commit for all, where that is of use."""
         if workers.count > 1 and adapter.capabilities.embedded:

@@ -260,6 +260,7 @@ class Dispatcher:
         if not wanted or visible is None or visible > now_ms:
             line.in_vain = 0
             return await self._sweep(line, now_ms, visible if wanted else None, exhausted)
+        self._queue.hurry()  # who acks messages may go on with these, and with nothing else
         messages = deque(await self._queue.lease(wanted, line.queue))
         if not messages:
             line.in_vain += 1  # others were faster, or its options hold it back

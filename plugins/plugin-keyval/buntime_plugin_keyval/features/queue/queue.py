@@ -179,6 +179,10 @@ class Queue:
         decision = Decision((*counts, lease, *behind), conclude)
         return self._store.write(Write(lambda _: decision, size=self._size()))
 
+    def hurry(self) -> None:
+        """Have what is leased in this turn committed as soon as it can be: others wait for it."""
+        self._store.hurry()
+
     async def take(self, queue: str = "") -> LeasedMessage | None:
         """Lease one message for a consumer who is given it now, so that it counts."""
         for _ in range(_TAKE_ATTEMPTS):
