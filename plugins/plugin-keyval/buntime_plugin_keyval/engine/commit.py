@@ -245,14 +245,14 @@ class Committer:
             self._peers.committed(_committed(decided.writing, outcomes))
         told = iter(outcomes)
         is_quiet = decided.is_firm and not decided.is_followed
-        common: list[WriteJob] = []
+        common: list[tuple[WriteJob, Sequence[ResultSet]]] = []
         others: list[tuple[WriteJob, Outcome]] = []
         for job in decided.group:
             outcome = next(told) if job.is_writing else []
-            if is_quiet and not outcome and job.decision is not None:
-                common.append(job)
-            else:
+            if isinstance(outcome, DatabaseError) or job.decision is None or not is_quiet:
                 others.append((job, outcome))
+            else:
+                common.append((job, outcome))
         conclude_all(common, self._recorder)
         if others:
             await self._conclude_others(decided, others)
@@ -260,7 +260,7 @@ class Committer:
     async def _conclude_others(
         self, decided: DecidedGroup, jobs: Sequence[tuple[WriteJob, Outcome]]
     ) -> None:
-        """The same of those that failed, gave results, or have changes to be told."""
+        """The same of those that failed, have late stamps, or changes to be told."""
         is_firm, is_followed = decided.is_firm, decided.is_followed
         again: list[WriteJob] = []
         refused: list[WriteJob] = []

@@ -149,16 +149,21 @@ class WriteJob:
                 self.succeed(told)
 
 
-def conclude_all(jobs: Sequence[WriteJob], recorder: Recorder) -> None:
-    """The same of many that came about as they were decided, with no results to look at."""
+def conclude_all(jobs: Sequence[tuple[WriteJob, Sequence[ResultSet]]], recorder: Recorder) -> None:
+    """The same of many that came about as they were decided, with what their steps gave."""
     now = perf_counter()
     took: dict[str, list[float]] = {}
-    for job in jobs:
+    for job, given in jobs:
         write, decision, once = job.write, job.decision, job.once
         if decision is None or decision.conclude is None:
             result = write.made(job.versionstamp)
         else:
-            result = decision.conclude((), _NOTHING_SETTLED)
+            results = [given[step] for step in job.first_steps] if given else ()
+            try:
+                result = decision.conclude(results, _NOTHING_SETTLED)
+            except KeyValError as error:
+                job.fail(error)
+                continue
         if once is not None:
             job.replays.end(once)
         if job.operation:
