@@ -214,7 +214,7 @@ class Committer:
             if not self._knows_newest_stamp:
                 await self.begin()
             # There may be many that look at nothing: these need not be asked what.
-            looking = [job for job in group if not isinstance(job.write, SetValue)]
+            looking = [job for job in group if not isinstance(job.write, SetValue | PlainWrite)]
             rows = await self._load(group, now_ms) if looking else {}
             holds_stamp = any(job.write.holds_stamp for job in looking)
             if holds_stamp and self._late_groups:

@@ -80,6 +80,8 @@ class Deciding:
         size = write.size
         if job.once is None:
             job.start(versionstamp, is_firm, decision, steps, _FIRST, size)
+            if self._is_looked_at:
+                self._apply(effect, versionstamp)
             return
         told = told_text(decision.told)
         if not is_firm:

@@ -143,7 +143,8 @@ class SetValue:
 
 
 class PlainWrite(msgspec.Struct, Generic[T], frozen=True, gc=False):
-    """The write of one effect on what is no entry, whatever is there."""
+    """The write of one effect, whatever is there: without a key of its caller's, if what it
+    concludes with is its count."""
 
     decision: Decision[T]
     size: int = 0

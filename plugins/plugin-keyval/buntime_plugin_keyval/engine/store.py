@@ -180,6 +180,8 @@ class Store(StoreReads):
                 sent = self.forwarding.send(0, "delete", (keys,), once, exact=True)
                 if sent is not None:
                     return sent
+            if once is None:
+                return self._committer.submit(writes.remove_key(keys[0]), None, "delete")
             return self._committer.submit(writes.remove(ranges, bounded=True), once, "delete")
         return self.delete_ranges(ranges, where=where, once=once)
 

@@ -15,14 +15,21 @@ from buntime_keyval.wire.stamps import may_hold_stamp, stamped_text
 from msgspec.structs import replace
 
 from buntime_plugin_keyval.engine.additions import Addition, Requirement
-from buntime_plugin_keyval.engine.decisions import Decision, Settled, SetValue, View, Write
+from buntime_plugin_keyval.engine.decisions import (
+    Decision,
+    PlainWrite,
+    Settled,
+    SetValue,
+    View,
+    Write,
+)
 from buntime_plugin_keyval.engine.drafts import Draft, draft_key
 from buntime_plugin_keyval.model.conditions import Conditions
 from buntime_plugin_keyval.model.errors import LimitExceeded, PreconditionFailed
 from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits, check_key
 from buntime_plugin_keyval.storage.dialects.reads import LONG_VALUE
 from buntime_plugin_keyval.storage.effects import Effect, Expire, NoteStamp, Put, Remove
-from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
+from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, single, subtree
 from buntime_plugin_keyval.storage.reads import Row
 from buntime_plugin_keyval.storage.replays import Kept
 from buntime_plugin_keyval.storage.selection import EVERYTHING, POINT_LIMIT, RowCondition
@@ -98,6 +105,11 @@ def remove(
         recall=lambda kept: sum(kept.counts),
         has_counts=True,
     )
+
+
+def remove_key(key: bytes) -> PlainWrite[int]:
+    """The same of one key that its caller does not repeat."""
+    return PlainWrite(Decision((Remove(single(key)),), _total))
 
 
 def _require(required: Required, view: View) -> None:
