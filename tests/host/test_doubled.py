@@ -45,6 +45,13 @@ def test_what_is_not(indent: int | None, ascii_only: bool) -> None:
     assert find_doubled(body) is None
 
 
+@pytest.mark.parametrize("text", ['{"a":[["b",1],["b",1]]}', '{"a":":"}', "{}", '[":",":"]', "1"])
+def test_one_member_is_there_once(text: str) -> None:
+    body = text.encode()
+    assert not has_doubled(body, msgspec.json.decode(body))
+    assert find_doubled(body) is None
+
+
 @pytest.mark.slow
 def test_both_agree_on_whatever_can_be_decoded() -> None:
     mutator = Mutator(1)
