@@ -122,6 +122,8 @@ async def test_a_connection_that_breaks_is_made_anew(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """At once: nobody waits until it is asked whether it is there."""
+    monkeypatch.setattr(bells, "ALIVE_SECONDS", 10 * PATIENCE)
     monkeypatch.setattr(bells, "QUIET_SECONDS", 0)
     one, other = two
     ear = Ear()

@@ -158,7 +158,8 @@ class NotifyBells:
                 elif began >= self._company_until:  # nobody has come meanwhile
                     self._alone_until = began + COMPANY_SECONDS
             words = sorted(rung) if began < self._company_until else []
-            if words or began >= sent_at + ALIVE_SECONDS:
+            # One that has ended raises then, at once and not when it would be asked the next time.
+            if words or connection.is_closed() or began >= sent_at + ALIVE_SECONDS:
                 await connection.execute("; ".join(map(self._notifying, words or [_PRESENT])))
                 sent_at = began
             await asyncio.sleep(max(0.0, began + PACE_SECONDS - monotonic()))
