@@ -209,6 +209,8 @@ class DirectExchange(DirectRequest):
             self._wait_for(answer)
         elif not self._is_over():
             self._say(answer)
+        elif self.unwanted is not None:
+            self.unwanted()
 
     def _is_over(self) -> bool:
         """Whether nobody waits for an answer any more."""

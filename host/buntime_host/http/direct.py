@@ -149,7 +149,7 @@ class DirectRequest:
     """Whether the host refuses it; passages see it all the same."""
     unwanted: Callable[[], object] | None = None
     """Gives back what the answer hands out, such as a lease: set by who makes that answer, and
-    called by `InProcess` where it comes to nobody."""
+    called where it comes to nobody, whom the host knows to be gone."""
 
     def __init__(
         self,

@@ -99,6 +99,7 @@ APP = """
                 case "/turns":
                     return turning(request)
                 case "/waits":
+                    request.unwanted = lambda: SEEN.append("unwanted")
                     return waiting(request)
                 case "/seen":
                     return text(",".join(SEEN))
@@ -352,11 +353,12 @@ def test_refusals_come_behind_the_answers_before_them(edge: Edge) -> None:
     assert line.answer().status == 400
 
 
-def test_whoever_leaves_is_noticed(edge: Edge) -> None:
+def test_whoever_leaves_is_noticed(edge: Edge, way: str) -> None:
     line = edge.line(request("GET", "/direct/waits"))
     assert ask(edge.line(), "GET", "/seen").body == b""
     line.socket.close()
-    edge.wait(lambda: ask(edge.line(), "GET", "/seen").body == b"gone", "the news")
+    seen = b"gone,unwanted" if way == "direct" else b"gone"
+    edge.wait(lambda: ask(edge.line(), "GET", "/seen").body == seen, "the news")
 
 
 def test_who_does_not_read_costs_no_more_than_he_may(edge: Edge) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import httpx2
 import pytest
 from buntime_keyval import PreconditionFailed
 from keyval.service.world import World
-from support.api import NOTHING, Api
+from support.api import NOTHING, Api, api_of
 
 pytestmark = pytest.mark.engines("sqlite", "libsql", "rqlite", "postgres", "odd")
 
@@ -52,6 +53,49 @@ def test_reading_under_conditions(api: Api) -> None:
     assert (response.headers["etag"], response.json()["versionstamp"]) == (f'"{long}"', long)
     response = api.send("GET", "/keys/long", headers={"if-match": f'"{long}"'})
     assert (response.headers["etag"], response.json()["versionstamp"]) == (f'"{long}"', long)
+
+
+@pytest.mark.parametrize("query", ["", "?details=true", "?values=false"])
+def test_a_tag_is_that_of_what_comes_with_it(api: Api, query: str) -> None:
+    """Whatever is written meanwhile."""
+    stamp = api.put("a", 0)
+    ended = threading.Event()
+
+    def write() -> None:
+        with api_of(api.base) as other:
+            while not ended.is_set():
+                other.put("a", 1)
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    try:
+        seen: set[str] = set()
+        while len(seen) < 40:
+            for headers in ({}, {"if_none_match": f'"{stamp}"'}):
+                answer = call(api, "GET", query, **headers)
+                stamp = answer.json()["versionstamp"] if answer.content else stamp
+                assert answer.headers["etag"] == f'"{stamp}"'
+                seen.add(stamp)
+            assert call(api, "HEAD", query).status_code == 200
+    finally:
+        ended.set()
+        writing.join()
+
+
+@pytest.mark.parametrize("query", ["", "?details=true", "?values=false"])
+def test_reading_is_one_operation(api: Api, query: str) -> None:
+    stamp = api.put("a", 1)
+    for method, tags in (("GET", None), ("GET", f'"{stamp}"'), ("GET", '"x"'), ("HEAD", None)):
+        before = counted(api)
+        headers = {} if tags is None else {"if_none_match": tags}
+        assert call(api, method, query, **headers).status_code in (200, 304)
+        assert counted(api) == before + 1
+
+
+def counted(api: Api) -> int:
+    """How often an entry was read."""
+    operations = api.json("GET", "/metrics")["operations"]
+    return int(operations["get"]["count"]) if "get" in operations else 0
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])

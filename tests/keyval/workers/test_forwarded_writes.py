@@ -282,6 +282,8 @@ async def test_a_connection_that_breaks_leaves_it_unknown(two: Two) -> None:
     outcomes = await asyncio.gather(*writes, return_exceptions=True)
     assert {type(it) for it in outcomes} == {errors.OutcomeUnknown}
     assert await unsent is not None
+    measured = second.recorder.totals["atomic_commit"]
+    assert (measured.count, measured.errors) == (21, 20)
     await until(lambda: is_open(second))  # it is made anew
     await put(second, "7")
     assert await value_at(first) == "7"

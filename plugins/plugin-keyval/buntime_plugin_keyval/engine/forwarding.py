@@ -20,6 +20,7 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from time import perf_counter
 from typing import Any, cast
 
 from buntime_host import Workers
@@ -27,6 +28,7 @@ from buntime_keyval.wire.commits import NO_OPTIONS
 from buntime_keyval.wire.keys import UUIDV7
 
 from buntime_plugin_keyval.engine.once import Once
+from buntime_plugin_keyval.engine.recorder import Recorder
 from buntime_plugin_keyval.model.errors import OutcomeUnknown
 
 FIRST = 0
@@ -47,7 +49,7 @@ NAME = "keyval.writes"
 _LENGTH = 4
 
 Methods = dict[str, Callable[..., Any]]
-"""What may be asked for by name. They give futures, whose results are data."""
+"""What may be asked for by the name of its operation. They give futures, whose results are data."""
 
 
 class _Pickler(pickle.Pickler):
@@ -140,7 +142,7 @@ class _Frames(asyncio.Protocol):
 class _Asked:
     """A write that was sent, until its answer comes."""
 
-    __slots__ = ("arguments", "done", "method", "more", "once")
+    __slots__ = ("arguments", "done", "method", "more", "once", "started")
 
     def __init__(
         self,
@@ -155,14 +157,16 @@ class _Asked:
         self.once = once
         self.more = more
         self.done = done
+        self.started = perf_counter()
 
 
 class _Sending(_Frames):
     """The end of a worker that lets another one commit."""
 
-    def __init__(self, methods: Methods) -> None:
+    def __init__(self, methods: Methods, recorder: Recorder) -> None:
         super().__init__()
         self._methods = methods
+        self._recorder = recorder
         self._number = 0
         self._asked: dict[int, _Asked] = {}
         self.is_open = False
@@ -227,6 +231,8 @@ class _Sending(_Frames):
             if it.once is not None or number in unsent:
                 self._commit_here(it)
             else:
+                # What came of others was measured where they were committed.
+                self._recorder.record(it.method, perf_counter() - it.started, failed=True)
                 it.done.set_exception(
                     OutcomeUnknown("the worker that commits has ended: it was written, or not")
                 )
@@ -298,9 +304,11 @@ class _Committing(_Frames):
 class Forwarding:
     """Sends the writes of this worker to the first one, or takes those of the others there."""
 
-    def __init__(self, workers: Workers, methods: Methods) -> None:
+    def __init__(self, workers: Workers, methods: Methods, recorder: Recorder) -> None:
+        """`recorder` is told of what is uncertain; of all else, where it is committed."""
         self._workers = workers
         self._methods = methods
+        self._recorder = recorder
         self._sending: _Sending | None = None
         self._committing: set[_Committing] = set()
         self._accepting: set[asyncio.Task[Any]] = set()
@@ -360,7 +368,7 @@ class Forwarding:
             with suppress(OSError):
                 sock = await self._workers.connect(FIRST, NAME)
                 _, self._sending = await loop.create_connection(
-                    partial(_Sending, self._methods), sock=sock
+                    partial(_Sending, self._methods, self._recorder), sock=sock
                 )
                 await asyncio.shield(self._sending.ended)
             await asyncio.sleep(PAUSE_SECONDS)

@@ -115,8 +115,12 @@ class Store(StoreReads):
         self.forwarding: Forwarding | None = None
         """What lets one of several workers commit for all, where that is of use."""
         if workers.count > 1 and adapter.capabilities.embedded:
-            methods: Methods = {"set": self.set, "delete": self.delete, "commit": self.commit}
-            self.forwarding = Forwarding(workers, methods)
+            methods: Methods = {
+                "set": self.set,
+                "delete": self.delete,
+                "atomic_commit": self.commit,
+            }
+            self.forwarding = Forwarding(workers, methods, self.recorder)
         self._most_key = adapter.capabilities.max_key_bytes
         self._expiring: Callable[[int], None] = lambda _: None
 
@@ -270,7 +274,7 @@ class Store(StoreReads):
             size = _size_sent(checks, mutations)
             given = checks, mutations, also_read
             more = {"required": required, "has_results": has_results}
-            sent = self.forwarding.send(size, "commit", given, once, **more)
+            sent = self.forwarding.send(size, "atomic_commit", given, once, **more)
             if sent is not None:
                 return sent
         if not (checks or also_read or required or has_results):

@@ -120,20 +120,41 @@ class StoreReads:
             return await within.get_long(self.db, key, self.clock.now(), most=most)
 
     @measured("get")
-    async def stamp(self, key: bytes) -> str | None:
-        """The versionstamp of a key; None if it is missing. Its value is not read."""
-        rows = await reads.get_many_stamps(self.db, [key], self.clock.now(), fresh=False)
-        return rows[key].versionstamp if key in rows else None
+    async def get_if(
+        self, key: bytes, shape: Shape, is_wanted: Callable[[str], bool] | None
+    ) -> within.Found | None:
+        """The entry of a key with its versionstamp; without it where that is not wanted.
+
+        What is not wanted is mostly not read. Raises `LimitExceeded`.
+        """
+        now_ms, most = self.clock.now(), self.limits.answer_bytes
+        if is_wanted is not None:
+            rows = await reads.get_many_stamps(self.db, [key], now_ms, fresh=False)
+            if key in rows and not is_wanted(rows[key].versionstamp):
+                return within.Found(rows[key].versionstamp, None)
+        found = await within.get_one(self.db, key, now_ms, shape, self.long_reads, most=most)
+        if found is None or is_wanted is None or is_wanted(found.versionstamp):
+            return found
+        return found._replace(entry=None)  # it was written between the two reads
+
+    @measured("get")
+    async def head(self, key: bytes) -> tuple[int, str] | None:
+        """Bytes of value and versionstamp of a key, and the latter; None if it is missing.
+
+        The value is not read, unless it is encrypted.
+        """
+        return await self._head(key)
 
     async def size(self, key: bytes) -> int | None:
-        """Bytes of value and versionstamp of a key; None if it is missing.
+        """The same bytes, not measured."""
+        found = await self._head(key)
+        return None if found is None else found[0]
 
-        They are not read, unless they are encrypted.
-        """
+    async def _head(self, key: bytes) -> tuple[int, str] | None:
         if self.sealing is not None and self.sealing.is_unreadable([single(key)]):
             found = await reads.get(self.db, key, self.clock.now(), self.long_reads)
-            return None if found is None else sum(map(within.size_of, found))
-        return await reads.size(self.db, key, self.clock.now())
+            return None if found is None else (sum(map(within.size_of, found)), found[1])
+        return await reads.head(self.db, key, self.clock.now())
 
     @measured("get")
     async def get_many(self, keys: Sequence[bytes], *, fresh: bool = False) -> dict[bytes, Row]:

@@ -82,10 +82,10 @@ async def get(
     return rows[0] if rows else None  # type: ignore[return-value] # both columns are TEXT NOT NULL
 
 
-async def size(db: Database, key: bytes, now_ms: int) -> int | None:
-    """Bytes of value and versionstamp of a live key, which are not read; None if it is missing."""
-    rows = await db.adapter.query(db.sql.reads.size, (key, now_ms), point=True)
-    return rows[0][0] if rows else None  # type: ignore[return-value] # a sum of lengths
+async def head(db: Database, key: bytes, now_ms: int) -> tuple[int, str] | None:
+    """Bytes of value and versionstamp of a live key, and the latter; None if it is missing."""
+    rows = await db.adapter.query(db.sql.reads.head, (key, now_ms), point=True)
+    return rows[0] if rows else None  # type: ignore[return-value] # a sum of lengths, and a text
 
 
 async def get_many(

@@ -124,6 +124,21 @@ async def get_long(db: Database, key: bytes, now_ms: int, *, most: int) -> Text 
     return found[key].entry if key in found else None
 
 
+async def get_one(
+    db: Database, key: bytes, now_ms: int, shape: Shape, long_reads: LongReads, *, most: int
+) -> Found | None:
+    """The entry of a live key with the versionstamp of the same version.
+
+    Raises `LimitExceeded` for more than `most` bytes.
+    """
+    rows = await rows_of_keys(db, db.sql.reads.get_many_entries[shape], [key], now_ms)
+    found = _found(rows)
+    if key in found and found[key].entry is None:
+        async with long_reads.turn:
+            found = await _get_long(db, {key: 1}, now_ms, shape, most=most)
+    return found.get(key)
+
+
 async def get_many(
     db: Database,
     keys: Sequence[bytes],

@@ -183,28 +183,52 @@ async def _get_uncommon(
 ) -> Answer:
     """What is asked in another shape, of its head alone, or under conditions."""
     store = service.store
-    stamp = await store.stamp(encoded)
-    if conditions is not None and stamp is not None:
-        if conditions.match is not None and not matches(conditions.match, stamp):
-            raise PreconditionFailed(stamp)
-        if conditions.none_match is not None and matches(conditions.none_match, stamp):
-            return Answer(304, "", tag=stamp)
-    if stamp is None:
-        if conditions is not None and conditions.match is not None:
-            raise PreconditionFailed(None)
-        raise KeyNotFound
-    if request.given.is_shaped:
-        entries = await store.get_many_within([encoded], request.given.entry_shape)
-        if not entries:
-            raise KeyNotFound
-        return Answer(200, entries[encoded], tag=stamp)
-    if not request.head:
-        found = store.get_short(encoded)
-        return await _get_later(service, encoded, key_json, found)
-    size = await store.size(encoded)
-    if size is None:
-        raise KeyNotFound
-    return Answer(200, "", length=size + len(entry_json(key_json, "", "").encode()), tag=stamp)
+    shape = request.given.entry_shape
+    if request.head and not request.given.is_shaped:
+        sized = await store.head(encoded)
+        if sized is None:
+            raise _missing(conditions)
+        size, stamp = sized
+        if (refused := _refused(conditions, stamp)) is not None:
+            return refused
+        return Answer(200, "", length=size + len(entry_json(key_json, "", "").encode()), tag=stamp)
+    is_wanted = None if conditions is None else partial(_is_wanted, conditions)
+    found = await store.get_if(encoded, shape, is_wanted)
+    if found is None:
+        raise _missing(conditions)
+    stamp, entry = found
+    if (refused := _refused(conditions, stamp)) is not None:
+        return refused
+    if entry is None:
+        raise KeyNotFound  # it went between two reads
+    return Answer(200, entry, tag=stamp)
+
+
+def _is_wanted(conditions: Conditions, stamp: str) -> bool:
+    """Whether an entry with this versionstamp is to be answered with."""
+    match, none_match = conditions.match, conditions.none_match
+    return (match is None or matches(match, stamp)) and not (
+        none_match is not None and matches(none_match, stamp)
+    )
+
+
+def _refused(conditions: Conditions | None, stamp: str) -> Answer | None:
+    """What is answered instead of an entry with this versionstamp, if anything is.
+
+    Raises `PreconditionFailed`.
+    """
+    if conditions is None or _is_wanted(conditions, stamp):
+        return None
+    if conditions.match is not None and not matches(conditions.match, stamp):
+        raise PreconditionFailed(stamp)
+    return Answer(304, "", tag=stamp)
+
+
+def _missing(conditions: Conditions | None) -> Exception:
+    """Of a key that is not there."""
+    if conditions is not None and conditions.match is not None:
+        return PreconditionFailed(None)
+    return KeyNotFound()
 
 
 def conditions_of(request: Request[Any]) -> Conditions | None:

@@ -94,7 +94,7 @@ class Queue:
         self._on_ready: Callable[[str | None], None] = lambda _: None
         self._on_settled: Callable[[str], None] = lambda _: None
         if store.forwarding is not None:
-            store.forwarding.offer("enqueue", self.enqueue)
+            store.forwarding.offer("queue_enqueue", self.enqueue)
 
     def observe(
         self, *, ready: Callable[[str | None], None], settled: Callable[[str], None]
@@ -117,7 +117,7 @@ class Queue:
         for key in options.keys_if_undelivered:
             self._store.check_key(encode_key(key))
         if self._store.forwarding is not None:
-            sent = self._store.forwarding.send(len(value), "enqueue", (value, options), once)
+            sent = self._store.forwarding.send(len(value), "queue_enqueue", (value, options), once)
             if sent is not None:
                 # Others hear of it as of each commit, which takes them longer.
                 sent.add_done_callback(lambda _: self._on_ready(options.queue))

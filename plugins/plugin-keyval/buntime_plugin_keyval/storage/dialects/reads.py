@@ -70,8 +70,8 @@ class ReadSql(NamedTuple):
     """Key, now: value and versionstamp."""
     get_short: str
     """Key, now: the same, with NULL for a value of more than `READ_INLINE` bytes."""
-    size: str
-    """Key, now: bytes of value and versionstamp, which are not read."""
+    head: str
+    """Key, now: bytes of value and versionstamp, of which the value is not read; versionstamp."""
     get_many: OfKeys
     """Key, value, versionstamp, expiry, metadata, revision, type."""
     get_many_short: OfKeys

@@ -209,9 +209,10 @@ READS = ReadSql(
         f"""
 SELECT {value_up_to(READ_INLINE)}, versionstamp FROM kv_entries WHERE key = ? AND {LIVE}"""
     ),
-    size=numbered(
+    head=numbered(
         f"""
-SELECT {VALUE_SIZE} + octet_length(versionstamp) FROM kv_entries WHERE key = ? AND {LIVE}"""
+SELECT {VALUE_SIZE} + octet_length(versionstamp), versionstamp
+FROM kv_entries WHERE key = ? AND {LIVE}"""
     ),
     get_many=_of_keys(
         f"SELECT key, value, versionstamp, expires_at, metadata, {_COUNTED} {_OF_KEYS}"

@@ -240,8 +240,9 @@ READS = ReadSql(
     get=f"SELECT {VALUE}, versionstamp FROM kv_entries WHERE key = ? AND {LIVE}",
     get_short=f"""
 SELECT {value_up_to(READ_INLINE)}, versionstamp FROM kv_entries WHERE key = ? AND {LIVE}""",
-    size=f"""
-SELECT {VALUE_SIZE} + octet_length(versionstamp) FROM kv_entries WHERE key = ? AND {LIVE}""",
+    head=f"""
+SELECT {VALUE_SIZE} + octet_length(versionstamp), versionstamp
+FROM kv_entries WHERE key = ? AND {LIVE}""",
     get_many=_of_keys(
         f"SELECT key, {VALUE}, versionstamp, expires_at, metadata, {_COUNTED} {_OF_KEYS}"
     ),
