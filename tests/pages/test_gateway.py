@@ -16,6 +16,8 @@ from support.pages import violations, watched_page
 from support.waiting import PATIENCE
 
 MARKUP = "<img src=x onerror=alert(1)>"
+SHELL = f"shell-{'x' * 100}"
+"""Of a folder that is longer than a line on a phone."""
 OPTIONS: dict[str, Any] = {
     "rateLimit": {
         "requests": 1000,
@@ -24,13 +26,13 @@ OPTIONS: dict[str, Any] = {
     },
     "cors": {"origin": "https://app.example"},
     "cache": {"paths": "/keyval/api/keys/kept"},
-    "shellDir": "shell",
+    "shellDir": SHELL,
     "shellExcludes": ["gateway"],
 }
 
 
 def configured(folder: Path) -> dict[str, Any]:
-    shell = folder / "shell"
+    shell = folder / SHELL
     shell.mkdir(parents=True)
     (shell / "index.html").write_text("<!doctype html><title>shell</title>")
     return {"plugins": [*DEFAULT_PLUGINS, ["@buntime/plugin-gateway", OPTIONS]]}
