@@ -7,7 +7,6 @@ after the other; without the mark it runs on the embedded one.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack
 from functools import cached_property
@@ -15,7 +14,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-import apsw
 from buntime_database import Adapter
 from buntime_plugin_database.engines.libsql.adapter import LibsqlAdapter
 from buntime_plugin_database.engines.libsql.options import LibsqlOptions
@@ -29,6 +27,7 @@ from keyval.postgres import support as postgres
 from keyval.postgres.support import open_adapter, open_postgres_world
 from keyval.rqlite import support as rqlite
 from keyval.service.world import FAST, FakeClock, World, open_world
+from support.beside import opened_beside
 from support.live import LiveServer
 from support.packages import install_beside
 from support.postgres import Postgres
@@ -137,10 +136,8 @@ class SqliteEngine:
         }
 
     def forget_messages(self, server: LiveServer) -> None:
-        database = apsw.Connection(os.fspath(server.folder / "data" / "_default.db"))
-        database.set_busy_timeout(BUSY_SECONDS * 1000)
-        database.execute("; ".join(FORGET_MESSAGES))
-        database.close()
+        with opened_beside(server.folder / "data" / "_default.db") as database:
+            database.execute("; ".join(FORGET_MESSAGES))
 
 
 class OddEngine(SqliteEngine):

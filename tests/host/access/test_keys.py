@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import apsw
 import pytest
 from buntime_host import BadRequest, Host, Unauthorized
 from buntime_host.access.credentials import key_credential
@@ -23,6 +22,7 @@ from buntime_host.access.keys import ApiKey, digest_of, expiry_of, grace_of, new
 from buntime_host.access.store import KeyStore, KeysUnavailable
 from buntime_plugin_database.service import open_service
 from buntime_plugin_database.service.config import parse_config
+from support.beside import opened_beside
 from support.waiting import PATIENCE
 
 if TYPE_CHECKING:
@@ -418,9 +418,8 @@ async def test_keys_that_are_damaged_are_not_changed(
     make_host: MakeHost, call: Call, tmp_path: Path
 ) -> None:
     def run(sql: str) -> None:
-        database = apsw.Connection(str(tmp_path / "x.db"))
-        database.execute(sql)
-        database.close()
+        with opened_beside(tmp_path / "x.db") as database:
+            database.execute(sql)
 
     async with make_host(DATABASE, RUNTIME_MASTER_KEY="master") as host:
         data = await make_key(call, host, role="viewer")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
-import apsw
 import httpx2
 import pytest
 from buntime_plugin_keyval.faces.http.app import KeyValApp
 from buntime_plugin_keyval.service import FEATURES
 from support.api import NOTHING, Api, api_of
+from support.beside import opened_beside
 from support.live import LiveServer
 
 KEY_METHODS = {"GET", "PUT", "PATCH", "DELETE"}
@@ -227,9 +226,8 @@ def test_a_body_beyond_the_limit_is_413(api: Api, shared_server: LiveServer, chu
 def test_an_unforeseen_error_is_500_and_tells_nothing(server: LiveServer) -> None:
     with api_of(server.api) as api:
         api.put("a", 1)
-        database = apsw.Connection(os.fspath(server.folder / "data" / "_default.db"))
-        database.execute("DROP TABLE kv_entries")
-        database.close()
+        with opened_beside(server.folder / "data" / "_default.db") as database:
+            database.execute("DROP TABLE kv_entries")
         response = api.send("GET", "/keys/a")
     assert (response.status_code, response.json()) == (500, {"error": "Internal server error"})
     server.wait_for_output("KeyVal route error")

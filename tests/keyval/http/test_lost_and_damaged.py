@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import apsw
 import httpx2
 import pytest
 from support.api import Api, api_of
+from support.beside import opened_beside
 from support.database import Api as DatabaseApi
 from support.database import websocket
 from support.live import LiveServer, live_server
@@ -221,7 +220,7 @@ def test_long_values_that_are_gone(server: LiveServer, long: str) -> None:
     with api_of(server.api) as api:
         api.json("PUT", "/keys/a/1", {"n": 1, "text": long})
         api.json("PUT", "/keys/a/2", {"n": 1})
-        with closing(apsw.Connection(str(path_of(server)))) as other:
+        with opened_beside(path_of(server)) as other:
             other.execute("DELETE FROM kv_long_values")
             assert other.changes() == 1
         for asked in [

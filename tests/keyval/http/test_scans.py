@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import apsw
 import httpx2
 import pytest
 from buntime_plugin_database.engines.sqlite.connection import SqliteOptions
 from buntime_plugin_keyval.engine.scans import MAX_WAITING, Scans
 from buntime_plugin_keyval.model.errors import TooManyScans
 from support.api import Api, api_of
+from support.beside import opened_beside
 from support.live import live_server
 from support.waiting import PATIENCE
 
@@ -87,9 +87,10 @@ def test_a_deletion_that_takes_too_long_deletes_nothing(impatient: Api, folder: 
     body = {"keys": [["e"]], "where": {"$not": SLOW}}
     assert_given_up(impatient.send("POST", "/keys/delete-batch", body))
     # Looked up in the file: on a busy machine a count would be given up too.
-    database = apsw.Connection(str(folder / "data" / "_default.db"))
-    left = database.execute("SELECT count(*) FROM kv_entries WHERE key_json LIKE '[\"e\",%'").get
-    database.close()
+    with opened_beside(folder / "data" / "_default.db") as database:
+        left = database.execute(
+            "SELECT count(*) FROM kv_entries WHERE key_json LIKE '[\"e\",%'"
+        ).get
     assert left == ENTRIES
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import apsw
 import pytest
 from support.api import Api, api_of
+from support.beside import opened_beside
 from support.children import program
 from support.live import LiveServer, live_server
 from support.waiting import PATIENCE
@@ -63,12 +63,9 @@ def held(path: Path) -> Iterator[None]:
 
 def rows(path: Path) -> list[Any]:
     """All that the tables hold."""
-    database = apsw.Connection(os.fspath(path))
-    try:
+    with opened_beside(path) as database:
         entries = database.execute("SELECT key_json, value FROM kv_entries ORDER BY key").fetchall()
         return [*entries, *database.execute("SELECT seq, operation FROM kv_changes").fetchall()]
-    finally:
-        database.close()
 
 
 def test_a_locked_database_is_503_and_loses_nothing(impatient: LiveServer) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import apsw
 import pytest
 from buntime_database import Adapter
 from buntime_keyval import ServiceUnavailable
@@ -18,6 +17,7 @@ from buntime_plugin_keyval.storage.database import database_of
 from keyval.engines import Servers
 from keyval.moving.support import content, mover_of, open_database, open_store
 from keyval.service.world import World, values
+from support.beside import opened_beside
 from support.waiting import until
 
 slow = pytest.mark.slow
@@ -137,15 +137,14 @@ async def test_it_begins_anew_where_the_log_is_trimmed_too_far(
 
 def change_and_trim(file: Path) -> None:
     """Let a change be forgotten before anybody else has seen it."""
-    database = apsw.Connection(str(file))
-    database.execute(
-        """
+    with opened_beside(file) as database:
+        database.execute(
+            """
 INSERT INTO kv_changes (key, versionstamp, operation, at)
 SELECT key, versionstamp, 'set', 0 FROM kv_entries ORDER BY key DESC LIMIT 2;
 UPDATE kv_log SET trimmed_seq = (SELECT max(seq) - 1 FROM kv_changes);
 DELETE FROM kv_changes WHERE seq <= (SELECT trimmed_seq FROM kv_log)"""
-    )
-    database.close()
+        )
 
 
 async def test_what_was_changed_past_the_log_is_found_and_copied_again(
@@ -159,9 +158,10 @@ async def test_what_was_changed_past_the_log_is_found_and_copied_again(
         def change_once(step: MoveStep) -> None:
             if step.what == "entries" and step.done == ENTRIES and not changed:
                 changed.append(step)
-                database = apsw.Connection(str(tmp_path / "a.db"))
-                database.execute("UPDATE kv_entries SET value = '-1' WHERE value IN ('7', '290')")
-                database.close()
+                with opened_beside(tmp_path / "a.db") as database:
+                    database.execute(
+                        "UPDATE kv_entries SET value = '-1' WHERE value IN ('7', '290')"
+                    )
 
         target = open_side("sqlite", "b")
         moved = await mover_of(old.adapter, target, change_once).run()
@@ -181,13 +181,12 @@ async def test_the_log_is_followed_while_all_is_compared(
         def change_once(step: MoveStep) -> None:
             told.append(step.what)
             if told.count("compared") == 1 and step.what == "compared":
-                database = apsw.Connection(str(tmp_path / "a.db"))
-                database.execute(
-                    """
+                with opened_beside(tmp_path / "a.db") as database:
+                    database.execute(
+                        """
 INSERT INTO kv_changes (key, versionstamp, operation, at)
 SELECT key, versionstamp, 'set', 0 FROM kv_entries ORDER BY key LIMIT 1"""
-                )
-                database.close()
+                    )
 
         target = open_side("sqlite", "b")
         await mover_of(old.adapter, target, change_once).run()

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import apsw
 import pytest
 from support.api import Api
+from support.beside import opened_beside
 from support.live import LiveServer, live_server
 from support.vectors import read_vectors, run_vector
 from support.workers import api_of_any
@@ -33,10 +33,8 @@ def api(shared: LiveServer) -> Iterator[Api]:
         opened.empty()
         for index in opened.json("GET", "/indexes"):
             opened.json("DELETE", "/indexes", {"prefix": index["prefix"]})
-        database = apsw.Connection(str(shared.folder / "data" / "_default.db"))
-        database.set_busy_timeout(5000)
-        database.execute("DELETE FROM kv_queue; DELETE FROM kv_dlq")
-        database.close()
+        with opened_beside(shared.folder / "data" / "_default.db") as database:
+            database.execute("DELETE FROM kv_queue; DELETE FROM kv_dlq")
         yield opened
 
 
