@@ -1,21 +1,26 @@
 """Heads of requests that need no parser, since it has judged the same bytes before.
 
-A client says the same in each of its requests, but for method, path and length of the body: the
-same host, the same headers. What they mean does not depend on these three, so a connection
-remembers the last such head without a body and the last one with a body. A request that differs
-from it in nothing else has the same meaning. What the parser would say of the path is told by its
-characters; and a length counts only where exactly that many bytes have come with the head.
+A client says the same in each of its requests, but for method, path, length of the body, and some
+values such as ids: the same host, the same headers. What they mean does not depend on these, so a
+connection remembers the last such head without a body and the last one with a body. A request that
+differs from it in nothing else has the same meaning. What the parser would say of the path and of
+other values is told by their characters; and a length counts only where exactly that many bytes
+have come with the head.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from buntime_host.http.direct import Header, RepeatedHeaders
+from buntime_host.routing.dispatch import NOTED
 
 MOST_BYTES = 1024
 """Longer heads are not remembered: each connection has two."""
+
+MOST_OTHERS = 8
+"""So many values of a head may be others each time."""
 
 LESSONS = 4
 """So many heads of each kind are remembered, one after the other, before a connection gives up: its
@@ -24,11 +29,26 @@ client says something else each time."""
 DIRECT_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 """What the direct way takes, and so what is remembered."""
 
+_IDS = frozenset({b"idempotency-key", b"x-request-id"})
+"""Each request has another one, which the dispatcher looks at."""
+_MEANT = (NOTED - _IDS) | {
+    b"connection",
+    b"content-length",
+    b"expect",
+    b"host",
+    b"keep-alive",
+    b"proxy-connection",
+    b"transfer-encoding",
+}
+"""Headers whose values mean something to the parser or the protocol, or decide who gets in."""
+
 _METHODS = {name.encode() + b" ": name for name in DIRECT_METHODS}
+_LENGTH = b"content-length"
 _VERSION = b" HTTP/1.1\r\n"
 _END = b"\r\n\r\n"
 _OF_PATHS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@/?%"
-_LENGTH = re.compile(rb"\r\ncontent-length: ([0-9]+)\r\n", re.IGNORECASE)
+_OF_VALUES = bytes(range(ord(" "), ord("~") + 1))
+"""Beside blanks at an end these are what the parser takes as they are, and not all of that."""
 
 
 class Meaning(NamedTuple):
@@ -40,46 +60,88 @@ class Meaning(NamedTuple):
     host: bytes | None
 
 
-class Sized(NamedTuple):
-    """A head of a request with a body, without its method, its path and the length of the body."""
-
-    before: bytes
-    """What is between the path and that length."""
-    behind: bytes
-    size: int
-    """The length that it came with."""
-    place: int
-    """Which of the headers says it."""
-    meaning: Meaning
-
-    def headers(self, size: int) -> list[Header]:
-        """Its headers with this length: `RepeatedHeaders` only where they are the same."""
-        headers = self.meaning.headers
-        if size == self.size:
-            return headers
-        others = headers.copy()
-        others[self.place] = (b"content-length", b"%d" % size)
-        return others
-
-
 Repeated = tuple[str, bytes, list[Header], list[Header] | None, bytes | None, bytes]
 """A request of which the head is known: method, path with query, headers, those to be noted, host,
 body."""
 
 
+class Gap(NamedTuple):
+    """Where a head says another value each time."""
+
+    value: bytes
+    """The one that it came with."""
+    behind: bytes
+    """What is between this value and the next one, or the end of the head."""
+    place: int
+    """Which of the headers it is of."""
+    noted_place: int | None
+    """Which of those that are to be noted."""
+
+
+class HeadWithGaps(NamedTuple):
+    """A head without its method, its path, and some of its values."""
+
+    before: bytes
+    """What is between the path and the first of these values."""
+    gaps: Sequence[Gap]
+    length_place: int | None
+    """Which of the headers says how long the body is, if one does."""
+    meaning: Meaning
+
+    def read(self, data: bytes) -> Repeated | None:
+        """The one request that these bytes are, if this is its head."""
+        before, gaps, length_place, (same, noted, host) = self
+        headers: list[Header] = same
+        begin = data.find(b" ") + 1
+        end_of_url = data.find(b" ", begin)
+        if not data.startswith(before, end_of_url):
+            return None
+        at = end_of_url + len(before)
+        length = b""
+        for known, behind, place, noted_place in gaps:
+            end = data.find(b"\r", at)
+            if not data.startswith(behind, end):
+                return None
+            value = data[at:end]
+            at = end + len(behind)
+            if place == length_place:
+                length = value
+            if value != known:
+                if not value or value.translate(None, _OF_VALUES) or value.strip() != value:
+                    return None
+                if headers is same:
+                    headers = same.copy()  # no `RepeatedHeaders` any more
+                pair = headers[place] = (headers[place][0], value)
+                if noted_place is not None and noted is not None:
+                    noted = noted.copy()
+                    noted[noted_place] = pair
+        body = data[at:]
+        if body if length_place is None else length != b"%d" % len(body):
+            return None
+        method = _METHODS.get(data[:begin])
+        url = data[begin:end_of_url]
+        if method is None or url.translate(None, _OF_PATHS):
+            return None
+        return method, url, headers, noted, host, body
+
+
 class KnownHeads:
     """What one connection remembers."""
 
-    __slots__ = ("_bare", "_lessons", "_rest", "_sized")
+    __slots__ = ("_bare", "_last", "_lessons", "_may_differ", "_rest", "_with_gaps")
 
-    def __init__(self) -> None:
+    def __init__(self, *, may_differ: bool = True) -> None:
+        """`may_differ` says whether values may, and so be of any length that fits a read."""
+        self._may_differ = may_differ
         self._rest: bytes | None = None
-        """All of a head without a body, behind its path."""
+        """All of a head without a body, behind its path, where it has no gaps."""
         self._bare = Meaning(RepeatedHeaders(()), None, None)
         """What that means."""
-        self._sized: Sized | None = None
+        self._with_gaps: tuple[HeadWithGaps, ...] = ()
+        self._last: list[HeadWithGaps | None] = [None, None]
+        """The last ones that were remembered without a length, and with one."""
         self._lessons = [LESSONS, LESSONS]
-        """So many more are remembered without a body, and with one."""
+        """So many more of them are."""
 
     def find(self, data: bytes) -> Repeated | None:
         """The one request that these bytes are, if its head is known."""
@@ -92,21 +154,11 @@ class KnownHeads:
                 return None
             headers, noted, host = self._bare
             return method, url, headers, noted, host, b""
-        sized = self._sized
-        if sized is None:
-            return None
-        end = data.find(_END) + len(_END)
-        size = len(data) - end
-        rest = b"%b%d%b" % (sized.before, size, sized.behind)
-        if not data.endswith(rest, 0, end):
-            return None
-        begin = data.find(b" ") + 1
-        url = data[begin : end - len(rest)]
-        method = _METHODS.get(data[:begin])
-        if method is None or url.translate(None, _OF_PATHS):
-            return None
-        _, noted, host = sized.meaning
-        return method, url, sized.headers(size), noted, host, data[end:]
+        for head in self._with_gaps:
+            found = head.read(data)
+            if found is not None:
+                return found
+        return None
 
     def wants(self, *, has_body: bool) -> bool:
         """Whether one more of that kind is worth a look."""
@@ -116,20 +168,74 @@ class KnownHeads:
         """Remember the head of the one whole request that these bytes are, if it is worth it."""
         begin = len(method) + 1 + len(url)
         end = data.find(_END) + len(_END)
-        rest = data[begin:end]
-        if len(rest) > MOST_BYTES or not data.startswith(
+        if end - begin > MOST_BYTES or not data.startswith(
             b"%b %b%b" % (method.encode(), url, _VERSION)
         ):
             return
-        places = [i for i, (name, _) in enumerate(meaning.headers) if name == b"content-length"]
-        if not places:
-            if end == len(data):
-                self._rest, self._bare = rest, meaning
-                self._lessons[False] -= 1
+        has_length = any(name == _LENGTH for name, _ in meaning.headers)
+        before = self._last[has_length]
+        others = self._others(meaning.headers, before) if self._may_differ else set()
+        head = _taken_apart(data[begin:end], meaning, others)
+        if head is None or not self.wants(has_body=has_length):
             return
-        size = len(data) - end
-        length = _LENGTH.search(rest)
-        if length is not None and length[1] == b"%d" % size:
-            before, behind = rest[: length.start(1)], rest[length.end(1) :]
-            self._sized = Sized(before, behind, size, places[0], meaning)
-            self._lessons[True] -= 1
+        if head.read(data) is None:
+            return  # its body is not as long as it says, or there is no way to tell
+        self._lessons[has_length] -= 1
+        self._last[has_length] = head
+        bare, sized = self._last
+        self._rest = None
+        if bare is not None and not bare.gaps:
+            self._rest, self._bare = bare.before, bare.meaning
+            bare = None
+        self._with_gaps = tuple(head for head in (sized, bare) if head is not None)
+
+    def _others(self, headers: list[Header], before: HeadWithGaps | None) -> set[int]:
+        """Which of the headers may have another value in the next head, after the one before."""
+        others = {i for i, (name, _) in enumerate(headers) if name in _IDS}
+        if before is None:
+            return others
+        known = before.meaning.headers
+        if [name for name, _ in known] == [name for name, _ in headers]:
+            others |= {gap.place for gap in before.gaps}
+            others |= {i for i, pair in enumerate(headers) if pair != known[i]}
+        others = {i for i in others if headers[i][0] not in _MEANT}
+        return others if len(others) <= MOST_OTHERS else set()
+
+
+def _taken_apart(rest: bytes, meaning: Meaning, others: set[int]) -> HeadWithGaps | None:
+    """A head, from the end of its path on, with gaps at these headers and at its length.
+
+    None where it is not written as most are, so that what is said where cannot be told.
+    """
+    headers, noted = meaning.headers, meaning.noted or ()
+    lines = rest.split(b"\r\n")  # the first one is that of the path, and none is in the last two
+    if len(lines) != len(headers) + 3:
+        return None
+    parts: list[bytes] = []
+    begun = lines[0] + b"\r\n"
+    found: list[tuple[bytes, int, int | None]] = []
+    length_place = None
+    seen = 0
+    for place, ((name, value), line) in enumerate(zip(headers, lines[1:-2], strict=True)):
+        noted_place = None
+        if seen < len(noted) and noted[seen] == (name, value):
+            noted_place = seen
+            seen += 1
+        start = line[: len(name) + 2]
+        is_plain = line == start + value and start.lower() == name + b": "
+        if name == _LENGTH:
+            if length_place is not None or not is_plain:
+                return None
+            length_place = place
+        elif place not in others or not is_plain:
+            begun += line + b"\r\n"
+            continue
+        parts.append(begun + start)
+        found.append((value, place, noted_place))
+        begun = b"\r\n"
+    before, *behind = [*parts, begun + b"\r\n"]
+    gaps = [
+        Gap(value, after, place, noted_place)
+        for (value, place, noted_place), after in zip(found, behind, strict=True)
+    ]
+    return HeadWithGaps(before, gaps, length_place, meaning)

@@ -89,11 +89,11 @@ class HostProtocol(HttpToolsProtocol):
         self._since = edge.now
         """When this stage began, or a body last went on."""
         self._running: AsgiExchange | DirectExchange | None = None
+        """The request that is being answered, or was last."""
         self._has_ended = False
         """Whether the client sends nothing any more."""
         self._listening: asyncio.Future[None] | None = None
         """For the request that wants to know of that."""
-        """The request that is being answered, or was last."""
         self._backlog: memoryview | None = None
         """What was read and has to wait for requests before it."""
         self._refusal: HttpError | None = None
@@ -121,7 +121,7 @@ class HostProtocol(HttpToolsProtocol):
         """Requests that were answered at once, in this turn of the loop."""
         self._turn_ends = 0.0
         """When no more of them are; known from the second one on."""
-        self._known = KnownHeads()
+        self._known = KnownHeads(may_differ=self._limits.header_bytes >= PIECE_BYTES)
         self._begun = 0
         """Requests that have begun in what was received last."""
         # Of the request that arrives.

@@ -6,6 +6,7 @@ import asyncio
 import re
 import socket
 from collections.abc import AsyncIterator
+from random import Random
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import uvicorn
 from buntime_host import Answer, AsgiRequest, DirectRequest, send_answer
 from buntime_host.connections.edge import Edge
 from buntime_host.connections.known_head import LESSONS, MOST_BYTES
-from buntime_host.connections.protocol import HostProtocol
+from buntime_host.connections.protocol import BODY, HEAD, IDLE, HostProtocol
 from buntime_host.http.direct import RepeatedHeaders
 from buntime_host.limits import EdgeLimits
 from buntime_host.routing.dispatch import RequestDispatcher
@@ -116,8 +117,10 @@ class App:
     def answer(self, asked: DirectRequest) -> Answer:
         if asked.path == b"/raises":
             raise ValueError("at once")
-        names = [name for name, _ in asked.headers if name != b"x-request-id"]
-        return Answer(200, repr((asked.method, asked.path, asked.query, names, asked.body)))
+        headers = [pair for pair in asked.headers if pair[0] != b"x-request-id"]
+        keys = asked.noticed.idempotency_keys
+        said = (asked.method, asked.path, asked.query, headers, keys, asked.body)
+        return Answer(200, repr(said))
 
 
 class Connection:
@@ -127,17 +130,24 @@ class Connection:
         self.protocol = protocol
         self._far_end = far_end
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether another request can follow."""
+        return self.protocol._stage == IDLE
+
     async def answers(self, *pieces: bytes) -> bytes:
-        """What comes back, without what differs each time."""
+        """What comes back, without what differs each time; nothing where more has to follow."""
         for piece in pieces:
             self.protocol.data_received(piece)
+        if self.protocol._stage in (HEAD, BODY):
+            return b""
         received = b""
         bodiless = pieces[0].startswith(b"HEAD")
         while not _is_whole(received, bodiless=bodiless):
             more = await asyncio.wait_for(
                 asyncio.get_running_loop().sock_recv(self._far_end, 1 << 20), PATIENCE
             )
-            received += more
+            received = (received + more).removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
             if not more:
                 break
         return re.sub(rb"x-request-id: [0-9a-f-]{36}", b"x-request-id: some", received)
@@ -150,12 +160,17 @@ def _is_whole(received: bytes, *, bodiless: bool) -> bool:
 
 
 @pytest.fixture
-async def connect() -> AsyncIterator[Any]:
+def limits() -> EdgeLimits:
+    return EdgeLimits(url_bytes=1500)
+
+
+@pytest.fixture
+async def connect(limits: EdgeLimits) -> AsyncIterator[Any]:
     dispatcher = RequestDispatcher({"/direct": mount_at("/direct", App(), 1000)}, limit=1000)
     config = uvicorn.Config(dispatcher, http="httptools", lifespan="off", log_config=None)
     config.load()
     config.loaded_app = dispatcher
-    edge = Edge(EdgeLimits(url_bytes=1500))
+    edge = Edge(limits)
     far_ends = []
 
     async def connected() -> Connection:
@@ -228,15 +243,7 @@ async def test_a_body_that_is_not_there_yet_is_waited_for(
 
 async def test_another_length_is_in_the_headers(connect: Any) -> None:
     connection = await connect()
-    asked: list[DirectRequest] = []
-    (mount,) = connection.protocol._direct.values()
-    answer = mount.app.answer
-
-    def seen(request: DirectRequest) -> Any:
-        asked.append(request)
-        return answer(request)
-
-    mount.app.answer = seen
+    asked = asked_of(connection)
     sizes = [4, 4, 9, 10, 0, 4]
     for size in sizes:
         await connection.answers(posted(f"content-length: {size}", b"x" * size))
@@ -271,12 +278,225 @@ async def test_each_connection_knows_its_own(connect: Any, parsed: list[bytes]) 
 async def test_who_says_something_else_each_time_is_not_listened_to(connect: Any) -> None:
     connection = await connect()
     for number in range(2 * LESSONS):
-        await connection.answers(request("GET", "/direct/a", f"x: {number}"))
+        await connection.answers(request("GET", "/direct/a", f"x-{number}: x"))
     assert not connection.protocol._known.wants(has_body=False)
     assert connection.protocol._known.wants(has_body=True)
     for number in range(2 * LESSONS):
-        await connection.answers(request("PUT", "/direct/a", f"x: {number}", body=b"body"))
+        await connection.answers(request("PUT", "/direct/a", f"x-{number}: x", body=b"body"))
     assert not connection.protocol._known.wants(has_body=True)
+
+
+def keyed(key: str, *more: str, length: int = 4) -> bytes:
+    """A request with headers that each one has another value of."""
+    return request("PUT", "/direct/a", f"Idempotency-Key: {key}", *more, body=b"x" * length)
+
+
+async def test_ids_are_others_each_time(connect: Any, parsed: list[bytes]) -> None:
+    connection = await connect()
+    seen = noted_by(connection)
+    for number in range(5):
+        length = number + 8
+        said = keyed(f"key-{'x' * number}", f"x-request-id: id-{number}", length=length)
+        answer = await connection.answers(said)
+        assert b"x-request-id: id-%d\r\n" % number in answer
+        assert repr(b"x" * length).encode() in answer
+    assert len(parsed) == 1
+    for number in range(5):
+        assert seen[number] == [
+            (b"idempotency-key", b"key-" + b"x" * number),
+            (b"x-request-id", b"id-%d" % number),
+        ]
+    assert b"x-request-id: some" in await connection.answers(keyed("k", "x-request-id: no id"))
+    assert len(parsed) == 1
+
+
+async def test_what_was_another_value_may_be_another_again(
+    connect: Any, parsed: list[bytes]
+) -> None:
+    connection = await connect()
+    asked = asked_of(connection)
+
+    def said(method: str, number: int) -> bytes:
+        lines = (f"Traceparent: 00-{number}", "x: y", f"date: Sun, 0{number} Nov", "b: c")
+        return request(method, "/direct/a", *lines, body=b"body" if method == "PUT" else b"")
+
+    for method in ("GET", "PUT"):
+        parsed.clear()
+        asked.clear()
+        for number in (1, 2, 3, 40, 3, 2):
+            await connection.answers(said(method, number))
+        assert parsed == [said(method, 1), said(method, 2)]
+        traces = [dict(it.headers)[b"traceparent"] for it in asked]
+        assert traces == [b"00-1", b"00-2", b"00-3", b"00-40", b"00-3", b"00-2"]
+        dates = [dict(it.headers)[b"date"] for it in asked]
+        assert dates[3] == b"Sun, 040 Nov"
+        repeated = [isinstance(it.headers, RepeatedHeaders) for it in asked]
+        assert repeated == [False, False, False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["authorization: Bearer {}", "x-api-key: {}", "cookie: a={}", "if-match: {}", "host: {}"],
+)
+async def test_what_decides_is_the_same_or_parsed(
+    connect: Any, parsed: list[bytes], line: str
+) -> None:
+    connection = await connect()
+    said = [f"GET /direct/a HTTP/1.1\r\n{line.format(number)}\r\n" for number in range(LESSONS)]
+    if not line.startswith("host"):
+        said = [f"{head}host: a\r\n" for head in said]
+    for head in said:
+        await connection.answers(f"{head}\r\n".encode())
+    assert len(parsed) == LESSONS
+
+
+@pytest.mark.parametrize("limits", [EdgeLimits(header_bytes=100)])
+async def test_no_value_grows_where_few_bytes_are_allowed(
+    connect: Any, parsed: list[bytes]
+) -> None:
+    connection = await connect()
+    for _ in range(2):
+        assert b" 200 " in await connection.answers(keyed("k" * 30))
+    assert len(parsed) == 1
+    assert b" 431 " in await connection.answers(keyed("k" * 100))
+
+
+BYTES = [bytes([number]) for number in range(256)]
+VALUES = [
+    b"",
+    b" ",
+    b"a",
+    b" a",
+    b"a ",
+    b"a\t",
+    b"\ta",
+    b"a b",
+    b"a\tb",
+    b"a\r\n b",
+    b"a\r\n\tb",
+    b"a\r\nx: y",
+    b"a\r\nhost: b",
+    b"a\r\ncontent-length: 5",
+    b"a\r\n\r\nb",
+    b"a\rb",
+    b"a\nb",
+    b"a, b",
+    b"close",
+    b"chunked",
+    b"100-continue",
+    b"4",
+    b"0",
+    b"a" * 300,
+    b"a" * 1500,
+    b"a" * 3000,
+    b"\xc3\xa9",
+    *(b"a%bb" % byte for byte in BYTES),
+    *BYTES,
+]
+NAMES = [
+    b"idempotency-key",
+    b"x-request-id",
+    b"X-Own",
+    b"Date",
+    b"connection",
+    b"keep-alive",
+    b"proxy-connection",
+    b"content-length",
+    b"transfer-encoding",
+    b"expect",
+    b"upgrade",
+    b"host",
+    b"origin",
+    b"sec-fetch-site",
+    b"if-match",
+    b"content-encoding",
+    b"x-forwarded-prefix",
+]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=bytes.decode)
+async def test_each_value_is_what_a_parser_makes_of_it(connect: Any, name: bytes) -> None:
+    """Also those that no client has sent before, in a head that has gaps."""
+    random = Random(name)
+    for value in [*VALUES[:-512], *random.sample(VALUES[-512:], 40)]:
+        known = await connect()
+        for number in (b"1", b"2"):
+            if known.goes_on:
+                await known.answers(_with(name, number, length=4))
+        for length in (4, 17):
+            fresh = await connect()
+            data = _with(name, value, length=length)
+            if known.goes_on:
+                assert await known.answers(data) == await fresh.answers(data), data
+
+
+async def test_heads_with_gaps_are_read_as_parsed(connect: Any, parsed: list[bytes]) -> None:
+    """What random clients say, each of which is asked to say nearly the same again and again."""
+    skipped = 0
+    for seed in range(60):
+        random = Random(seed)
+        names = random.sample([*NAMES[:4], b"x-a", b"x-b", b"x-c"], random.randrange(1, 6))
+        others = {name for name in names if random.random() < 0.6}
+        known = await connect()
+        for _ in range(8):
+            lines = [
+                b"%b: %b" % (name, _value(random) if name in others else b"same") for name in names
+            ]
+            method = random.choice(["GET", "PUT", "POST"])
+            body = b"" if method == "GET" else b"b" * random.choice([1, 4, 30])
+            said = [line.decode("latin-1") for line in lines]
+            data = request(method, "/direct/a", *said, body=body)
+            fresh = await connect()
+            expected = await fresh.answers(data)
+            before = len(parsed)
+            assert await known.answers(data) == expected, data
+            skipped += len(parsed) == before
+            if not known.goes_on:
+                break
+    assert skipped > 60
+
+
+def _with(name: bytes, value: bytes, *, length: int) -> bytes:
+    lines = [b"PUT /direct/a HTTP/1.1", b"host: a"]
+    if name != b"content-length":
+        lines.append(b"content-length: %d" % length)
+    lines += [b"%b: %b" % (name, value), b"x: y", b"", b""]
+    return b"\r\n".join(lines) + b"b" * length
+
+
+def _value(random: Random) -> bytes:
+    if random.random() < 0.1:
+        return random.choice(VALUES)
+    return b"%x" % random.randrange(1 << random.choice([8, 32, 128]))
+
+
+def asked_of(connection: Connection) -> list[DirectRequest]:
+    """What the application of a connection gets."""
+    asked: list[DirectRequest] = []
+    (mount,) = connection.protocol._direct.values()
+    app: Any = mount.app
+    answer = app.answer
+
+    def seen(request: DirectRequest) -> Any:
+        asked.append(request)
+        return answer(request)
+
+    app.answer = seen
+    return asked
+
+
+def noted_by(connection: Connection) -> list[Any]:
+    """The headers that the dispatcher looks at."""
+    seen = []
+    dispatcher: Any = connection.protocol._dispatcher
+    admit = dispatcher.admit
+
+    def noted(headers: Any, *given: Any) -> Any:
+        seen.append(headers)
+        return admit(headers, *given)
+
+    dispatcher.admit = noted
+    return seen
 
 
 async def test_a_long_head_is_parsed_each_time(connect: Any, parsed: list[bytes]) -> None:
@@ -288,16 +508,8 @@ async def test_a_long_head_is_parsed_each_time(connect: Any, parsed: list[bytes]
 
 
 async def test_what_was_found_of_headers_is_there_as_long_as_they_come_again(connect: Any) -> None:
-    asked: list[DirectRequest] = []
     first, second = await connect(), await connect()
-    (mount,) = first.protocol._direct.values()
-    answer = mount.app.answer
-
-    def seen(request: DirectRequest) -> Any:
-        asked.append(request)
-        return answer(request)
-
-    mount.app.answer = seen
+    asked = asked_of(first)
     for path in ("/direct/a", "/direct/b", "/direct/c"):
         await first.answers(request("GET", path))
     await second.answers(HELLO)
@@ -318,14 +530,7 @@ async def test_headers_are_looked_at_each_time(connect: Any) -> None:
     """What they permit may change."""
     connection = await connect()
     said = request("GET", "/direct/a", "x-request-id: mine")
-    seen = []
-    admit = connection.protocol._dispatcher.admit
-
-    def noted(*given: Any) -> Any:
-        seen.append(given)
-        return admit(*given)
-
-    connection.protocol._dispatcher.admit = noted
+    seen = noted_by(connection)
     for _ in range(3):
         assert b"x-request-id: mine" in await connection.answers(said)
     assert len(seen) == 3
