@@ -46,8 +46,21 @@ _METHODS = {name.encode() + b" ": name for name in DIRECT_METHODS}
 _LENGTH = b"content-length"
 _VERSION = b" HTTP/1.1\r\n"
 _END = b"\r\n\r\n"
-_OF_PATHS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@/?%"
-_OF_VALUES = bytes(range(ord(" "), ord("~") + 1))
+
+
+def _only(allowed: bytes) -> bytes:
+    """A table by which `translate` gives the same bytes where all of them are allowed.
+
+    It is told by a table in half the time that it takes to drop those that are.
+    """
+    other = allowed[0]
+    return bytes(code if code in allowed else other for code in range(256))
+
+
+_OF_PATHS = _only(
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@/?%"
+)
+_OF_VALUES = _only(bytes(range(ord(" "), ord("~") + 1)))
 """Beside blanks at an end these are what the parser takes as they are, and not all of that."""
 
 
@@ -107,7 +120,7 @@ class HeadWithGaps(NamedTuple):
             if place == length_place:
                 length = value
             if value != known:
-                if not value or value.translate(None, _OF_VALUES) or value.strip() != value:
+                if not value or value.translate(_OF_VALUES) != value or value.strip() != value:
                     return None
                 if headers is same:
                     headers = same.copy()  # no `RepeatedHeaders` any more
@@ -120,7 +133,7 @@ class HeadWithGaps(NamedTuple):
             return None
         method = _METHODS.get(data[:begin])
         url = data[begin:end_of_url]
-        if method is None or url.translate(None, _OF_PATHS):
+        if method is None or url.translate(_OF_PATHS) != url:
             return None
         return method, url, headers, noted, host, body
 
@@ -150,7 +163,7 @@ class KnownHeads:
             begin = data.find(b" ") + 1
             url = data[begin : -len(rest)]
             method = _METHODS.get(data[:begin])
-            if method is None or url.translate(None, _OF_PATHS):
+            if method is None or url.translate(_OF_PATHS) != url:
                 return None
             headers, noted, host = self._bare
             return method, url, headers, noted, host, b""

@@ -273,7 +273,6 @@ class HostProtocol(HttpToolsProtocol):
             return False
         self.url = url
         self._left = len(body)
-        self._chunked = self.expect_100_continue = False
         try:
             direct = self._direct_exchange(method)
             if direct is None:
@@ -506,7 +505,7 @@ class HostProtocol(HttpToolsProtocol):
         self._stage = BODY
         self._fed = 0
         self._body_began = self.edge.now
-        if is_idle and self._answers_directly and version == "1.1":
+        if is_idle and self._answers_directly and self._has_direct_head(version, method):
             direct = self._direct_exchange(method)
             if direct is not None:
                 self.cycle = self._running = direct
@@ -524,6 +523,18 @@ class HostProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
             self.pipeline.appendleft((exchange, self.app))
 
+    def _has_direct_head(self, version: str, method: str) -> bool:
+        """Whether a head is a common one, as all are that are known."""
+        return (
+            version == "1.1"
+            and method in DIRECT_METHODS
+            and not self._chunked
+            and not self.expect_100_continue
+            and _HASH not in self.url
+            and self.url.isascii()
+            and self.parser.should_keep_alive()
+        )
+
     def _direct_exchange(self, method: str) -> DirectExchange | None:
         """The request, if it is answered without ASGI: all that is not common goes by that."""
         url, left = self.url, self._left
@@ -538,15 +549,9 @@ class HostProtocol(HttpToolsProtocol):
             end = 0  # its paths are whole
         if (
             mount is None
-            or method not in DIRECT_METHODS
             or (mount.only_reads and method not in SAFE_METHODS)
-            or self._chunked
-            or self.expect_100_continue
             or left > (0 if method in SAFE_METHODS else mount.body_bytes)
             or self.flow.write_paused
-            or _HASH in url
-            or not url.isascii()
-            or not self.parser.should_keep_alive()
             or (self._at_once and self._has_had_its_turn())
         ):
             return None

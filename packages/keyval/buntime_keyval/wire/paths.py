@@ -29,8 +29,11 @@ _INTEGER = re.compile(r"-?[0-9]+")
 _SURELY_SAFE_DIGITS = 16
 _SURELY_SHORT = MAX_KEY_PART_LENGTH // 2
 """Bytes of a path none of whose parts can be too long."""
-_PLAIN = bytes(code for code in range(0x21, 0x7F) if code not in b'"%\\')
-"""Characters that stand for themselves in a path as in JSON."""
+_PLAIN = bytes(
+    code if 0x21 <= code < 0x7F and code not in b'"%\\' else ord("a") for code in range(256)
+)
+"""By this table all characters stay that stand for themselves in a path as in JSON, and no others:
+by such a table it is told in half the time that it takes to drop them."""
 _NINE = ord("9")
 _SAFE_INTEGER_DIGITS = 17  # more digits, leading zeros aside, are beyond 2^53
 
@@ -55,7 +58,7 @@ def encode_key_path(path: bytes) -> tuple[bytes, str]:
     As `encode_key` and `key_to_json` of `parse_key_path`, of which it raises the errors; in one
     pass where nothing is percent-encoded.
     """
-    if len(path) <= _SURELY_SHORT and not path.translate(None, _PLAIN):
+    if len(path) <= _SURELY_SHORT and path.translate(_PLAIN) == path:
         encoded = []
         texts = []
         for segment in path.split(b"/"):
