@@ -302,6 +302,18 @@ async def on_init(ctx):
 """
 
 
+def test_a_worker_that_somebody_ends_is_replaced_and_no_error(
+    start: Callable[..., Process], poll: Poll
+) -> None:
+    process = start()
+    before = workers_of(process)
+    os.kill(before[1], signal.SIGTERM)
+    poll(lambda: "is back" in process.out, "the next one")
+    assert workers_of(process)[1] != before[1]
+    assert f"(process id {before[1]}) has ended in order" in process.out
+    assert process.err == ""  # which has the errors
+
+
 @pytest.fixture
 def start_late(start: Callable[..., Process], add_plugin: AddPlugin, log: Path) -> Any:
     """Starts workers, and says how to let the next one in a place of one that died start."""

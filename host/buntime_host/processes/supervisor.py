@@ -373,9 +373,14 @@ class Supervisor:
         if now - place.started_at >= STEADY_SECONDS:
             place.deaths = 0
         place.deaths += 1
-        how = f"was killed by signal {-code}" if code < 0 else f"exited with status {code}"
-        why = f": {place.failed}" if place.failed is not None else ""
-        logger.error("%s (process id %d) %s%s", place, pid, how, why)
+        if code == 0:  # as it does at a signal that was sent to itself
+            logger.warning(
+                "%s (process id %d) has ended in order, unasked by its parent", place, pid
+            )
+        else:
+            how = f"was killed by signal {-code}" if code < 0 else f"exited with status {code}"
+            why = f": {place.failed}" if place.failed is not None else ""
+            logger.error("%s (process id %d) %s%s", place, pid, how, why)
         if place.deaths > MAX_RESTARTS:
             logger.error("%s died %d times in a row: giving up", place, place.deaths)
             raise _DiedTooOften
