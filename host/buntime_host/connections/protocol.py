@@ -8,8 +8,6 @@ errors, and counted.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any, cast
@@ -18,15 +16,14 @@ from urllib.parse import unquote
 import httptools
 from uvicorn._types import ASGI3Application, HTTPScope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from buntime_host.connections.direct_exchange import DirectExchange
-from buntime_host.connections.edge import Edge, Holding, Resting
-from buntime_host.connections.exchange import AsgiExchange, refusal, said_to_page
+from buntime_host.connections.edge import Edge
+from buntime_host.connections.exchange import AsgiExchange
+from buntime_host.connections.guarded import BODY, ENDING, HEAD, IDLE, GuardedProtocol
 from buntime_host.connections.known_head import DIRECT_METHODS, KnownHeads, Meaning
 from buntime_host.connections.observed import observed_exchange
-from buntime_host.connections.reading import FlowInTurns, ReadInParts
-from buntime_host.connections.refused_head import OriginSearch
 from buntime_host.connections.request_head import (
     Refused,
     check_host_and_port,
@@ -37,17 +34,11 @@ from buntime_host.connections.request_head import (
     too_many_headers,
     url_too_long,
 )
-from buntime_host.connections.sending import Sending
-from buntime_host.connections.transport import GatheringTransport
-from buntime_host.errors import BadRequest, HeadersTooLarge, HttpError, RequestTimeout
+from buntime_host.errors import BadRequest, HeadersTooLarge, HttpError
 from buntime_host.http.direct import BEGUN, HUNG_UP, Header, RepeatedHeaders
 from buntime_host.http.passage import ARRIVED
-from buntime_host.limits import EdgeLimits
 from buntime_host.observe.http_numbers import HttpNumbers
 from buntime_host.routing.dispatch import NOTED, SAFE_METHODS, RequestDispatcher
-
-IDLE, HEAD, BODY, ENDING = range(4)
-"""Where a connection is in what it receives: between requests, within one, or at its end."""
 
 PIECE_BYTES = 2 * 1024
 """What the parser gets at once where requests may begin: some hundred of the smallest."""
@@ -58,48 +49,19 @@ CHUNKED_PIECE_BYTES = 4 * 1024
 FRAMING_RATIO = 16
 """Bytes of framing for each byte of content; in chunks of one byte it is 5."""
 
-MIN_BODY_RATE = 256
-"""Bytes per second that a body has to come with, beyond the time for its beginning."""
-
-HALF_CLOSED_SECONDS = 1.0
-"""How long whoever has ended its half of the connection is waited with for an answer."""
-
-LINGER_SECONDS = 2.0
-"""How long what a refused client still sends is read and dropped, so that it sees the answer."""
-
 TURN_REQUESTS = 32
 TURN_SECONDS = 0.002
 """What one connection may have answered in one turn of the loop, of requests that came together."""
 
-logger = logging.getLogger("App")
 
-
-class HostProtocol(HttpToolsProtocol):
+class HostProtocol(GuardedProtocol):
     """One connection; websockets get the bare transport."""
 
-    cycle: AsgiExchange | DirectExchange  # type: ignore[assignment] # which is asked for the same
     numbers: HttpNumbers
     """Where requests are counted, if they are."""
 
     def __init__(self, edge: Edge, **options: Any) -> None:
-        super().__init__(**options)
-        self.edge = edge
-        self._limits = self.limits_of(edge)
-        self._stage = IDLE
-        self._since = edge.now
-        """When this stage began, or a body last went on."""
-        self._running: AsgiExchange | DirectExchange | None = None
-        """The request that is being answered, or was last."""
-        self._has_ended = False
-        """Whether the client sends nothing any more."""
-        self._listening: asyncio.Future[None] | None = None
-        """For the request that wants to know of that."""
-        self._backlog: memoryview | None = None
-        """What was read and has to wait for requests before it."""
-        self._refusal: HttpError | None = None
-        """To be answered after the requests before it."""
-        self._search: OriginSearch | None = None
-        """Of the page that it may be for."""
+        super().__init__(edge, **options)
         self._known_host = b""
         """The last good one."""
         self._upgrading = False
@@ -133,93 +95,8 @@ class HostProtocol(HttpToolsProtocol):
         self._chunked = False
         self._left = 0
         """Bytes of its body that are to come, where it said how many."""
-        self._received = 0
-        """Bytes of its body."""
         self._barren = 0
         """Bytes since the last one of its body."""
-        self._body_began = 0.0
-
-    def limits_of(self, edge: Edge) -> EdgeLimits:
-        """The limits of this kind of connection."""
-        return edge.limits
-
-    def connection_made(  # type: ignore[override] # as uvicorn narrows it
-        self, transport: asyncio.Transport
-    ) -> None:
-        """Begin to serve a connection, if there is room for it."""
-        gathering = GatheringTransport(transport, self.loop)
-        self.gathering = self._gathering = gathering
-        super().connection_made(cast(asyncio.Transport, gathering))
-        self.flow = self._flow = FlowInTurns(self.transport, self.edge.turns)
-        transport.set_protocol(ReadInParts(self, self._flow))
-        client = self.share_of()
-        self._receiving = Holding(self.edge.uploads, self, client)
-        self.sending = Sending(self.edge, self, client, gathering)
-        error = self.edge.join(self, client)
-        if error is not None:
-            self._stage = ENDING
-            self.transport.write(refusal(error, self.server_state.default_headers))
-            self.transport.close()
-
-    def share_of(self) -> str | None:
-        """The client that this connection counts for."""
-        return self.edge.client_of(self.client[0] if self.client else None)
-
-    def eof_received(self) -> bool:  # type: ignore[override] # as asyncio has it, not uvicorn
-        """The client sends nothing any more: it is gone, or waits for an answer.
-
-        That cannot be told apart, so an answer that comes soon is still sent to it.
-        """
-        self._ends()
-        if self._search is not None:
-            self._search.over = True
-            self._answer_refused()
-        running, has_backlog = self._running, self._backlog is not None
-        if (
-            running is None
-            or self.scheme == "https"  # TLS has no half of a connection that stays open
-            or not (self._is_busy or has_backlog)
-            or (running.response_started and not running.response_complete)
-            or (self._stage == BODY and running is self.cycle and not has_backlog)
-        ):
-            self._gathering.flush()  # what was answered in this turn of the loop
-            return False
-        self._flow.pause_reading()  # until it is answered: then the end is read once more
-        self.loop.call_later(HALF_CLOSED_SECONDS, self._gathering.close)
-        return True
-
-    async def hung_up(self) -> None:
-        """Wait until the client sends nothing any more; for the one request that runs."""
-        if not self._has_ended:
-            self._listening = self.loop.create_future()
-            await self._listening
-
-    def _ends(self) -> None:
-        self._has_ended = True
-        if self._listening is not None and not self._listening.done():
-            self._listening.set_result(None)
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - as asyncio calls it
-        """Leave. Thousands of clients may go in one turn, so the work of that is spread."""
-        self.edge.lost(self)
-
-    def take_leave(self) -> None:
-        """Tell the request that its client is gone."""
-        self._ends()
-        self.connections.discard(self)
-        self.edge.leave(self)
-        self._receiving.set(0)
-        self.sending.drop()
-        self._backlog = None
-        self._flow.end()
-        self.pipeline.clear()
-        running = self._running
-        if running is not None and not running.response_complete:
-            running.leave()
-            self.flow.resume_writing()
-        if isinstance(running, DirectExchange):  # they refer to each other, too
-            self._running = self.cycle = None  # type: ignore[assignment] # as uvicorn begins
-        self.parser = None  # type: ignore[assignment] # it and this refer to each other
 
     # What comes in
 
@@ -344,26 +221,8 @@ class HostProtocol(HttpToolsProtocol):
         else:
             self.refuse(BadRequest(f"This is not a request of HTTP/1.1: {error}"), "malformed")
 
-    def _look_for_origin(self, data: bytes, *, is_unfinished: bool) -> None:
-        """Look for the page that has sent the head that is refused; it may name itself later."""
-        headers = self.headers or ()
-        if (
-            self.edge.says_to_origin is None
-            or self._stage in (BODY, ENDING)
-            or any(name == b"origin" for name, _ in headers)
-        ):
-            return
-        self._search = OriginSearch(self._limits.url_bytes + self._limits.header_bytes)
-        self._search.feed(data + bytes(self._backlog or b""))
-        if not is_unfinished:
-            self._search.over = True
-
     def _refuse_head(self, refused: Refused) -> None:
         self.refuse(refused.error, refused.reason)
-
-    def _failed(self, error: BaseException) -> None:
-        logger.error("A request could not be taken in", exc_info=error)
-        self.refuse(HttpError(), "internal")
 
     def _check_unfinished_head(self, size: int) -> None:
         # Requests before it may have been in the same piece: what is counted here may be too much
@@ -667,12 +526,6 @@ class HostProtocol(HttpToolsProtocol):
 
     # Answers
 
-    @property
-    def _is_busy(self) -> bool:
-        """Whether something is to be answered yet."""
-        running = self._running
-        return running is not None and (not running.response_complete or bool(self.pipeline))
-
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cast(AsgiExchange, cycle)
         task = self.loop.create_task(cycle.run_asgi(app))
@@ -752,150 +605,10 @@ class HostProtocol(HttpToolsProtocol):
             if self._backlog is not None and not self.pipeline:
                 self.edge.turns.wait(self._feed_backlog)  # its body may be in there
 
-    def refuse(self, error: HttpError, reason: str) -> None:
-        """Answer what arrives with an error, after the requests before it, and end."""
-        if self._stage == ENDING:
-            return
-        self.edge.refused(reason)
-        arriving = self.cycle if self._stage == BODY else None
-        self._stage = ENDING
-        self._backlog = None
-        self._receiving.set(0)
-        if arriving is not None:
-            arriving.leave()
-            if arriving is not self._running:
-                self.pipeline.popleft()
-            elif arriving.response_started and not arriving.response_complete:
-                self._gathering.abort()  # half an answer cannot be taken back
-                return
-            elif not arriving.response_complete:
-                arriving.refuse(error)
-                self._end()
-                return
-        self._refusal = error
-        self._answer_refused()
-
-    def _answer_refused(self) -> None:
-        """Write the refusal once it is its turn, and it is known which page it is for."""
-        error, search = self._refusal, self._search
-        if error is None or self._is_busy:
-            return
-        if search is not None and not search.over:
-            self._since = self.edge.now
-            self._read_on()
-            return
-        self._refusal = None
-        headers = list(self.headers or ())
-        if search is not None and search.origin is not None:
-            headers.append((b"origin", search.origin))
-        said = said_to_page(self.edge, headers)
-        self.transport.write(refusal(error, [*self.server_state.default_headers, *said]))
-        self._end()
-
-    def _end(self) -> None:
-        """Close once everything is written, or what still comes would cost the client its answer.
-
-        A connection that is closed with something unread is reset, which drops what was sent.
-        """
-        self._backlog = None
-        if self._stage == IDLE:
-            self._stage = ENDING
-            self.transport.close()
-            return
-        self._stage = ENDING
-        self._since = self.edge.now
-        self._receiving.set(0)
-        self._gathering.end_writing()
-        self._read_on()
-
-    def _read_on(self) -> None:
-        """Read what is dropped."""
-        if not self._gathering.is_closing():
-            self._flow.held = False
-            self._flow.resume_reading()
-
-    # What the edge asks for
-
-    def pause_writing(self) -> None:
-        """The client takes less than it is sent."""
-        super().pause_writing()
-        self.sending.wait()
-
-    def wrote_much(self, size: int) -> None:
-        """Count what was written at once, or many could write before the first of it counts.
-
-        A transport says that it is full only when this turn of the loop is over.
-        """
-        if self.sending.wrote_much(size):
-            self.loop.call_soon(self._count_unsent)
-
-    def _count_unsent(self) -> None:
-        is_waiting = self._flow.write_paused and not self._gathering.is_closing()
-        self.sending.count(is_waiting=is_waiting)
-
     def resume_writing(self) -> None:
-        """The client has taken most of it."""
+        """The client has taken most of it: the next request may begin."""
         super().resume_writing()
-        self.sending.taken()
         self._start_next()
-
-    @property
-    def rest(self) -> Resting | None:
-        """Since when nothing happens on it."""
-        if self._stage != IDLE or self._is_busy:
-            return None
-        return Resting(self._running is not None, self._since)
-
-    def cut(self) -> None:
-        """Close it at once."""
-        self._gathering.abort()
-
-    def make_room(self, reason: str) -> None:
-        """Give up what has not moved for long."""
-        if reason == "uploads":
-            self.refuse(
-                RequestTimeout("The body came too slowly, and others need the room"), "uploads"
-            )
-        else:
-            self.edge.refused("unsent")
-            self.sending.drop()
-            self.cut()
-
-    def look(self, now: float) -> None:
-        """Close or refuse what is overdue."""
-        limits = self._limits
-        if self.sending.look(now):
-            return
-        waited = now - self._since
-        stage = self._stage
-        if stage == HEAD:
-            if waited > limits.header_timeout:
-                text = f"The headers did not arrive in {limits.header_timeout:g} s (headerTimeout)"
-                self.refuse(RequestTimeout(text), "header_timeout")
-        elif stage == BODY:
-            self._look_at_body(now)
-        elif stage == ENDING:
-            if waited > LINGER_SECONDS and not self._is_busy:
-                if self._refusal is None:
-                    self.cut()
-                elif self._search is not None:
-                    self._search.over = True
-                    self._answer_refused()
-        elif not self._is_busy:
-            allowed = limits.keep_alive_timeout if self._running else limits.header_timeout
-            if waited > allowed:
-                self.transport.close()
-
-    def _look_at_body(self, now: float) -> None:
-        limits = self._limits
-        if self.flow.read_paused:  # the application takes its time, not the client
-            self._since = self._body_began = now
-        began = now - self._body_began - limits.body_timeout
-        late = now - self._since > limits.body_timeout
-        if late or (began > 0 and self._received < began * MIN_BODY_RATE):
-            text = f"Nothing of the body arrived for {limits.body_timeout:g} s (bodyTimeout)"
-            slow = f"The body has to come with {MIN_BODY_RATE} bytes per second at the least"
-            self.refuse(RequestTimeout(text if late else slow), "body_timeout")
 
 
 _HEAD_END = b"\r\n\r\n"

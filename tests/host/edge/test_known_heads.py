@@ -13,8 +13,9 @@ import pytest
 import uvicorn
 from buntime_host import Answer, AsgiRequest, DirectRequest, send_answer
 from buntime_host.connections.edge import Edge
+from buntime_host.connections.guarded import BODY, HEAD, IDLE
 from buntime_host.connections.known_head import LESSONS, MOST_BYTES
-from buntime_host.connections.protocol import BODY, HEAD, IDLE, HostProtocol
+from buntime_host.connections.protocol import HostProtocol
 from buntime_host.http.direct import RepeatedHeaders
 from buntime_host.limits import EdgeLimits
 from buntime_host.routing.dispatch import RequestDispatcher
