@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from buntime_keyval.wire import (
     BigInt,
@@ -10,6 +13,7 @@ from buntime_keyval.wire import (
     check_key,
     check_keys,
     decode_key,
+    decode_keys,
     encode_key,
     encode_keys,
 )
@@ -67,6 +71,55 @@ def test_several_are_encoded_as_each(several: list[Key]) -> None:
     assert [order(key) for key in checked] == [order(check_key(list(key))) for key in several]
 
 
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """An encoded key with some bytes cut, changed or put in."""
+    encoded = bytearray(encode_key(draw(keys(2))))
+    position = draw(st.integers(0, len(encoded)))
+    cut = draw(st.integers(0, 3))
+    encoded[position : position + cut] = draw(st.binary(max_size=3))
+    return bytes(encoded)
+
+
+@st.composite
+def neighbours(draw: st.DrawFn) -> list[Key]:
+    """Keys as a list has them: few beginnings, many ends; and the beginnings themselves."""
+    beginnings = draw(st.lists(keys(3), min_size=1, max_size=2))
+    ends = st.one_of(st.just(()), parts().map(lambda part: (part,)), keys(2))
+    return draw(
+        st.lists(
+            st.builds(lambda beginning, end: (*beginning, *end), st.sampled_from(beginnings), ends),
+            min_size=1,
+            max_size=8,
+        )
+    )
+
+
+@some
+@given(neighbours())
+@example([("a", 1), ("a", 2), ("a",), ("a\0b", 3), ("a\0",), ("a", 1.5, 2), ("b", 2), ("a", -2)])
+@example([(True, 1), (1, 1), (True, 2), (BigInt(1), 2), (1, 3)])
+def test_many_are_decoded_as_each(several: list[Key]) -> None:
+    encoded = [encode_key(key) for key in several]
+    assert list(map(order, decode_keys(encoded))) == [order(decode_key(code)) for code in encoded]
+
+
+def outcome(decode: Callable[[], Key]) -> Any:
+    try:
+        return order(decode())
+    except InvalidInput as error:
+        return str(error).partition(":")[0]
+
+
+@some
+@given(keys(3), st.one_of(st.binary(max_size=12), damaged()))
+@example(("a",), b"\x03\x80" + b"\0" * 7)  # zero with a sign
+def test_many_are_refused_as_each(key: Key, end: bytes) -> None:
+    beginning = encode_key(key)
+    encoded = [beginning + encode_key((1,)), beginning + encode_key((2,)), beginning + end]
+    assert outcome(lambda: decode_keys(encoded)[-1]) == outcome(lambda: decode_key(encoded[-1]))
+
+
 @some
 @given(keys(3), keys(4), st.lists(parts(), max_size=2))
 @example(check_key(["user"]), check_key(["users", 1]), [])
@@ -78,16 +131,6 @@ def test_descendants_are_exactly_what_lies_between(
     for key in (other, check_key([*prefix, *rest])):
         extends = len(key) > len(prefix) and order(key)[: len(prefix)] == order(prefix)
         assert (start < encode_key(key) < end) == extends
-
-
-@st.composite
-def damaged(draw: st.DrawFn) -> bytes:
-    """An encoded key with some bytes cut, changed or put in."""
-    encoded = bytearray(encode_key(draw(keys(2))))
-    position = draw(st.integers(0, len(encoded)))
-    cut = draw(st.integers(0, 3))
-    encoded[position : position + cut] = draw(st.binary(max_size=3))
-    return bytes(encoded)
 
 
 @settings(max_examples=share_of(600), deadline=None)

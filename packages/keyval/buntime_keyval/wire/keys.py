@@ -63,6 +63,10 @@ _MAX_BIGINT_LENGTH = len(str(-(256**MAX_KEY_PART_LENGTH)))
 _DOUBLE = struct.Struct(">d")
 _TAGGED_DOUBLE = struct.Struct(">Bd")
 _BYTES, _STRING, _NUMBER, _BIGINT, _BOOLEAN = 1, 2, 3, 4, 5
+_ESCAPE = 0xFF
+"""Behind a zero within a text or bytes, which does not end them."""
+_NO_BEGINNING = b"\xff"
+"""What no key begins with."""
 _SIGN_BIT = 0x80
 _ALL_BITS = bytes(range(255, -1, -1))
 _AS_JSON = frozenset({str, int, float, bool})
@@ -322,8 +326,41 @@ def decode_key(encoded: bytes) -> Key:
         if position != end or not parts:
             raise ValueError("the last part is cut off")
     except (ValueError, IndexError, struct.error) as error:
-        raise InvalidInput(f"These bytes are not an encoded key: {error}") from None
+        raise _no_key(error) from None
     return tuple(parts)
+
+
+def decode_keys(encoded: Iterable[bytes]) -> list[Key]:
+    """The keys of many binary forms, in their order; raises as `decode_key` does.
+
+    In a list most differ from the one before in nothing but their last part: then that alone is
+    decoded.
+    """
+    keys: list[Key] = []
+    head: Key = ()
+    shared = _NO_BEGINNING
+    size = 1
+    """Of what is shared."""
+    for code in encoded:
+        # FF behind the zero that ends a text says that it is one in the text.
+        if not code.startswith(shared) or len(code) == size or code[size] == _ESCAPE:
+            key = decode_key(code)
+            if keys and len(key) > 1 and keys[-1][:-1] == key[:-1]:
+                head, shared = key[:-1], code[: part_ends(code)[-2]]
+                size = len(shared)
+        elif code[size] == _NUMBER and len(code) == size + 9:
+            try:
+                key = (*head, _decode_number(code, size + 1))
+            except ValueError as error:
+                raise _no_key(error) from None
+        else:
+            key = (*head, *decode_key(code[size:]))
+        keys.append(key)
+    return keys
+
+
+def _no_key(error: Exception) -> InvalidInput:
+    return InvalidInput(f"These bytes are not an encoded key: {error}")
 
 
 def part_ends(encoded: bytes) -> list[int]:

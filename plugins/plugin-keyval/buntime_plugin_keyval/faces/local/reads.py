@@ -10,8 +10,9 @@ from buntime_keyval.shared import checked_limit, is_many, selected
 from buntime_keyval.wire import (
     KeyLike,
     PatternLike,
-    decode_key,
+    decode_keys,
     decode_value,
+    decode_values,
     encode_key,
     encode_keys,
 )
@@ -264,7 +265,7 @@ class LocalReads(LocalPart):
                 break
             if shape == PLAIN:
                 rows = await self._store.list_rows(keys, limit=left, reverse=reverse, where=where)
-                found += [_entry(row) for row in rows]
+                found += _entries(rows)
             else:
                 text = await self._store.list_json(
                     keys, limit=left, reverse=reverse, where=where, shape=shape
@@ -289,6 +290,8 @@ class LocalReads(LocalPart):
         return [entry_of(key, rows.get(code)) for key, code in zip(keys, encoded, strict=True)]
 
 
-def _entry(row: tuple[bytes, str, str]) -> KvEntry[Any]:
-    key, value, versionstamp = row
-    return KvEntry(decode_key(key), decode_value(value), versionstamp)
+def _entries(rows: Sequence[tuple[bytes, str, str]]) -> Entries:
+    if not rows:
+        return []
+    codes, texts, stamps = zip(*rows, strict=True)
+    return list(map(KvEntry, decode_keys(codes), decode_values(texts), stamps))
