@@ -205,3 +205,41 @@ async def test_weakness_15_an_idle_listener_costs_no_writes(kv: LocalKv, world: 
     assert commits == 0
     await kv.enqueue(1)
     assert commits >= 1  # it does count them
+
+
+@pytest.mark.parametrize("can_tell", [True, False], ids=["tells of commits", "has to be asked"])
+async def test_listeners_of_many_queues_ask_what_they_must(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, can_tell: bool
+) -> None:
+    """While nobody commits: where the engine says so, none of them asks for messages."""
+    looks = 0
+    version = world.adapter.data_version
+
+    def look() -> int | None:
+        nonlocal looks
+        looks += 1
+        return version() if can_tell else None
+
+    monkeypatch.setattr(world.service.dispatcher, "_data_version", look)
+    listeners = [world.service.dispatcher.attach(f"q{number}") for number in range(10)]
+    waiting = [asyncio.create_task(take(listener)) for listener in listeners]
+    await until(lambda: looks >= 3)
+    asked = 0
+    next_visible = world.service.queue.next_visible
+
+    async def ask(queue: str) -> int | None:
+        nonlocal asked
+        asked += 1
+        return await next_visible(queue)
+
+    monkeypatch.setattr(world.service.queue, "next_visible", ask)
+    if can_tell:
+        looks = 0
+        await until(lambda: looks >= 5)
+        assert asked == 0
+    else:
+        await until(lambda: asked > 10 * len(listeners))
+    async with open_world(tmp_path / "kv.db", world.clock) as other:
+        for number in range(len(listeners)):
+            await other.kv.enqueue(number, queue=f"q{number}")
+    assert [(await task).value for task in waiting] == [str(n) for n in range(len(listeners))]

@@ -2,9 +2,10 @@
 
 One task leases as many messages as the waiting listeners of a queue can take and hands them out in
 turn. It sleeps until a commit brings messages, a listener can take one, the next delay or lease
-ends, another worker of this host signals, or, because other processes write to the same queues,
-`foreign_poll_ms` has passed. It looks at those queues alone that have listeners, and at each of
-them when something may have happened to it.
+ends, or another worker of this host signals. Because other processes write to the same queues, it
+also asks the engine every `foreign_poll_ms` whether anybody has committed, and looks at the queues
+themselves where it has, or cannot tell. It looks at those queues alone that have listeners, and at
+each of them when something may have happened to it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 
 from buntime_database import DatabaseError
 
@@ -78,10 +80,14 @@ class Dispatcher:
         clock: Clock,
         sweep_ms: int,
         foreign_poll_ms: int,
+        data_version: Callable[[], int | None],
         shares: Shares,
         logger: logging.Logger,
     ) -> None:
-        """`sweep_ms` bounds the sleep without listeners; 0 leaves exhausted leases to dequeues."""
+        """`sweep_ms` bounds the sleep without listeners; 0 leaves exhausted leases to dequeues.
+
+        `data_version` is that of the adapter.
+        """
         self._queue = queue
         self._peers = peers
         self._clock = clock
@@ -95,7 +101,11 @@ class Dispatcher:
             logger=logger,
             complaint="The queue could not be read: %s",
             finishes_step=True,  # a lease that is being committed is to be handed out or returned
+            is_still=self._is_still,
         )
+        self._data_version = data_version
+        self._version: int | None = None
+        """Of the data, before all queues were looked at last; None where that cannot be told."""
         self._first = _Line("")
         """The one without a name, which is there whether it has listeners or not: messages of all
         queues that come to their end are seen to with it."""
@@ -245,8 +255,20 @@ class Dispatcher:
                 line.due = float("inf")
                 if pause_ms is not None:
                     line.due = time.monotonic() + pause_ms / 1000
-        due = min(line.due for line in self._lines.values())
-        return None if due == float("inf") else max(0, due - time.monotonic())
+        due = self._due() - time.monotonic()
+        if self._peers.listeners.own[0]:
+            due = min(due, self._foreign_poll_ms / 1000)
+        return None if due == float("inf") else max(0, due)
+
+    def _due(self) -> float:
+        """When the next line is to be looked at, by itself."""
+        return min(line.due for line in self._lines.values())
+
+    def _is_still(self) -> bool:
+        """Whether nothing is due, no listener has a message, and nobody has committed."""
+        if self._version is None or self._holders or self._due() <= time.monotonic():
+            return False
+        return self._version == self._data_version()
 
     async def _deliver(self, line: _Line) -> int | None:
         """Hand out what there is, one message to each listener in turn.
@@ -283,7 +305,7 @@ class Dispatcher:
             await self._queue.bury_exhausted()
             return 0
         events = [self._sweep_ms + now_ms] if self._sweep_ms and line is self._first else []
-        if line.listeners:
+        if line.listeners and (line.in_vain or self._version is None):
             events.append(now_ms + self._poll_ms(line))
         if visible is not None:
             events.append(visible)
@@ -292,20 +314,29 @@ class Dispatcher:
         return max(1, min(events) - now_ms) if events else None
 
     def _poll_ms(self, line: _Line) -> int:
-        """For how long it is not looked whether other processes have done something."""
+        """For how long it is not looked whether other processes have done something.
+
+        That is for queues which hold something back, be it until some time, and for engines that
+        cannot tell of commits.
+        """
         poll_ms = self._foreign_poll_ms
         return max(poll_ms, min(poll_ms << min(line.in_vain, _MOST_DOUBLINGS), HELD_POLL_MS))
 
     async def _check_listeners(self) -> None:
         """See to what no commit of this process tells: at most once in `foreign_poll_ms`.
 
-        A listener is free again when another process settled its messages, or their leases ran
-        out. What it does not take, because its client does not read, is for others.
+        Where anybody has committed, all queues are looked at. A listener is free again when another
+        process settled its messages, or their leases ran out. What it does not take, because its
+        client does not read, is for others.
         """
         now = time.monotonic()
         if now < self._next_check:
             return
         self._next_check = now + self._foreign_poll_ms / 1000
+        before, self._version = self._version, self._data_version()
+        if self._version is not None and self._version != before:
+            for line in self._lines.values():
+                line.is_woken = True
         listeners = self._listeners()
         for listener in listeners:
             stuck = listener.reclaim()

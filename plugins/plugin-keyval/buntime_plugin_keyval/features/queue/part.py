@@ -42,6 +42,7 @@ class QueuePart(Part):
             clock=store.clock,
             sweep_ms=self.config.cleanup_interval.milliseconds,
             foreign_poll_ms=config.foreign_poll.milliseconds,
+            data_version=store.data_version,
             shares=Shares(
                 "queue.maxListeners",
                 most=self.config.max_listeners,
