@@ -21,7 +21,10 @@ def check_sharing(*, polling: bool) -> None:
 
 
 class Latest:
-    """What a stream has told: the last entry of each key that is there."""
+    """What a stream has told: the last entry of each key that is there, the newest one last.
+
+    Of a target with exact keys they stand in the order of these.
+    """
 
     def __init__(self, target: WatchedKeys) -> None:
         self._target = target
@@ -36,9 +39,9 @@ class Latest:
             self._entries.clear()
         for entry in batch:
             code = encode_key(entry.key)
-            if entry.versionstamp is None and not self._target.exact:
+            if not self._target.exact:
                 self._entries.pop(code, None)
-            else:
+            if self._target.exact or entry.versionstamp is not None:
                 self._entries[code] = entry
 
     def batches(self) -> Iterator[EntryBatch]:
