@@ -146,8 +146,16 @@ async def test_code_that_does_not_start_changes_nothing(tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
+SLOW_HEALTH = """
+async def health():
+    import asyncio
+    await asyncio.sleep(0.3)
+    return 'the cupboard is bare'
+"""
+
+
 async def test_workers_that_are_less_ready_replace_nobody(tmp_path: Path) -> None:
-    """Also where a plugin that fails keeps no host from starting."""
+    """Also where a plugin that fails keeps no host from starting; nor do they answer anybody."""
     write_version(tmp_path, "old")
     write_version(tmp_path, "old", "other")
     plugin = tmp_path / "plugins" / "version" / "plugin.py"
@@ -155,14 +163,28 @@ async def test_workers_that_are_less_ready_replace_nobody(tmp_path: Path) -> Non
         server.worker_pids()
         refusals = (
             ("def on_init(ctx):\n    raise ValueError('no')", "on_init failed: ValueError: no"),
-            ("def health():\n    return 'the cupboard is bare'", "the cupboard is bare"),
+            (SLOW_HEALTH, "the cupboard is bare"),
         )
+        answers: list[str] = []
+
+        async def ask() -> None:
+            while True:
+                async with httpx2.AsyncClient(timeout=PATIENCE, verify=False) as client:
+                    answers.append((await client.get(f"{server.url}/version/")).text)
+
+        asking = [asyncio.create_task(ask()) for _ in range(4)]
         for hook, reason in refusals:
             plugin.write_text(f"{HEADER}{VERSION.format(version='newer')}\n\n@hookimpl\n{hook}\n")
             server.process.send_signal(signal.SIGUSR2)
             refusal = f"go on: plugin version, which runs in those, is not ready: {reason}"
             await until(partial(server.has_said, refusal), RESTART_SECONDS)
-            assert httpx2.get(f"{server.url}/version/").text == "old"
+            assert {*answers} == {"old"}
+            answers.clear()
+            await until(lambda: len(answers) > 8)
+            assert {*answers} == {"old"}
+        for task in asking:
+            assert not task.done() or task.exception() is None
+            task.cancel()
         write_version(tmp_path, "newer")
         server.process.send_signal(signal.SIGUSR2)
         await until(lambda: server.output.count(LEFT) == 2, RESTART_SECONDS)

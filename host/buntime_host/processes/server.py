@@ -206,10 +206,14 @@ class HostServer(uvicorn.Server):
         spare_the_collector()
         share_the_lock()
         give_back_large_blocks()
+        await self.prepared()
         await super().startup(sockets)
         await self.host.server_started(self)
         for listener in sockets or ():
             await self.announce(started_lines(self.host, listener))
+
+    async def prepared(self) -> None:
+        """Called when the plugins are up, before it is listened."""
 
     async def announce(self, lines: Sequence[str]) -> None:
         """Say that the plugins are up and the socket listens."""

@@ -42,12 +42,14 @@ from buntime_host.processes.server import FORCE_EXIT_SLACK_SECONDS
 from buntime_host.processes.worker import (
     HANDLED,
     MAKE_WAY,
+    SERVE,
     SIGNALS,
     STAND_IN,
     STEP_BACK,
     Failed,
     Word,
     WorkerEnding,
+    WorkerPrepared,
     WorkerReady,
     pulse_seconds,
     run_worker,
@@ -128,6 +130,8 @@ class _Place:
         """0 while there is no process."""
         self.channel: socket.socket | None = None
         self.received = b""
+        self.prepared: WorkerPrepared | None = None
+        """What the process said when its plugins were up."""
         self.ready: WorkerReady | None = None
         """What the process said when it was."""
         self.accepts = False
@@ -234,12 +238,13 @@ class Supervisor:
                 return
             for place in places:
                 self._fork(place)
-            while self._signal is None and not all(place.ready for place in places):
-                self._wait(None)
-                for place in self._places:
-                    if place.failed is not None or (place.started_at and not place.pid):
-                        raise StartupError(place.failed or f"{place} died during its start")
+            while self._signal is None and not all(place.prepared for place in places):
+                self._wait_for_start()
             self._compare(places)
+        for place in self._places:
+            place.tell(SERVE)
+        while self._signal is None and not all(place.ready for place in self._places):
+            self._wait_for_start()
         self._serving = True
         first = self._places[0].ready
         if self._signal is None and first is not None:
@@ -248,6 +253,13 @@ class Supervisor:
             pids = ", ".join(str(place.pid) for place in self._places)
             notify(READY)
             logger.info("%d workers, with the process ids %s", len(self._places), pids)
+
+    def _wait_for_start(self) -> None:
+        """Wait for something to happen. Raises `StartupError` for a worker that does not start."""
+        self._wait(None)
+        for place in self._places:
+            if place.failed is not None or (place.started_at and not place.pid):
+                raise StartupError(place.failed or f"{place} died during its start")
 
     def _compare(self, places: list[_Place]) -> None:
         """Raise `StartupError` if these are less ready than workers that serve still."""
@@ -260,12 +272,12 @@ class Supervisor:
     def _lacking(self, places: list[_Place]) -> dict[str, str]:
         found: dict[str, str] = {}
         for place in places:
-            found |= place.ready.lacking if place.ready is not None else {}
+            found |= place.prepared.lacking if place.prepared is not None else {}
         return found
 
     def _fork(self, place: _Place) -> None:
         ours, theirs = socket.socketpair()
-        place.ready = place.failed = place.restart_at = None
+        place.prepared = place.ready = place.failed = place.restart_at = None
         place.accepts = False
         place.received = b""
         place.started_at = time.monotonic()
@@ -327,6 +339,10 @@ class Supervisor:
                 place.failed = word.reason
             elif isinstance(word, WorkerEnding):
                 self._accepts_no_more(place)
+            elif isinstance(word, WorkerPrepared):
+                place.prepared = word
+                if self._serving:
+                    place.tell(SERVE)
             else:
                 place.ready = word
                 self._accepts(place)
@@ -445,7 +461,7 @@ class Supervisor:
                 for place in self._places
                 if place.pid and place.channel is not None
             ],
-            self._lacked if self._places[0].ready is None else self._lacking(self._places),
+            self._lacked if self._places[0].prepared is None else self._lacking(self._places),
             HANDLED,
         )
 

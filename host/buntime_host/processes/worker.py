@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -40,6 +41,9 @@ SAID_BYTES = 4096
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """What the parent and its workers end by."""
 
+SERVE = b"serve"
+"""Said by the parent to a worker that is prepared."""
+
 MAKE_WAY = b"make way"
 """Said by the parent to a worker in whose place there is another one."""
 
@@ -57,13 +61,18 @@ HANDLED = (*SIGNALS, signal.SIGHUP, signal.SIGUSR2)
 logger = logging.getLogger("App")
 
 
+class WorkerPrepared(msgspec.Struct, tag="prepared"):
+    """Said by a worker that waits for `SERVE`, and accepts nothing before."""
+
+    lacking: dict[str, str]
+    """Plugins that should run and do not, or are not well, and why."""
+
+
 class WorkerReady(msgspec.Struct, tag="ready"):
     """Said by a worker that serves from now on."""
 
     lines: list[str]
     """What it serves where."""
-    lacking: dict[str, str] = {}
-    """Plugins that should run and do not, or are not well, and why."""
 
 
 class Failed(msgspec.Struct, tag="failed"):
@@ -76,7 +85,7 @@ class WorkerEnding(msgspec.Struct, tag="ending"):
     """Said by a worker that accepts nothing any more."""
 
 
-Word = WorkerReady | Failed | WorkerEnding
+Word = WorkerPrepared | WorkerReady | Failed | WorkerEnding
 """What a worker says to its parent: a line of JSON each."""
 
 
@@ -122,6 +131,7 @@ class WorkerServer(HostServer):
         self._stand_ins: dict[int, asyncio.Task[asyncio.Server]] = {}
         """What accepts from sockets of other workers, by their numbers."""
         self._pulse = host.workers.numbers(PULSE, 1).own
+        self._may_serve = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, with an ear for the parent and for signals, which have their handlers by now."""
@@ -156,10 +166,23 @@ class WorkerServer(HostServer):
         pause = pulse_seconds(self.host.config.hung_timeout)
         asyncio.get_running_loop().call_later(pause, self._beat)
 
+    async def prepared(self) -> None:
+        """Tell the parent, and accept nothing until it says so.
+
+        A worker that is less ready than those in whose place it would be is ended: whoever was
+        connected with it would be cut off.
+        """
+        lacking = await lacking_plugins(self.host.statuses, self.host.health_hooks)
+        say(self._parent, WorkerPrepared(lacking))
+        await self._may_serve.wait()
+
+    def _abandon_start(self, blocked: threading.Timer) -> None:
+        super()._abandon_start(blocked)
+        self._may_serve.set()  # to end in order
+
     async def announce(self, lines: Sequence[str]) -> None:
         """Tell the parent, which tells the world once all workers are up."""
-        lacking = await lacking_plugins(self.host.statuses, self.host.health_hooks)
-        say(self._parent, WorkerReady(list(lines), lacking))
+        say(self._parent, WorkerReady(list(lines)))
 
     def tell_manager(self, state: str) -> None:
         """Leave it to the parent, and let others accept what would be for this worker."""
@@ -208,7 +231,9 @@ class WorkerServer(HostServer):
         *words, self._heard = (self._heard + said).split(b"\n")
         for text in words:
             word, _, number = text.partition(b"=")
-            if word == STAND_IN:
+            if word == SERVE:
+                self._may_serve.set()
+            elif word == STAND_IN:
                 self._stand_in(int(number), self._handed.pop(0))
             elif word == STEP_BACK:
                 self._step_back(int(number))
