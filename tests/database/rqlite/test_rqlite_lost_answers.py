@@ -30,8 +30,11 @@ def proxy(losing: tuple[Losing, str]) -> Losing:
 
 @pytest.fixture
 async def adapter(losing: tuple[Losing, str], open_rqlite: OpenRqlite) -> RqliteAdapter:
-    """Its way to the node may lose things; nobody answers for longer than a second."""
-    adapter = open_rqlite(losing[1], timeout_seconds=1.0)
+    """Its way to the node may lose things.
+
+    What is away is waited for 4 seconds: on a busy machine a node takes more than one for a write.
+    """
+    adapter = open_rqlite(losing[1], timeout_seconds=4.0)
     adapter._nodes._find_again_at = float("inf")  # or it would find a way past the proxy
     await adapter.execute("CREATE TABLE lost_counter (n INTEGER)")
     await adapter.execute("INSERT INTO lost_counter VALUES (0)")
