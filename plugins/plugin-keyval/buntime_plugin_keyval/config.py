@@ -254,7 +254,7 @@ class KeyValConfig(Options, frozen=True):
             "Pause between two looks for what other processes wrote, while anybody waits for it",
             least=1,
         ),
-    ] = Duration("50ms")
+    ] = Duration("100ms")
     idempotency: Annotated[
         IdempotencyConfig, option("Results of writes with an idempotency key")
     ] = IdempotencyConfig()

@@ -321,7 +321,7 @@ def test_those_who_pause_for_so_long_wake_together(seconds: float) -> None:
     assert until_moment(7_200 - EARLY_SECONDS / 2, seconds) > EARLY_SECONDS / 2
 
 
-@pytest.mark.parametrize("heartbeat_s", [1.0, 15.0, 30.0])
+@pytest.mark.parametrize("heartbeat_s", [5.0, 15.0, 30.0])
 async def test_heartbeats_come_together(
     heartbeat_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -333,4 +333,4 @@ async def test_heartbeats_come_together(
             assert heartbeat_s - BEAT_SECONDS <= pause <= heartbeat_s
             beats = (now + pause) / BEAT_SECONDS
             assert abs(beats - round(beats)) < 1e-6
-        assert until_beat(0.2) == 0.2
+        assert until_beat(1.0) == 1.0

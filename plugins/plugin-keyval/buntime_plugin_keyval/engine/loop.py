@@ -18,13 +18,13 @@ from buntime_database import DatabaseError
 RETRY_SECONDS = 1.0
 """Pause after the database failed."""
 
-BEAT_SECONDS = 0.05
-"""Heartbeats come at multiples of this, as looks at what other processes wrote do by default."""
+BEAT_SECONDS = 0.5
+"""Heartbeats come at multiples of this: by default also moments of looks for foreign commits."""
 
 EARLY_SECONDS = 0.002
 """A timer may come so much before its moment, which it must not be set for again."""
 
-_BEATS = 20
+_BEATS = 10
 """What lasts fewer of them ends when it should."""
 
 Step = Callable[[], Awaitable[float | None]]
