@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 
 import pytest
 from buntime_keyval import NotFound, TaskConflict, TaskLost
 from buntime_keyval.wire.tasks import pause_behind
+from buntime_plugin_keyval.features.tasks import http
+from buntime_plugin_keyval.features.tasks.shapes import TaskListening
 from buntime_plugin_keyval.features.tasks.tasks import Heard, Run, RunnerCall
 from buntime_plugin_keyval.features.tasks.waiting import Caller
 from buntime_plugin_keyval.model.messages import QueueSettings
+from buntime_plugin_keyval.requests.sse import OPENED, PING
 from buntime_plugin_keyval.storage.task_effects import CompletedTask
 from keyval.service.world import World, until
 from keyval.tasks.sending import LEASE_MS, MINUTE_MS, lease, send, status
@@ -322,3 +326,30 @@ async def test_somebody_waits_for_the_end(world: World) -> None:
     await desk.complete(task.id, run.token, "7")
     assert (await asyncio.wait_for(waiting, 10)).result == "7"
     await desk.room.loop.stop()
+
+
+@pytest.mark.engines("sqlite")
+async def test_a_stream_is_alive_at_the_beats_of_all_streams(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it has room for a task or not."""
+    part = world.service.tasks
+    asked = []
+
+    def until_beat(seconds: float) -> float:
+        asked.append(seconds)
+        return 0.01
+
+    monkeypatch.setattr(http, "until_beat", until_beat)
+    given = TaskListening(runner="w", names=frozenset({"work"}), prefetch=1, duration=LEASE_MS)
+    async with asyncio.timeout(PATIENCE), aclosing(http._frames(part, given, None)) as frames:
+        assert await anext(frames) == OPENED
+        assert [await anext(frames) for _ in range(3)] == [PING] * 3
+        task = await send(world, "work")
+        frame = await anext(frames)
+        while frame == PING:
+            frame = await anext(frames)
+        assert isinstance(frame, bytes)
+        assert task.id.encode() in frame
+        assert [await anext(frames) for _ in range(3)] == [PING] * 3
+    assert set(asked) == {part.heartbeat_ms / 1000}

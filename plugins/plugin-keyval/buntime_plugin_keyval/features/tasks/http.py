@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from time import monotonic
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -15,6 +15,7 @@ from buntime_keyval.wire.canonical import text_of
 from buntime_keyval.wire.names import checked_name
 from buntime_keyval.wire.tasks import MOST_TASK_WAIT_MS
 
+from buntime_plugin_keyval.engine.loop import EARLY_SECONDS, until_beat
 from buntime_plugin_keyval.features.tasks.part import TaskPart
 from buntime_plugin_keyval.features.tasks.shapes import (
     Completion,
@@ -415,7 +416,8 @@ _PLACE_DIGITS = 18
 
 async def _frames(part: TaskPart, given: TaskListening, client: str | None) -> Frames:
     """What a stream tells: tasks, as many as may be open, and that it is alive."""
-    desk, beat_ms = part.desk, part.heartbeat_ms
+    desk, beat_s = part.desk, part.heartbeat_ms / 1000
+    now = asyncio.get_running_loop().time
     call = RunnerCall(given.runner, given.names, given.prefetch, given.duration)
     part.shares.take(client)
     open_runs: list[Run] = []
@@ -423,21 +425,22 @@ async def _frames(part: TaskPart, given: TaskListening, client: str | None) -> F
     try:
         yield OPENED
         yield PING
-        told = monotonic()
+        beat = now() + until_beat(beat_s)
         while not desk.room.has_ended():
+            left_ms = max(1, round((beat - now()) * 1000))
             open_runs = await desk.still_running(open_runs)
             free = given.prefetch - len(open_runs)
             if free:
-                unsent = await desk.lease(call._replace(limit=free), beat_ms)
+                unsent = await desk.lease(call._replace(limit=free), left_ms)
             else:
-                await desk.until_one_ends(open_runs, beat_ms)
+                await desk.until_one_ends(open_runs, left_ms)
             while unsent:
                 open_runs.append(unsent[0])
                 yield frame("task", run_json(part, unsent[0]), unsent[0].task.id)
                 del unsent[0]  # whoever asks for the next frame has sent this one
-            if monotonic() - told >= beat_ms / 1000:
-                told = monotonic()
+            if now() > beat - EARLY_SECONDS:
                 yield PING
+                beat = now() + until_beat(beat_s)
     finally:
         part.shares.give(client)
         await desk.give_back(unsent)

@@ -259,19 +259,19 @@ class TaskDesk:
         """
         if not wait_ms:
             return await self._take(call)
+        ends = monotonic() + wait_ms / 1000
         # Before it looks: what becomes ready after that calls it.
         caller = self.room.enter(call.names)
         try:
             found = await self._take(call)
-            return found or await self._take_later(call, caller, wait_ms, gone)
+            return found or await self._take_later(call, caller, ends, gone)
         finally:
             self.room.leave(caller)
 
     async def _take_later(
-        self, call: RunnerCall, caller: Caller, wait_ms: int, gone: Gone | None
+        self, call: RunnerCall, caller: Caller, ends: float, gone: Gone | None
     ) -> list[Run]:
-        """The first tasks that become ready within a time."""
-        ends = monotonic() + wait_ms / 1000
+        """The first tasks that become ready until then."""
         watching = _Watching(gone, caller.arrival.tell)
         try:
             while not self.room.has_ended() and (left := ends - monotonic()) > 0:
