@@ -243,3 +243,42 @@ async def test_listeners_of_many_queues_ask_what_they_must(
         for number in range(len(listeners)):
             await other.kv.enqueue(number, queue=f"q{number}")
     assert [(await task).value for task in waiting] == [str(n) for n in range(len(listeners))]
+
+
+async def test_an_empty_queue_is_looked_at_when_something_comes(
+    kv: LocalKv, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not when messages come that nobody here takes, nor when a listener goes on to wait."""
+    dispatcher = world.service.dispatcher
+    steps: list[str] = []
+    deliver = dispatcher._deliver
+
+    async def counted(line: Any) -> int | None:
+        steps.append(line.queue)
+        return await deliver(line)
+
+    monkeypatch.setattr(dispatcher, "_deliver", counted)
+    dispatcher.start()
+    await until(lambda: steps == [""])
+    for _ in range(3):
+        await kv.enqueue("for a poll")
+    assert steps == [""]
+    assert [(await kv.dequeue()) is not None for _ in range(3)] == [True] * 3
+
+    listener = dispatcher.attach("named", prefetch=2)
+    assert await listener.next(0.01) is None
+    await until(lambda: "named" in steps)
+    # What other processes may have done is looked for apart from that.
+    monkeypatch.setattr(dispatcher, "_next_check", float("inf"))
+    steps.clear()
+    for _ in range(3):
+        assert await listener.next(0.01) is None
+    assert steps == []
+    await kv.enqueue(1, queue="named")
+    first = await take(listener)
+    await kv.enqueue(2, queue="named")
+    second = await take(listener)
+    await kv.enqueue(3, queue="named")
+    assert await listener.next(0.01) is None
+    await kv.ack_message(first.id)
+    assert [first.value, second.value, (await take(listener)).value] == ["1", "2", "3"]

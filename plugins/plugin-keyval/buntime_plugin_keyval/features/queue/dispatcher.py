@@ -46,6 +46,9 @@ class _Line:
         """Whether to look at once."""
         self.due = float("inf")
         """Otherwise when, by a clock that only goes forward."""
+        self.is_empty = False
+        """Whether it had no messages when somebody could take some, so that it is not looked at
+        again before a commit brings one, whoever else can take any."""
         self.in_vain = 0
         """How often in a row there were messages that could not be leased: the queue is paused, or
         has reached a limit."""
@@ -168,16 +171,25 @@ class Dispatcher:
             holder.drain()
 
     def wake(self, queue: str | None = None) -> None:
-        """Look at a queue again, None for all of them."""
+        """Look at a queue again, since there may be messages; None for all of them.
+
+        For all also, where messages may have come to their end.
+        """
         if queue is None:
             for line in self._lines.values():
                 line.is_woken = True
         else:
             woken = self._lines.get(queue)
-            if woken is None:
-                return  # it has no listeners
+            if woken is None or not woken.listeners:
+                return
             woken.is_woken = True
         self.loop.wake()
+
+    def can_take(self, queue: str) -> None:
+        """Look at a queue again, since a listener can take more of what is there."""
+        line = self._lines.get(queue)
+        if line is not None and not line.is_empty:
+            self.wake(queue)
 
     def holds(self, message: LeasedMessage) -> bool:
         """Whether the lease of this message lasts."""
@@ -226,7 +238,7 @@ class Dispatcher:
         holder = self._holders.pop(message_id, None)
         if holder is not None:
             holder.forget(message_id)
-            self.wake(holder.queue)
+            self.can_take(holder.queue)
 
     def give_back(self, left: Ending) -> None:
         """Return messages in the background."""
@@ -275,18 +287,19 @@ class Dispatcher:
 
         Milliseconds until there may be more, None for when woken.
         """
+        line.is_empty = False
         wanted = line.wanted()
         now_ms = self._clock.now()
-        visible = await self._queue.next_visible(line.queue)
-        exhausted = await self._queue.next_exhausted() if line is self._first else None
-        if not wanted or visible is None or visible > now_ms:
+        visible = await self._queue.next_visible(line.queue) if wanted else None
+        if visible is None or visible > now_ms:
             line.in_vain = 0
-            return await self._sweep(line, now_ms, visible if wanted else None, exhausted)
+            line.is_empty = bool(wanted) and visible is None
+            return await self._sweep(line, now_ms, visible)
         self._queue.hurry()  # who acks messages may go on with these, and with nothing else
         messages = deque(await self._queue.lease(wanted, line.queue))
         if not messages:
             line.in_vain += 1  # others were faster, or its options hold it back
-            return await self._sweep(line, now_ms, None, exhausted)
+            return await self._sweep(line, now_ms, None)
         line.in_vain = 0
         while messages and (listener := line.next_free()):
             message = messages.popleft()
@@ -297,10 +310,9 @@ class Dispatcher:
         self.give_back(Ending(list(messages), []))
         return 0
 
-    async def _sweep(
-        self, line: _Line, now_ms: int, visible: int | None, exhausted: int | None
-    ) -> int | None:
+    async def _sweep(self, line: _Line, now_ms: int, visible: int | None) -> int | None:
         """Bury what has come to its end; milliseconds until there may be something to hand out."""
+        exhausted = await self._queue.next_exhausted() if line is self._first else None
         if exhausted is not None and exhausted <= now_ms and self._sweep_ms:
             await self._queue.bury_exhausted()
             return 0

@@ -22,7 +22,7 @@ class Ending(NamedTuple):
 class Owner(Protocol):
     """Who hands messages to a listener."""
 
-    def wake(self, queue: str) -> None:
+    def can_take(self, queue: str) -> None:
         """A listener of this queue can take messages."""
 
     def holds(self, message: LeasedMessage) -> bool:
@@ -129,7 +129,7 @@ class Listener:
         """Wait for a message; whether there is one to take."""
         if not self._unsent and not self.closed:
             self._waiting = True
-            self._owner.wake(self.queue)
+            self._owner.can_take(self.queue)
             try:
                 while not self._unsent and not self.closed:
                     if not await self._arrived.wait(timeout_s):
