@@ -104,6 +104,48 @@ def test_many_are_decoded_as_each(several: list[Key]) -> None:
     assert list(map(order, decode_keys(encoded))) == [order(decode_key(code)) for code in encoded]
 
 
+@st.composite
+def siblings(draw: st.DrawFn) -> list[Key]:
+    """Keys that differ in their ends, all of which are of one kind."""
+    head = draw(st.one_of(st.just(()), keys(2)))
+    kinds: list[st.SearchStrategy[Any]] = [
+        st.integers(0, 2**53 - 1),
+        st.integers(-100, 100),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=5),
+        st.text("a\0\1\2é", max_size=4),
+        st.binary(max_size=4),
+    ]
+    ends = draw(st.lists(draw(st.sampled_from(kinds)), min_size=4, max_size=8))
+    return [(*head, end) for end in ends]
+
+
+@some
+@given(siblings())
+@example([(0,), (1.5,), (2**53 - 1,), (7,)])
+@example([("a", 0), ("a", 1e21), ("a", 2.0**53), ("a", 7)])
+@example([("a", -1), ("a", -0.5), ("a", 0), ("a", 7)])
+@example([("a", "\2"), ("a", ""), ("a", "\0"), ("a", "é")])
+def test_siblings_are_decoded_as_each(several: list[Key]) -> None:
+    encoded = [encode_key(check_key(list(key))) for key in several]
+    assert list(map(order, decode_keys(encoded))) == [order(decode_key(code)) for code in encoded]
+
+
+@some
+@given(siblings(), st.one_of(st.binary(max_size=12), damaged()), st.integers(0, 4))
+@example([(1,)] * 4, b"\x80" + b"\0" * 7, 1)
+@example([(1,)] * 4, b"\xff" * 8, 1)  # not a number
+@example([("b",)] * 4, b"\0\xff", 1)  # cut off behind a zero
+@example([("b",)] * 4, b"\xc3\0", 1)  # no UTF-8
+@example([("b",)] * 4, b"a\0\2c\0", 1)  # two parts
+@example([("b",)] * 4, b"a\0\2c", 1)
+@example([("b",)] * 4, b"", 1)
+def test_siblings_are_refused_as_each(several: list[Key], end: bytes, kept: int) -> None:
+    encoded = [encode_key(check_key(list(key))) for key in several]
+    encoded.append(encoded[-1][:kept] + end)
+    assert outcome(lambda: decode_keys(encoded)[-1]) == outcome(lambda: decode_key(encoded[-1]))
+
+
 def outcome(decode: Callable[[], Key]) -> Any:
     try:
         return order(decode())
