@@ -52,8 +52,8 @@ MOST = {
     f"put-{TOGETHER}-key": 325_000,
     f"sum-{TOGETHER}": 430_000,
     f"delete-{TOGETHER}": 335_000,
-    f"enqueue-{TOGETHER}": 245_000,
-    f"ack-{TOGETHER}": 205_000,
+    f"enqueue-{TOGETHER}": 215_000,
+    f"ack-{TOGETHER}": 180_000,
     f"lock-{TOGETHER}": 435_000,
     f"put-{TOGETHER}-{POSTGRES}": 240_000,
 }

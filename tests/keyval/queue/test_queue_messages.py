@@ -198,3 +198,23 @@ async def test_weakness_38_wrong_options_are_refused(kv: LocalKv, options: dict[
 async def test_what_is_no_json_is_refused(kv: LocalKv, value: Any) -> None:
     with pytest.raises(InvalidInput):
         await kv.enqueue(value)
+
+
+@pytest.mark.parametrize("late_groups", [0, 1_000], ids=["firm stamps", "late stamps"])
+async def test_messages_share_commits_with_what_has_a_stamp(
+    kv: LocalKv, world: World, late_groups: int
+) -> None:
+    """They have none themselves, whoever decides those of the others."""
+    world.store._committer._late_groups = late_groups
+    stamps = []
+    for number in range(3):
+        sent, written, _ = await asyncio.gather(
+            kv.enqueue(number), kv.set(("a", number), 1), kv.delete(("a", number - 1))
+        )
+        message = await kv.dequeue()
+        assert message is not None
+        assert (message.id, message.value) == (sent.id, number)
+        await asyncio.gather(kv.ack_message(sent.id), kv.ack_message("gone"))
+        stamps.append(str(written.versionstamp))
+    assert stamps == sorted(set(stamps))
+    assert await states(kv) == (0, 0, 0)

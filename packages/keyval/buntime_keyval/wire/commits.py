@@ -72,6 +72,10 @@ class MessageOptions(NamedTuple):
     """The id of the message, if its sender names it: for a day nothing else is sent under it."""
 
 
+DEFAULT_OPTIONS = MessageOptions()
+"""How most messages are delivered."""
+
+
 class Check(NamedTuple):
     """Holds while the key has this versionstamp; None requires that it is missing."""
 

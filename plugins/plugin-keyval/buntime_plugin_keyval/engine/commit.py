@@ -70,6 +70,8 @@ LATE_GROUPS = 256
 than what others had committed meanwhile. Such stamps cost more than those that a process makes,
 and less than to make a commit again, as often as others are faster."""
 
+_LOOKING_AT_NOTHING = (SetValue, PlainWrite)
+
 MAX_ATTEMPTS = 100
 """Times that a write is decided before it gives way to faster writers of other processes."""
 
@@ -214,7 +216,7 @@ class Committer:
             if not self._knows_newest_stamp:
                 await self.begin()
             # There may be many that look at nothing: these need not be asked what.
-            looking = [job for job in group if not isinstance(job.write, SetValue | PlainWrite)]
+            looking = [job for job in group if type(job.write) not in _LOOKING_AT_NOTHING]
             rows = await self._load(group, now_ms) if looking else {}
             holds_stamp = any(job.write.holds_stamp for job in looking)
             if holds_stamp and self._late_groups:

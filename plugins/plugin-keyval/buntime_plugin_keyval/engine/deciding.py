@@ -61,19 +61,22 @@ class Deciding:
     def decide_all(self, group: Sequence[WriteJob]) -> None:
         """Give each its decision, or the error of that, and the steps that it takes."""
         for job in group:
-            if isinstance(job.write, SetValue):
-                self._decide_set(job, job.write)
-            elif isinstance(job.write, PlainChanges):
-                self._decide_changes(job, job.write)
-            elif isinstance(job.write, PlainWrite):
-                self._decide_plain(job, job.write)
+            write = job.write
+            # Of what is final the type says as much as `isinstance`, and that is a call.
+            if type(write) is SetValue:
+                self._decide_set(job, write)
+            elif type(write) is PlainWrite:
+                self._decide_plain(job, write)
+            elif isinstance(write, PlainChanges):
+                self._decide_changes(job, write)
             else:
-                self._decide(job, job.write)
+                self._decide(job, write)
 
     def _decide_plain(self, job: WriteJob, write: PlainWrite[Any]) -> None:
         """That of one effect, which looks at nothing."""
         sql, at, is_firm = self._sql, self._at, self._is_firm
-        versionstamp = self._stamps.make(at.now_ms)
+        is_stamped = write.has_stamp or job.once is not None or not is_firm
+        versionstamp = self._stamps.make(at.now_ms) if is_stamped else ""
         decision = write.decision
         (effect,) = decision.effects
         steps = effect.statements(sql, versionstamp, at, is_firm)

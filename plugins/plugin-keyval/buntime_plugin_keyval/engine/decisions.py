@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, final
 
 import msgspec
 from buntime_database import Guard, ResultSet
@@ -99,6 +99,7 @@ class Decision(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """What is kept of it as JSON beside stamp and counts, for `Write.recall`."""
 
 
+@final
 class SetValue:
     """The write of one value, whatever is there: what it does is known before it is decided."""
 
@@ -142,6 +143,7 @@ class SetValue:
         return kept.versionstamp
 
 
+@final
 class PlainWrite(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """The write of one effect, whatever is there: without a key of its caller's, if what it
     concludes with is its count."""
@@ -150,6 +152,9 @@ class PlainWrite(msgspec.Struct, Generic[T], frozen=True, gc=False):
     size: int = 0
     """As in `Write`, as all that follows."""
     recall: Callable[[Kept], T] | None = None
+    has_stamp: bool = True
+    """Whether its effect says its versionstamp anywhere: a firm one is not made where it does
+    not."""
 
     made: ClassVar[type[str]] = str
     reads: ClassVar[Sequence[bytes]] = ()

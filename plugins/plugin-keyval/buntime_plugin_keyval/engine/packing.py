@@ -239,7 +239,10 @@ def _wanted(job: WriteJob) -> Sequence[int]:
     decision = job.decision
     if decision is None or decision.conclude is None:
         return ()
-    placed = zip(decision.effects, job.first_steps, strict=True)
+    effects = decision.effects
+    if len(effects) == 1:
+        return () if isinstance(effects[0], _GIVING_NOTHING) else job.first_steps
+    placed = zip(effects, job.first_steps, strict=True)
     return [step for effect, step in placed if not isinstance(effect, _GIVING_NOTHING)]
 
 

@@ -15,7 +15,7 @@ from buntime_keyval.wire import (
     parse_duration,
 )
 from buntime_keyval.wire.canonical import text_of
-from buntime_keyval.wire.commits import MessageOptions
+from buntime_keyval.wire.commits import DEFAULT_OPTIONS, MessageOptions
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import MAX_BACKOFF_STEPS
 from buntime_keyval.wire.members import check_members
@@ -116,7 +116,7 @@ def new_id() -> str:
 def parse_options(raw: object) -> MessageOptions:
     """The options of an enqueue request. Raises `InvalidInput` with the option's name."""
     if raw is None:
-        return MessageOptions()
+        return DEFAULT_OPTIONS
     if not isinstance(raw, dict):
         raise InvalidInput(f"options must be an object, received {describe(raw)}")
     check_members(raw, OPTION_NAMES, "options")

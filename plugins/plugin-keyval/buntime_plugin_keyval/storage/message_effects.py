@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 from buntime_database import Guard, Statement
 from buntime_keyval.wire import key_to_json
-from buntime_keyval.wire.commits import DEFAULT_PAUSES_MS, MessageOptions
+from buntime_keyval.wire.commits import DEFAULT_OPTIONS, DEFAULT_PAUSES_MS, MessageOptions
 
 from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
@@ -24,7 +24,12 @@ def _array(items: Iterable[str]) -> str:
     return f"[{','.join(items)}]"
 
 
-_DEFAULT_BACKOFF = _array(map(str, DEFAULT_PAUSES_MS))
+def _attempts(pauses_ms: Sequence[int]) -> tuple[int, str]:
+    """How many there are, the first and one for each pause; and the pauses as a JSON array."""
+    return len(pauses_ms) + 1, _array(map(str, pauses_ms))
+
+
+_DEFAULT_ATTEMPTS = _attempts(DEFAULT_PAUSES_MS)
 
 
 class Enqueue(msgspec.Struct, frozen=True, gc=False):
@@ -39,27 +44,27 @@ class Enqueue(msgspec.Struct, frozen=True, gc=False):
     ) -> Sequence[Statement]:
         """See `Effect`."""
         options = self.options
-        ready_at = at.now_ms + options.delay_ms
+        now_ms = at.now_ms
+        if options is DEFAULT_OPTIONS:  # as most have them
+            default = (self.id, self.value, now_ms, *_DEFAULT_ATTEMPTS, "[]", at.wall_ms, now_ms)
+            return sql.queue.enqueue(default)
+        ready_at = now_ms + options.delay_ms
         pauses = options.pauses_ms
-        if pauses is None:
-            pauses, backoff = DEFAULT_PAUSES_MS, _DEFAULT_BACKOFF
-        else:
-            backoff = _array(map(str, pauses))
+        attempts = _DEFAULT_ATTEMPTS if pauses is None else _attempts(pauses)
         keys = options.keys_if_undelivered
         row = (
             self.id,
             self.value,
             ready_at,
-            len(pauses) + 1,  # the first, and one for each pause
-            backoff,
+            *attempts,
             _array(map(key_to_json, keys)) if keys else "[]",
             at.wall_ms,
-            at.now_ms,
+            now_ms,
         )
         if options.queue or options.priority or options.id is not None:
             to = (options.queue, options.priority, int(options.pauses_ms is not None))
             if options.id is not None:
-                return sql.queues.enqueue_once(row, to, at.now_ms + ID_MS)
+                return sql.queues.enqueue_once(row, to, now_ms + ID_MS)
             return sql.queue.enqueue_to(row, to)
         return sql.queue.enqueue(row)
 

@@ -276,7 +276,7 @@ def _conclude(
         return _answer_error(_cut_short(), service)
     except Exception as error:  # noqa: BLE001 - every error has an answer, see the mapping
         concluded = _answer_error(error, service)
-    return _told_again(concluded, once)
+    return concluded if once is None else _told_again(concluded, once)
 
 
 async def _awaited(

@@ -11,7 +11,7 @@ import msgspec
 from buntime_host import Answer, MethodNotAllowed
 from buntime_keyval.wire import InvalidInput, encode_key
 from buntime_keyval.wire.canonical import CanonicalText, text_of
-from buntime_keyval.wire.commits import MessageOptions
+from buntime_keyval.wire.commits import DEFAULT_OPTIONS, MessageOptions
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.stamps import without_stamps
 from buntime_keyval.wire.values import plain_text
@@ -56,7 +56,7 @@ class NewMessageBody(RequestShape, frozen=True, kw_only=True):
     """A message to send."""
 
     value: Annotated[object, VALUE]
-    options: Annotated[MessageOptions, MESSAGE_OPTIONS] = MessageOptions()
+    options: Annotated[MessageOptions, MESSAGE_OPTIONS] = DEFAULT_OPTIONS
     delivery: Annotated[str | None, TEXT] = None
     """Without effect: older clients send it."""
 

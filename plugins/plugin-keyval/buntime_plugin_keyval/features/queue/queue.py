@@ -123,14 +123,16 @@ class Queue:
                 sent.add_done_callback(lambda _: self._on_ready(options.queue))
                 return sent
         message_id = new_id() if options.id is None else options.id
-        self._note_size(value)
+        size = len(value)
+        if size > LONG_VALUE:
+            self._note_size(value)
 
         def conclude(*_: object) -> str:
             self._on_ready(options.queue)
             return message_id
 
         decision = Decision((Enqueue(message_id, value, options),), conclude, message_id)
-        write = PlainWrite(decision, len(value), _recall_id)
+        write = PlainWrite(decision, size, _recall_id, has_stamp=False)
         return self._store.write(write, once, "queue_enqueue")
 
     def enqueued(self, queue: str | None) -> None:
@@ -231,7 +233,9 @@ class Queue:
 
         settling = Settle if lease is not None or strict else Discard
         decision = Decision((settling(message_id, lease, queue),), conclude)
-        return self._store.write(PlainWrite(decision, self._size()), None, "queue_ack")
+        return self._store.write(
+            PlainWrite(decision, self._size(), has_stamp=False), None, "queue_ack"
+        )
 
     async def ack(
         self,
