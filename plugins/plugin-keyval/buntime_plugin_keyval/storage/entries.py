@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 from buntime_keyval import KvDetails, KvEntry, KvMissing
-from buntime_keyval.wire import Key, check_key, decode_value, key_to_json
+from buntime_keyval.wire import Key, check_key, key_to_json, untag
+from buntime_keyval.wire.numbers import TYPE_MEMBER
 from buntime_keyval.wire.shapes import Shape
 
 from buntime_plugin_keyval.storage.dialects.reads import MISSING
@@ -63,8 +64,8 @@ def joined_json(text: str, keys: Sequence[Key], shape: Shape) -> str:
 class _Entry(msgspec.Struct, rename="camel"):
     key: Any
     versionstamp: str | None
-    value: msgspec.Raw = msgspec.Raw(b"null")
-    metadata: msgspec.Raw = msgspec.Raw(b"null")
+    value: Any = None
+    metadata: Any = None
     created_at: int | None = None
     updated_at: int | None = None
     expires_at: int | None = None
@@ -73,16 +74,22 @@ class _Entry(msgspec.Struct, rename="camel"):
 
 
 _decode_entries = msgspec.json.Decoder(list[_Entry]).decode
+_TAG = f'"{TYPE_MEMBER}":'
 
 
 def read_entries(entries: Text) -> list[KvEntry[Any]]:
     """Python's entries of the inside of a JSON array, in whatever shape."""
-    return [
-        _read(entry)
-        for entry in _decode_entries(
-            f"[{entries}]" if isinstance(entries, str) else b"[%b]" % entries
-        )
-    ]
+    if isinstance(entries, str):
+        has_tags = _TAG in entries
+        found = _decode_entries(f"[{entries}]")
+    else:
+        has_tags = _TAG.encode() in entries
+        found = _decode_entries(b"[%b]" % entries)
+    # The values of all are decoded together: a call for each costs more than what it decodes.
+    if has_tags:
+        for entry in found:
+            entry.value, entry.metadata = untag(entry.value), untag(entry.metadata)
+    return [_read(entry) for entry in found]
 
 
 def _read(entry: _Entry) -> KvEntry[Any]:
@@ -91,15 +98,11 @@ def _read(entry: _Entry) -> KvEntry[Any]:
     details = None
     if entry.created_at is not None and entry.updated_at is not None:
         details = KvDetails(
-            _value(entry.metadata),
+            entry.metadata,
             entry.created_at,
             entry.updated_at,
             entry.expires_at,
             entry.revision or 1,
             entry.type,
         )
-    return KvEntry(check_key(entry.key), _value(entry.value), entry.versionstamp, details)
-
-
-def _value(raw: msgspec.Raw) -> Any:
-    return decode_value(bytes(raw).decode())
+    return KvEntry(check_key(entry.key), entry.value, entry.versionstamp, details)
