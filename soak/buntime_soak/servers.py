@@ -110,7 +110,7 @@ class Host:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         await asyncio.to_thread(server.process.wait)
-        self._forget(server)
+        self.outputs.append(server.output)
 
     async def stop(self) -> None:
         """Ask it to end, and wait."""
@@ -118,7 +118,7 @@ class Host:
             return
         server, self._server = self._server, None
         await asyncio.to_thread(server.stop, PATIENCE_SECONDS)
-        self._forget(server)
+        self.outputs.append(server.output)
 
     async def kill_worker(self, number: int) -> None:
         """End one worker as a power cut would, and wait until another one has its place."""
@@ -144,11 +144,6 @@ class Host:
         pids = _worker_pids(self._server) or [self._server.process.pid]
         with suppress(ProcessLookupError):
             os.kill(pids[number % len(pids)], what)
-
-    def _forget(self, server: LiveServer) -> None:
-        self.outputs.append(server.output)
-        if server.process.stdout is not None:
-            server.process.stdout.close()
 
 
 def _worker_pids(server: LiveServer) -> list[int]:
@@ -222,6 +217,7 @@ async def running(
     """The servers of a mode, all of them ended afterwards. `environ` is for hosts alone."""
     own = {**clock.environ(), **(environ or {})}
     async with AsyncExitStack() as stack:
+        stack.callback(clock.clear)
         databases: list[Sqld] = []
         proxies: list[Proxy] = []
         if mode == "libsql":

@@ -74,7 +74,7 @@ class LiveServer:
             if self.process.poll() is not None:
                 break
             time.sleep(0.01)
-        self._reader.join(1)
+        self.finish_reading()
         raise AssertionError(f"the server did not start:\n{self.output}")
 
     def has_said(self, text: str) -> bool:
@@ -109,10 +109,16 @@ class LiveServer:
             self.kill()
             raise
 
+    def finish_reading(self) -> None:
+        """Wait for what an ended server has written, unless a process of its own lives on."""
+        self._reader.join(1)
+
     def _read(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(line)
+        # Closed here alone: a file that another thread closes fails under the one that reads.
+        with self.process.stdout as output:
+            for line in output:
+                self.lines.append(line)
 
 
 @contextmanager
@@ -160,5 +166,4 @@ def live_server(
     finally:
         if process.poll() is None:
             server.stop()
-        if process.stdout is not None:
-            process.stdout.close()
+        server.finish_reading()
