@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes.util
 from pathlib import Path
 
+SHARED = Path("/dev/shm")
 NAMES = ("libfaketime.so.1", "faketime/libfaketime.so.1")
 FOLDERS = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/opt/homebrew/lib")
 HINT = "install libfaketime (Debian: apt-get install libfaketime)"
@@ -55,6 +56,15 @@ class WallClock:
             "FAKETIME_FORCE_MONOTONIC_FIX": "0",
             "NO_FAKE_STAT": "1",
         }
+
+    def clear(self) -> None:
+        """Remove what the library keeps in shared memory for servers that were killed."""
+        if self._library is None:
+            return
+        for file in SHARED.glob("*faketime_s[eh]m_*"):
+            pid = file.name.rpartition("_")[2]
+            if not Path("/proc", pid).exists():
+                file.unlink(missing_ok=True)
 
     def step(self, seconds: float) -> None:
         """Set it forward, or back."""
