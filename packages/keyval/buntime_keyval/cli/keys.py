@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
@@ -78,20 +78,24 @@ def get(
         raise SystemExit(1)
 
 
-@click.command("set")
-@click.argument("key", type=KEY)
-@value_input
-@METADATA
-@ENTRY_TYPE
-@EXPIRES_IN
-@CREATE_ONLY
-@IF_MATCH
-@IF_REVISION
-@IDEMPOTENCY_KEY
-@connected
-def set_(
+_WRITING = (
+    *(click.argument("key", type=KEY), value_input, METADATA, ENTRY_TYPE, EXPIRES_IN),
+    *(CREATE_ONLY, IF_MATCH, IF_REVISION, IDEMPOTENCY_KEY, connected),
+)
+"""What a command takes that writes one entry."""
+
+
+def _writing(run: F) -> F:
+    for add in reversed(_WRITING):
+        run = add(run)
+    return run
+
+
+def _write(
     job: Job,
+    how: Literal["set", "patch"],
     key: Key,
+    *,
     value: str | None,
     text: bool,
     file: Path | None,
@@ -103,52 +107,31 @@ def set_(
     if_revision: int | None,
     idempotency_key: str | None,
 ) -> None:
-    """Store a value; print its versionstamp."""
+    """Send what such a command says; print the versionstamp."""
     required = requirement(if_match, if_revision, create_only=create_only)
     about = read_metadata(metadata)
     content = read_value(value, text=text, file=file)
     line = StoredLine(key, content, about, type=checked_type(kind))
-    call = write_json(line, expires_in, required)
+    call = write_json(line, expires_in, required, how)
     result = job.kv._session.send(call, idempotency_key)
     _committed(job, result.versionstamp)
 
 
+@click.command("set")
+@_writing
+def set_(job: Job, key: Key, **given: Any) -> None:
+    """Store a value; print its versionstamp."""
+    _write(job, "set", key, **given)
+
+
 @click.command()
-@click.argument("key", type=KEY)
-@value_input
-@METADATA
-@ENTRY_TYPE
-@EXPIRES_IN
-@CREATE_ONLY
-@IF_MATCH
-@IF_REVISION
-@IDEMPOTENCY_KEY
-@connected
-def patch(
-    job: Job,
-    key: Key,
-    value: str | None,
-    text: bool,
-    file: Path | None,
-    metadata: str | None,
-    kind: str | None,
-    expires_in: str | None,
-    create_only: bool,
-    if_match: str | None,
-    if_revision: int | None,
-    idempotency_key: str | None,
-) -> None:
+@_writing
+def patch(job: Job, key: Key, **given: Any) -> None:
     """Merge a JSON Merge Patch into a value; print the new versionstamp.
 
     Objects are merged, members that are null are removed, anything else is replaced.
     """
-    required = requirement(if_match, if_revision, create_only=create_only)
-    about = read_metadata(metadata)
-    content = read_value(value, text=text, file=file)
-    line = StoredLine(key, content, about, type=checked_type(kind))
-    call = write_json(line, expires_in, required, "patch")
-    result = job.kv._session.send(call, idempotency_key)
-    _committed(job, result.versionstamp)
+    _write(job, "patch", key, **given)
 
 
 @click.command("sum")
