@@ -120,11 +120,8 @@ def canonical_value(body: bytes, now_ms: int) -> str:
 
     Raises `InvalidInput` as `decode_json` does, and for broken tagged values or too large ones.
     """
-    if len(body) <= _SURELY_GOOD:
-        text = _encode(_decoded(_decode, body))
-        if _POINT not in text and not _has_special(text):
-            return text.decode()
-    return canonical_text(decode_json(body), now_ms)
+    text = plain_text(body)
+    return canonical_text(decode_json(body), now_ms) if text is None else text
 
 
 def plain_text(body: bytes) -> str | None:
