@@ -6,9 +6,13 @@ import re
 from typing import Any
 
 import pytest
-from buntime_keyval.wire import encode_key
+from buntime_keyval.wire import InvalidInput, encode_key
+from buntime_plugin_keyval.engine.cursors import make_cursor
 from buntime_plugin_keyval.engine.once import keyed
 from buntime_plugin_keyval.model.errors import IdempotencyKeyReused
+from buntime_plugin_keyval.storage.ranges import descendants
+from buntime_plugin_keyval.storage.selection import POINT_LIMIT
+from buntime_plugin_keyval.storage.within import Page
 from keyval.service.world import World, until
 
 
@@ -102,3 +106,34 @@ async def test_a_value_that_is_set_is_one_sample_however_it_ends(world: World) -
     (samples,) = [of for name, of in store.recorder.totals.items() if name == "set"]
     assert (samples.count, samples.errors) == (4, 1)
     assert await store.get(key) is not None
+
+
+async def test_a_page_is_one_sample_whichever_way_it_takes(world: World) -> None:
+    store = world.service.store
+    below = descendants(encode_key(("p",)))
+    pages: list[Page] = []
+
+    async def read_both(limit: int) -> bool:
+        """Whether it comes at once."""
+        last = pages[-1].last if pages and pages[-1].has_more else None
+        cursor = None if last is None else make_cursor(last)
+        soon = store.page_soon(below, limit=limit, cursor=cursor)
+        is_there = isinstance(soon, Page)
+        pages.append(soon if isinstance(soon, Page) else await soon)
+        assert pages[-1] == await store.page_within(below, limit=limit, cursor=cursor)
+        return is_there
+
+    for number in range(3):
+        await store.set(encode_key(("p", number)), f'["p",{number}]', f'"{number}"')
+    assert await read_both(2)
+    assert await read_both(2)
+    assert [(page.number, page.has_more) for page in pages] == [(2, True), (1, False)]
+    for number in range(3):
+        await store.set(encode_key(("p", number)), f'["p",{number}]', f'"{"x" * 400_000}"')
+    assert not await read_both(3)  # together they are too long for that
+    assert not await read_both(POINT_LIMIT + 1)
+    assert [page.number for page in pages[2:]] == [3, 3]
+    with pytest.raises(InvalidInput, match="Invalid cursor"):
+        store.page_soon(below, limit=2, cursor="?")
+    (samples,) = [of for name, of in store.recorder.totals.items() if name == "paginate"]
+    assert (samples.count, samples.errors) == (9, 1)

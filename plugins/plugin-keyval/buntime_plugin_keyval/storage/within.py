@@ -307,19 +307,21 @@ async def page_within(
             long_reads.met(now_ms)
         else:
             return await _page(db, selection, now_ms, (text, last, count, count))
-        async with long_reads.turn_of(selection.condition):
-            return await _page_long(db, selection, now_ms, most)
+        return await page_long(db, selection, now_ms, long_reads, most=most)
     row = await _row_of_page(db, selection, now_ms, min(SHORT_BYTES, most))
     _, _, count, number = row
     if count == number:
         return await _page(db, selection, now_ms, row)
     del row  # there was no room for all of it
+    return await page_long(db, selection, now_ms, long_reads, most=most)
+
+
+async def page_long(
+    db: Database, selection: Selection, now_ms: int, long_reads: LongReads, *, most: int
+) -> Page:
+    """What `page_within` gives where that is known to be long."""
     async with long_reads.turn_of(selection.condition):
-        return await _page_long(db, selection, now_ms, most)
-
-
-async def _page_long(db: Database, selection: Selection, now_ms: int, most: int) -> Page:
-    return await _page(db, selection, now_ms, await _row_of_page(db, selection, now_ms, most))
+        return await _page(db, selection, now_ms, await _row_of_page(db, selection, now_ms, most))
 
 
 async def _row_of_page(

@@ -26,7 +26,13 @@ from buntime_plugin_keyval.model.where import (
     count_conditions,
     wanted_of,
 )
-from buntime_plugin_keyval.requests.answers import Elsewhere, Text, spliced, spliced_beside
+from buntime_plugin_keyval.requests.answers import (
+    Elsewhere,
+    Text,
+    are_long,
+    spliced,
+    spliced_beside,
+)
 from buntime_plugin_keyval.requests.asked import NO_KEYS, Asked, Cost, Keys, Request, Route
 from buntime_plugin_keyval.requests.kinds import (
     BEGINNING,
@@ -224,16 +230,22 @@ def paginate_keys(service: KeyValService, request: Request[PageRequest]) -> Aske
     keys = listing_range(given.prefix, given.start, given.end)
     wanted = wanted_of(given.where, given.type)
 
-    async def run() -> Text:
-        page = await service.store.page_within(
-            keys,
-            limit=given.limit,
-            cursor=given.cursor,
-            reverse=given.reverse,
-            where=wanted,
-            shape=given.entry_shape,
+    def run() -> Text | Coroutine[Any, Any, Text]:
+        limit, cursor, reverse = given.limit, given.cursor, given.reverse
+        shape = given.entry_shape
+        if wanted is None:
+            page = service.store.page_soon(
+                keys, limit=limit, cursor=cursor, reverse=reverse, shape=shape
+            )
+            if not isinstance(page, Page):
+                return _paged(page)
+            if are_long((page.entries,)):
+                return page_json(page)
+            return spliced(_PAGE_HEAD, (page.entries,), _page_tail(_cursor_behind(page)))
+        filtered = service.store.page_within(
+            keys, limit=limit, cursor=cursor, reverse=reverse, where=wanted, shape=shape
         )
-        return await page_json(page)
+        return _paged(filtered)
 
     cost = _cost(given.limit, wanted)
     return Asked("paginate", "read", run, reads=Keys(ranges=(keys,)), cost=cost)
@@ -336,11 +348,25 @@ def count_json(count: int) -> str:
 
 async def page_json(page: Page) -> Text:
     """The answer to a request for a page."""
-    cursor = make_cursor(page.last) if page.has_more and page.last is not None else None
-    return await _page_json((page.entries,), cursor)
+    return await _page_json((page.entries,), _cursor_behind(page))
+
+
+async def _paged(finding: Awaitable[Page]) -> Text:
+    return await page_json(await finding)
 
 
 async def _page_json(entries: Sequence[Text], cursor: str | None) -> Text:
-    quoted = "null" if cursor is None else f'"{cursor}"'
-    more = "false" if cursor is None else "true"
-    return await spliced_beside('{"entries":[', entries, f'],"cursor":{quoted},"hasMore":{more}}}')
+    return await spliced_beside(_PAGE_HEAD, entries, _page_tail(cursor))
+
+
+_PAGE_HEAD = '{"entries":['
+
+
+def _page_tail(cursor: str | None) -> str:
+    if cursor is None:
+        return '],"cursor":null,"hasMore":false}'
+    return f'],"cursor":"{cursor}","hasMore":true}}'
+
+
+def _cursor_behind(page: Page) -> str | None:
+    return make_cursor(page.last) if page.has_more and page.last is not None else None
