@@ -10,7 +10,7 @@ from buntime_keyval._entries import raw_key
 from buntime_keyval._results import ConsumerInfo
 from buntime_keyval.cli.inputs import KEY
 from buntime_keyval.cli.options import Job, connected
-from buntime_keyval.cli.output import note, shown_key, shown_time
+from buntime_keyval.cli.output import shown_key, shown_time, unsuccessful
 from buntime_keyval.cli.stream import print_records
 from buntime_keyval.wire import Key
 
@@ -42,8 +42,7 @@ def status(job: Job, name: str) -> None:
     """Show how far a consumer is. The status is 1 if there is none."""
     found = job.kv.consumers.get(name)
     if found is None:
-        note(f"there is no consumer {name}")
-        raise SystemExit(1)
+        raise unsuccessful(f"there is no consumer {name}")
     _shown(job, [found])
 
 
@@ -101,11 +100,7 @@ def position(job: Job, name: str, seq: int) -> None:
 def release(job: Job, name: str, owner: str) -> None:
     """Let another instance go on. The status is 1 if OWNER does not have it."""
     released = job.kv.consumers.release(name, owner)
-    if job.out.as_json:
-        job.out.document(released=released)
-    if not released:
-        note(f"{owner} does not have the consumer {name}")
-        raise SystemExit(1)
+    job.out.outcome(f"{owner} does not have the consumer {name}", released=released)
 
 
 @consumer.command()
@@ -114,11 +109,7 @@ def release(job: Job, name: str, owner: str) -> None:
 def delete(job: Job, name: str) -> None:
     """Forget a consumer and its dead letters. The status is 1 if there is none."""
     deleted = job.kv.consumers.delete(name)
-    if job.out.as_json:
-        job.out.document(deleted=deleted)
-    if not deleted:
-        note(f"there is no consumer {name}")
-        raise SystemExit(1)
+    job.out.outcome(f"there is no consumer {name}", deleted=deleted)
 
 
 @consumer.command()
@@ -173,10 +164,7 @@ def forget(job: Job, name: str, seq: int | None) -> None:
 
 
 def _counted(job: Job, name: str, number: int) -> None:
-    if job.out.as_json:
-        job.out.document(**{name: number})
-    else:
-        job.out.line(str(number))
+    job.out.result(number, **{name: number})
 
 
 def _shown(job: Job, consumers: list[ConsumerInfo]) -> None:

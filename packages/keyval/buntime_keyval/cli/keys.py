@@ -268,10 +268,7 @@ def delete(
             **conditions,
             **selectors,
         )
-    if job.out.as_json:
-        job.out.document(deletedCount=result.deleted_count)
-    else:
-        job.out.line(str(result.deleted_count))
+    job.out.result(result.deleted_count, deletedCount=result.deleted_count)
 
 
 _MATCHING_ANYWHERE = "Delete everything that matches in the whole store?"
@@ -335,10 +332,7 @@ def count(
         consistency=consistency,
         **selectors,
     )
-    if job.out.as_json:
-        job.out.document(count=number)
-    else:
-        job.out.line(str(number))
+    job.out.result(number, count=number)
 
 
 @click.command()
@@ -347,10 +341,7 @@ def count(
 def vacuum(job: Job, limit: int | None) -> None:
     """Remove expired entries now, not when the server comes to it; print how many that were."""
     result = job.kv.vacuum(limit=limit)
-    if job.out.as_json:
-        job.out.document(count=result.count, hasMore=result.has_more)
-    else:
-        job.out.line(str(result.count))
+    job.out.result(result.count, count=result.count, hasMore=result.has_more)
 
 
 @click.command()
@@ -377,18 +368,11 @@ def _flat(values: dict[str, Any], above: str = "") -> list[tuple[str, str]]:
 
 
 def _touched(job: Job, key: Key, *, is_there: bool) -> None:
-    if job.out.as_json:
-        job.out.document(touched=is_there)
-    if not is_there:
-        note(f"{shown_key(key)} does not exist")
-        raise SystemExit(1)
+    job.out.outcome(f"{shown_key(key)} does not exist", touched=is_there)
 
 
 def _committed(job: Job, versionstamp: str | None) -> None:
-    if job.out.as_json:
-        job.out.document(ok=True, versionstamp=versionstamp)
-    else:
-        job.out.line(versionstamp or "")
+    job.out.result(versionstamp or "", ok=True, versionstamp=versionstamp)
 
 
 COMMANDS = [get, set_, patch, sum_, touch, persist, delete, list_, count, vacuum, metrics]

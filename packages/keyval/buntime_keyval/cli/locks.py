@@ -9,7 +9,7 @@ import msgspec
 
 from buntime_keyval._results import LockGrant, LockInfo
 from buntime_keyval.cli.options import Job, connected
-from buntime_keyval.cli.output import note, shown_time, shown_value, value_json
+from buntime_keyval.cli.output import shown_time, shown_value, unsuccessful, value_json
 
 _NAME = click.argument("name", metavar="NAME")
 _OWNER = click.argument("owner", metavar="OWNER")
@@ -50,11 +50,7 @@ def acquire(
 def release(job: Job, name: str, owner: str, lease: str | None) -> None:
     """Release a lock. The status is 1 if OWNER does not have it."""
     released = job.kv.locks.release(name, owner, token=lease)
-    if job.out.as_json:
-        job.out.document(released=released)
-    if not released:
-        note(f"{owner} does not have the lock {name}")
-        raise SystemExit(1)
+    job.out.outcome(f"{owner} does not have the lock {name}", released=released)
 
 
 @lock.command()
@@ -75,8 +71,7 @@ def status(job: Job, name: str) -> None:
     """Show who has a lock. The status is 1 if nobody has it."""
     found = job.kv.locks.get(name)
     if found is None:
-        note(f"nobody has the lock {name}")
-        raise SystemExit(1)
+        raise unsuccessful(f"nobody has the lock {name}")
     _shown(job, [found])
 
 
@@ -99,10 +94,7 @@ def _decoded(metadata: str | None) -> Any:
 
 
 def _granted(job: Job, granted: LockGrant) -> None:
-    if job.out.as_json:
-        job.out.document(token=granted.token, expiresAt=granted.expires_at)
-    else:
-        job.out.line(granted.token)
+    job.out.result(granted.token, token=granted.token, expiresAt=granted.expires_at)
 
 
 def _shown(job: Job, locks: list[LockInfo]) -> None:

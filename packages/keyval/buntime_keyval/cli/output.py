@@ -42,6 +42,20 @@ class Output:
         """One JSON document on a line of its own."""
         self.raw_line(msgspec.json.encode(members))
 
+    def result(self, shown: object, /, **members: Any) -> None:
+        """The one result of a command: a JSON document, or a line of text."""
+        if self.as_json:
+            self.document(**members)
+        else:
+            self.line(str(shown))
+
+    def outcome(self, otherwise: str, /, **done: bool) -> None:
+        """Whether a command found what it was for. Ends it with status 1, and a note, if not."""
+        if self.as_json:
+            self.document(**done)
+        if not all(done.values()):
+            raise unsuccessful(otherwise)
+
     def line(self, text: str) -> None:
         """A line of text."""
         self.raw_line(text.encode("utf-8", "backslashreplace"))
@@ -205,6 +219,12 @@ def one_line(text: str) -> str:
 def note(text: str) -> None:
     """Tell a person something, on stderr."""
     click.echo(f"{program()}: {one_line(text)}", err=True)
+
+
+def unsuccessful(text: str) -> SystemExit:
+    """What ends a command with status 1, after it has told a person why."""
+    note(text)
+    return SystemExit(1)
 
 
 def program() -> str:

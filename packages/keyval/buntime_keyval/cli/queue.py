@@ -15,7 +15,14 @@ from buntime_keyval._results import DeleteResult, EnqueueResult, QueuedMessage, 
 from buntime_keyval.cli.follow import retry_note
 from buntime_keyval.cli.inputs import IDEMPOTENCY_KEY, KEY, parse_rate, read_value, value_input
 from buntime_keyval.cli.options import Job, confirm, connected
-from buntime_keyval.cli.output import Output, note, shown_time, shown_value, value_json
+from buntime_keyval.cli.output import (
+    Output,
+    note,
+    shown_time,
+    shown_value,
+    unsuccessful,
+    value_json,
+)
 from buntime_keyval.wire import Key
 from buntime_keyval.wire.limits import MAX_LIMIT, MOST_PRIORITY
 from buntime_keyval.wire.python_options import message_options
@@ -100,8 +107,7 @@ def poll(job: Job, queue_name: str) -> None:
     """
     message = job.kv.dequeue(queue_name)
     if message is None:
-        note("no message is ready")
-        raise SystemExit(1)
+        raise unsuccessful("no message is ready")
     _print_message(job.out, message, lease=message.lease)
 
 
@@ -409,10 +415,7 @@ def _paused(is_paused: bool) -> str:
 
 
 def _deleted(job: Job, result: DeleteResult) -> None:
-    if job.out.as_json:
-        job.out.document(deletedCount=result.deleted_count)
-    else:
-        job.out.line(str(result.deleted_count))
+    job.out.result(result.deleted_count, deletedCount=result.deleted_count)
 
 
 def _print_queued(out: Output, found: Sequence[QueuedMessage[Any]]) -> None:
@@ -449,10 +452,7 @@ def _print_message(out: Output, message: Any, **more: str | None) -> None:
 
 
 def _sent(job: Job, result: EnqueueResult) -> None:
-    if job.out.as_json:
-        job.out.document(ok=True, id=result.id)
-    else:
-        job.out.line(result.id)
+    job.out.result(result.id, ok=True, id=result.id)
 
 
 def _done(job: Job) -> None:

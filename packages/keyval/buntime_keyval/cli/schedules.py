@@ -11,7 +11,7 @@ from buntime_keyval._calls.schedules import Missed
 from buntime_keyval._results import ScheduleInfo
 from buntime_keyval.cli.inputs import schedule_options
 from buntime_keyval.cli.options import Job, connected
-from buntime_keyval.cli.output import note, shown_time, value_json
+from buntime_keyval.cli.output import shown_time, unsuccessful, value_json
 
 _NAME = click.argument("name", metavar="NAME")
 
@@ -58,8 +58,7 @@ def get(job: Job, name: str) -> None:
     """Show a schedule with its next times. The status is 1 if there is none."""
     found = job.kv.schedules.get(name)
     if found is None:
-        note(f"there is no schedule {name}")
-        raise SystemExit(1)
+        raise unsuccessful(f"there is no schedule {name}")
     _shown(job, [found])
 
 
@@ -78,10 +77,7 @@ def list_(job: Job, after: str, limit: int) -> None:
 def run(job: Job, name: str) -> None:
     """Start the task of a schedule now; print the id of the task."""
     task_id = job.kv.schedules.run(name)
-    if job.out.as_json:
-        job.out.document(taskId=task_id)
-    else:
-        job.out.line(task_id)
+    job.out.result(task_id, taskId=task_id)
 
 
 @schedule.command()
@@ -90,11 +86,7 @@ def run(job: Job, name: str) -> None:
 def delete(job: Job, name: str) -> None:
     """Remove a schedule. The status is 1 if there is none."""
     deleted = job.kv.schedules.delete(name)
-    if job.out.as_json:
-        job.out.document(deleted=deleted)
-    if not deleted:
-        note(f"there is no schedule {name}")
-        raise SystemExit(1)
+    job.out.outcome(f"there is no schedule {name}", deleted=deleted)
 
 
 def _shown(job: Job, schedules: list[ScheduleInfo]) -> None:

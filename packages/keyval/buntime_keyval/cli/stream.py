@@ -80,10 +80,7 @@ def follow(
 def seq(job: Job) -> None:
     """Print the position of the newest record."""
     newest = job.kv.stream.seq()
-    if job.out.as_json:
-        job.out.document(seq=newest)
-    else:
-        job.out.line(str(newest))
+    job.out.result(newest, seq=newest)
 
 
 @stream.command()
@@ -92,10 +89,7 @@ def seq(job: Job) -> None:
 def trim(job: Job, up_to: int) -> None:
     """Remove the records up to a position; print how many that were."""
     trimmed = job.kv.stream.trim(up_to)
-    if job.out.as_json:
-        job.out.document(trimmed=trimmed)
-    else:
-        job.out.line(str(trimmed))
+    job.out.result(trimmed, trimmed=trimmed)
 
 
 def print_records(job: Job, records: Sequence[StreamRecord], *, has_head: bool = True) -> None:

@@ -25,7 +25,7 @@ from buntime_keyval.cli.inputs import (
     value_input,
 )
 from buntime_keyval.cli.options import Job, Mistake, connected
-from buntime_keyval.cli.output import note, shown_time, shown_value, value_json
+from buntime_keyval.cli.output import shown_time, shown_value, unsuccessful, value_json
 from buntime_keyval.cli.runners import run_until_told
 from buntime_keyval.wire import InvalidInput, parse_duration
 from buntime_keyval.wire.limits import MAX_LIMIT, MOST_PRIORITY
@@ -119,8 +119,7 @@ def get(job: Job, task_id: str) -> None:
     """Show a task. The status is 1 if there is none."""
     found = job.kv.tasks.get(task_id)
     if found is None:
-        note(f"there is no task {task_id}")
-        raise SystemExit(1)
+        raise unsuccessful(f"there is no task {task_id}")
     _shown(job, [found])
 
 
@@ -153,8 +152,7 @@ def wait(job: Job, task_id: str, timeout: str | None) -> None:
     found = job.kv.tasks.wait(task_id, timeout)
     _shown(job, [found])
     if found.status != "completed":
-        note(f"the task {task_id} is {found.status}")
-        raise SystemExit(1)
+        raise unsuccessful(f"the task {task_id} is {found.status}")
 
 
 @task.command()
@@ -179,11 +177,7 @@ def retry(job: Job, task_id: str) -> None:
 def delete(job: Job, task_id: str) -> None:
     """Remove a task. The status is 1 if there is none."""
     deleted = job.kv.tasks.delete(task_id)
-    if job.out.as_json:
-        job.out.document(deleted=deleted)
-    if not deleted:
-        note(f"there is no task {task_id}")
-        raise SystemExit(1)
+    job.out.outcome(f"there is no task {task_id}", deleted=deleted)
 
 
 @task.command()
