@@ -53,7 +53,7 @@ MOST = {
     f"sum-{TOGETHER}": 430_000,
     f"delete-{TOGETHER}": 335_000,
     f"enqueue-{TOGETHER}": 215_000,
-    f"ack-{TOGETHER}": 180_000,
+    f"ack-{TOGETHER}": 205_000,
     f"lock-{TOGETHER}": 435_000,
     f"put-{TOGETHER}-{POSTGRES}": 240_000,
 }
