@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 from buntime_database import Guard, Statement
 
 from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.storage.dialects.consumers import LOCK_MARK
-from buntime_plugin_keyval.storage.dialects.dialect import Dialect
+from buntime_plugin_keyval.storage.dialects.dialect import Dialect, Statements
 
 
 class Begin(msgspec.Struct, frozen=True, gc=False):
@@ -17,9 +15,7 @@ class Begin(msgspec.Struct, frozen=True, gc=False):
 
     name: str
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         return (Statement(sql.consumers.begin, (self.name, at.now_ms)),)
 
@@ -30,9 +26,7 @@ class Advance(msgspec.Struct, frozen=True, gc=False):
     name: str
     position: int
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         consumers = sql.consumers
         return (
@@ -50,9 +44,7 @@ class Fail(msgspec.Struct, frozen=True, gc=False):
     error: str | None
     max_attempts: int
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         consumers, now_ms = sql.consumers, at.now_ms
         record = (self.name, self.position)
@@ -71,9 +63,7 @@ class FailAgain(msgspec.Struct, frozen=True, gc=False):
     error: str | None
     max_attempts: int
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         args = (self.name, self.position, self.error, self.max_attempts, at.now_ms)
         return (Statement(sql.consumers.fail_again, args),)
@@ -85,9 +75,7 @@ class Move(msgspec.Struct, frozen=True, gc=False):
     name: str
     position: int
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         args = (self.name, self.position, at.now_ms)
         unlock = Statement(sql.consumers.unlock, (lock_of(self.name),))
@@ -99,9 +87,7 @@ class Dismiss(msgspec.Struct, frozen=True, gc=False):
 
     name: str
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         consumers = sql.consumers
         return (
@@ -117,9 +103,7 @@ class Redeliver(msgspec.Struct, frozen=True, gc=False):
     name: str
     position: int | None
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         return (Statement(sql.consumers.requeue, (self.name, self.position)),)
 
@@ -130,9 +114,7 @@ class RemoveLetters(msgspec.Struct, frozen=True, gc=False):
     name: str
     position: int | None
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         return (Statement(sql.consumers.remove_letters, (self.name, self.position)),)
 

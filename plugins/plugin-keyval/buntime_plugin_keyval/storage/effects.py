@@ -6,7 +6,6 @@ the log says how many entries the effect concerned, and its last row where the c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -14,7 +13,7 @@ from buntime_database import Guard, Statement
 
 from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.model.versionstamps import tail_of
-from buntime_plugin_keyval.storage.dialects.dialect import Dialect
+from buntime_plugin_keyval.storage.dialects.dialect import Dialect, Statements
 from buntime_plugin_keyval.storage.ranges import KeyRange
 from buntime_plugin_keyval.storage.selection import EVERYTHING, RowCondition
 
@@ -22,9 +21,7 @@ from buntime_plugin_keyval.storage.selection import EVERYTHING, RowCondition
 class Effect(Protocol):
     """One thing that a commit does; the result of its first statement is its result."""
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """What has the effect, given the stamp and the time of the commit.
 
         Unless the stamp is firm, the commit may get another one: see `versionstamps.py`.
@@ -46,9 +43,7 @@ class Put(msgspec.Struct, frozen=True, gc=False):
     """Whether the key holds the versionstamp of the commit."""
     type: str | None = None
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`; where the stamp is not firm, the first result has it as its only row."""
         return sql.writes.put(self, versionstamp, at, is_firm)
 
@@ -59,9 +54,7 @@ class Remove(msgspec.Struct, frozen=True, gc=False):
     keys: KeyRange
     condition: RowCondition = EVERYTHING
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`; the result for one key has a row as that of `Put`, if it is removed."""
         return sql.writes.remove(self.keys, self.condition, versionstamp, at, is_firm)
 
@@ -71,9 +64,7 @@ class Expire(msgspec.Struct, frozen=True, gc=False):
 
     limit: int
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         return sql.writes.expire(self.limit, versionstamp, at, is_firm)
 
@@ -84,9 +75,7 @@ class NoteStamp(msgspec.Struct, frozen=True, gc=False):
     Comes last, in commits whose stamp is told.
     """
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`; where the stamp is not firm, the result has it as its only row."""
         log = sql.log
         return (Statement(log.note_stamp if is_firm else log.note_stamp_late, (versionstamp,)),)

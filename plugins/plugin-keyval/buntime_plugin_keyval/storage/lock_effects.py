@@ -8,7 +8,7 @@ import msgspec
 from buntime_database import Guard, Statement
 
 from buntime_plugin_keyval.model.clock import Moment
-from buntime_plugin_keyval.storage.dialects.dialect import Dialect
+from buntime_plugin_keyval.storage.dialects.dialect import Dialect, Statements
 
 
 class Prolong(msgspec.Struct, frozen=True, gc=False):
@@ -20,9 +20,7 @@ class Prolong(msgspec.Struct, frozen=True, gc=False):
     """None for what it has already."""
     duration_ms: int
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         args = (self.name, self.owner, self.metadata, at.now_ms, self.duration_ms)
         return (Statement(sql.locks.prolong, args),)
@@ -41,9 +39,7 @@ class Acquire(msgspec.Struct, frozen=True, gc=False):
     is_stolen: bool = False
     """Whether it does not matter who has it."""
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         args = (self.name, self.owner, self.metadata, at.now_ms, self.duration_ms)
         give = sql.locks.steal if self.is_stolen else sql.locks.acquire
@@ -61,9 +57,7 @@ class Enlist(msgspec.Struct, frozen=True, gc=False):
     process: str
     stay_ms: int
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         locks, now_ms = sql.locks, at.now_ms
         place = (self.name, self.owner, self.metadata, self.duration_ms, self.process)
@@ -81,9 +75,7 @@ class Stay(msgspec.Struct, frozen=True, gc=False):
     """Names of locks, and owners."""
     stay_ms: int
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         args = (self.process, at.now_ms + self.stay_ms, _json(self.places))
         return (Statement(sql.locks.stay, args),)
@@ -97,9 +89,7 @@ class Leave(msgspec.Struct, frozen=True, gc=False):
     process: str
     """Which looks after it: another one may have taken it over, for who asked again there."""
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         return (Statement(sql.locks.leave, (self.name, self.owner, self.process)),)
 
@@ -112,9 +102,7 @@ class Renew(msgspec.Struct, frozen=True, gc=False):
     token: str
     duration_ms: int
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         now_ms = at.now_ms
         args = (self.name, self.owner, self.token, now_ms, now_ms + self.duration_ms)
@@ -133,9 +121,7 @@ class Release(msgspec.Struct, frozen=True, gc=False):
     ends_at: int | None = None
     """Only if it ends then: whoever has prolonged it since keeps it."""
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         args = (self.name, self.owner, self.token, at.now_ms, None, self.ends_at)
         release = Statement(sql.locks.release, args)
@@ -154,9 +140,7 @@ class Withdraw(msgspec.Struct, frozen=True, gc=False):
     since: str
     """Stamp of the commit that asked: what the owner had before that, he keeps."""
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         args = (self.name, self.owner, None, at.now_ms, self.since, None)
         leave = Statement(sql.locks.leave, (self.name, self.owner, self.process))
@@ -168,9 +152,7 @@ class PassOn(msgspec.Struct, frozen=True, gc=False):
 
     names: Sequence[str]
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         locks = sql.locks
         if len(self.names) == 1:
@@ -186,9 +168,7 @@ class ForgetLocks(msgspec.Struct, frozen=True, gc=False):
     age_ms: int
     limit: int
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         args = (at.now_ms - self.age_ms, self.limit)
         return (Statement(sql.locks.forget, args), Statement(sql.locks.forget_places, args))

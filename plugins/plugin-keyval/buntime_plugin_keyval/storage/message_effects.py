@@ -10,7 +10,7 @@ from buntime_keyval.wire import key_to_json
 from buntime_keyval.wire.commits import DEFAULT_OPTIONS, DEFAULT_PAUSES_MS, MessageOptions
 
 from buntime_plugin_keyval.model.clock import Moment
-from buntime_plugin_keyval.storage.dialects.dialect import Dialect
+from buntime_plugin_keyval.storage.dialects.dialect import Dialect, Statements
 
 ID_MS = 24 * 60 * 60 * 1000
 """For how long nothing else is sent under an id that a sender gave."""
@@ -39,9 +39,7 @@ class Enqueue(msgspec.Struct, frozen=True, gc=False):
     value: str
     options: MessageOptions
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         options = self.options
         now_ms = at.now_ms
@@ -77,9 +75,7 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
     queue: str | None = None
     """Of which queue; None for plain messages alone: see `QueueSql`."""
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         now_ms = at.now_ms
         args = (versionstamp, now_ms + self.duration_ms, now_ms, self.limit)  # ?1 to ?4
@@ -105,9 +101,7 @@ class Count(msgspec.Struct, frozen=True, gc=False):
     id: str
     lease: str
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         return (Statement(sql.queue.count_delivery, (self.id, self.lease)),)
 
@@ -119,9 +113,7 @@ class Settle(msgspec.Struct, frozen=True, gc=False):
     lease: str | None
     queue: str | None = None
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         return (Statement(sql.queue.settle, (self.id, self.lease, self.queue)),)
 
@@ -139,9 +131,7 @@ class Extend(msgspec.Struct, frozen=True, gc=False):
     is_usual: bool
     """Whether its queue may have another duration."""
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         now_ms = at.now_ms
         end = now_ms + self.duration_ms
@@ -159,9 +149,7 @@ class GiveBack(msgspec.Struct, frozen=True, gc=False):
     id: str
     lease: str
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         return (Statement(sql.queue.give_back, (self.id, self.lease)),)
 
@@ -172,9 +160,7 @@ class Undeliver(msgspec.Struct, frozen=True, gc=False):
     id: str
     lease: str
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         return (Statement(sql.queue.undeliver, (self.id, self.lease)),)
 
@@ -185,9 +171,7 @@ class Retry(msgspec.Struct, frozen=True, gc=False):
     id: str
     pause_ms: int
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         ready_at = at.now_ms + self.pause_ms
         return (Statement(sql.queue.retry, (ready_at, at.now_ms, self.id)),)
@@ -200,9 +184,7 @@ class Bury(msgspec.Struct, frozen=True, gc=False):
     letter_id: str
     error_message: str
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         return (
             Statement(
@@ -218,9 +200,7 @@ class Requeue(msgspec.Struct, frozen=True, gc=False):
     letter_id: str
     new_id: str
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         now_ms, wall_ms = at
         args = (self.new_id, now_ms, wall_ms, self.letter_id)
@@ -235,9 +215,7 @@ class Forget(msgspec.Struct, frozen=True, gc=False):
 
     letter_id: str
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         return (Statement(sql.queue.forget_letter, (self.letter_id,)),)
 
@@ -247,9 +225,7 @@ class ForgetAll(msgspec.Struct, frozen=True, gc=False):
 
     queue: str
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         return (Statement(sql.queue.forget_letters, (self.queue,)),)
 
@@ -260,9 +236,7 @@ class ForgetOld(msgspec.Struct, frozen=True, gc=False):
     age_ms: int
     limit: int
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         return (Statement(sql.queue.forget_old_letters, (at.now_ms - self.age_ms, self.limit)),)
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 from buntime_database import Statement
 
 from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.model.messages import QueueSettings
-from buntime_plugin_keyval.storage.dialects.dialect import Dialect
+from buntime_plugin_keyval.storage.dialects.dialect import Dialect, Statements
 
 
 class Pause(msgspec.Struct, frozen=True, gc=False):
@@ -18,9 +16,7 @@ class Pause(msgspec.Struct, frozen=True, gc=False):
     queue: str
     is_paused: bool
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         return (
             Statement(sql.queues.pause, (self.queue, int(self.is_paused))),
@@ -34,9 +30,7 @@ class SetOptions(msgspec.Struct, frozen=True, gc=False):
     queue: str
     options: QueueSettings
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         _, lease, backoff, most, rate = msgspec.structs.astuple(self.options)
         pauses = None if backoff is None else msgspec.json.encode(backoff).decode()
@@ -53,9 +47,7 @@ class Purge(msgspec.Struct, frozen=True, gc=False):
 
     queue: str
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         return (Statement(sql.queues.purge, (self.queue,)),)
 
@@ -65,8 +57,6 @@ class ForgetIds(msgspec.Struct, frozen=True, gc=False):
 
     limit: int
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         return (Statement(sql.queues.forget_ids, (at.now_ms, self.limit)),)

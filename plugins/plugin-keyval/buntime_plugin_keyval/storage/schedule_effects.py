@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from buntime_database import Guard, Statement
 
 from buntime_plugin_keyval.model.clock import Moment
-from buntime_plugin_keyval.storage.dialects.dialect import Dialect
+from buntime_plugin_keyval.storage.dialects.dialect import Dialect, Statements
 
 
 class PutSchedule(NamedTuple):
@@ -21,9 +20,7 @@ class PutSchedule(NamedTuple):
     paused: bool
     next_at: int | None
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         args = (self.name, self.timing, self.task, self.missed, int(self.paused), self.next_at)
         return (Statement(sql.schedules.put, (*args, at.wall_ms)),)
@@ -38,9 +35,7 @@ class Rearm(NamedTuple):
     last_task: str | None = None
     fires: int = 0
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         return (Statement(sql.schedules.advance, tuple(self)),)
 
@@ -50,9 +45,7 @@ class RemoveSchedule(NamedTuple):
 
     name: str
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         return (Statement(sql.schedules.remove, (self.name,)),)
 

@@ -9,7 +9,7 @@ from buntime_database import Guard, Statement
 from buntime_keyval.wire.tasks import NewTask
 
 from buntime_plugin_keyval.model.clock import Moment
-from buntime_plugin_keyval.storage.dialects.dialect import Dialect
+from buntime_plugin_keyval.storage.dialects.dialect import Dialect, Statements
 from buntime_plugin_keyval.storage.dialects.tasks import MARK
 
 
@@ -22,9 +22,7 @@ class AddTask(msgspec.Struct, frozen=True, gc=False):
     id: str
     task: NewTask
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         tasks, it = sql.tasks, self.task.options
         ready_at = at.now_ms + it.delay_ms
@@ -54,9 +52,7 @@ class BeginTasks(msgspec.Struct, frozen=True, gc=False):
     runner: str
     duration_ms: int
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         ends_at = at.now_ms + self.duration_ms
         args = (MARK + self.name, versionstamp, ends_at, self.runner, at.wall_ms, self.duration_ms)
@@ -70,9 +66,7 @@ class Stop(msgspec.Struct, frozen=True, gc=False):
     lease: str
     error: str | None = None
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         return (Statement(sql.tasks.stop, (self.id, self.lease, self.error)),)
 
@@ -86,9 +80,7 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
     result: str | None = None
     error: str | None = None
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         args = (self.id, self.lease, self.status, self.result, self.error, at.now_ms, at.wall_ms)
         return (Statement(sql.tasks.finish, args),)
@@ -108,9 +100,7 @@ class CompleteTasks(msgspec.Struct, frozen=True, gc=False):
 
     done: Sequence[CompletedTask]
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         told = msgspec.json.encode(self.done).decode()
         return (Statement(sql.tasks.complete, (told, at.now_ms, at.wall_ms)),)
@@ -121,9 +111,7 @@ class CancelTask(msgspec.Struct, frozen=True, gc=False):
 
     id: str
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         return (
             Statement(sql.tasks.cancel, (self.id, at.now_ms, at.wall_ms)),
@@ -137,9 +125,7 @@ class LeavePlace(msgspec.Struct, frozen=True, gc=False):
     id: str
     lease: str | None
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         args = (self.id, self.lease, at.now_ms, at.wall_ms)
         return (Statement(sql.tasks.leave, args),)
@@ -152,9 +138,7 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
     lease: str
     progress: str
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         return (Statement(sql.tasks.progress, (self.id, self.lease, self.progress)),)
 
@@ -164,9 +148,7 @@ class Again(msgspec.Struct, frozen=True, gc=False):
 
     id: str
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         tasks = sql.tasks
         return (
@@ -182,9 +164,7 @@ class ForgetTask(msgspec.Struct, frozen=True, gc=False):
 
     id: str
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         return (Statement(sql.tasks.forget, (self.id,)),)
 
@@ -194,9 +174,7 @@ class ForgetOldTasks(msgspec.Struct, frozen=True, gc=False):
 
     limit: int
 
-    def statements(
-        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
-    ) -> Sequence[Statement]:
+    def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
         return (Statement(sql.tasks.forget_old, (at.now_ms, self.limit)),)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
-from buntime_database import Adapter, Batch, DatabaseError, ResultSet
+from buntime_database import Adapter, Batch, DatabaseError, ResultSet, Statement
 
 from buntime_plugin_keyval.storage.dialects.consumers import ConsumerSql
 from buntime_plugin_keyval.storage.dialects.filters import FilterSql
@@ -32,6 +32,9 @@ from buntime_plugin_keyval.storage.dialects.writes import WriteSql
 
 Outcome: TypeAlias = list[ResultSet] | DatabaseError
 """What the steps of a batch gave, or why nothing of it was done."""
+
+Statements: TypeAlias = Sequence[Statement]
+"""In the order in which they are run."""
 
 Committing: TypeAlias = Callable[[Sequence[Batch]], Awaitable[Sequence[Outcome]]]
 """Commits batches in their order, each all or nothing on its own: as `Adapter.batch_each`."""
