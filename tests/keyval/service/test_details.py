@@ -196,6 +196,25 @@ async def test_only_who_asks_gets_details(kv: LocalKv) -> None:
         await kv.get_with_metadata([()])
 
 
+async def test_keys_are_the_same_with_details_and_without(kv: LocalKv) -> None:
+    parts: list[Any] = [0, -0.0, -7, 1.5, 2**53, 10**20, 1e21, 1e300, 5e-324, True, "", "é\0\u2028"]
+    for part in parts:
+        await kv.set(("k", part), 1)
+
+    async def keys(prefix: tuple[Any, ...], **asked: Any) -> list[list[tuple[type, Any]]]:
+        listed = [entry.key async for entry in kv.list(prefix, **asked)]
+        return [[(type(part), part) for part in key] for key in listed]
+
+    plain = await keys(("k",))
+    assert len(plain) == len(parts) - 1  # the second zero is the first one
+    assert await keys(("k",), details=True) == plain
+    for part in (b"\0", BigInt(5)):  # these are no JSON by themselves
+        await kv.set(("k", part), 1)
+    plain = await keys(())
+    assert await keys((), details=True) == plain
+    assert await keys((), values=False) == plain
+
+
 async def test_lists_and_pages_have_what_is_asked_for(kv: LocalKv) -> None:
     stamps = {}
     for number in range(5):

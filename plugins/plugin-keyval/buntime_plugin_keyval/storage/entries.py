@@ -62,7 +62,7 @@ def joined_json(text: str, keys: Sequence[Key], shape: Shape) -> str:
 
 
 class _Entry(msgspec.Struct, rename="camel"):
-    key: Any
+    key: tuple[Any, ...]
     versionstamp: str | None
     value: Any = None
     metadata: Any = None
@@ -88,13 +88,14 @@ def read_entries(entries: Text) -> list[KvEntry[Any]]:
     # The values of all are decoded together: a call for each costs more than what it decodes.
     if has_tags:
         for entry in found:
+            entry.key = check_key(entry.key)
             entry.value, entry.metadata = untag(entry.value), untag(entry.metadata)
     return [_read(entry) for entry in found]
 
 
 def _read(entry: _Entry) -> KvEntry[Any]:
     if entry.versionstamp is None:
-        return KvMissing(check_key(entry.key), None, None)
+        return KvMissing(entry.key, None, None)
     details = None
     if entry.created_at is not None and entry.updated_at is not None:
         details = KvDetails(
@@ -105,4 +106,4 @@ def _read(entry: _Entry) -> KvEntry[Any]:
             entry.revision or 1,
             entry.type,
         )
-    return KvEntry(check_key(entry.key), entry.value, entry.versionstamp, details)
+    return KvEntry(entry.key, entry.value, entry.versionstamp, details)
