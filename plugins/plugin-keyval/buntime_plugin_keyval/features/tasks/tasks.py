@@ -263,7 +263,7 @@ class TaskDesk:
         # Before it looks: what becomes ready after that calls it.
         caller = self.room.enter(call.names)
         try:
-            found = await self._take(call)
+            found = [] if self.room.has_nothing(call.names) else await self._take(call)
             return found or await self._take_later(call, caller, ends, gone)
         finally:
             self.room.leave(caller)

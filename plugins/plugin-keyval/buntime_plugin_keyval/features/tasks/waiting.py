@@ -126,6 +126,7 @@ class WaitingRoom:
 
     def wake(self) -> None:
         """There may be work, or a task is over."""
+        self._version = None
         if self._callers or self._ends:
             self._in_vain.clear()
             self.loop.wake()
@@ -163,6 +164,16 @@ class WaitingRoom:
         soon = await self._call()
         self._due_ms = self._store.clock.now() + soon * 1000
         return max(0.001, min(self._poll_s, soon))
+
+    def has_nothing(self, names: Names) -> bool:
+        """Whether a call that has just entered would look in vain, as the last step did.
+
+        Idle runners ask again and again: each look of theirs would be a query.
+        """
+        looked_for = self._looked_for
+        if looked_for is not None and (names is None or not names <= looked_for):
+            return False
+        return not (self._in_vain or self.may_have_missed())
 
     def may_have_missed(self) -> bool:
         """Whether there may be something that nobody was called for yet."""
