@@ -3,9 +3,8 @@
  * Kept answers: how many there are, and a way to forget some.
  */
 import { api } from "../.well-known/buntime/ui/api.js";
-import { field } from "../.well-known/buntime/ui/dialog.js";
+import { field, sendingForm } from "../.well-known/buntime/ui/dialog.js";
 import { h } from "../.well-known/buntime/ui/dom.js";
-import { guardForm } from "../.well-known/buntime/ui/drafts.js";
 import { count } from "../.well-known/buntime/ui/format.js";
 import { say } from "../.well-known/buntime/ui/notice.js";
 import { go } from "../.well-known/buntime/ui/shell.js";
@@ -41,34 +40,22 @@ function forgetting(signal) {
   const which = h("select", {}, Object.entries(WHICH).map(([value, text]) => h("option", { value }, t(text))));
   const text = h("input", { class: "mono", autocomplete: "off", spellcheck: "false" });
   const textField = field(t("Which"), text, t("A path with *, such as /shop/*; one of them as GET:/shop/1?a=b"));
-  const problem = h("p", { class: "problem", role: "alert" });
   const look = () => {
     textField.hidden = which.value === "all";
   };
   which.addEventListener("change", look);
   look();
-  /** @param {Event} event */
-  const submit = async (event) => {
-    event.preventDefault();
-    problem.textContent = "";
-    try {
-      const json = which.value === "all" ? {} : { [which.value]: text.value.trim() };
-      const { invalidated } = await api("cache/invalidate", { method: "POST", json });
-      say(invalidated === "all" ? t("All answers are forgotten") : t("{count} answers are forgotten", { count: count(invalidated) }));
-      draft.forget();
-      await go("answers", {}, { replaces: true });
-    } catch (error) {
-      problem.textContent = error instanceof Error ? error.message : String(error);
-    }
+  const submit = async (/** @type {() => void} */ forget) => {
+    const json = which.value === "all" ? {} : { [which.value]: text.value.trim() };
+    const { invalidated } = await api("cache/invalidate", { method: "POST", json });
+    say(invalidated === "all" ? t("All answers are forgotten") : t("{count} answers are forgotten", { count: count(invalidated) }));
+    forget();
+    await go("answers", {}, { replaces: true });
   };
-  const form = h(
-    "form",
-    { class: "stack", onsubmit: submit },
+  return sendingForm("stack", signal, submit, (problem) => [
     h("h2", {}, t("Forget answers")),
     h("div", { class: "row" }, field(t("Forget"), which), textField),
     problem,
     h("div", {}, h("button", { type: "submit", class: "danger" }, t("Forget"))),
-  );
-  const draft = guardForm(form, signal);
-  return form;
+  ]);
 }

@@ -3,9 +3,8 @@
  * The shell: where it is, and which first segments of paths it leaves to others.
  */
 import { api } from "../.well-known/buntime/ui/api.js";
-import { field } from "../.well-known/buntime/ui/dialog.js";
+import { field, sendingForm } from "../.well-known/buntime/ui/dialog.js";
 import { fill, h } from "../.well-known/buntime/ui/dom.js";
-import { guardForm } from "../.well-known/buntime/ui/drafts.js";
 import { when } from "../.well-known/buntime/ui/format.js";
 import { attempt } from "../.well-known/buntime/ui/notice.js";
 import { table } from "../.well-known/buntime/ui/table.js";
@@ -73,27 +72,15 @@ function excludes(known, remove) {
  */
 function adding(draw, signal) {
   const basename = h("input", { autocomplete: "off", spellcheck: "false" });
-  const problem = h("p", { class: "problem", role: "alert" });
-  /** @param {Event} event */
-  const submit = async (event) => {
-    event.preventDefault();
-    problem.textContent = "";
-    try {
-      await api("shell/excludes", { method: "POST", json: { basename: basename.value.trim() } });
-      basename.value = "";
-      draft.forget();
-      await draw();
-    } catch (error) {
-      problem.textContent = error instanceof Error ? error.message : String(error);
-    }
+  const submit = async (/** @type {() => void} */ forget) => {
+    await api("shell/excludes", { method: "POST", json: { basename: basename.value.trim() } });
+    basename.value = "";
+    forget();
+    await draw();
   };
-  const form = h(
-    "form",
-    { class: "row", onsubmit: submit },
+  return sendingForm("row", signal, submit, (problem) => [
     field(t("First segment"), basename, t("As shop: /shop and all below it are not the shell's")),
     h("button", { type: "submit", class: "primary" }, t("Add")),
     problem,
-  );
-  const draft = guardForm(form, signal);
-  return form;
+  ]);
 }

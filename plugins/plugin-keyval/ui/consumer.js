@@ -3,9 +3,8 @@
  * One consumer: its position, what comes next, and what it could not process.
  */
 import { ApiError, api } from "../.well-known/buntime/ui/api.js";
-import { ask, field } from "../.well-known/buntime/ui/dialog.js";
+import { ask, field, sendingForm } from "../.well-known/buntime/ui/dialog.js";
 import { h } from "../.well-known/buntime/ui/dom.js";
-import { guardForm } from "../.well-known/buntime/ui/drafts.js";
 import { count, when } from "../.well-known/buntime/ui/format.js";
 import { attempt, say } from "../.well-known/buntime/ui/notice.js";
 import { refreshed } from "../.well-known/buntime/ui/refreshed.js";
@@ -163,27 +162,15 @@ function facts(consumer) {
  */
 function placing(path, again, signal) {
   const seq = h("input", { type: "number", min: 0, required: true });
-  const problem = h("p", { class: "problem", role: "alert" });
-  /** @param {Event} event */
-  const submit = async (event) => {
-    event.preventDefault();
-    problem.textContent = "";
-    try {
-      await api(`${path}/position`, { method: "PUT", json: { seq: Number(seq.value) } });
-      draft.forget();
-      say(t("It goes on behind {seq}", { seq: seq.value }));
-      await again();
-    } catch (error) {
-      problem.textContent = error instanceof Error ? error.message : String(error);
-    }
+  const submit = async (/** @type {() => void} */ forget) => {
+    await api(`${path}/position`, { method: "PUT", json: { seq: Number(seq.value) } });
+    forget();
+    say(t("It goes on behind {seq}", { seq: seq.value }));
+    await again();
   };
-  const form = h(
-    "form",
-    { class: "row", onsubmit: submit },
+  return sendingForm("row", signal, submit, (problem) => [
     field(t("Go on behind the position"), seq, t("Who has it has to fetch again; 0 is the beginning")),
     h("button", { type: "submit" }, t("Set")),
     problem,
-  );
-  const draft = guardForm(form, signal);
-  return form;
+  ]);
 }

@@ -3,9 +3,8 @@
  * Queues: what waits, what failed, and how they deliver. Nothing here takes a message.
  */
 import { api } from "../.well-known/buntime/ui/api.js";
-import { ask, field } from "../.well-known/buntime/ui/dialog.js";
+import { ask, field, sendingForm } from "../.well-known/buntime/ui/dialog.js";
 import { h } from "../.well-known/buntime/ui/dom.js";
-import { guardForm } from "../.well-known/buntime/ui/drafts.js";
 import { count, span, when } from "../.well-known/buntime/ui/format.js";
 import { attempt, say } from "../.well-known/buntime/ui/notice.js";
 import { refreshed } from "../.well-known/buntime/ui/refreshed.js";
@@ -276,32 +275,19 @@ function overview(queues) {
  */
 function sender(queue, sent, signal) {
   const message = messageForm();
-  const problem = h("p", { class: "problem", role: "alert" });
-
-  /** @param {Event} event */
-  async function submit(event) {
-    event.preventDefault();
-    problem.textContent = "";
-    try {
-      const { value, options } = message.read();
-      const text = objectText({ value, options: JSON.stringify({ queue, ...options }) });
-      const { id } = await api("queue/enqueue", { method: "POST", text });
-      say(t("Sent as {id}", { id }));
-      message.clear();
-      draft.forget();
-      await sent();
-    } catch (error) {
-      problem.textContent = error instanceof Error ? error.message : String(error);
-    }
-  }
-
-  const form = h(
-    "form",
-    { class: "stack", onsubmit: submit },
+  const submit = async (/** @type {() => void} */ forget) => {
+    const { value, options } = message.read();
+    const text = objectText({ value, options: JSON.stringify({ queue, ...options }) });
+    const { id } = await api("queue/enqueue", { method: "POST", text });
+    say(t("Sent as {id}", { id }));
+    message.clear();
+    forget();
+    await sent();
+  };
+  const form = sendingForm("stack", signal, submit, (problem) => [
     message.element,
     problem,
     h("div", {}, h("button", { type: "submit", class: "primary" }, t("Send"))),
-  );
-  const draft = guardForm(form, signal);
+  ]);
   return h("details", {}, h("summary", {}, t("Send a message")), form);
 }

@@ -3,9 +3,8 @@
  * Search: indexes, and what they find.
  */
 import { api } from "../.well-known/buntime/ui/api.js";
-import { ask, field, ticked } from "../.well-known/buntime/ui/dialog.js";
-import { fill, h } from "../.well-known/buntime/ui/dom.js";
-import { guardForm } from "../.well-known/buntime/ui/drafts.js";
+import { ask, field, sendingForm, ticked } from "../.well-known/buntime/ui/dialog.js";
+import { h } from "../.well-known/buntime/ui/dom.js";
 import { count } from "../.well-known/buntime/ui/format.js";
 import { attempt, say } from "../.well-known/buntime/ui/notice.js";
 import { addressOf, go } from "../.well-known/buntime/ui/shell.js";
@@ -232,31 +231,18 @@ function creation(signal) {
   const prefix = keyField(t("Prefix"), "");
   const fields = h("input", { type: "text", autocomplete: "off" });
   const tokenize = h("select", {}, TOKENIZERS.map((name) => h("option", { value: name }, name)));
-  const problem = h("p", { class: "problem", role: "alert" });
-
-  /** @param {Event} event */
-  async function submit(event) {
-    event.preventDefault();
-    problem.textContent = "";
-    try {
-      const names = fields.value.split(",").map((name) => name.trim());
-      const json = { prefix: prefix.read(), fields: names.filter((name) => name !== ""), tokenize: tokenize.value };
-      await api("indexes", { method: "POST", json });
-      draft.forget();
-      say(t("The index is ready"));
-      await attempt(() => go("search", { prefix: keyText(json.prefix) }, { replaces: true }));
-    } catch (error) {
-      fill(problem, error instanceof Error ? error.message : String(error));
-    }
-  }
-
-  const form = h(
-    "form",
-    { class: "stack", onsubmit: submit },
+  const submit = async (/** @type {() => void} */ forget) => {
+    const names = fields.value.split(",").map((name) => name.trim());
+    const json = { prefix: prefix.read(), fields: names.filter((name) => name !== ""), tokenize: tokenize.value };
+    await api("indexes", { method: "POST", json });
+    forget();
+    say(t("The index is ready"));
+    await attempt(() => go("search", { prefix: keyText(json.prefix) }, { replaces: true }));
+  };
+  const form = sendingForm("stack", signal, submit, (problem) => [
     h("div", { class: "row" }, prefix.element, field(t("Fields"), fields, t("As title, author.name")), field(t("Tokenizer"), tokenize)),
     problem,
     h("div", {}, h("button", { type: "submit", class: "primary" }, t("Create"))),
-  );
-  const draft = guardForm(form, signal);
+  ]);
   return h("details", {}, h("summary", {}, t("New index")), form);
 }

@@ -3,9 +3,8 @@
  * Tasks: how many have which state, the newest of them, and a way to make one.
  */
 import { api } from "../.well-known/buntime/ui/api.js";
-import { field } from "../.well-known/buntime/ui/dialog.js";
+import { field, sendingForm } from "../.well-known/buntime/ui/dialog.js";
 import { h } from "../.well-known/buntime/ui/dom.js";
-import { guardForm } from "../.well-known/buntime/ui/drafts.js";
 import { count, when } from "../.well-known/buntime/ui/format.js";
 import { say } from "../.well-known/buntime/ui/notice.js";
 import { refreshed } from "../.well-known/buntime/ui/refreshed.js";
@@ -71,28 +70,17 @@ function chooser(name, status) {
  */
 function sender(sent, signal) {
   const task = taskForm();
-  const problem = h("p", { class: "problem", role: "alert" });
-  /** @param {Event} event */
-  const submit = async (event) => {
-    event.preventDefault();
-    problem.textContent = "";
-    try {
-      const { id } = await api("tasks", { method: "POST", text: objectText(task.read()) });
-      draft.forget();
-      say(t("Made as {id}", { id }));
-      await sent();
-    } catch (error) {
-      problem.textContent = error instanceof Error ? error.message : String(error);
-    }
+  const submit = async (/** @type {() => void} */ forget) => {
+    const { id } = await api("tasks", { method: "POST", text: objectText(task.read()) });
+    forget();
+    say(t("Made as {id}", { id }));
+    await sent();
   };
-  const form = h(
-    "form",
-    { class: "stack", onsubmit: submit },
+  const form = sendingForm("stack", signal, submit, (problem) => [
     task.element,
     problem,
     h("div", {}, h("button", { type: "submit", class: "primary" }, t("Make"))),
-  );
-  const draft = guardForm(form, signal);
+  ]);
   return h("details", {}, h("summary", {}, t("Make a task")), form);
 }
 

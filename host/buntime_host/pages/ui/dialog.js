@@ -106,6 +106,30 @@ function discards() {
 }
 
 /**
+ * A form in the page, which shows what goes wrong when it is sent. What is typed into it is guarded.
+ * @param {string} look its class, `row` or `stack`
+ * @param {AbortSignal} signal says that the form is gone
+ * @param {(forget: () => void) => Promise<void>} submit sends it, and forgets what was typed once that is kept
+ * @param {(problem: HTMLElement) => import("./dom.js").Child[]} content what is in it, with the place for a problem
+ */
+export function sendingForm(look, signal, submit, content) {
+  const problem = h("p", { class: "problem", role: "alert" });
+  /** @param {Event} event */
+  const onsubmit = async (event) => {
+    event.preventDefault();
+    problem.textContent = "";
+    try {
+      await submit(draft.forget);
+    } catch (error) {
+      problem.textContent = error instanceof Error ? error.message : String(error);
+    }
+  };
+  const form = h("form", { class: look, onsubmit }, ...content(problem));
+  const draft = guardForm(form, signal);
+  return form;
+}
+
+/**
  * A field with its label.
  * @param {string} label
  * @param {HTMLElement} control
