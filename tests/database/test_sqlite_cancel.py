@@ -10,6 +10,7 @@ import apsw
 import pytest
 from buntime_database import DatabaseClosed, Statement, Transaction, TransactionMisuse
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
+from buntime_plugin_database.engines.sqlite.thread import WorkThread
 from database.support import OpenSqlite, Trace, eventually
 
 INSERT = Statement("INSERT INTO t VALUES (1)")
@@ -177,3 +178,36 @@ def test_the_end_of_the_loop_ends_waiting_writes(tmp_path: Path) -> None:
         await other.close()
 
     asyncio.run(close())
+
+
+@pytest.mark.parametrize("is_waiting", [True, False], ids=["waiting", "about to wait"])
+async def test_who_is_cancelled_waits_for_the_work_in_the_thread(*, is_waiting: bool) -> None:
+    thread = WorkThread("test")
+    may_end, begun = threading.Event(), asyncio.Event()
+    hurried = 0
+
+    def hurry() -> None:
+        nonlocal hurried
+        hurried += 1
+
+    async def wait() -> None:
+        working = thread.submit(may_end.wait, hurry)
+        begun.set()
+        if not is_waiting:
+            me = asyncio.current_task()
+            assert me is not None
+            me.cancel()
+        await working
+
+    task = asyncio.create_task(wait())
+    await begun.wait()
+    if is_waiting:
+        task.cancel()
+    assert hurried == 1
+    done, _ = await asyncio.wait([task], timeout=0.05)
+    assert not done
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert hurried == 1
+    thread.close()

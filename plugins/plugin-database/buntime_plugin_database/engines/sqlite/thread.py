@@ -17,10 +17,32 @@ WorkResult = tuple[Any, BaseException | None]
 """What the work returned, or what it raised."""
 
 
+class Working(asyncio.Future[WorkResult]):
+    """What is being done. It never raises, and cannot be cancelled.
+
+    A task that is cancelled while it waits for this learns of that when the work has ended. To
+    await `asyncio.shield` until it has would mean the same, at the cost of a second future and of
+    a turn of the loop for each commit.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, when_cancelled: Callable[[], object] | None
+    ) -> None:
+        """`when_cancelled` is called when somebody tries."""
+        super().__init__(loop=loop)
+        self._when_cancelled = when_cancelled
+
+    def cancel(self, msg: Any | None = None) -> bool:  # noqa: ARG002 - as all futures have it
+        """Have the work hurry; False, so that whoever waits goes on waiting."""
+        if self._when_cancelled is not None and not self.done():
+            self._when_cancelled()
+        return False
+
+
 class _Work(NamedTuple):
     do: Callable[[], Any]
     loop: asyncio.AbstractEventLoop
-    done: asyncio.Future[WorkResult]
+    done: Working
 
 
 class WorkThread:
@@ -32,10 +54,12 @@ class WorkThread:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def submit(self, do: Callable[[], Any]) -> asyncio.Future[WorkResult]:
-        """Have `do` done after what was submitted before; the future never raises."""
+    def submit(
+        self, do: Callable[[], Any], when_cancelled: Callable[[], object] | None = None
+    ) -> Working:
+        """Have `do` done after what was submitted before."""
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[WorkResult] = loop.create_future()
+        done = Working(loop, when_cancelled)
         self._queue.put(_Work(do, loop, done))
         return done
 
@@ -51,10 +75,5 @@ class WorkThread:
             except BaseException as error:  # noqa: BLE001 - goes to whoever waits
                 outcome = (None, error)
             with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
-                work.loop.call_soon_threadsafe(_deliver, work.done, outcome)
+                work.loop.call_soon_threadsafe(work.done.set_result, outcome)
             del work, outcome  # or they would live until the next one comes
-
-
-def _deliver(done: asyncio.Future[WorkResult], outcome: WorkResult) -> None:
-    if not done.done():
-        done.set_result(outcome)

@@ -210,18 +210,8 @@ class Writer:
         """
         if self._thread is None:
             return work(*args)
-        working = self._thread.submit(partial(work, *args))
-        cancelled: asyncio.CancelledError | None = None
-        while not working.done():
-            try:
-                await asyncio.shield(working)
-            except asyncio.CancelledError as error:
-                cancelled = error
-                if interrupt:
-                    self.connection.interrupt()
-        result, failure = working.result()
-        if cancelled is not None:
-            raise cancelled
+        when_cancelled = self.connection.interrupt if interrupt else None
+        result, failure = await self._thread.submit(partial(work, *args), when_cancelled)
         if failure is not None:
             raise failure
         return result  # type: ignore[no-any-return] # what `work` returned
