@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 from buntime_keyval.wire import (
     BigInt,
@@ -13,7 +10,6 @@ from buntime_keyval.wire import (
     check_key,
     check_keys,
     decode_key,
-    decode_keys,
     encode_key,
     encode_keys,
 )
@@ -71,97 +67,6 @@ def test_several_are_encoded_as_each(several: list[Key]) -> None:
     assert [order(key) for key in checked] == [order(check_key(list(key))) for key in several]
 
 
-@st.composite
-def damaged(draw: st.DrawFn) -> bytes:
-    """An encoded key with some bytes cut, changed or put in."""
-    encoded = bytearray(encode_key(draw(keys(2))))
-    position = draw(st.integers(0, len(encoded)))
-    cut = draw(st.integers(0, 3))
-    encoded[position : position + cut] = draw(st.binary(max_size=3))
-    return bytes(encoded)
-
-
-@st.composite
-def neighbours(draw: st.DrawFn) -> list[Key]:
-    """Keys as a list has them: few beginnings, many ends; and the beginnings themselves."""
-    beginnings = draw(st.lists(keys(3), min_size=1, max_size=2))
-    ends = st.one_of(st.just(()), parts().map(lambda part: (part,)), keys(2))
-    return draw(
-        st.lists(
-            st.builds(lambda beginning, end: (*beginning, *end), st.sampled_from(beginnings), ends),
-            min_size=1,
-            max_size=8,
-        )
-    )
-
-
-@some
-@given(neighbours())
-@example([("a", 1), ("a", 2), ("a",), ("a\0b", 3), ("a\0",), ("a", 1.5, 2), ("b", 2), ("a", -2)])
-@example([(True, 1), (1, 1), (True, 2), (BigInt(1), 2), (1, 3)])
-def test_many_are_decoded_as_each(several: list[Key]) -> None:
-    encoded = [encode_key(key) for key in several]
-    assert list(map(order, decode_keys(encoded))) == [order(decode_key(code)) for code in encoded]
-
-
-@st.composite
-def siblings(draw: st.DrawFn) -> list[Key]:
-    """Keys that differ in their ends, all of which are of one kind."""
-    head = draw(st.one_of(st.just(()), keys(2)))
-    kinds: list[st.SearchStrategy[Any]] = [
-        st.integers(0, 2**53 - 1),
-        st.integers(-100, 100),
-        st.floats(allow_nan=False, allow_infinity=False),
-        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=5),
-        st.text("a\0\1\2é", max_size=4),
-        st.binary(max_size=4),
-    ]
-    ends = draw(st.lists(draw(st.sampled_from(kinds)), min_size=4, max_size=8))
-    return [(*head, end) for end in ends]
-
-
-@some
-@given(siblings())
-@example([(0,), (1.5,), (2**53 - 1,), (7,)])
-@example([("a", 0), ("a", 1e21), ("a", 2.0**53), ("a", 7)])
-@example([("a", -1), ("a", -0.5), ("a", 0), ("a", 7)])
-@example([("a", "\2"), ("a", ""), ("a", "\0"), ("a", "é")])
-def test_siblings_are_decoded_as_each(several: list[Key]) -> None:
-    encoded = [encode_key(check_key(list(key))) for key in several]
-    assert list(map(order, decode_keys(encoded))) == [order(decode_key(code)) for code in encoded]
-
-
-@some
-@given(siblings(), st.one_of(st.binary(max_size=12), damaged()), st.integers(0, 4))
-@example([(1,)] * 4, b"\x80" + b"\0" * 7, 1)
-@example([(1,)] * 4, b"\xff" * 8, 1)  # not a number
-@example([("b",)] * 4, b"\0\xff", 1)  # cut off behind a zero
-@example([("b",)] * 4, b"\xc3\0", 1)  # no UTF-8
-@example([("b",)] * 4, b"a\0\2c\0", 1)  # two parts
-@example([("b",)] * 4, b"a\0\2c", 1)
-@example([("b",)] * 4, b"", 1)
-def test_siblings_are_refused_as_each(several: list[Key], end: bytes, kept: int) -> None:
-    encoded = [encode_key(check_key(list(key))) for key in several]
-    encoded.append(encoded[-1][:kept] + end)
-    assert outcome(lambda: decode_keys(encoded)[-1]) == outcome(lambda: decode_key(encoded[-1]))
-
-
-def outcome(decode: Callable[[], Key]) -> Any:
-    try:
-        return order(decode())
-    except InvalidInput as error:
-        return str(error).partition(":")[0]
-
-
-@some
-@given(keys(3), st.one_of(st.binary(max_size=12), damaged()))
-@example(("a",), b"\x03\x80" + b"\0" * 7)  # zero with a sign
-def test_many_are_refused_as_each(key: Key, end: bytes) -> None:
-    beginning = encode_key(key)
-    encoded = [beginning + encode_key((1,)), beginning + encode_key((2,)), beginning + end]
-    assert outcome(lambda: decode_keys(encoded)[-1]) == outcome(lambda: decode_key(encoded[-1]))
-
-
 @some
 @given(keys(3), keys(4), st.lists(parts(), max_size=2))
 @example(check_key(["user"]), check_key(["users", 1]), [])
@@ -173,6 +78,16 @@ def test_descendants_are_exactly_what_lies_between(
     for key in (other, check_key([*prefix, *rest])):
         extends = len(key) > len(prefix) and order(key)[: len(prefix)] == order(prefix)
         assert (start < encode_key(key) < end) == extends
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """An encoded key with some bytes cut, changed or put in."""
+    encoded = bytearray(encode_key(draw(keys(2))))
+    position = draw(st.integers(0, len(encoded)))
+    cut = draw(st.integers(0, 3))
+    encoded[position : position + cut] = draw(st.binary(max_size=3))
+    return bytes(encoded)
 
 
 @settings(max_examples=share_of(600), deadline=None)

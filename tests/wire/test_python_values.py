@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from buntime_keyval.wire import BigInt, InvalidInput, decode_value, decode_values, encode_value
+from buntime_keyval.wire import BigInt, InvalidInput, decode_value, encode_value
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.sampling import share_of
@@ -55,14 +55,6 @@ def test_round_trip(value: Any) -> None:
     text = encode_value(value, NOW)
     assert shape(decode_value(text)) == shape(value)
     assert encode_value(decode_value(text), NOW) == text
-
-
-@pytest.mark.parametrize("length", [1, 60_000], ids=["short", "long"])
-@settings(max_examples=share_of(100), deadline=None)
-@given(several=st.lists(values, max_size=4))
-def test_many_are_decoded_as_each(several: list[Any], length: int) -> None:
-    texts = [encode_value(value, NOW) for value in [*several, "x" * length, "y" * length]]
-    assert shape(decode_values(texts)) == shape([decode_value(text) for text in texts])
 
 
 @pytest.mark.parametrize(

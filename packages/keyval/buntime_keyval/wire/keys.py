@@ -63,15 +63,7 @@ _MAX_BIGINT_LENGTH = len(str(-(256**MAX_KEY_PART_LENGTH)))
 _DOUBLE = struct.Struct(">d")
 _TAGGED_DOUBLE = struct.Struct(">Bd")
 _BYTES, _STRING, _NUMBER, _BIGINT, _BOOLEAN = 1, 2, 3, 4, 5
-_ESCAPE = 0xFF
-"""Behind a zero within a text or bytes, which does not end them."""
-_NO_BEGINNING = b"\xff"
-"""What no key begins with."""
-_SEVERAL = 4
-"""So many keys are worth a look at what they have in common."""
 _SIGN_BIT = 0x80
-_LEAST_POSITIVE = bytes([_SIGN_BIT])
-"""What the bytes of a number begin with, or with a greater one, unless it is negative."""
 _ALL_BITS = bytes(range(255, -1, -1))
 _AS_JSON = frozenset({str, int, float, bool})
 """Types of parts that are JSON as they are; `BigInt`, a subclass of `int`, is not among them."""
@@ -330,99 +322,8 @@ def decode_key(encoded: bytes) -> Key:
         if position != end or not parts:
             raise ValueError("the last part is cut off")
     except (ValueError, IndexError, struct.error) as error:
-        raise _no_key(error) from None
+        raise InvalidInput(f"These bytes are not an encoded key: {error}") from None
     return tuple(parts)
-
-
-def decode_keys(encoded: Iterable[bytes]) -> list[Key]:
-    """The keys of many binary forms, in their order; raises as `decode_key` does.
-
-    In a list most differ in nothing but their last part: then that alone is decoded, of all of them
-    together if it is a number or a text in each.
-    """
-    codes = list(encoded)
-    siblings = _decode_siblings(codes) if len(codes) >= _SEVERAL else None
-    return _decode_neighbours(codes) if siblings is None else siblings
-
-
-def _decode_siblings(codes: Sequence[bytes]) -> list[Key] | None:
-    """The same for keys that differ in one text or number at their end; None if they do not."""
-    first = codes[0]
-    head = decode_key(first)[:-1]
-    size = (part_ends(first)[-2] if head else 0) + 1
-    shared = first[:size]
-    least, greatest = min(codes), max(codes)
-    # What lies between two byte strings with one beginning has that, too.
-    if not (least.startswith(shared) and greatest.startswith(shared)):
-        return None
-    if shared[-1] == _NUMBER and least[size:] >= _LEAST_POSITIVE:
-        return _decode_numbered(head, codes, size, greatest)
-    if shared[-1] == _STRING:
-        return _decode_named(head, b"".join([code[size:] for code in codes]), codes)
-    return None
-
-
-def _decode_numbered(
-    head: Key, codes: Sequence[bytes], size: int, greatest: bytes
-) -> list[Key] | None:
-    length = size + _DOUBLE.size
-    if {*map(len, codes)} != {length}:
-        return None
-    try:
-        if _decode_number(greatest, size) >= MAX_SAFE_INTEGER:  # all of them are smaller
-            return None
-    except ValueError:
-        return None
-    numbers: list[int | float] = []
-    for (negated,) in struct.iter_unpack(f">{size}xd", b"".join(codes)):
-        whole = int(negated)
-        numbers.append(-whole if whole == negated else -negated)
-    return _with_ends(head, numbers)
-
-
-def _decode_named(head: Key, ends: bytes, codes: Sequence[bytes]) -> list[Key] | None:
-    # With as many zeros as keys, one at the end of each, there is none within a text.
-    if ends.count(0) != len(codes) or {code[-1] for code in codes} != {0}:
-        return None
-    try:
-        texts = ends.decode().split("\0")
-    except UnicodeDecodeError:
-        return None
-    texts.pop()  # behind the last zero there is nothing
-    return _with_ends(head, texts)
-
-
-def _with_ends(head: Key, ends: Sequence[KeyPart]) -> list[Key]:
-    # As `(*head, end)` for each, in half of its time.
-    return list(zip(*[[part] * len(ends) for part in head], ends, strict=True))
-
-
-def _decode_neighbours(codes: Sequence[bytes]) -> list[Key]:
-    keys: list[Key] = []
-    head: Key = ()
-    shared = _NO_BEGINNING
-    size = 1
-    """Of what is shared."""
-    for code in codes:
-        # FF behind the zero that ends a text says that it is one in the text.
-        if not code.startswith(shared) or len(code) == size or code[size] == _ESCAPE:
-            key = decode_key(code)
-            if keys and len(key) > 1 and keys[-1][:-1] == key[:-1]:
-                head, shared = key[:-1], code[: part_ends(code)[-2]]
-                size = len(shared)
-        elif code[size] == _NUMBER and len(code) == size + 9:
-            try:
-                key = (*head, _decode_number(code, size + 1))
-            except ValueError as error:
-                raise _no_key(error) from None
-        else:
-            key = (*head, *decode_key(code[size:]))
-        keys.append(key)
-    return keys
-
-
-def _no_key(error: Exception) -> InvalidInput:
-    return InvalidInput(f"These bytes are not an encoded key: {error}")
 
 
 def part_ends(encoded: bytes) -> list[int]:

@@ -10,7 +10,7 @@ import gc
 import math
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -261,14 +261,6 @@ def decode_value(text: str) -> Any:
     """The Python value of a canonical text, tagged bigints and bytes as `BigInt` and `bytes`."""
     value = _decode(text)
     return untag(value) if _TYPE_TEXT in text else value
-
-
-def decode_values(texts: Sequence[str]) -> list[Any]:
-    """The Python values of many canonical texts, in their order."""
-    if sum(map(len, texts)) > _LONG_TEXT:  # what is put together would be in memory twice
-        return [decode_value(text) for text in texts]
-    # One call for all: each costs as much as the text of a small value.
-    return decode_value(f"[{','.join(texts)}]")  # type: ignore[no-any-return] # an array
 
 
 def resolve_now(value: dict[str, Any], now_ms: int) -> int | float:

@@ -10,16 +10,14 @@ from buntime_keyval.shared import checked_limit, is_many, selected
 from buntime_keyval.wire import (
     KeyLike,
     PatternLike,
-    decode_keys,
     decode_value,
-    decode_values,
     encode_key,
     encode_keys,
 )
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 from buntime_keyval.wire.python_keys import checked_key, checked_keys
 from buntime_keyval.wire.python_options import Consistency, is_strong
-from buntime_keyval.wire.shapes import PLAIN, Shape
+from buntime_keyval.wire.shapes import Shape
 
 from buntime_plugin_keyval.engine.cursors import continue_at, make_cursor
 from buntime_plugin_keyval.engine.several import behind, continue_behind, count_several, snapshot_of
@@ -263,14 +261,10 @@ class LocalReads(LocalPart):
             left = limit - len(found)
             if not left:
                 break
-            if shape == PLAIN:
-                rows = await self._store.list_rows(keys, limit=left, reverse=reverse, where=where)
-                found += _entries(rows)
-            else:
-                text = await self._store.list_json(
-                    keys, limit=left, reverse=reverse, where=where, shape=shape
-                )
-                found += read_entries(text)
+            text = await self._store.list_json(
+                keys, limit=left, reverse=reverse, where=where, shape=shape
+            )
+            found += read_entries(text)
         return found
 
     async def _get_with_details(self, keys: Sequence[Key]) -> Entries:
@@ -288,10 +282,3 @@ class LocalReads(LocalPart):
         self._permits.read(*encoded)
         rows = await self._store.get_many(encoded)
         return [entry_of(key, rows.get(code)) for key, code in zip(keys, encoded, strict=True)]
-
-
-def _entries(rows: Sequence[tuple[bytes, str, str]]) -> Entries:
-    if not rows:
-        return []
-    codes, texts, stamps = zip(*rows, strict=True)
-    return list(map(KvEntry, decode_keys(codes), decode_values(texts), stamps))
