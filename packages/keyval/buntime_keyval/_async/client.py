@@ -140,7 +140,7 @@ class AsyncKv(
         self.tasks = AsyncTasks(self._session)
         """Named work with a result; see `runner`."""
         self.locks = AsyncLocks(self._session)
-        """Locks by name, for who holds them in ways of his own; see `lock`."""
+        """Locks by name, to take and release yourself; `lock` does that for a block of code."""
         self.consumers = AsyncConsumers(self._session)
         """Consumers of the stream as such; see `consumer`."""
         self.schedules = AsyncSchedules(self._session)
@@ -310,7 +310,7 @@ class AsyncKv(
         lease: Duration = "30s",
         on_error: ErrorHandler | None = None,
     ) -> AsyncRunner:
-        """What runs tasks with functions of yours: decorate them with `runner.task(name)`.
+        """A runner, which runs tasks with your functions: decorate them with `runner.task(name)`.
 
         Up to `concurrency` run at a time. A task is kept by a `lease` that is prolonged while its
         function runs: so long after this process has died, others get it. `on_error` hears of

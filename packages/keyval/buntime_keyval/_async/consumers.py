@@ -105,8 +105,9 @@ class AsyncConsumers:
         after: int = 0,
         wait: Duration | None = None,
     ) -> ConsumerBatch:
-        """The first records that a consumer has not done (at most 1000), for who holds it from then
-        on for `lock_duration`; the same again until they are committed.
+        """Take the consumer for `lock_duration`, with the first records that it has not done.
+
+        These are at most 1000, and the same ones again until they are committed.
 
         Waits up to a minute for the first record, and for another owner to leave. With `after` only
         what is behind that record is given. Raises `ConsumerLocked`, and `StreamTrimmed` where
@@ -128,7 +129,7 @@ class AsyncConsumers:
                 return batch
 
     async def commit(self, name: str, token: str, up_to: int) -> int:
-        """All records up to there are done; the position, which never goes back.
+        """Say that all records up to `up_to` are done; returns the position, which never goes back.
 
         Raises `StaleConsumer` if the consumer is not held under this token any more.
         """
@@ -143,21 +144,26 @@ class AsyncConsumers:
         error: str | None = None,
         max_attempts: int = MAX_ATTEMPTS,
     ) -> ConsumerFailure:
-        """A record could not be processed, and all before it are done. It is given out again, and
-        after so many attempts kept as a dead letter. Raises `StaleConsumer`."""
+        """Say that a record could not be processed, and that all before it are done.
+
+        It is given out again, and after `max_attempts` kept as a dead letter. Raises
+        `StaleConsumer`.
+        """
         return await self._session.send(calls.nack(name, token, seq, error, max_attempts))
 
     async def release(self, name: str, owner: str, *, token: str | None = None) -> bool:
-        """Let another owner go on at once; whether this one held the consumer (under this
-        token)."""
+        """Let another owner go on at once.
+
+        Returns whether this one held the consumer, under the token if one is given.
+        """
         return await self._session.send(calls.release(name, owner, token))
 
     async def get(self, name: str) -> ConsumerInfo | None:
-        """How far a consumer is; None if there is none of that name."""
+        """How far a consumer has come; None if there is no consumer of that name."""
         return await self._session.send(calls.get(name))
 
     async def list(self, prefix: str = "", *, limit: int = DEFAULT_LIMIT) -> Infos:
-        """The consumers whose names begin so; at most 1000."""
+        """The consumers whose names begin with `prefix`, at most 1000."""
         return await self._session.send(calls.list_consumers(prefix, limit))
 
     async def peek(
@@ -169,32 +175,32 @@ class AsyncConsumers:
         type: str | None = None,
         after: int = 0,
     ) -> Records:
-        """The records that come next, for nobody to process."""
+        """The records that come next, without taking the consumer."""
         return await self._session.send(calls.peek(name, limit, prefix, type, after))
 
     async def set_position(self, name: str, seq: int) -> ConsumerInfo:
-        """Let a consumer, be it a new one, go on behind a record; who holds it fetches again.
+        """Let a consumer go on behind a record, a new one too; its holder has to fetch again.
 
         Raises `StreamTrimmed`, and `PositionAhead` where no record has that position yet.
         """
         return await self._session.send(calls.set_position(name, seq))
 
     async def delete(self, name: str) -> bool:
-        """Forget a consumer and its dead letters; whether there was one."""
+        """Delete a consumer and its dead letters; returns whether there was one."""
         return await self._session.send(calls.delete(name))
 
     async def dead_letters(
         self, name: str, *, after: int = 0, limit: int = DEFAULT_LIMIT
     ) -> Letters:
-        """What a consumer could not process, behind a position; at most 1000."""
+        """The records behind a position that a consumer could not process, at most 1000."""
         return await self._session.send(calls.letters(name, after, limit))
 
     async def requeue(self, name: str, seq: int | None = None) -> int:
-        """Deliver the letter of a record once more, or all of them; how many."""
+        """Deliver one dead letter again, or all of them; returns how many."""
         return await self._session.send(calls.requeue(name, seq))
 
     async def delete_dead_letters(self, name: str, seq: int | None = None) -> int:
-        """Delete the letter of a record, or all of them; how many."""
+        """Delete one dead letter, or all of them; returns how many."""
         return await self._session.send(calls.delete_letters(name, seq))
 
 
@@ -298,7 +304,10 @@ class AsyncConsumer:
             await self._leave(keeping)
 
     async def commit(self, up_to: int) -> int:
-        """All records up to there are done; the position. Raises `StaleConsumer`."""
+        """Say that all records up to `up_to` are done; returns the position.
+
+        Raises `StaleConsumer`.
+        """
         return await self._consumers.commit(self.name, self._token, up_to)
 
     def stop(self) -> None:

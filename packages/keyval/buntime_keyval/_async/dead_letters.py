@@ -21,7 +21,7 @@ class AsyncDeadLetters:
         self._name = name
 
     def of(self, queue: str) -> AsyncDeadLetters:
-        """Those of another queue."""
+        """The dead letters of another queue."""
         return AsyncDeadLetters(self._session, checked_queue("queue", queue))
 
     async def list(self, *, limit: int = DEFAULT_LIMIT, offset: int = 0) -> Letters:
@@ -33,12 +33,12 @@ class AsyncDeadLetters:
         return await self._session.send(calls.get_dlq(letter_id, self._name))
 
     async def requeue(self, letter_id: str, *, idempotency_key: str | None = None) -> EnqueueResult:
-        """Send it again as a new message. Raises `NotFound`."""
+        """Send a dead letter again as a new message. Raises `NotFound`."""
         call = calls.requeue_dlq(letter_id, self._name)
         return await self._session.send(call, idempotency_key)
 
     async def delete(self, letter_id: str, *, idempotency_key: str | None = None) -> None:
-        """Delete it; an unknown id is fine."""
+        """Delete one dead letter; an unknown id is no error."""
         await self._session.send(calls.delete_dlq(letter_id, self._name), idempotency_key)
 
     async def purge(self, *, idempotency_key: str | None = None) -> DeleteResult:

@@ -108,7 +108,7 @@ class AsyncGraph:
         *,
         idempotency_key: str | None = None,
     ) -> bool:
-        """Remove an edge; whether it was there."""
+        """Remove an edge; returns whether there was one."""
         keys = [*self._layout.keys(source, type, target)]
         result = await self._kv.delete(keys, exact=True, idempotency_key=idempotency_key)
         return result.deleted_count > 0

@@ -75,7 +75,7 @@ class AsyncDelivery:
 
     @property
     def id(self) -> str:
-        """Names the message in all its deliveries."""
+        """Identifies the message in all its deliveries."""
         return self._message.id
 
     @property
@@ -90,7 +90,7 @@ class AsyncDelivery:
 
     @property
     def queue(self) -> str:
-        """The name of its queue; the first one has none."""
+        """The name of its queue; empty for the default queue."""
         return self._message.queue
 
     async def ack(self) -> None:
@@ -109,7 +109,7 @@ class AsyncDelivery:
             await self._listener._nack(self._message, error, delay)
 
     async def release(self) -> None:
-        """Give the message back as if it had not been delivered: no attempt is lost."""
+        """Give the message back as if it had not been delivered: no attempt is counted."""
         if not self.settled:
             self.settled = True
             await self._listener._hand_back(self._message)

@@ -64,7 +64,7 @@ class AsyncQueues:
         await self._session.send(calls.pause(queue, is_paused=False), idempotency_key)
 
     async def purge(self, queue: str = "", *, idempotency_key: str | None = None) -> DeleteResult:
-        """Delete all messages of a queue, delivered ones too; dead letters stay."""
+        """Delete all messages of a queue, including those being processed; dead letters stay."""
         return DeleteResult(await self._session.send(calls.purge(queue), idempotency_key))
 
     async def options(self, queue: str = "") -> QueueOptions:
@@ -190,7 +190,7 @@ class AsyncMessageQueue(Generic[T]):
         )
 
     async def stats(self) -> QueueStats:
-        """How many messages there are in which state."""
+        """The number of messages in each state."""
         return await self._kv.queue_stats(self.name)
 
     def _read(self, value: Any) -> T:

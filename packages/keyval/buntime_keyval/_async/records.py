@@ -63,7 +63,7 @@ class AsyncRecords:
     """
 
     def __init__(self, kv: AsyncEntries, *, strict: bool = False) -> None:
-        """With `strict` a version that is insisted on is missed by a missing record, too."""
+        """With `strict`, a write that requires a version also fails where the record is missing."""
         self._kv = kv
         self._strict = strict
 
@@ -72,7 +72,7 @@ class AsyncRecords:
     @overload
     async def get(self, key: str, type: None = None) -> KvRecord[Any] | None: ...
     async def get(self, key: str, type: Any = None) -> KvRecord[Any] | None:
-        """A record, with its value validated if `type` says what it has to be; None if missing."""
+        """A record, or None if there is none; `type` validates its value."""
         read = record_reader(type)
         entry = await self._kv.get_with_metadata(record_key(key))
         return read(entry) if entry.exists else None
@@ -90,13 +90,13 @@ class AsyncRecords:
     async def get_prefix(
         self, prefix: str, offset: int = 0, limit: int = UNLIMITED, *, type: Any = None
     ) -> Found:
-        """The records whose keys begin with `prefix`, to the letter: `user` finds `users/1`."""
+        """The records whose keys begin with the text `prefix`: `user` also finds `users/1`."""
         return await self._records(prefixed(prefix), offset, limit, type)
 
     async def get_range(
         self, start: str, end: str, offset: int = 0, limit: int = UNLIMITED, *, type: Any = None
     ) -> Found:
-        """The records from `start`, inclusive, to `end`, exclusive."""
+        """The records from `start` (inclusive) to `end` (exclusive)."""
         return await self._records(ranged(start, end), offset, limit, type)
 
     async def get_type(
@@ -161,7 +161,7 @@ class AsyncRecords:
             await self.mutate_all(RecordPatch(key, patch, version))
 
     async def delete(self, *keys: str) -> int:
-        """Delete records; how many there were."""
+        """Delete records; returns how many there were."""
         named = [*dict.fromkeys(record_key(key) for key in keys)]
         count = 0
         for first in range(0, len(named), MAX_KEYS_PER_BATCH):
@@ -230,7 +230,7 @@ class AsyncRecords:
         of_type: str = ALL_TYPES,
         type: Any = None,
     ) -> Changes:
-        """The changes of records from a position on, inclusive, in the order of their commits.
+        """The changes of records from a position (inclusive) on, in the order of their commits.
 
         They end with the newest one of now. Those of one type are those of records that were put
         as of it; values are validated if `type` says what they have to be. Raises `StreamTrimmed`
@@ -258,7 +258,7 @@ class AsyncRecords:
         return await self._kv.stream.seq()
 
     async def stream_trim(self, seq: int) -> int:
-        """Remove all changes of the store up to a position, but for the newest; how many."""
+        """Remove all changes of the store up to a position but the newest; returns how many."""
         return await self._kv.stream.trim(seq)
 
     async def _records(self, selection: RecordSpan, offset: int, limit: int, type: Any) -> Found:

@@ -139,7 +139,7 @@ class Kv(KvEntries, KvSearch, KvQueue, KvViews, Shortcuts[KeyLike, Any]):
         self.tasks = Tasks(self._session)
         """Named work with a result; see `runner`."""
         self.locks = Locks(self._session)
-        """Locks by name, for who holds them in ways of his own; see `lock`."""
+        """Locks by name, to take and release yourself; `lock` does that for a block of code."""
         self.consumers = Consumers(self._session)
         """Consumers of the stream as such; see `consumer`."""
         self.schedules = Schedules(self._session)
@@ -309,7 +309,7 @@ class Kv(KvEntries, KvSearch, KvQueue, KvViews, Shortcuts[KeyLike, Any]):
         lease: Duration = "30s",
         on_error: ErrorHandler | None = None,
     ) -> Runner:
-        """What runs tasks with functions of yours: decorate them with `runner.task(name)`.
+        """A runner, which runs tasks with your functions: decorate them with `runner.task(name)`.
 
         Up to `concurrency` run at a time. A task is kept by a `lease` that is prolonged while its
         function runs: so long after this process has died, others get it. `on_error` hears of

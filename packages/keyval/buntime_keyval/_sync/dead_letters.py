@@ -22,7 +22,7 @@ class DeadLetters:
         self._name = name
 
     def of(self, queue: str) -> DeadLetters:
-        """Those of another queue."""
+        """The dead letters of another queue."""
         return DeadLetters(self._session, checked_queue("queue", queue))
 
     def list(self, *, limit: int = DEFAULT_LIMIT, offset: int = 0) -> Letters:
@@ -34,12 +34,12 @@ class DeadLetters:
         return self._session.send(calls.get_dlq(letter_id, self._name))
 
     def requeue(self, letter_id: str, *, idempotency_key: str | None = None) -> EnqueueResult:
-        """Send it again as a new message. Raises `NotFound`."""
+        """Send a dead letter again as a new message. Raises `NotFound`."""
         call = calls.requeue_dlq(letter_id, self._name)
         return self._session.send(call, idempotency_key)
 
     def delete(self, letter_id: str, *, idempotency_key: str | None = None) -> None:
-        """Delete it; an unknown id is fine."""
+        """Delete one dead letter; an unknown id is no error."""
         self._session.send(calls.delete_dlq(letter_id, self._name), idempotency_key)
 
     def purge(self, *, idempotency_key: str | None = None) -> DeleteResult:

@@ -109,7 +109,7 @@ class Graph:
         *,
         idempotency_key: str | None = None,
     ) -> bool:
-        """Remove an edge; whether it was there."""
+        """Remove an edge; returns whether there was one."""
         keys = [*self._layout.keys(source, type, target)]
         result = self._kv.delete(keys, exact=True, idempotency_key=idempotency_key)
         return result.deleted_count > 0

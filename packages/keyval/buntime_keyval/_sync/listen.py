@@ -76,7 +76,7 @@ class Delivery:
 
     @property
     def id(self) -> str:
-        """Names the message in all its deliveries."""
+        """Identifies the message in all its deliveries."""
         return self._message.id
 
     @property
@@ -91,7 +91,7 @@ class Delivery:
 
     @property
     def queue(self) -> str:
-        """The name of its queue; the first one has none."""
+        """The name of its queue; empty for the default queue."""
         return self._message.queue
 
     def ack(self) -> None:
@@ -110,7 +110,7 @@ class Delivery:
             self._listener._nack(self._message, error, delay)
 
     def release(self) -> None:
-        """Give the message back as if it had not been delivered: no attempt is lost."""
+        """Give the message back as if it had not been delivered: no attempt is counted."""
         if not self.settled:
             self.settled = True
             self._listener._hand_back(self._message)

@@ -92,7 +92,7 @@ class Locks:
         return self._session.send(calls.renew(calls.order(name, owner, duration), token))
 
     def release(self, name: str, owner: str, *, token: str | None = None) -> bool:
-        """Release a lock of an owner, if it is held (under this token); whether it was.
+        """Release a lock of an owner (under this token, if given); returns whether it was held.
 
         Without a token the owner's place in the line is given up, too.
         """
@@ -101,15 +101,15 @@ class Locks:
     def steal(
         self, name: str, owner: str, *, duration: Duration = "30s", metadata: Any = None
     ) -> LockGrant:
-        """Take a lock from whoever has it, who is not asked; for administrators."""
+        """Take a lock away from whoever has it, without asking; for administrators."""
         return self._session.send(calls.steal(calls.order(name, owner, duration, metadata)))
 
     def get(self, name: str) -> LockInfo | None:
-        """A lock that somebody has, or None."""
+        """A lock, or None if nobody has it."""
         return self._session.send(calls.get(name))
 
     def list(self, prefix: str = "", *, limit: int = DEFAULT_LIMIT) -> Infos:
-        """The locks that somebody has and whose names begin so; at most 1000."""
+        """The locks that are held and whose names begin with `prefix`, at most 1000."""
         return self._session.send(calls.list_locks(prefix, limit))
 
 
@@ -189,7 +189,7 @@ class Lock:
         self._renewing = Task(self._renew, granted.token, name="kv-lock")
 
     def release(self) -> bool:
-        """Release it; whether it was held still. Idempotent."""
+        """Release the lock; returns whether it was still held. Idempotent."""
         renewing, self._renewing = self._renewing, None
         token, self._token = self._token, None
         if renewing is None or token is None:

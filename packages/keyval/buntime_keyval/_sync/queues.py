@@ -65,7 +65,7 @@ class Queues:
         self._session.send(calls.pause(queue, is_paused=False), idempotency_key)
 
     def purge(self, queue: str = "", *, idempotency_key: str | None = None) -> DeleteResult:
-        """Delete all messages of a queue, delivered ones too; dead letters stay."""
+        """Delete all messages of a queue, including those being processed; dead letters stay."""
         return DeleteResult(self._session.send(calls.purge(queue), idempotency_key))
 
     def options(self, queue: str = "") -> QueueOptions:
@@ -191,7 +191,7 @@ class MessageQueue(Generic[T]):
         )
 
     def stats(self) -> QueueStats:
-        """How many messages there are in which state."""
+        """The number of messages in each state."""
         return self._kv.queue_stats(self.name)
 
     def _read(self, value: Any) -> T:

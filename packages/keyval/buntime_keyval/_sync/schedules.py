@@ -53,9 +53,9 @@ class Schedules:
         return self._session.send(calls.list_schedules(after, limit))
 
     def run(self, name: str, *, idempotency_key: str | None = None) -> str:
-        """Start its task now, beside its times; the id of the task. Raises `NotFound`."""
+        """Start its task now, apart from its times; returns the task's id. Raises `NotFound`."""
         return self._session.send(calls.run(name), idempotency_key)
 
     def delete(self, name: str, *, idempotency_key: str | None = None) -> bool:
-        """Let there be no such schedule; whether there was one. Tasks that it started stay."""
+        """Remove a schedule; returns whether there was one. Tasks that it started stay."""
         return self._session.send(calls.delete(name), idempotency_key)

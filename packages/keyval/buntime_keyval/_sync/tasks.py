@@ -53,7 +53,7 @@ class Tasks:
         after: Sequence[TaskInfo | str] = (),
         idempotency_key: str | None = None,
     ) -> TaskInfo:
-        """Make a task; or get the one that is there, for an `id` or a `unique` text once more.
+        """Make a task, or get the existing one if its `id` or `unique` text is used again.
 
         It runs once `delay` or `scheduled_for` is over and the tasks in `after` are completed, at
         most `max_retries` times, `timeout` long each. Behind an attempt that failed it waits two
@@ -84,7 +84,7 @@ class Tasks:
         return self._session.send(calls.get(task))
 
     def wait(self, task: TaskInfo | str, timeout: Duration | None = None) -> TaskInfo:
-        """A task once it is over, or as it is when `timeout` is. Raises `NotFound`."""
+        """Wait for the end of a task, at most `timeout`; returns the task. Raises `NotFound`."""
         ends = None if timeout is None else time.monotonic() + calls.length(timeout)
         while True:
             longest = self._session.longest_wait
@@ -108,7 +108,7 @@ class Tasks:
         return self._session.send(call)
 
     def stats(self, name: str | None = None) -> Counts:
-        """How many tasks have which status, by their names."""
+        """The number of tasks in each status, by their names."""
         return self._session.send(calls.stats(name))
 
     def cancel(self, task: TaskInfo | str, *, idempotency_key: str | None = None) -> TaskInfo:
@@ -120,7 +120,7 @@ class Tasks:
         return self._session.send(calls.retry(task), idempotency_key)
 
     def delete(self, task: TaskInfo | str, *, idempotency_key: str | None = None) -> bool:
-        """Remove a task, whatever it is in; whether it was there."""
+        """Remove a task in any status; returns whether there was one."""
         return self._session.send(calls.delete(task), idempotency_key)
 
     def limits(self, name: str) -> TaskLimits:
@@ -177,7 +177,7 @@ class Tasks:
         return self._session.send(calls.heartbeat(task, token, length, progress))
 
     def complete(self, task: str, token: str, result: Any = None) -> TaskHeard:
-        """A leased task is done. Raises `TaskLost`."""
+        """Say that a leased task is done. Raises `TaskLost`."""
         return self._session.send(calls.complete(task, token, result))
 
     def complete_many(self, done: Sequence[TaskDone]) -> Ended:
@@ -188,9 +188,9 @@ class Tasks:
         return self._session.send(calls.complete_many(done))
 
     def fail(self, task: str, token: str, error: str, *, retry: bool = True) -> TaskHeard:
-        """An attempt was in vain; without `retry` it was the last one. Raises `TaskLost`."""
+        """Say that an attempt failed; without `retry` it was the last one. Raises `TaskLost`."""
         return self._session.send(calls.fail(task, token, error, retry=retry))
 
     def release(self, task: str, token: str) -> None:
-        """Give a task back that nobody began with: no attempt is lost. Raises `TaskLost`."""
+        """Give back a task that nobody began with: no attempt is counted. Raises `TaskLost`."""
         self._session.send(calls.release(task, token))

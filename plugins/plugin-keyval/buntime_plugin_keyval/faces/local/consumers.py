@@ -65,8 +65,9 @@ class LocalConsumers:
         after: int = 0,
         wait: Duration | None = None,
     ) -> ConsumerBatch:
-        """The first records that a consumer has not done (at most 1000), for who holds it from then
-        on for `lock_duration`; the same again until they are committed.
+        """Take the consumer for `lock_duration`, with the first records that it has not done.
+
+        These are at most 1000, and the same ones again until they are committed.
 
         Waits up to a minute for the first record, and for another owner to leave. With `after` only
         what is behind that record is given. Raises `ConsumerLocked`, and `StreamTrimmed` where
@@ -83,7 +84,7 @@ class LocalConsumers:
         return ConsumerBatch(records, batch.token, batch.position, batch.lag)
 
     async def commit(self, name: str, token: str, up_to: int) -> int:
-        """All records up to there are done; the position, which never goes back.
+        """Say that all records up to `up_to` are done; returns the position, which never goes back.
 
         Raises `StaleConsumer` if the consumer is not held under this token any more.
         """
@@ -99,8 +100,11 @@ class LocalConsumers:
         error: str | None = None,
         max_attempts: int = MAX_ATTEMPTS,
     ) -> ConsumerFailure:
-        """A record could not be processed, and all before it are done. It is given out again, and
-        after so many attempts kept as a dead letter. Raises `StaleConsumer`."""
+        """Say that a record could not be processed, and that all before it are done.
+
+        It is given out again, and after `max_attempts` kept as a dead letter. Raises
+        `StaleConsumer`.
+        """
         failed = await self._consumers.nack(
             self._holder(name, token),
             stream_position("seq", seq),
@@ -110,18 +114,20 @@ class LocalConsumers:
         return ConsumerFailure(failed.attempts, failed.is_dead, failed.position)
 
     async def release(self, name: str, owner: str, *, token: str | None = None) -> bool:
-        """Let another owner go on at once; whether this one held the consumer (under this
-        token)."""
+        """Let another owner go on at once.
+
+        Returns whether this one held the consumer, under the token if one is given.
+        """
         token = None if token is None else consumer_token(token)
         return await self._consumers.release(self._named(name), consumer_owner(owner), token)
 
     async def get(self, name: str) -> ConsumerInfo | None:
-        """How far a consumer is; None if there is none of that name."""
+        """How far a consumer has come; None if there is no consumer of that name."""
         state = await self._consumers.find(self._named(name))
         return None if state is None else _info(state)
 
     async def list(self, prefix: str = "", *, limit: int = DEFAULT_LIMIT) -> Infos:
-        """The consumers whose names begin so; at most 1000."""
+        """The consumers whose names begin with `prefix`, at most 1000."""
         self._permits.need(CONSUME, checked_prefix(prefix) or None)
         size = checked_page(limit)
         return [_info(state) for state in await self._consumers.list(prefix, size)]
@@ -135,7 +141,7 @@ class LocalConsumers:
         type: str | None = None,
         after: int = 0,
     ) -> Records:
-        """The records that come next, for nobody to process."""
+        """The records that come next, without taking the consumer."""
         keys = stream_range(prefix)
         known = self._named(name)
         self._permits.read_range(keys)
@@ -145,7 +151,7 @@ class LocalConsumers:
         return [*map(to_record, (await self._consumers.peek(known, wish)).records)]
 
     async def set_position(self, name: str, seq: int) -> ConsumerInfo:
-        """Let a consumer, be it a new one, go on behind a record; who holds it fetches again.
+        """Let a consumer go on behind a record, a new one too; its holder has to fetch again.
 
         Raises `StreamTrimmed`, and `PositionAhead` where no record has that position yet.
         """
@@ -153,13 +159,13 @@ class LocalConsumers:
         return _info(await self._consumers.move(known, stream_position("seq", seq)))
 
     async def delete(self, name: str) -> bool:
-        """Forget a consumer and its dead letters; whether there was one."""
+        """Delete a consumer and its dead letters; returns whether there was one."""
         return await self._consumers.delete(self._named(name))
 
     async def dead_letters(
         self, name: str, *, after: int = 0, limit: int = DEFAULT_LIMIT
     ) -> Letters:
-        """What a consumer could not process, behind a position; at most 1000."""
+        """The records behind a position that a consumer could not process, at most 1000."""
         known = self._named(name)
         self._permits.read_range(ALL_KEYS)
         place, size = stream_position("after", after), checked_page(limit)
@@ -175,11 +181,11 @@ class LocalConsumers:
         ]
 
     async def requeue(self, name: str, seq: int | None = None) -> int:
-        """Deliver the letter of a record once more, or all of them; how many."""
+        """Deliver one dead letter again, or all of them; returns how many."""
         return await self._consumers.requeue(self._named(name), _chosen(seq))
 
     async def delete_dead_letters(self, name: str, seq: int | None = None) -> int:
-        """Delete the letter of a record, or all of them; how many."""
+        """Delete one dead letter, or all of them; returns how many."""
         return await self._consumers.remove_letters(self._named(name), _chosen(seq))
 
     def _named(self, name: str) -> str:

@@ -79,7 +79,7 @@ class LocalKv(
         self.dlq = LocalDeadLetters(service.letters, permits)
         """Messages that were given up."""
         self.locks = LocalLocks(service.locking.locks, service.store.clock, permits)
-        """Locks by name, for who holds them in ways of his own; see `lock`."""
+        """Locks by name, to take and release yourself; `lock` does that for a block of code."""
         self.consumers = LocalConsumers(service.consuming.consumers, permits)
         """Consumers of the stream as such; see `consumer`."""
         self.schedules = LocalSchedules(service.part(SCHEDULES), permits)

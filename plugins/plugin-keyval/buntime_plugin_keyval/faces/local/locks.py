@@ -59,7 +59,7 @@ class LocalLocks:
         return _grant(await self._locks.renew(wanted, checked_lock_token(token)))
 
     async def release(self, name: str, owner: str, *, token: str | None = None) -> bool:
-        """Release a lock of an owner, if it is held (under this token); whether it was.
+        """Release a lock of an owner (under this token, if given); returns whether it was held.
 
         Without a token the owner's place in the line is given up, too.
         """
@@ -70,19 +70,19 @@ class LocalLocks:
     async def steal(
         self, name: str, owner: str, *, duration: Duration = "30s", metadata: Any = None
     ) -> LockGrant:
-        """Take a lock from whoever has it, who is not asked; for administrators."""
+        """Take a lock away from whoever has it, without asking; for administrators."""
         wanted = self._wanted(lock_order(name, owner, duration, metadata))
         self._permits.need(ADMIN)
         return _grant(await self._locks.steal(wanted))
 
     async def get(self, name: str) -> LockInfo | None:
-        """A lock that somebody has, or None."""
+        """A lock, or None if nobody has it."""
         self._permits.need(LOCK, lock_name(name))
         lock = await self._locks.get(name)
         return None if lock is None else _info(lock)
 
     async def list(self, prefix: str = "", *, limit: int = DEFAULT_LIMIT) -> list[LockInfo]:
-        """The locks that somebody has and whose names begin so; at most 1000."""
+        """The locks that are held and whose names begin with `prefix`, at most 1000."""
         self._permits.need(LOCK, checked_prefix(prefix) or None)
         size = checked_page(limit)
         return [_info(lock) for lock in await self._locks.list(prefix, size)]

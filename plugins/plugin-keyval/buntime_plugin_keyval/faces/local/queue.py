@@ -123,7 +123,7 @@ class LocalDeadLetters:
         """The queue whose letters alone are found by their ids, None for all."""
 
     def of(self, queue: str) -> LocalDeadLetters:
-        """Those of another queue."""
+        """The dead letters of another queue."""
         return LocalDeadLetters(self._letters, self._permits, checked_queue("queue", queue))
 
     async def list(self, *, limit: int = DEFAULT_LIMIT, offset: int = 0) -> list[DeadLetter[Any]]:
@@ -142,14 +142,14 @@ class LocalDeadLetters:
         return None if letter is None else _decoded(letter)
 
     async def requeue(self, letter_id: str, *, idempotency_key: str | None = None) -> EnqueueResult:
-        """Send it again as a new message. Raises `NotFound`."""
+        """Send a dead letter again as a new message. Raises `NotFound`."""
         self._permits.need(QUEUE_ADMIN, self._of)
         once = once_of(idempotency_key, "requeue", letter_id)
         sent = await self._letters.requeue(checked_id(letter_id), once, queue=self._of)
         return EnqueueResult(True, sent)
 
     async def delete(self, letter_id: str, *, idempotency_key: str | None = None) -> None:
-        """Delete it; an unknown id is fine."""
+        """Delete one dead letter; an unknown id is no error."""
         self._permits.need(QUEUE_ADMIN, self._of)
         once = once_of(idempotency_key, "delete_letter", letter_id)
         await self._letters.delete(checked_id(letter_id), once, queue=self._of)

@@ -72,7 +72,7 @@ class LocalQueues:
         await self._queues.resume(name, once_of(idempotency_key, "resume_queue", name))
 
     async def purge(self, queue: str = "", *, idempotency_key: str | None = None) -> DeleteResult:
-        """Delete all messages of a queue, delivered ones too; dead letters stay."""
+        """Delete all messages of a queue, including those being processed; dead letters stay."""
         name = self._permitted(queue)
         once = once_of(idempotency_key, "purge_queue", name)
         return DeleteResult(await self._queues.purge(name, once))

@@ -98,13 +98,13 @@ class LocalSchedules:
         return [self._info(it) for it in found]
 
     async def run(self, name: str, *, idempotency_key: str | None = None) -> str:
-        """Start its task now, beside its times; the id of the task. Raises `NotFound`."""
+        """Start its task now, apart from its times; returns the task's id. Raises `NotFound`."""
         self._permits.need(SCHEDULE, schedule_name(name))
         once = once_of(idempotency_key, "schedule_run", name)
         return await self._part.schedules.run(name, once)
 
     async def delete(self, name: str, *, idempotency_key: str | None = None) -> bool:
-        """Let there be no such schedule; whether there was one. Tasks that it started stay."""
+        """Remove a schedule; returns whether there was one. Tasks that it started stay."""
         self._permits.need(SCHEDULE, schedule_name(name))
         once = once_of(idempotency_key, "schedule_delete", name)
         return await self._part.schedules.remove(name, once)

@@ -89,7 +89,7 @@ class LocalTasks:
         after: Sequence[TaskInfo | str] = (),
         idempotency_key: str | None = None,
     ) -> TaskInfo:
-        """Make a task; or get the one that is there, for an `id` or a `unique` text once more.
+        """Make a task, or get the existing one if its `id` or `unique` text is used again.
 
         It runs once `delay` or `scheduled_for` is over and the tasks in `after` are completed, at
         most `max_retries` times, `timeout` long each. Behind an attempt that failed it waits two
@@ -124,7 +124,7 @@ class LocalTasks:
         return None if found is None else self._told(found)
 
     async def wait(self, task: TaskInfo | str, timeout: Duration | None = None) -> TaskInfo:
-        """A task once it is over, or as it is when `timeout` is. Raises `NotFound`."""
+        """Wait for the end of a task, at most `timeout`; returns the task. Raises `NotFound`."""
         known = await self._known(TASK_SEND, task)
         length = _FOR_EVER_MS if timeout is None else milliseconds("timeout", timeout)
         return self._told(await self._desk.wait(known, length))
@@ -156,7 +156,7 @@ class LocalTasks:
         )
 
     async def stats(self, name: str | None = None) -> dict[str, dict[str, int]]:
-        """How many tasks have which status, by their names."""
+        """The number of tasks in each status, by their names."""
         self._permits.need(TASK_ADMIN, name)
         return await self._desk.counts(None if name is None else task_name(name))
 
@@ -173,7 +173,7 @@ class LocalTasks:
         return self._told(await self._desk.retry(known, once))
 
     async def delete(self, task: TaskInfo | str, *, idempotency_key: str | None = None) -> bool:
-        """Remove a task, whatever it is in; whether it was there."""
+        """Remove a task in any status; returns whether there was one."""
         once = once_of(idempotency_key, "task_delete", task_id(task))
         if not await self._may(TASK_ADMIN, task):
             return False
@@ -250,7 +250,7 @@ class LocalTasks:
         )
 
     async def complete(self, task: str, token: str, result: Any = None) -> TaskHeard:
-        """A leased task is done. Raises `TaskLost`."""
+        """Say that a leased task is done. Raises `TaskLost`."""
         known = await self._known(TASK_RUN, task, TaskLost)
         told = told_text(result, self._clock.wall())
         return self._heard(await self._desk.complete(known, checked_task_token(token), told))
@@ -270,13 +270,13 @@ class LocalTasks:
         return [TaskHeard(it.cancelled, lost=it.lost) for it in heard]
 
     async def fail(self, task: str, token: str, error: str, *, retry: bool = True) -> TaskHeard:
-        """An attempt was in vain; without `retry` it was the last one. Raises `TaskLost`."""
+        """Say that an attempt failed; without `retry` it was the last one. Raises `TaskLost`."""
         known = await self._known(TASK_RUN, task, TaskLost)
         token, said = checked_task_token(token), checked_error("error", error, as_written)
         return self._heard(await self._desk.fail(known, token, said, retry=retry))
 
     async def release(self, task: str, token: str) -> None:
-        """Give a task back that nobody began with: no attempt is lost. Raises `TaskLost`."""
+        """Give back a task that nobody began with: no attempt is counted. Raises `TaskLost`."""
         known = await self._known(TASK_RUN, task, TaskLost)
         await self._desk.release(known, checked_task_token(token))
 
@@ -357,7 +357,7 @@ class LocalRunning(LocalPart):
         lease: Duration = "30s",
         on_error: ErrorHandler | None = None,
     ) -> AsyncRunner:
-        """What runs tasks with functions of yours: decorate them with `runner.task(name)`.
+        """A runner, which runs tasks with your functions: decorate them with `runner.task(name)`.
 
         Up to `concurrency` run at a time. A task is kept by a `lease` that is prolonged while its
         function runs: so long after this process has died, others get it. `on_error` hears of
