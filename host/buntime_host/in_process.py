@@ -144,7 +144,7 @@ class InProcess:
             await asyncio.shield(future)
         except asyncio.CancelledError:
             if not future.cancelled():
-                # The caller is, and what he asked for goes on, or has ended in this turn.
+                # The caller is, and what it asked for goes on, or has ended in this turn.
                 future.add_done_callback(partial(_give_back, request, reply))
                 raise
         except Exception:  # noqa: BLE001, S110 - how it ended is for the answer to tell

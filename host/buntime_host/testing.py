@@ -33,7 +33,7 @@ from buntime_host.plugins.discovery import FoundPlugin
 from buntime_host.plugins.manifest import find_manifest, parse_manifest, read_manifest
 
 TURNS = 20
-"""Turns of the event loop in which whoever was woken gets to where he waits again."""
+"""Turns of the event loop in which what was woken gets to where it waits again."""
 
 
 class FakeClock:
@@ -67,9 +67,9 @@ class FakeClock:
         self._wall += seconds
 
     async def advance(self, seconds: float) -> None:
-        """Let time pass. Who sleeps is woken at his time, one after the other.
+        """Let time pass. What sleeps is woken at its time, one after the other.
 
-        Each of them runs until he sleeps again, or waits for something else than this clock.
+        Each of them runs until it sleeps again, or waits for something else than this clock.
         """
         await _turn()
         end = self._monotonic + seconds

@@ -85,7 +85,7 @@ class KeyAdministration:
         }
 
     async def create(self, wanted: Wanted, by: Principal) -> Made:
-        """Make a key. Nobody gives more than he has.
+        """Make a key. Nobody gives more than they have.
 
         Raises `BadRequest` with codes of its own, and `PermissionDenied`.
         """
@@ -175,7 +175,7 @@ class KeyAdministration:
         raise ServiceUnavailable("Others change this key all the time: try again")
 
     def _check_gives(self, key: ApiKey, by: Principal) -> None:
-        """Raise `PermissionDenied` for a key with which `by` could do more than he may now."""
+        """Raise `PermissionDenied` for a key with which `by` could do more than now."""
         grant = compile_grant(key.texts, self._keyring.permissible)
         if not by.grant.has_all(grant):
             raise PermissionDenied("Missing permission: what the key permits, or some of it")

@@ -44,7 +44,7 @@ MAX_KNOWN = 4096
 MAX_HOSTS = 1000
 
 ANONYMOUS = Principal("", "nobody", NOTHING)
-"""Whoever asks for something public, and does not say who he is."""
+"""A client that asks for something public, and does not say who it is."""
 
 MASTER_ID = "(master)"
 

@@ -66,7 +66,7 @@ class Principal:
         life: Life | None = None,
     ) -> None:
         self.id = id
-        """Public: the id of the key, or a word in brackets. Empty if nobody was asked who he is."""
+        """Public: the id of the key, or a word in brackets. Empty if none was asked for."""
         self.name = name
         self.grant = grant
         self.unlimited = grant.unlimited

@@ -1,4 +1,4 @@
-"""What everybody may ask for, without saying who he is.
+"""What everybody may ask for, without saying who they are.
 
 That of the host is in this one place; plugins say theirs by `publicRoutes` of their manifests.
 """

@@ -1,4 +1,4 @@
-"""Which names a host answers to that asks nobody who he is.
+"""Which names a host answers to that asks nobody who they are.
 
 A page from elsewhere can make its own name mean 127.0.0.1 (DNS rebinding). Its requests look as
 if they came from the same origin, but their `Host` says the name.

@@ -93,7 +93,7 @@ class Background:
         except RuntimeError:
             coroutine.close()
             raise
-        # Who is cancelled before he began would warn that nobody awaited him.
+        # A coroutine that is cancelled before it began would warn that nobody awaited it.
         task.add_done_callback(lambda _: coroutine.close())
         return task
 

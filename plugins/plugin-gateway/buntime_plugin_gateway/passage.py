@@ -97,7 +97,7 @@ class GatewayPassage:
         return answer
 
     def _sender(self, request: DirectRequest) -> tuple[str, bytes]:
-        """His address, and what CORS says to him in each answer."""
+        """The address of the client, and what CORS says to it in each answer."""
         address, lines = self._addresses.of(request), self._lines
         headers = request.headers
         if self.cors is not None:

@@ -108,7 +108,7 @@ class Turn:
 
 
 class StopSignal:
-    """Asks a caller to stop, and ends what he waits for here, then or later."""
+    """Asks a caller to stop, and ends what it waits for here, then or later."""
 
     def __init__(self) -> None:
         self.is_asked = False

@@ -12,7 +12,7 @@ from buntime_keyval.wire import InvalidInput, Key, encode_key, key_to_json
 
 
 class _Making:
-    """One who has a flight, and what he, or whatever he called, waits for."""
+    """The owner of a flight, and what it, or whatever it called, waits for."""
 
     def __init__(self) -> None:
         self.waits_for: list[_Flight] = []
@@ -91,14 +91,14 @@ class AsyncFlights:
             return flight
 
     def _forget(self, flight: _Flight, own: Sequence[_Making]) -> None:
-        """Nobody waits for it any more who is told that it is his."""
+        """These no longer wait for a flight."""
         with self._lock:
             for making in own:
                 if flight in making.waits_for:
                     making.waits_for.remove(flight)
 
     def _leave(self, key: Key, flight: _Flight, own: Sequence[_Making]) -> None:
-        self._forget(flight, own)  # of one who was cancelled in his wait
+        self._forget(flight, own)  # of one that was cancelled while it waited
         with self._lock:
             flight.users -= 1
             if not flight.users:

@@ -63,7 +63,7 @@ class AsyncThroughProcess:
         headers = {**self._settings.headers, **request.headers}
         if perf_counter() > self._turn_ends:
             # Nothing may have waited: others have their turn, or the caller is cancelled, before
-            # anything is done for him. Behind it an answer would be lost, and what it leased.
+            # anything is done for it. Behind it an answer would be lost, and what it leased.
             await asyncio.sleep(0)
             self._turn_ends = perf_counter() + _WORK_SECONDS
         answered = await store.answer(request.method, request.target, headers, request.body)

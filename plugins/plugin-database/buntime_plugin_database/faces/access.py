@@ -46,7 +46,7 @@ class Access:
     def check(self, connection: HTTPConnection, *, write: bool) -> None:
         """Let the request pass, or raise `Unauthorized` or `Forbidden`.
 
-        Whoever the host knows passes: what he may do is asked for each database.
+        Whoever the host knows passes: what they may do is asked for each database.
         """
         if principal_of(connection.scope).id:
             return

@@ -37,7 +37,7 @@ def client_key(key_by: str, option_name: str, *, prefix: str = "") -> ClientKey:
         return f"{prefix}user:{principal.name}" if principal.id else of_address + address
 
     def by_credential(request: DirectRequest, address: str) -> str:
-        """With which key he comes."""
+        """With which key the client comes."""
         known = request.principal.id
         return f"{prefix}key:{known}" if known else of_address + address
 

@@ -138,7 +138,7 @@ class Withdraw(msgspec.Struct, frozen=True, gc=False):
     process: str
     """As in `Leave`."""
     since: str
-    """Stamp of the commit that asked: what the owner had before that, he keeps."""
+    """Stamp of the commit that asked: what the owner had before that, it keeps."""
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""

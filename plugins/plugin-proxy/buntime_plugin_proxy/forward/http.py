@@ -162,7 +162,7 @@ class HttpForwarder:
             answer = await exchange.head()
             await self._answer(passage, method, answer, exchange, send)
         except NobodyWaits:
-            # Who waits may be told, unless he is gone.
+            # A client that waits may be told, unless it is gone.
             if exchange.credential_ended and not exchange.answered:
                 raise Unauthorized from None
             if exchange.credential_ended:

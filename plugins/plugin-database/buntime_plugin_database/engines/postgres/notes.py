@@ -20,7 +20,7 @@ CLEANED_EVERY = 1000
 
 
 class Note(NamedTuple):
-    """One commit: who made it, and which of his it was."""
+    """One commit: who made it, and which of their commits it was."""
 
     writer: str
     number: int

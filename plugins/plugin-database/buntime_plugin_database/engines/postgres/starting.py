@@ -82,7 +82,7 @@ async def _make_schema(adapter: PostgresAdapter) -> None:
     """A user without the right to make schemas may have been given one."""
     there = await adapter.query("SELECT 1 FROM pg_namespace WHERE nspname = ?", (adapter.schema,))
     if not there:
-        # Past the writer, who keeps his notes in it.
+        # Past the writer, which keeps its notes in it.
         sql = parse(f"CREATE SCHEMA IF NOT EXISTS {quoted(adapter.schema)}")
         pool = adapter.server.writes
         try:

@@ -65,7 +65,7 @@ CONFIRMED_MS = 60_000
 """After so long it is noted anew that a position is up to date, though it has not changed."""
 
 _LEAST_PAUSE_S = 0.1
-"""Who waits for records prolongs his lock no more often, however short he wants it."""
+"""A wait for records prolongs its lock no more often, however short that is to be."""
 
 _MOMENTS = 6
 """So many moments to prolong locks are in the time that these last. A half of it passes before the

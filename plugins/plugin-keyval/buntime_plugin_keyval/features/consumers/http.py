@@ -70,13 +70,13 @@ class ConsumerHold(RequestShape, frozen=True, kw_only=True):
 
 
 class PositionCommit(ConsumerHold, frozen=True, kw_only=True):
-    """How far he is."""
+    """Up to which record its holder is done."""
 
     up_to: Annotated[int, OFFSET]
 
 
 class FailedRecord(ConsumerHold, frozen=True, kw_only=True):
-    """What he could not process."""
+    """Which record its holder could not process."""
 
     seq: Annotated[int, OFFSET]
     error: Annotated[str | None, ERROR] = None
@@ -84,7 +84,7 @@ class FailedRecord(ConsumerHold, frozen=True, kw_only=True):
 
 
 class ConsumerRelease(RequestShape, frozen=True, kw_only=True):
-    """Who goes."""
+    """Which owner lets the consumer go."""
 
     owner: Annotated[str, NAME]
     token: Annotated[str | None, TEXT] = None

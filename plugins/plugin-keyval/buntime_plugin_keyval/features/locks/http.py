@@ -194,7 +194,7 @@ def _wanted(part: LockPart, request: Request[Any]) -> WantedLock:
 def _note_unwanted(
     part: LockPart, request: Request[Any], wanted: WantedLock, lock: Granted
 ) -> None:
-    """Give the lock back if nobody is told of it; with a key he may ask for the answer again."""
+    """Give the lock back if nobody is told of it; with a key the owner may ask again."""
     if request.once is None:
         request.source.unwanted = partial(part.locks.give_back, wanted, lock)
 

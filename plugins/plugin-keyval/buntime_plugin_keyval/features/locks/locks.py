@@ -176,7 +176,7 @@ class LockDesk:
         try:
             return await asyncio.shield(stealing)
         except asyncio.CancelledError:
-            if once is None:  # else he may ask for the answer again
+            if once is None:  # else the owner may ask for the answer again
                 stealing.add_done_callback(partial(self.give_back_of, wanted))
             raise
 
@@ -195,9 +195,9 @@ class LockDesk:
         return released
 
     def give_back(self, wanted: WantedLock, granted: Granted) -> None:
-        """Let others have a lock whose owner was never told that it is his.
+        """Let others have a lock whose owner was never told of it.
 
-        What he had before stays his, and what he has prolonged since, having asked again.
+        What the owner had before stays, and what it has prolonged since, having asked again.
         """
         if granted.ends_at is None:
             return

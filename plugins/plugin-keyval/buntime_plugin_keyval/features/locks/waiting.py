@@ -135,7 +135,7 @@ class Waiters:
         return len(self._calls[place]) > 1
 
     def answered(self, place: LinePlace) -> None:
-        """The owner knows what came of it, and of all that he asked before."""
+        """The owner knows what came of it, and of all that it asked before."""
         self._unwanted.pop(place, None)
 
     def withdraw(self, place: LinePlace, asking: Awaitable[LockAttempt]) -> None:
@@ -209,9 +209,9 @@ class Waiters:
         return self._foreign_poll_s < min(self._refresh_at - monotonic(), ends_s)
 
     async def _look(self, names: Sequence[str]) -> dict[str, HeldLock]:
-        """The locks that are held; who waits for one that was given to him is told.
+        """The locks that are held; an owner that waits for one that it was given is told.
 
-        Also where its time is over by now: it was his, and his place in the line is gone.
+        Also where its time is over by now: it was the owner's, whose place in the line is gone.
         """
         found = await read_held(self._store.db, names, 0)
         for lock in found.values():

@@ -294,7 +294,7 @@ class TaskDesk:
     async def _take(self, call: RunnerCall) -> list[Run]:
         """Lease what is ready, the names that have waited longest first.
 
-        It is given back where the caller is cancelled before he has it.
+        It is given back where the caller is cancelled before it has it.
         """
         runs: list[Run] = []
         now_ms = self._store.clock.now()

@@ -179,7 +179,7 @@ class WatchHub:
         catch = place and await self._store.news(place, None, self._watchers_of)
         if catch is None or not catch.is_complete:
             # The log does not reach back to where we are, or it is another one, or there is too
-            # much for one reading: everybody reads what concerns him.
+            # much for one reading: each one reads what concerns it.
             self._place = None
             self._place = await self._store.newest_place(fresh=True)
             for watcher in tuple(self._watchers):
