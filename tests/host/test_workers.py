@@ -575,6 +575,43 @@ def test_a_signal_during_the_start(
     assert "listening on" not in process.out
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_that_wait_to_serve_end_in_order(
+    add_plugin: AddPlugin, serve: Serve, log: Path, poll: Poll, number: signal.Signals
+) -> None:
+    """Be it that all are told to end, or that their parent is gone; nobody has listened."""
+    waiting = """
+    import asyncio, pathlib
+    log = pathlib.Path(LOG)
+    def record(text):
+        with log.open("a") as file:
+            file.write(text + "\\n")
+    @hookimpl
+    def on_init(ctx):
+        global own
+        own = ctx.workers.number
+    @hookimpl
+    async def health():
+        record(f"health {own}")
+        await asyncio.sleep(own)
+    @hookimpl
+    def on_server_start():
+        record("serves")
+    @hookimpl
+    def on_shutdown():
+        record(f"shutdown {own}")
+    """
+    add_plugin("waiting", waiting.replace("LOG", repr(str(log))))
+    process = serve("--workers", "2", config={"plugins": ["waiting"]})
+    poll(lambda: "health 1" in log.read_text(), "the second worker")
+    process.signal(number)
+    assert process.wait() == (0 if number == signal.SIGTERM else -signal.SIGKILL)
+    poll(lambda: log.read_text().count("shutdown") == 2, "the end of the workers")
+    assert sorted(log.read_text().split()) == [*"0011", "health", "health", "shutdown", "shutdown"]
+    assert "listening on" not in process.out
+    assert "Traceback" not in process.out + process.err
+
+
 def test_port_in_use(start: Callable[..., Process], serve: Serve, log: Path) -> None:
     first = start()
     port = str(first.port)

@@ -188,7 +188,8 @@ class HostServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the plugins, then listen, then tell the plugins. Raises `StartupError`.
 
-        A signal ends the start where it is; what is up by then is shut down again.
+        A signal ends the start where it is; what is up by then is shut down again, and nobody is
+        listened to for a moment only.
         """
         if hasattr(signal, "SIGHUP"):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
@@ -207,6 +208,10 @@ class HostServer(uvicorn.Server):
         share_the_lock()
         give_back_large_blocks()
         await self.prepared()
+        if self.should_exit:
+            self.servers = []
+            self.started = True  # as far as that there is something to be shut down
+            return
         await super().startup(sockets)
         await self.host.server_started(self)
         for listener in sockets or ():

@@ -241,6 +241,8 @@ class Supervisor:
             while self._signal is None and not all(place.prepared for place in places):
                 self._wait_for_start()
             self._compare(places)
+        if self._signal is not None:
+            return
         for place in self._places:
             place.tell(SERVE)
         while self._signal is None and not all(place.ready for place in self._places):

@@ -173,7 +173,8 @@ class WorkerServer(HostServer):
         connected with it would be cut off.
         """
         lacking = await lacking_plugins(self.host.statuses, self.host.health_hooks)
-        say(self._parent, WorkerPrepared(lacking))
+        with suppress(OSError):  # it is gone, which `_parent_spoke` hears
+            say(self._parent, WorkerPrepared(lacking))
         await self._may_serve.wait()
 
     def _abandon_start(self, blocked: threading.Timer) -> None:
