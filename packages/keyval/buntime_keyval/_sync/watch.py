@@ -113,9 +113,10 @@ class WatchFlow:
 class Watch:
     """A running watch: iterate over its batches, or give `watch` a callback.
 
-    A batch is a list of entries in the order of their commits; the entry of a key that was deleted
-    or has expired has value and versionstamp None. An empty batch comes only to who was away, or
-    slow, for longer than the log of changes reaches back: all that is there follows, and what does
+    A batch is a list of entries in the order of their commits; one from a buffer has each key where
+    it was changed first since the batch before. The entry of a key that was deleted or has expired
+    has value and versionstamp None. An empty batch comes only to who was away, or slow, for longer
+    than the log of changes reaches back: all that is there follows, and what does
     not follow is gone. Ends with `stop`, which any thread may call, or with the `with` block.
 
     One without a callback also ends when nobody has it any more.
