@@ -239,6 +239,14 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
 
 @pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """An empty file, in which plugins say what they do."""
+    path = tmp_path / "log.txt"
+    path.touch()
+    return path
+
+
+@pytest.fixture
 def poll() -> Callable[[Callable[[], Any], str], Any]:
     return wait_for
 

@@ -90,13 +90,6 @@ PATIENT = {"drainTimeout": "60s", "shutdownTimeout": "120s"}
 """A host that would wait for longer than tests wait for its end."""
 
 
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    path = tmp_path / "log.txt"
-    path.touch()
-    return path
-
-
 def config(*names: str, log: Path, **more: Any) -> dict[str, Any]:
     return {"plugins": [[name, {"log": str(log), "shutdown": ""}] for name in names], **more}
 
