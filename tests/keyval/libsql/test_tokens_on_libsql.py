@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from httpx2 import Response
 from keyval.libsql.support import config_of
 from support.api import Api, api_of
 from support.jwt import SigningKey
@@ -54,9 +56,23 @@ def refused(tmp_path: Path, config: dict[str, Any]) -> str:
 
 def becomes(api: Api, status: int, text: str) -> Any:
     """Write until that is the answer, with the text in it; its body."""
+    return answers(partial(api.send, "PUT", "/keys/a", 1), status, text)
+
+
+def lose(server: Sqld, api: Api) -> None:
+    """Kill a server, and wait until the host has noticed.
+
+    A write on a connection that broke would be asked after for `operationTimeout`, since nobody
+    knows what became of it, and a server that refuses access does not say.
+    """
+    server.kill()
+    answers(partial(api.send, "GET", "/keys/a"), 503, "cannot be reached")
+
+
+def answers(send: Callable[[], Response], status: int, text: str) -> Any:
     deadline = time.monotonic() + PATIENCE
     while True:
-        response = api.send("PUT", "/keys/a", 1)
+        response = send()
         if response.status_code == status and text in response.text:
             return response.json()
         assert response.status_code in (200, 503)
@@ -144,11 +160,11 @@ def test_a_server_that_takes_the_token_again(tmp_path: Path, locked: Sqld, key: 
     started = live_server(tmp_path, config(locked, authToken=key.token()))
     with started as server, api_of(server.api) as api:
         api.put("a", 1)
-        locked.kill()
+        lose(locked, api)
         SigningKey(key.file)
         locked.start()
         becomes(api, 503, "The JWT is invalid")
-        locked.kill()
+        lose(locked, api)
         key.publish()
         locked.start()
         becomes(api, 200, "versionstamp")
