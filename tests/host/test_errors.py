@@ -8,6 +8,7 @@ import pytest
 from buntime_host import errors
 from buntime_host.errors import BuntimeError, HttpError
 from buntime_host.http.problem import problem_of, problem_response
+from buntime_host.http.statuses import STATUS_LINES
 from starlette.exceptions import HTTPException
 
 
@@ -47,6 +48,22 @@ def test_starlette_exceptions() -> None:
     assert problem_of(HTTPException(404)).code == "NOT_FOUND"
     assert problem_of(HTTPException(405)).code == "METHOD_NOT_ALLOWED"
     assert problem_of(HTTPException(599, "odd")).code == "HTTP_599"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "line"),
+    [
+        (413, "CONTENT_TOO_LARGE", b"HTTP/1.1 413 Content Too Large\r\n"),
+        (414, "URI_TOO_LONG", b"HTTP/1.1 414 URI Too Long\r\n"),
+        (416, "RANGE_NOT_SATISFIABLE", b"HTTP/1.1 416 Range Not Satisfiable\r\n"),
+        (418, "IM_A_TEAPOT", b"HTTP/1.1 418 I'm a Teapot\r\n"),
+        (422, "UNPROCESSABLE_CONTENT", b"HTTP/1.1 422 Unprocessable Content\r\n"),
+        (499, "HTTP_499", b"HTTP/1.1 499 \r\n"),
+    ],
+)
+def test_statuses_have_the_same_names_on_every_python(status: int, code: str, line: bytes) -> None:
+    assert problem_of(HTTPException(status)).code == code
+    assert STATUS_LINES[status] == line
 
 
 def test_unknown_exceptions_tell_nothing() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol, cast
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from buntime_host.connections.edge import KNOWN_NAMES, Edge
 from buntime_host.connections.sending import Sending
@@ -18,6 +18,7 @@ from buntime_host.http.direct import BODILESS
 from buntime_host.http.direct_mounts import CONTROLS, HEADER_NAME
 from buntime_host.http.noticed import noticed_of
 from buntime_host.http.problem import problem_of
+from buntime_host.http.statuses import STATUS_LINES
 from buntime_host.routing.dispatch import SAFE_METHODS
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ class AsgiExchange(RequestResponseCycle):
 
     def _start(self, status: int, headers: Headers) -> None:
         names = self.edge.names
-        parts = [STATUS_LINE[status]]
+        parts = [STATUS_LINES[status]]
         length: int | None = None
         chunked = False
         keep_alive = self.keep_alive and not self.more_body
@@ -339,5 +340,5 @@ def refusal(error: HttpError, headers: Headers, *, bodiless: bool = False) -> by
         (b"connection", b"close"),
         *((name.lower().encode(), value.encode("latin-1")) for name, value in problem.headers),
     ]
-    lines = [STATUS_LINE[problem.status].rstrip(), *(b"%s: %s" % pair for pair in pairs), b"", b""]
+    lines = [STATUS_LINES[problem.status].rstrip(), *(b"%s: %s" % pair for pair in pairs), b"", b""]
     return b"\r\n".join(lines) + (b"" if bodiless else body)

@@ -11,6 +11,7 @@ import msgspec
 from buntime_host.access import EVERYONE, Principal
 from buntime_host.http.direct import DirectRequest, Header, PromisedWork, Reply
 from buntime_host.http.noticed import Noticed
+from buntime_host.http.statuses import STATUS_LINES
 
 CONTROLS = bytes([*range(9), *range(10, 32), 127])
 """All but the tab. To drop them takes a quarter of the time of looking for them."""
@@ -99,11 +100,8 @@ class Heads:
         try:
             return self._heads[status, content_type]
         except KeyError:
-            # The library of servers is none of a store that is opened without one.
-            from uvicorn.protocols.http.httptools_impl import STATUS_LINE
-
             pairs = [*default, *self.always, (b"content-type", content_type.encode("latin-1"))]
             lines = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
-            head = STATUS_LINE[status] + lines + b"content-length: "
+            head = STATUS_LINES[status] + lines + b"content-length: "
             self._heads[status, content_type] = head
             return head

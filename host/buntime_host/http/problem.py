@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import msgspec
 from starlette.types import Send
 
 from buntime_host.errors import HttpError
+from buntime_host.http.statuses import PHRASES
 
 if TYPE_CHECKING:
     from starlette.exceptions import HTTPException
@@ -37,14 +37,15 @@ def problem_of(error: BaseException) -> Problem:
         headers = tuple((error.headers or {}).items())
         return Problem(error.status, error.error_code, error.message, headers)
     if _is_of_starlette(error):
-        try:
-            status = HTTPStatus(error.status_code)
-            code, phrase = status.name, status.phrase
-        except ValueError:
-            code, phrase = f"HTTP_{error.status_code}", "Error"
+        phrase = PHRASES.get(error.status_code)
+        code = f"HTTP_{error.status_code}" if phrase is None else _code_of(phrase)
         headers = tuple((error.headers or {}).items())
-        return Problem(error.status_code, code, error.detail or phrase, headers)
+        return Problem(error.status_code, code, error.detail or phrase or "Error", headers)
     return Problem(HttpError.status, HttpError.code, HttpError.default_message)
+
+
+def _code_of(phrase: str) -> str:
+    return phrase.upper().replace("'", "").replace("-", "_").replace(" ", "_")
 
 
 def _is_of_starlette(error: BaseException) -> TypeGuard[HTTPException]:
