@@ -7,6 +7,7 @@ else is private.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from buntime_host.access import Action, Principal, principal_of
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
         option,
         read_options,
     )
+    from buntime_host.plugins.followed import Followed, Watchable
     from buntime_host.routes.metrics import metrics_text
 
 __all__ = [
@@ -81,6 +83,7 @@ __all__ = [
     "DirectRequest",
     "Duration",
     "Fallback",
+    "Followed",
     "Forbidden",
     "Host",
     "HttpError",
@@ -108,6 +111,7 @@ __all__ = [
     "Size",
     "StartupError",
     "Unauthorized",
+    "Watchable",
     "Workers",
     "__version__",
     "at_once",
@@ -134,70 +138,34 @@ __all__ = [
 ]
 
 
-_DIRECT = frozenset(
-    {
-        "Answer",
-        "AsgiRequest",
-        "DirectApp",
-        "DirectRequest",
-        "NotDirect",
-        "Promised",
-        "Reply",
-        "at_once",
-        "send_answer",
-        "settled",
-    }
-)
+# A plugin, and `buntime --version`, should not pay for importing the whole host.
+_LATER = {
+    "buntime_host.config": ("parse_config",),
+    "buntime_host.host": ("Host", "create_app"),
+    "buntime_host.http.direct": (
+        *("Answer", "AsgiRequest", "DirectApp", "DirectRequest", "NotDirect", "Promised", "Reply"),
+        *("at_once", "send_answer", "settled"),
+    ),
+    "buntime_host.http.doubled": ("find_doubled", "has_doubled"),
+    "buntime_host.http.noticed": ("Noticed", "noticed_of", "refuse_foreign"),
+    "buntime_host.http.parameters": (
+        *("check_parameters", "choice_of", "flag_of", "unknown_parameter"),
+    ),
+    "buntime_host.http.passage": ("Companion", "RequestPassage"),
+    "buntime_host.http.problem": ("problem_response",),
+    "buntime_host.http.relay": ("hand_over",),
+    "buntime_host.in_process": ("InProcess",),
+    "buntime_host.options.declared": (
+        *("Duration", "OptionError", "Options", "Secret", "Size", "option", "read_options"),
+    ),
+    "buntime_host.plugins.followed": ("Followed", "Watchable"),
+    "buntime_host.routes.metrics": ("metrics_text",),
+}
 
+if not TYPE_CHECKING:  # else every misspelt name would be an `Any`
 
-def __getattr__(name: str) -> Any:
-    # A plugin, and `buntime --version`, should not pay for importing the whole host.
-    if name in ("Host", "create_app"):
-        from buntime_host import host
-
-        return getattr(host, name)
-    if name == "InProcess":
-        from buntime_host.in_process import InProcess
-
-        return InProcess
-    if name == "parse_config":
-        from buntime_host.config import parse_config
-
-        return parse_config
-    if name in ("Duration", "OptionError", "Options", "Secret", "Size", "option", "read_options"):
-        from buntime_host.options import declared
-
-        return getattr(declared, name)
-    if name in _DIRECT:
-        from buntime_host.http import direct
-
-        return getattr(direct, name)
-    if name in ("Companion", "RequestPassage"):
-        from buntime_host.http import passage
-
-        return getattr(passage, name)
-    if name == "metrics_text":
-        from buntime_host.routes.metrics import metrics_text
-
-        return metrics_text
-    if name in ("check_parameters", "choice_of", "flag_of", "unknown_parameter"):
-        from buntime_host.http import parameters
-
-        return getattr(parameters, name)
-    if name in ("find_doubled", "has_doubled"):
-        from buntime_host.http import doubled
-
-        return getattr(doubled, name)
-    if name in ("Noticed", "noticed_of", "refuse_foreign"):
-        from buntime_host.http import noticed
-
-        return getattr(noticed, name)
-    if name == "problem_response":
-        from buntime_host.http import problem
-
-        return problem.problem_response
-    if name == "hand_over":
-        from buntime_host.http.relay import hand_over
-
-        return hand_over
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        for module, names in _LATER.items():
+            if name in names:
+                return getattr(importlib.import_module(module), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

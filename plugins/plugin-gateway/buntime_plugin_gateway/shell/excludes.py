@@ -6,23 +6,20 @@ at once.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from buntime_host import BadRequest
+from buntime_host import BadRequest, Followed, Watchable
 
 PREFIX = ("gateway", "shell", "excludes")
 MOST = 1_000
-RETRY_SECONDS = 1.0
-"""Between two tries to read them."""
 _BASENAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 
 
-class ExcludeStore(Protocol):
+class ExcludeStore(Watchable, Protocol):
     """What of the service of plugin-keyval is needed."""
 
     async def get(self, key: Any) -> Any:
@@ -41,10 +38,6 @@ class ExcludeStore(Protocol):
         """A commit with checks."""
         ...
 
-    def watch(self, key: Any, callback: Any = None, *, emit_initial: bool = True) -> Any:
-        """Hear of changes."""
-        ...
-
 
 def is_basename(text: str) -> bool:
     """Whether a text can be the first segment of a path here."""
@@ -56,36 +49,25 @@ class StoredExcludes:
 
     def __init__(self, kv: ExcludeStore, logger: logging.Logger) -> None:
         self._kv = kv
-        self._logger = logger
         self.added_at: Mapping[str, int] = {}
         """Each with the milliseconds since 1970 at which it was added; 0 where nobody knows."""
-        self._watch: Any = None
-        self._reading = asyncio.Lock()
-        self._retry: asyncio.Task[None] | None = None
+        self._followed = Followed(
+            kv, PREFIX, self._read, what="The excludes of the shell", logger=logger
+        )
 
     async def start(self) -> None:
         """Read them, and hear of changes from now on. Raises what the store does."""
-        self._watch = self._kv.watch(PREFIX, self._on_change, emit_initial=False)
+        await self._followed.start()
         await self._migrate()
         await self.read()
 
     async def stop(self) -> None:
         """Hear of nothing more."""
-        if self._retry is not None:
-            self._retry.cancel()
-        if self._watch is not None:
-            await self._watch.stop()
+        await self._followed.stop()
 
     async def read(self) -> None:
         """Have in memory what the store has now."""
-        async with self._reading:
-            found: dict[str, int] = {}
-            async for entry in self._kv.list(PREFIX):
-                basename = entry.key[-1]
-                is_below = len(entry.key) == len(PREFIX) + 1 and isinstance(basename, str)
-                if is_below and is_basename(basename) and len(found) < MOST:
-                    found[basename] = _time_of(entry.value)
-            self.added_at = found
+        await self._followed.read()
 
     async def add(self, basename: str) -> bool:
         """Add one; False if it was there. Raises `BadRequest` where there are too many."""
@@ -103,6 +85,15 @@ class StoredExcludes:
         await self.read()
         return bool(result.deleted_count)
 
+    async def _read(self) -> None:
+        found: dict[str, int] = {}
+        async for entry in self._kv.list(PREFIX):
+            basename = entry.key[-1]
+            is_below = len(entry.key) == len(PREFIX) + 1 and isinstance(basename, str)
+            if is_below and is_basename(basename) and len(found) < MOST:
+                found[basename] = _time_of(entry.value)
+        self.added_at = found
+
     async def _migrate(self) -> None:
         """Give each of an older version, which kept one list, a key of its own."""
         entry = await self._kv.get(PREFIX)
@@ -113,21 +104,6 @@ class StoredExcludes:
             if is_basename(basename):
                 commit = commit.set((*PREFIX, basename), {"addedAt": 0})
         await commit.commit()  # where another process did the same in between, it is done
-
-    async def _on_change(self, _: Any) -> None:
-        if self._retry is None or self._retry.done():
-            self._retry = asyncio.create_task(self._read_until_done())
-        await self._retry
-
-    async def _read_until_done(self) -> None:
-        while True:
-            try:
-                await self.read()
-            except Exception as error:  # noqa: BLE001 - whatever the database raises, the old ones hold
-                self._logger.warning("The excludes of the shell cannot be read: %s", error)
-                await asyncio.sleep(RETRY_SECONDS)
-            else:
-                return
 
 
 def _time_of(value: object) -> int:

@@ -6,14 +6,13 @@ everywhere a moment later. What one of them has answered for is in force there a
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 from uuid import uuid4
 
-from buntime_host import HttpError, NotFound
+from buntime_host import Followed, HttpError, NotFound, Watchable
 from msgspec.structs import replace
 
 from buntime_plugin_proxy.rules.reading import BadRule, changed, rule_from
@@ -23,11 +22,9 @@ PREFIX = ("proxy", "rules")
 MOST_RULES = 1000
 TRIES = 5
 """How often a change is tried again where another one came in between."""
-RETRY_SECONDS = 1.0
-"""Between two tries to read the rules."""
 
 
-class RuleStore(Protocol):
+class RuleStore(Watchable, Protocol):
     """What of the service of plugin-keyval is needed."""
 
     async def get(self, key: Any) -> Any:
@@ -40,10 +37,6 @@ class RuleStore(Protocol):
 
     def atomic(self) -> Any:
         """A commit with checks."""
-        ...
-
-    def watch(self, key: Any, callback: Any = None, *, emit_initial: bool = True) -> Any:
-        """Hear of changes."""
         ...
 
 
@@ -68,34 +61,21 @@ class DynamicRules:
         self._kv = kv
         self._changed = changed
         self._logger = logger
-        self._watch: Any = None
-        self._reading = asyncio.Lock()
-        self._retry: asyncio.Task[None] | None = None
+        self._followed = Followed(kv, PREFIX, self._read, what="The rules", logger=logger)
 
     async def start(self) -> None:
         """Read the rules, and hear of changes from now on. Raises what the store does."""
-        self._watch = self._kv.watch(PREFIX, self._on_change, emit_initial=False)
+        await self._followed.start()
         await self._number_unordered()
         await self.read()
 
     async def stop(self) -> None:
         """Hear of nothing more."""
-        if self._retry is not None:
-            self._retry.cancel()
-        if self._watch is not None:
-            await self._watch.stop()
+        await self._followed.stop()
 
     async def read(self) -> list[Rule]:
         """The rules as the store has them now, which are then in force."""
-        async with self._reading:
-            rules = [rule for _, rule, _ in await self._entries()]
-            if len(rules) > MOST_RULES:
-                self._logger.warning(
-                    "Of %d rules in the store only the first %d count", len(rules), MOST_RULES
-                )
-                rules = sorted(rules, key=lambda rule: (rule.order, rule.id))[:MOST_RULES]
-            await self._changed(rules)
-        return rules
+        return await self._followed.read()
 
     async def create(self, given: Mapping[str, Any]) -> Rule:
         """Add a rule, behind all others. Raises `BadRule`."""
@@ -125,7 +105,7 @@ class DynamicRules:
 
     async def reorder(self, ids: Sequence[str]) -> list[Rule]:
         """Give all rules the order of their ids. Raises `BadRule`, `NotFound`, `RulesChanged`."""
-        found = {rule.id: (rule, stamp) for _, rule, stamp in await self._entries()}
+        found = {rule.id: (rule, stamp) for rule, stamp in await self._entries()}
         for one in ids:
             if one not in found:
                 raise NotFound(f"Rule not found: {one}")
@@ -135,6 +115,16 @@ class DynamicRules:
         moved = [(replace(rule, order=order), stamp) for order, (rule, stamp) in enumerate(seen)]
         await self._commit(moved)
         return [rule for rule, _ in moved]
+
+    async def _read(self) -> list[Rule]:
+        rules = [rule for rule, _ in await self._entries()]
+        if len(rules) > MOST_RULES:
+            self._logger.warning(
+                "Of %d rules in the store only the first %d count", len(rules), MOST_RULES
+            )
+            rules = sorted(rules, key=lambda rule: (rule.order, rule.id))[:MOST_RULES]
+        await self._changed(rules)
+        return rules
 
     async def _change(self, id: str, change: Callable[[Rule], Rule]) -> Rule:
         for _ in range(TRIES):
@@ -159,15 +149,15 @@ class DynamicRules:
             raise RulesChanged
         await self.read()
 
-    async def _entries(self) -> list[tuple[tuple[Any, ...], Rule, str]]:
-        """All rules with their keys and versionstamps, however many there are."""
+    async def _entries(self) -> list[tuple[Rule, str]]:
+        """All rules with their versionstamps, however many there are."""
         found = []
         async for entry in self._kv.list(PREFIX):
             if len(entry.key) != len(PREFIX) + 1:
                 continue  # below a rule's key: not ours
             rule = self._readable(str(entry.key[-1]), entry.value)
             if rule is not None:
-                found.append((entry.key, rule, entry.versionstamp))
+                found.append((rule, entry.versionstamp))
         return found
 
     def _readable(self, id: str, value: Any) -> Rule | None:
@@ -194,18 +184,3 @@ class DynamicRules:
                 count += 1
         if count:
             await commit.commit()  # where another process did the same in between, it is done
-
-    async def _on_change(self, _: Any) -> None:
-        if self._retry is None or self._retry.done():
-            self._retry = asyncio.create_task(self._read_until_done())
-        await self._retry
-
-    async def _read_until_done(self) -> None:
-        while True:
-            try:
-                await self.read()
-            except Exception as error:  # noqa: BLE001 - whatever the database raises, the old rules hold
-                self._logger.warning("The rules cannot be read: %s", error)
-                await asyncio.sleep(RETRY_SECONDS)
-            else:
-                return
