@@ -128,7 +128,7 @@ async def test_the_plugin_without_asgi_is_as_good(
         assert (await call(host, "POST", "/counter/api/count", body=b"5")).json == {"count": 5}
         assert (await call(host, "POST", "/counter/api/nope")).status == 404
         assert host.dispatcher is not None
-        app = host.dispatcher.direct[b"/counter"].app
+        app = host.dispatcher.direct.mounts[b"/counter"].app
         assert app.is_direct("POST", b"/api/count")
         assert app.answer(DirectRequest("GET", b"/api/count", b"", [])) == Answer(
             200, '{"count": 5}'

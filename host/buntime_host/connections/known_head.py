@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from buntime_host.http.direct import Header, RepeatedHeaders
-from buntime_host.routing.dispatch import NOTED
+from buntime_host.routing.direct_way import NOTED
 
 MOST_BYTES = 1024
 """Longer heads are not remembered: each connection has two."""

@@ -38,7 +38,8 @@ from buntime_host.errors import BadRequest, HeadersTooLarge, HttpError
 from buntime_host.http.direct import BEGUN, HUNG_UP, Header, RepeatedHeaders
 from buntime_host.http.passage import ARRIVED
 from buntime_host.observe.http_numbers import HttpNumbers
-from buntime_host.routing.dispatch import NOTED, SAFE_METHODS, RequestDispatcher
+from buntime_host.routing.direct_way import NOTED
+from buntime_host.routing.dispatch import SAFE_METHODS, RequestDispatcher
 
 PIECE_BYTES = 2 * 1024
 """What the parser gets at once where requests may begin: some hundred of the smallest."""
@@ -66,13 +67,12 @@ class HostProtocol(GuardedProtocol):
         """The last good one."""
         self._upgrading = False
         dispatcher = cast(RequestDispatcher, self.app)
-        self._dispatcher = dispatcher
         self._direct = dispatcher.direct
-        self._answers_directly = bool(dispatcher.direct) or dispatcher.direct_rest is not None
+        self._answers_directly = bool(dispatcher.direct)
         self._gate = dispatcher.gate
         self._base = dispatcher.below.base_path.encode()
         """What is before all paths, if anything is."""
-        self.heads = dispatcher.heads
+        self.heads = dispatcher.direct.heads
         observer = dispatcher.observer
         self._direct_request: Callable[..., DirectExchange] = (
             DirectExchange if observer is None else observed_exchange(observer)
@@ -402,9 +402,9 @@ class HostProtocol(GuardedProtocol):
                 return None
             url = url[len(self._base) :]
         end = url.find(b"/", 1)
-        mount = self._direct.get(url[:end]) if end > 0 else None
-        if mount is None and self._dispatcher.direct_rest is not None:
-            mount = self._dispatcher.rest_for(url)
+        mount = self._direct.mounts.get(url[:end]) if end > 0 else None
+        if mount is None and self._direct.rest is not None:
+            mount = self._direct.rest_for(url)
             end = 0  # its paths are whole
         if (
             mount is None
@@ -419,7 +419,7 @@ class HostProtocol(GuardedProtocol):
             return None
         admitted = None
         if self._noted is not None:
-            admitted = self._dispatcher.admit(self._noted, self._host or b"", mount)
+            admitted = self._direct.admit(self._noted, self._host or b"", mount)
             if admitted is None:
                 return None
         elif not self._gate.is_open:

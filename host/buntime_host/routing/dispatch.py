@@ -16,12 +16,11 @@ from starlette.websockets import WebSocketDisconnect
 
 from buntime_host.access import EVERYONE, Principal, principal_of
 from buntime_host.access.audit import Audit
-from buntime_host.access.credentials import KEY_HEADER, TOKEN_HEADER
 from buntime_host.access.gate import ANONYMOUS, Gate, unauthorized
 from buntime_host.access.keyring import Keyring
 from buntime_host.access.signed import Signed
 from buntime_host.errors import AnswerBrokenOff, Forbidden, HttpError, NotFound, PayloadTooLarge
-from buntime_host.http.below import FORWARDED_PREFIX, Below
+from buntime_host.http.below import Below
 from buntime_host.http.body_limit import BodyLimit
 from buntime_host.http.cors import (
     VARY,
@@ -31,48 +30,30 @@ from buntime_host.http.cors import (
     with_answer_headers,
 )
 from buntime_host.http.direct import send_answer
-from buntime_host.http.direct_mounts import Admitted, Answering, DirectMount, Heads
 from buntime_host.http.inflate import Inflated, is_gzip
-from buntime_host.http.noticed import NOTHING, Noticed, notice
+from buntime_host.http.noticed import notice
 from buntime_host.http.origin import OriginPolicy
-from buntime_host.http.passage import GuardedPassage, HeadOfAsgi, PassedApp, Passing
+from buntime_host.http.passage import GuardedPassage, HeadOfAsgi, Passing
 from buntime_host.http.problem import problem_of, refuse_websocket, send_problem
 from buntime_host.http.websockets import OpenSockets, ServedSocket, SocketGone
 from buntime_host.observe.observer import Observer
 from buntime_host.routing.aliases import Aliases
+from buntime_host.routing.direct_way import DirectWay
 from buntime_host.routing.entrance import Entrance
-from buntime_host.routing.headers import (
-    GOOD_ID,
-    LOOKED_AT,
-    REQUEST_ID_HEADER,
-    Said,
-    of_plain_body,
-    read_headers,
-)
+from buntime_host.routing.headers import REQUEST_ID_HEADER, Said, of_plain_body, read_headers
 from buntime_host.routing.mount_table import MountTable
 from buntime_host.routing.mounts import Mount
 from buntime_host.routing.request_hooks import RequestHook, RequestHooks
 
-_SECRETS = (TOKEN_HEADER, KEY_HEADER)
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _BODILESS = SAFE_METHODS | {"DELETE"}
 """Methods whose requests have a body so seldom that few look for one."""
-DIRECT_BODY_BYTES = 64 * 1024
-"""Larger bodies come by ASGI, which holds back whoever sends faster than he is read."""
 INTERNAL_ERROR = 500
 WEBSOCKET_INTERNAL_ERROR = 1011
 SWITCHING = 101
 """The status of a handshake that is accepted."""
 
 logger = logging.getLogger("App")
-
-
-NOTED = (LOOKED_AT | {b"upgrade"}) - {b"content-length", b"host", b"transfer-encoding"}
-"""Headers that `RequestDispatcher.admit` wants to see."""
-
-
-COMMON = Admitted(b"", NOTHING)
-"""What a request is admitted with that says nothing which matters here."""
 
 
 class RequestDispatcher:
@@ -128,105 +109,20 @@ class RequestDispatcher:
                 pipeline = cls(pipeline, *args, **kwargs)
             self._pipeline = pipeline
         # Whoever looks at all requests sees them as ASGI has them.
-        self.direct: Mapping[bytes, DirectMount] = {
-            base.encode(): direct
-            for base, mount in self.table.by_segment.items()
-            if (direct := self._direct_mount(mount)) is not None
-        }
-        """What is answered without ASGI, by the first segment of its path."""
-        self.direct_rest: DirectMount | None = None
-        """The same of what is below no base; see `rest_for`."""
-        # It may have to tell clients of paths, which nothing on the direct way knows from without.
-        if fallback is not None and not self.below.base_path:
-            self.direct_rest = self._direct_mount(fallback)
-        self._bases = frozenset(base.encode() for base in self.table.first_segments)
-        self.heads = Heads(self._of_origins or (), behind_passage=passage is not None)
-
-    def _direct_mount(self, mount: Mount) -> DirectMount | None:
-        if mount.direct is None or self._pipeline is not None or self._audit.of_reads:
-            return None
-        app: Answering = mount.direct
-        if self._passage is not None:
-            root = mount.root_path.encode()
-            strips = self._of_origins is not None
-            app = PassedApp(mount.direct, root, self._passage, strips=strips)
-        return DirectMount(
-            app,
-            min(mount.limit, DIRECT_BODY_BYTES),
-            mount.route_of,
-            mount.asks_for,
+        sees_all = self._pipeline is not None or self._audit.of_reads
+        # What is below no base may have to tell clients of paths, which nothing on the direct way
+        # knows from without.
+        rest = None if self.below.base_path else fallback
+        self.direct = DirectWay(
+            self.table,
+            rest,
+            self.gate,
+            self._origins,
+            passage,
             only_reads=self._audit.of_writes,
+            is_open=not sees_all,
         )
-
-    def rest_for(self, url: bytes) -> DirectMount | None:
-        """Who answers a URL without ASGI that is below no base, beyond doubt; None for others."""
-        path = url.partition(b"?")[0]
-        end = path.find(b"/", 1)
-        segment = path if end < 0 else path[:end]
-        if segment in self._bases or b"%" in segment or not segment.startswith(b"/"):
-            return None
-        return self.direct_rest
-
-    def admit(self, headers: Sequence[Header], host: bytes, mount: DirectMount) -> Admitted | None:
-        """What `NOTED` headers say of a request on the direct way; None if it has to go by ASGI.
-
-        What is refused, and what is not common, goes there: `__call__` sees to all of it.
-        """
-        gate = self.gate
-        if len(headers) == 1:
-            # The common request with a key, be it its sender's or its own, pays for nothing else.
-            name, value = headers[0]
-            if name in _SECRETS:
-                if gate.is_open:
-                    return COMMON
-                known = gate.known.get(headers[0])
-                asks_for = mount.asks_for
-                if known is None or (asks_for is not None and not known.allows(asks_for)):
-                    return None
-                return Admitted(b"", NOTHING, known)
-            if name == b"idempotency-key" and gate.is_open:
-                return Admitted(b"", Noticed(idempotency_keys=(value,)))
-        origin = site = key = token = cookie = None
-        given_id = b""
-        keys: tuple[bytes, ...] = ()
-        for pair in headers:
-            name, value = pair
-            if name == b"idempotency-key":
-                keys += (value,)
-            elif name == b"x-api-key":
-                key = pair
-            elif name == b"authorization":
-                token = pair
-            elif name == b"cookie":
-                cookie = pair
-            elif name == b"x-request-id":
-                if not given_id and GOOD_ID.fullmatch(value):
-                    given_id = value
-            elif name == b"origin":
-                origin = value
-            elif name == b"sec-fetch-site":
-                site = value
-            elif name != FORWARDED_PREFIX or mount is self.direct_rest:
-                return None
-        if origin is not None or site is not None:
-            origins = self._origins
-            if not origins.permits(origin, site, host):
-                return None
-            if origin is not None and origins.trusts(origin):
-                return None
-            if cookie is not None and not origins.takes_cookies(origin, host):
-                return None
-        principal = EVERYONE
-        if not gate.is_open:
-            header = key or token or cookie
-            known = gate.known.get(header) if header is not None else None
-            if known is None:
-                return None
-            if mount.asks_for is not None and not known.allows(mount.asks_for):
-                return None
-            principal = known
-        noticed = Noticed(idempotency_keys=keys) if keys else NOTHING
-        return Admitted(given_id, noticed, principal)
+        """What is answered without ASGI."""
 
     @property
     def has_pages_elsewhere(self) -> bool:

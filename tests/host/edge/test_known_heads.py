@@ -474,7 +474,7 @@ def _value(random: Random) -> bytes:
 def asked_of(connection: Connection) -> list[DirectRequest]:
     """What the application of a connection gets."""
     asked: list[DirectRequest] = []
-    (mount,) = connection.protocol._direct.values()
+    (mount,) = connection.protocol._direct.mounts.values()
     app: Any = mount.app
     answer = app.answer
 
@@ -489,14 +489,14 @@ def asked_of(connection: Connection) -> list[DirectRequest]:
 def noted_by(connection: Connection) -> list[Any]:
     """The headers that the dispatcher looks at."""
     seen = []
-    dispatcher: Any = connection.protocol._dispatcher
-    admit = dispatcher.admit
+    direct: Any = connection.protocol._direct
+    admit = direct.admit
 
     def noted(headers: Any, *given: Any) -> Any:
         seen.append(headers)
         return admit(headers, *given)
 
-    dispatcher.admit = noted
+    direct.admit = noted
     return seen
 
 
