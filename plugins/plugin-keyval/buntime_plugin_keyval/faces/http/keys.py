@@ -22,6 +22,7 @@ from buntime_keyval.wire.canonical import WHOLE, canonical_steps
 from buntime_keyval.wire.commits import NO_OPTIONS, EntryOptions, Mutation
 from buntime_keyval.wire.shapes import PLAIN, Shape
 
+from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.engine.writes import Committed
 from buntime_plugin_keyval.model.conditions import Conditions, matches, parse_tags
 from buntime_plugin_keyval.model.errors import KeyNotFound, PreconditionFailed
@@ -355,7 +356,7 @@ def delete_key(service: KeyValService, request: Request[DeletionOfKey]) -> Asked
     encoded, _ = encode_key_path(request.path[len(KEYS_PATH) :])
     conditions = conditions_of(request)
     if conditions is None:
-        return deletion(service, [encoded], request)
+        return deletion(service, [encoded], request.given, request.once)
     given, store = request.given, service.store
     if given.where is not None:
         raise InvalidInput("where is for entries whatever their versions: it takes no conditions")
@@ -369,16 +370,16 @@ def delete_key(service: KeyValService, request: Request[DeletionOfKey]) -> Asked
 
 def delete_batch(service: KeyValService, request: Request[DeletionOfKeys]) -> Asked:
     """`POST /keys/delete-batch`: delete keys, and what extends them."""
-    return deletion(service, encode_keys(request.given.keys), request)
+    return deletion(service, encode_keys(request.given.keys), request.given, request.once)
 
 
-def deletion(service: KeyValService, keys: list[bytes], request: Request[Deletion]) -> Asked:
-    given = request.given
+def deletion(
+    service: KeyValService, keys: list[bytes], given: Deletion, once: Once | None
+) -> Asked:
+    """Delete keys, and what extends them unless they are meant exactly."""
 
     def run() -> Future[int] | Coroutine[Any, Any, str]:
-        deleting = service.store.delete(
-            keys, exact=given.exact, where=given.where, once=request.once
-        )
+        deleting = service.store.delete(keys, exact=given.exact, where=given.where, once=once)
         return deleting if isinstance(deleting, Future) else deleted(deleting)
 
     if given.exact:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from buntime_keyval.shared import EVERY_TEXT
 from buntime_keyval.wire import InvalidInput, encode_key
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
+from buntime_keyval.wire.shapes import Shape
 
 from buntime_plugin_keyval.engine.cursors import make_cursor
 from buntime_plugin_keyval.engine.several import (
@@ -18,7 +19,7 @@ from buntime_plugin_keyval.engine.several import (
     page_of_several,
     snapshot_of,
 )
-from buntime_plugin_keyval.faces.http.keys import Deletion, Read, deleted, deletion
+from buntime_plugin_keyval.faces.http.keys import Deletion, deleted, deletion
 from buntime_plugin_keyval.model.where import (
     OfType,
     Wanted,
@@ -62,8 +63,8 @@ DELETE_LIMIT = count_up_to(MAX_LIMIT)
 _EVERY_TEXT = encode_key(("",))
 
 
-class DeletionBelow(Deletion, frozen=True, kw_only=True):
-    """The same of a prefix, or of what else selects keys."""
+class SelectedEntries(RequestShape, frozen=True, kw_only=True):
+    """Which entries it is about."""
 
     prefix: Annotated[bytes, PREFIX] = b""
     prefixes: Annotated[list[bytes] | None, PREFIXES] = None
@@ -72,25 +73,56 @@ class DeletionBelow(Deletion, frozen=True, kw_only=True):
     start: Annotated[bytes | None, BOUND] = None
     end: Annotated[bytes | None, BOUND] = None
     type: Annotated[str | None, TYPE] = None
-    limit: Annotated[int | None, DELETE_LIMIT] = None
-    offset: Annotated[int, OFFSET] = 0
-
-
-class Ranged(Read, frozen=True, kw_only=True):
-    """Which entries of a range, and in which order."""
-
-    prefix: Annotated[bytes, PREFIX] = b""
-    prefixes: Annotated[list[bytes] | None, PREFIXES] = None
-    starts_with: Annotated[bytes | None, BEGINNING] = None
-    pattern: Annotated[tuple[bytes, ...] | None, PATTERN] = None
-    start: Annotated[bytes | None, BOUND] = None
-    end: Annotated[bytes | None, BOUND] = None
-    type: Annotated[str | None, TYPE] = None
-    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
     offset: Annotated[int, OFFSET] = 0
     """Entries that are passed over first."""
-    reverse: Annotated[bool, FLAG] = False
     where: Annotated[Where | None, FILTER] = None
+
+    @property
+    def selectors(self) -> Selectors:
+        """What says where the keys are."""
+        return Selectors(
+            self.prefix, self.prefixes, self.starts_with, self.start, self.end, self.pattern
+        )
+
+    @property
+    def wanted(self) -> Wanted | None:
+        """What an entry at such a place has to be; None if each of them is wanted."""
+        return wanted_of(self.where, self.type, self.pattern)
+
+    @property
+    def is_in_one_range(self) -> bool:
+        """Whether what is below a prefix is all that is wanted, from its first entry on."""
+        others = (self.prefixes, self.starts_with, self.pattern)
+        return all(it is None for it in others) and not self.offset
+
+
+class DeletionBelow(SelectedEntries, frozen=True, kw_only=True):
+    """Which entries to delete."""
+
+    exact: Annotated[bool, FLAG] = False
+    limit: Annotated[int | None, DELETE_LIMIT] = None
+
+    @property
+    def is_prefix_alone(self) -> bool:
+        """Whether it says no more than a prefix, and a filter."""
+        others = (self.start, self.end, self.type, self.limit)
+        return self.is_in_one_range and all(it is None for it in others)
+
+
+class Ranged(SelectedEntries, frozen=True, kw_only=True):
+    """Which entries to read, in which order, and what of each of them."""
+
+    values: Annotated[bool, FLAG] = True
+    details: Annotated[bool, FLAG] = False
+    consistency: Annotated[str | None, CONSISTENCY] = None
+    """`strong` reads from the primary."""
+    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
+    reverse: Annotated[bool, FLAG] = False
+
+    @property
+    def entry_shape(self) -> Shape:
+        """What is told of each entry."""
+        return Shape(self.values, self.details)
 
 
 class Listing(Ranged, frozen=True, kw_only=True):
@@ -108,19 +140,10 @@ class PageRequest(Ranged, frozen=True, kw_only=True):
     """Whether all pages are to show one state of the store."""
 
 
-class Counting(RequestShape, frozen=True, kw_only=True):
+class Counting(SelectedEntries, frozen=True, kw_only=True):
     """Which entries to count."""
 
-    prefix: Annotated[bytes, PREFIX] = b""
-    prefixes: Annotated[list[bytes] | None, PREFIXES] = None
-    starts_with: Annotated[bytes | None, BEGINNING] = None
-    pattern: Annotated[tuple[bytes, ...] | None, PATTERN] = None
-    start: Annotated[bytes | None, BOUND] = None
-    end: Annotated[bytes | None, BOUND] = None
-    type: Annotated[str | None, TYPE] = None
     limit: Annotated[int | None, UP_TO] = None
-    offset: Annotated[int, OFFSET] = 0
-    where: Annotated[Where | None, FILTER] = None
     consistency: Annotated[str | None, CONSISTENCY] = None
     """`strong` counts on the primary."""
 
@@ -131,8 +154,9 @@ def delete_prefix(service: KeyValService, request: Request[DeletionBelow]) -> As
     Never the whole store by accident.
     """
     given = request.given
-    if given.prefix and _is_prefix_alone(given) and given.limit is None:
-        return deletion(service, [given.prefix], request)
+    if given.prefix and given.is_prefix_alone:
+        below = Deletion(exact=given.exact, where=given.where)
+        return deletion(service, [given.prefix], below, request.once)
     selects = given.prefix or given.prefixes or given.starts_with or given.pattern or given.type
     if not selects and (given.start is None or given.end is None):
         raise InvalidInput(
@@ -143,8 +167,7 @@ def delete_prefix(service: KeyValService, request: Request[DeletionBelow]) -> As
         raise InvalidInput(EVERY_TEXT)
     if given.exact:
         raise InvalidInput("exact is for keys, and not for ranges of them: leave it out")
-    ranges = _selectors(given).at_and_below()
-    wanted = wanted_of(given.where, given.type, given.pattern)
+    ranges, wanted = given.selectors.at_and_below(), given.wanted
 
     async def run() -> str:
         rest = await behind(service.store, ranges, given.offset, where=wanted)
@@ -162,10 +185,10 @@ def delete_prefix(service: KeyValService, request: Request[DeletionBelow]) -> As
 def list_keys(service: KeyValService, request: Request[Listing]) -> Asked:
     """`GET /keys`, `POST /keys/list`: list entries in the order of their keys."""
     given = request.given
-    if not _is_in_one_range(given):
+    if not given.is_in_one_range:
         return _list_several(service, given)
     keys = listing_range(given.prefix, given.start, given.end)
-    wanted = wanted_of(given.where, given.type)
+    wanted = given.wanted
 
     def run() -> Text | Coroutine[Any, Any, Text]:
         limit, reverse, shape = given.limit, given.reverse, given.entry_shape
@@ -183,8 +206,7 @@ def list_keys(service: KeyValService, request: Request[Listing]) -> Asked:
 
 
 def _list_several(service: KeyValService, given: Listing) -> Asked:
-    ranges = _selectors(given).below()
-    wanted = wanted_of(given.where, given.type, given.pattern)
+    ranges, wanted = given.selectors.below(), given.wanted
 
     async def run() -> Text:
         entries = await list_several(
@@ -205,8 +227,7 @@ def _list_several(service: KeyValService, given: Listing) -> Asked:
 def count_keys(service: KeyValService, request: Request[Counting]) -> Asked:
     """`GET /keys/count`, `POST /keys/count`: count entries, all or those of a prefix."""
     given = request.given
-    ranges = _selectors(given).below()
-    wanted = wanted_of(given.where, given.type, given.pattern)
+    ranges, wanted = given.selectors.below(), given.wanted
 
     async def run() -> str:
         number = await count_several(
@@ -225,10 +246,10 @@ def paginate_keys(service: KeyValService, request: Request[PageRequest]) -> Aske
         raise InvalidInput("offset is for the first page: the cursor says where this one begins")
     if given.snapshot:
         return _snapshot_page(service, given)
-    if not _is_in_one_range(given):
+    if not given.is_in_one_range:
         return _page_of_several(service, given)
     keys = listing_range(given.prefix, given.start, given.end)
-    wanted = wanted_of(given.where, given.type)
+    wanted = given.wanted
 
     def run() -> Text | Coroutine[Any, Any, Text]:
         limit, cursor, reverse = given.limit, given.cursor, given.reverse
@@ -252,8 +273,7 @@ def paginate_keys(service: KeyValService, request: Request[PageRequest]) -> Aske
 
 
 def _snapshot_page(service: KeyValService, given: PageRequest) -> Asked:
-    wanted = wanted_of(given.where, given.type, given.pattern)
-    keys, condition = snapshot_of(_selectors(given).below(), given.offset, wanted)
+    keys, condition = snapshot_of(given.selectors.below(), given.offset, given.wanted)
     cost = _cost(given.limit, condition)
     if not (given.cursor or service.store.adapter.capabilities.embedded):
         cost = Cost(None, cost.conditions)  # all pages are collected for the first one
@@ -262,8 +282,7 @@ def _snapshot_page(service: KeyValService, given: PageRequest) -> Asked:
 
 
 def _page_of_several(service: KeyValService, given: PageRequest) -> Asked:
-    ranges = _selectors(given).below()
-    wanted = wanted_of(given.where, given.type, given.pattern)
+    ranges, wanted = given.selectors.below(), given.wanted
 
     async def run() -> Text:
         page = await page_of_several(
@@ -280,23 +299,6 @@ def _page_of_several(service: KeyValService, given: PageRequest) -> Asked:
 
     cost = _cost(given.limit, wanted, given.offset)
     return Asked("paginate", "read", run, reads=Keys(ranges=ranges), cost=cost)
-
-
-def _is_in_one_range(given: Ranged | DeletionBelow) -> bool:
-    """Whether what is below a prefix is all that is wanted, from its first entry on."""
-    others = (given.prefixes, given.starts_with, given.pattern)
-    return all(it is None for it in others) and not given.offset
-
-
-def _is_prefix_alone(given: DeletionBelow) -> bool:
-    bounds = (given.start, given.end, given.type)
-    return _is_in_one_range(given) and all(it is None for it in bounds)
-
-
-def _selectors(given: Ranged | Counting | DeletionBelow) -> Selectors:
-    return Selectors(
-        given.prefix, given.prefixes, given.starts_with, given.start, given.end, given.pattern
-    )
 
 
 async def _page_of_snapshot(
