@@ -8,14 +8,18 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pytest
+from buntime_keyval.wire.limits import MOST_LOCK_WAIT_MS, MOST_STREAM_WAIT_MS
+from buntime_keyval.wire.tasks import MOST_TASK_WAIT_MS
 from buntime_plugin_keyval.faces.http.metrics import ReportRequest
 from buntime_plugin_keyval.faces.http.ranges import DeletionBelow
 from buntime_plugin_keyval.faces.http.routes import KEY, StoreRoutes
+from buntime_plugin_keyval.features.locks.http import LOCK_WAIT
 from buntime_plugin_keyval.features.queue.admin_http import OptionsBody
 from buntime_plugin_keyval.features.queue.http import Listening
 from buntime_plugin_keyval.features.schedules.http import CRON, EVERY, TASK, TIMEZONE, NewSchedule
-from buntime_plugin_keyval.features.stream.http import StreamReading
+from buntime_plugin_keyval.features.stream.http import STREAM_WAIT, StreamReading
 from buntime_plugin_keyval.features.tasks.shapes import (
+    TASK_WAIT,
     Completions,
     Leasing,
     LimitsBody,
@@ -49,6 +53,19 @@ KEYS = (["a"], ["b", 1])
 DURATIONS = Sample(
     (1000, "30s", 1.5), ("soon", True, [], {}), ("1000", "1.5h"), ("soon", "", "1 fortnight")
 )
+
+
+def waiting(most_ms: int) -> Sample:
+    """What waits no longer than that."""
+    too_long = most_ms + 1
+    return Sample(
+        (0, 5, "1s"),
+        (-1, "soon", True, [], too_long, f"{too_long}ms"),
+        ("0", "5ms"),
+        ("-1", "soon", "", f"{too_long}ms"),
+    )
+
+
 SAMPLES: dict[Kind, Sample] = {
     kinds.LIMIT: Sample(
         (1, 1000, 5000, "7"), (0, -1, 1.5, True, [], "x"), ("1", "5000"), ("0", "x", "", "1.5")
@@ -132,6 +149,9 @@ SAMPLES: dict[Kind, Sample] = {
         (1, "x", [], {"delay": "soon"}, {"delay": -1}, {"backoffSchedule": 1}, {"dealy": 1}),
     ),
     kinds.PAUSE: Sample((0, 5, "1s"), (-1, "soon", True, []), ("0", "5ms"), ("-1", "soon", "")),
+    LOCK_WAIT: waiting(MOST_LOCK_WAIT_MS),
+    STREAM_WAIT: waiting(MOST_STREAM_WAIT_MS),
+    TASK_WAIT: waiting(MOST_TASK_WAIT_MS),
     kinds.LEASE_DURATION: Sample((5, "1s"), (0, -1, "soon", True, [])),
     kinds.FIELDS: Sample((["title"],), ([], "title", 1, [1], {})),
     kinds.TOKENIZER: Sample(("porter",), ("klingon", 1, [], True)),

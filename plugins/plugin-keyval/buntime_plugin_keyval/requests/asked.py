@@ -10,9 +10,12 @@ from __future__ import annotations
 from asyncio import Future
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence, Set
 from typing import Any, Generic, Literal, TypeVar
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from buntime_host import Answer, DirectRequest, Principal
+from buntime_keyval.wire import InvalidInput
+from buntime_keyval.wire.names import checked_name
 
 from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.engine.store import Store
@@ -164,6 +167,17 @@ class Request(msgspec.Struct, Generic[Given], frozen=True, gc=False):
     """What it was made of."""
     once: Once | None = None
     """For a write that came with an idempotency key; every endpoint that writes heeds it."""
+
+    def segment(self, place: int, what: str) -> str:
+        """A segment of the path, decoded; `what` is what it names. Raises `InvalidInput`."""
+        try:
+            return unquote_to_bytes(self.path.split(b"/")[place]).decode()
+        except UnicodeDecodeError:
+            raise InvalidInput(f"{what} must be UTF-8") from None
+
+    def name(self, what: str) -> str:
+        """The name in `/<kind>/<name>` and `/<kind>/<name>/<verb>`. Raises `InvalidInput`."""
+        return checked_name(what, self.segment(2, what))
 
     def header(self, name: bytes) -> bytes:
         """The value of a header, empty if absent."""

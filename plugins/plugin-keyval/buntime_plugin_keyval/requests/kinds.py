@@ -509,6 +509,20 @@ MESSAGE_OPTIONS = Kind(
 PAUSE = Kind(
     'milliseconds, or a duration such as "5s"', parse_pause, parse_pause, schema=_DURATION_SCHEMA
 )
+
+
+def pause_up_to(most_ms: int) -> Kind:
+    """A pause of at most so many milliseconds."""
+
+    def parse(name: str, raw: object) -> int:
+        milliseconds = parse_pause(name, raw)
+        if milliseconds > most_ms:
+            raise InvalidInput(f"{name} must be at most {most_ms} milliseconds")
+        return milliseconds
+
+    return Kind(PAUSE.expected, parse, parse, schema=_DURATION_SCHEMA)
+
+
 LEASE_DURATION = Kind(
     'milliseconds, or a duration such as "5s"',
     parse_lease_duration,

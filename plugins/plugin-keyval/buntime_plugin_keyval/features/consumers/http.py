@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any
-from urllib.parse import unquote_to_bytes
 
 import msgspec
 from buntime_host import Answer
-from buntime_keyval.wire import InvalidInput
-from buntime_keyval.wire.limits import DEFAULT_LIMIT, MOST_STREAM_WAIT_MS
-from buntime_keyval.wire.names import checked_name
+from buntime_keyval.wire.limits import DEFAULT_LIMIT
 
 from buntime_plugin_keyval.features.consumers.consumers import (
     ConsumerState,
@@ -19,10 +16,10 @@ from buntime_plugin_keyval.features.consumers.consumers import (
     WantedBatch,
 )
 from buntime_plugin_keyval.features.consumers.part import ConsumerPart
-from buntime_plugin_keyval.features.stream.http import record_json, trimmed_answer
+from buntime_plugin_keyval.features.stream.http import STREAM_WAIT, record_json, trimmed_answer
 from buntime_plugin_keyval.features.stream.part import ALL_KEYS, Wish
 from buntime_plugin_keyval.model.errors import ConsumerLocked, StreamTrimmed
-from buntime_plugin_keyval.requests.answers import Text, spliced_beside
+from buntime_plugin_keyval.requests.answers import Text, flag_json, spliced_beside, truth
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Need, Request, Route, Routes
 from buntime_plugin_keyval.requests.kinds import (
     ERROR,
@@ -30,7 +27,6 @@ from buntime_plugin_keyval.requests.kinds import (
     NAME,
     OFFSET,
     PAGE,
-    PAUSE,
     PREFIX,
     TEXT,
     UP_TO,
@@ -59,7 +55,7 @@ class Fetching(ChosenRecords, frozen=True, kw_only=True):
 
     owner: Annotated[str, NAME]
     lock_duration: Annotated[int, LEASE_DURATION] = DEFAULT_DURATION_MS
-    wait: Annotated[int, PAUSE] = 0
+    wait: Annotated[int, STREAM_WAIT] = 0
 
 
 class ConsumerHold(RequestShape, frozen=True, kw_only=True):
@@ -119,8 +115,6 @@ class RejectChoice(RequestShape, frozen=True, kw_only=True):
 def fetch(part: ConsumerPart, request: Request[Fetching]) -> Asked:
     """`POST /consumers/{name}/fetch`: the next records, for who holds the consumer from then on."""
     name, given = _name(request), request.given
-    if given.wait > MOST_STREAM_WAIT_MS:
-        raise InvalidInput(f"wait must be at most {MOST_STREAM_WAIT_MS} milliseconds")
     wish = _wish(given)
     wanted = WantedBatch(name, given.owner, given.lock_duration, wish, given.wait)
 
@@ -165,7 +159,7 @@ def nack(part: ConsumerPart, request: Request[FailedRecord]) -> Asked:
             holder, given.seq, given.error, given.max_attempts, request.once
         )
         return (
-            f'{{"attempts":{failure.attempts},"dead":{"true" if failure.is_dead else "false"},'
+            f'{{"attempts":{failure.attempts},"dead":{truth(failure.is_dead)},'
             f'"position":{failure.position}}}'
         )
 
@@ -178,7 +172,7 @@ def release(part: ConsumerPart, request: Request[ConsumerRelease]) -> Asked:
 
     async def run() -> str:
         released = await part.consumers.release(name, given.owner, given.token, request.once)
-        return f'{{"released":{"true" if released else "false"}}}'
+        return flag_json("released", released)
 
     return Asked("consumer_release", "write", run, needs=_needs(name))
 
@@ -246,7 +240,7 @@ def delete(part: ConsumerPart, request: Request[RequestShape]) -> Asked:
 
     async def run() -> str:
         deleted = await part.consumers.delete(name, request.once)
-        return f'{{"deleted":{"true" if deleted else "false"}}}'
+        return flag_json("deleted", deleted)
 
     return Asked("consumer_delete", "write", run, needs=_needs(name))
 
@@ -315,12 +309,7 @@ def _needs(name: str | None) -> Sequence[Need]:
 
 
 def _name(request: Request[Any]) -> str:
-    """The name in `/consumers/<name>` and `/consumers/<name>/<verb>`."""
-    try:
-        name = unquote_to_bytes(request.path.split(b"/")[2]).decode()
-    except UnicodeDecodeError:
-        raise InvalidInput("the name of a consumer must be UTF-8") from None
-    return checked_name("the name of a consumer", name)
+    return request.name("the name of a consumer")
 
 
 def _holder(request: Request[Any]) -> Holder:
@@ -366,5 +355,5 @@ def _letter_json(part: ConsumerPart, letter: RecordLetter) -> str:
     return (
         f'{{"record":{record_json(letter.record)},"error":{error},"attempts":{letter.attempts},'
         f'"failedAt":{part.consumers.wall(letter.failed_at)},'
-        f'"requeued":{"true" if letter.is_requeued else "false"}}}'
+        f'"requeued":{truth(letter.is_requeued)}}}'
     )

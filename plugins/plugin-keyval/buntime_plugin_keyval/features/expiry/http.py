@@ -7,6 +7,7 @@ from typing import Annotated
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
 
 from buntime_plugin_keyval.features.expiry.sweeper import Sweeper, vacuum
+from buntime_plugin_keyval.requests.answers import truth
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Request, Route, Routes
 from buntime_plugin_keyval.requests.kinds import LIMIT
 from buntime_plugin_keyval.requests.permissions import ADMIN
@@ -25,7 +26,7 @@ def vacuum_expired(part: Sweeper, request: Request[VacuumRequest]) -> Asked:
 
     async def run() -> str:
         count, has_more = await vacuum(part.store, limit, request.once)
-        return f'{{"count":{count},"hasMore":{"true" if has_more else "false"}}}'
+        return f'{{"count":{count},"hasMore":{truth(has_more)}}}'
 
     return Asked("vacuum", "admin", run, cost=Cost(limit), needs=(ADMIN,))
 

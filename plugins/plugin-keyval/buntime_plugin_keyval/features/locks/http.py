@@ -5,17 +5,16 @@ from __future__ import annotations
 from asyncio import Future
 from functools import partial
 from typing import Annotated, Any
-from urllib.parse import unquote_to_bytes
 
 import msgspec
 from buntime_host import Answer
 from buntime_keyval.wire import InvalidInput, canonical_metadata
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MOST_LOCK_WAIT_MS
-from buntime_keyval.wire.names import checked_name
 
 from buntime_plugin_keyval.features.locks.locks import Granted, LockState, WantedLock
 from buntime_plugin_keyval.features.locks.part import LockPart
 from buntime_plugin_keyval.model.errors import LockHeld, LockNotFound
+from buntime_plugin_keyval.requests.answers import flag_json
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Need, Request, Route, Routes
 from buntime_plugin_keyval.requests.kinds import (
     FLAG,
@@ -23,13 +22,14 @@ from buntime_plugin_keyval.requests.kinds import (
     METADATA,
     NAME,
     PAGE,
-    PAUSE,
     TEXT,
+    pause_up_to,
 )
 from buntime_plugin_keyval.requests.permissions import ADMIN, LOCK
 from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
 
 DEFAULT_DURATION_MS = 30_000
+LOCK_WAIT = pause_up_to(MOST_LOCK_WAIT_MS)
 
 
 class Taking(RequestShape, frozen=True, kw_only=True):
@@ -43,7 +43,7 @@ class Taking(RequestShape, frozen=True, kw_only=True):
 class Acquiring(Taking, frozen=True, kw_only=True):
     """The same of who waits, or has the lock already."""
 
-    wait: Annotated[int, PAUSE] = 0
+    wait: Annotated[int, LOCK_WAIT] = 0
     keep_place: Annotated[bool, FLAG] = False
     """Whether the place in the line lasts for a while when the wait is over."""
     token: Annotated[str | None, TEXT] = None
@@ -68,8 +68,6 @@ def acquire(part: LockPart, request: Request[Acquiring]) -> Asked:
     """`POST /locks/{name}/acquire`: take a lock, or prolong it."""
     given = request.given
     wanted = _wanted(part, request)
-    if given.wait > MOST_LOCK_WAIT_MS:
-        raise InvalidInput(f"wait must be at most {MOST_LOCK_WAIT_MS} milliseconds")
     token = given.token
     if token is not None and (given.wait or given.metadata is not None):
         raise InvalidInput("wait and metadata are for who takes a lock: token is given")
@@ -169,7 +167,7 @@ def _answer_taken(taken: Future[Granted]) -> Answer:
 
 
 def _answer_released(released: Future[bool]) -> Answer:
-    return Answer(200, f'{{"released":{"true" if released.result() else "false"}}}')
+    return Answer(200, flag_json("released", released.result()))
 
 
 def _needs(scope: str, name: str | None) -> list[Need]:
@@ -177,12 +175,7 @@ def _needs(scope: str, name: str | None) -> list[Need]:
 
 
 def _name(request: Request[Any]) -> str:
-    """The name in `/locks/<name>` and `/locks/<name>/<verb>`."""
-    try:
-        name = unquote_to_bytes(request.path.split(b"/")[2]).decode()
-    except UnicodeDecodeError:
-        raise InvalidInput("the name of a lock must be UTF-8") from None
-    return checked_name("the name of a lock", name)
+    return request.name("the name of a lock")
 
 
 def _wanted(part: LockPart, request: Request[Any]) -> WantedLock:

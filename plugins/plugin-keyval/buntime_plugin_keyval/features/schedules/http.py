@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import unquote_to_bytes
 
 import msgspec
-from buntime_keyval.wire import InvalidInput
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
 
 from buntime_plugin_keyval.features.schedules.part import (
     MISSED,
     GivenSchedule,
     SchedulePart,
-    checked_schedule_name,
     checked_task,
 )
 from buntime_plugin_keyval.features.schedules.timing import (
@@ -21,6 +18,7 @@ from buntime_plugin_keyval.features.schedules.timing import (
     checked_pause,
     checked_timezone,
 )
+from buntime_plugin_keyval.requests.answers import flag_json
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Need, Request, Route, Routes
 from buntime_plugin_keyval.requests.kinds import FLAG, PAGE, TEXT, one_of
 from buntime_plugin_keyval.requests.permissions import SCHEDULE
@@ -105,7 +103,7 @@ def remove(part: SchedulePart, request: Request[RequestShape]) -> Asked:
 
     async def run() -> str:
         removed = await part.schedules.remove(name, request.once)
-        return f'{{"deleted":{"true" if removed else "false"}}}'
+        return flag_json("deleted", removed)
 
     return Asked("schedule_remove", "write", run, needs=_needs(name))
 
@@ -126,9 +124,4 @@ def _needs(name: str) -> list[Need]:
 
 
 def _name(request: Request[Any]) -> str:
-    """The name in `/schedules/<name>` and `/schedules/<name>/run`."""
-    try:
-        name = unquote_to_bytes(request.path.split(b"/")[2]).decode()
-    except UnicodeDecodeError:
-        raise InvalidInput("the name of a schedule must be UTF-8") from None
-    return checked_schedule_name(name)
+    return request.name("the name of a schedule")

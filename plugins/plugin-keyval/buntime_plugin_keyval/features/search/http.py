@@ -22,7 +22,7 @@ from buntime_plugin_keyval.features.search.pages import (
 from buntime_plugin_keyval.features.search.search import Search
 from buntime_plugin_keyval.model.errors import LimitExceeded
 from buntime_plugin_keyval.model.where import Where, count_conditions
-from buntime_plugin_keyval.requests.answers import Text, spliced_beside
+from buntime_plugin_keyval.requests.answers import Text, spliced_beside, truth
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Request, Route, Routes
 from buntime_plugin_keyval.requests.kinds import (
     BOUND,
@@ -213,7 +213,7 @@ def _cost(given: SearchRequest) -> Cost:
 
 async def _page_json(page: FoundPage, options: SearchOptions) -> Text:
     cursor = f'"{make_search_cursor(options)}"' if page.has_more else "null"
-    more = "true" if page.has_more else "false"
+    more = truth(page.has_more)
     rest = "".join(
         f',"{name}":{msgspec.json.encode(remark).decode()}'
         for name, remark in _remarks(page).items()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from buntime_database import DatabaseError
@@ -13,11 +13,11 @@ from buntime_keyval.wire import InvalidInput, decode_key, key_to_json
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MOST_STREAM_WAIT_MS
 
 from buntime_plugin_keyval.engine.loop import until_beat
-from buntime_plugin_keyval.features.stream.part import ALL_KEYS, StreamPart, Wish
+from buntime_plugin_keyval.features.stream.part import ALL_KEYS, StreamPart, StreamSlice, Wish
 from buntime_plugin_keyval.model.errors import StreamTrimmed
 from buntime_plugin_keyval.requests.answers import Frames, Text, spliced_beside
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Request, Route, Routes
-from buntime_plugin_keyval.requests.kinds import LIMIT, OFFSET, PAUSE, PREFIX, TEXT, one_of
+from buntime_plugin_keyval.requests.kinds import LIMIT, OFFSET, PREFIX, TEXT, one_of, pause_up_to
 from buntime_plugin_keyval.requests.permissions import ADMIN
 from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
 from buntime_plugin_keyval.requests.sse import LARGE_BYTES, OPENED, opened, ping
@@ -25,6 +25,7 @@ from buntime_plugin_keyval.storage.changelog import LoggedChange
 from buntime_plugin_keyval.storage.ranges import subtree
 
 ACTION = one_of("create", "update", "delete", "expire")
+STREAM_WAIT = pause_up_to(MOST_STREAM_WAIT_MS)
 FOLLOWED = 100
 """Records that one look brings to a follower."""
 
@@ -44,7 +45,7 @@ class StreamReading(Choosing, frozen=True, kw_only=True):
     """A page of them."""
 
     limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
-    wait: Annotated[int, PAUSE] = 0
+    wait: Annotated[int, STREAM_WAIT] = 0
 
 
 class StreamTrimming(RequestShape, frozen=True, kw_only=True):
@@ -56,13 +57,11 @@ class StreamTrimming(RequestShape, frozen=True, kw_only=True):
 def read(part: StreamPart, request: Request[StreamReading]) -> Asked:
     """`GET /stream`: records behind a position, in the order of the commits."""
     given = request.given
-    if given.wait > MOST_STREAM_WAIT_MS:
-        raise InvalidInput(f"wait must be at most {MOST_STREAM_WAIT_MS} milliseconds")
     wish = _wish(given, given.limit)
 
     async def run() -> Text | Answer:
         try:
-            page = await part.read(await _begun(part, given, wish), given.wait / 1000)
+            page = await part.read(await _begun(part, wish, given.since), given.wait / 1000)
         except StreamTrimmed as error:
             return trimmed_answer(error)
         first, last = page.bounds
@@ -76,15 +75,14 @@ def read(part: StreamPart, request: Request[StreamReading]) -> Asked:
 def follow(part: StreamPart, request: Request[Choosing]) -> Asked:
     """`GET /stream/follow`: records behind a position, and each one as it comes."""
     given = request.given
-    wish = _wish(given, FOLLOWED)
+    wish, since_ms = _wish(given, FOLLOWED), given.since
     last_id = request.header(b"last-event-id")
     if last_id:
-        after = _last_place(last_id)
-        wish, given = wish._replace(after=after), Choosing(after=after)
+        wish, since_ms = wish._replace(after=_last_place(last_id)), None
 
     async def run() -> Frames:
         client = part.client_of(request.source.peer)
-        return await opened(_frames(part, given, wish, client), head=request.head)
+        return await opened(_frames(part, wish, since_ms, client), head=request.head)
 
     return Asked("stream_follow", "read", run, reads=Keys(ranges=[wish.keys]), cost=Cost(None))
 
@@ -146,10 +144,8 @@ def _wish(given: Choosing, limit: int) -> Wish:
     return Wish(after, limit, keys, given.type, given.action)
 
 
-async def _begun(part: StreamPart, given: Choosing, wish: Wish) -> Wish:
-    if given.since is None:
-        return wish
-    return wish._replace(after=await part.place_since(given.since))
+async def _begun(part: StreamPart, wish: Wish, since_ms: int | None) -> Wish:
+    return wish if since_ms is None else wish._replace(after=await part.place_since(since_ms))
 
 
 def _last_place(text: bytes) -> int:
@@ -158,55 +154,61 @@ def _last_place(text: bytes) -> int:
     return int(text)
 
 
-async def _frames(part: StreamPart, given: Choosing, wish: Wish, client: str | None) -> Frames:
+class _Look(NamedTuple):
+    """What one look at the stream tells a follower."""
+
+    frames: Iterator[bytes]
+    after: int
+    """How far the follower is then."""
+    page: StreamSlice | None
+    """What was read, without its records, which nobody needs who waits. None if records are gone
+    that were wanted: the follower goes on behind them at once."""
+
+
+async def _look(part: StreamPart, wish: Wish, since_ms: int | None = None) -> _Look:
+    try:
+        page = await part.page(await _begun(part, wish, since_ms))
+    except StreamTrimmed as error:
+        first = error.first or 1
+        gap = b'event: gap\ndata: {"first":%d}\nid: %d\n\n' % (first, first - 1)
+        return _Look(iter([gap]), first - 1, None)
+    return _Look(_pieces(page.records), page.next, page._replace(records=()))
+
+
+async def _frames(part: StreamPart, wish: Wish, since_ms: int | None, client: str | None) -> Frames:
     part.shares.take(client)
     try:
-        is_open = False
+        look = await _look(part, wish, since_ms)  # what fails here has an answer of its own
+        yield OPENED
         while True:
-            try:
-                wish = await _begun(part, given, wish)
-                given = Choosing()
-                page = await part.page(wish)
-            except StreamTrimmed as error:
-                first = error.first or 1
-                given, wish = Choosing(), wish._replace(after=first - 1)
-                frame = b'event: gap\ndata: {"first":%d}\nid: %d\n\n' % (first, wish.after)
-                if not is_open:
-                    is_open = True
-                    yield OPENED  # what fails before this has an answer of its own
+            for frame in look.frames:
                 yield frame
-                continue
-            except DatabaseError as error:
-                if not is_open:
-                    raise
-                # The client comes again and says where it was.
-                part.store.logger.warning("A stream ends: %s", error)
-                return
-            if not is_open:
-                is_open = True
-                yield OPENED
-            for piece in _pieces(page.records):
-                yield piece
-            wish = wish._replace(after=page.next)
-            if page.next >= page.bounds.last:
+            page = look.page
+            if page is not None and page.next >= page.bounds.last:
                 try:
                     async with asyncio.timeout(until_beat(part.heartbeat_s)):
                         if not await part.wait_behind(page):
                             return
                 except TimeoutError:
                     yield ping(str(page.next))
+            try:
+                look = await _look(part, wish._replace(after=look.after))
+            except DatabaseError as error:
+                # The client comes again and says where it was.
+                part.store.logger.warning("A stream ends: %s", error)
+                return
     finally:
         part.shares.give(client)
 
 
-def _pieces(records: Sequence[LoggedChange]) -> list[bytes]:
+def _pieces(records: Sequence[LoggedChange]) -> Iterator[bytes]:
     """Their frames, of several short ones one piece."""
-    pieces: list[bytes] = []
     together = bytearray()
     for record in records:
         made = f"event: record\ndata: {record_json(record)}\nid: {record.seq}\n\n".encode()
         if together and len(together) + len(made) > LARGE_BYTES:
-            pieces.append(bytes(together))
+            yield bytes(together)
             together.clear()
         together += made
-    return [*pieces, bytes(together)] if together else pieces
+    if together:
+        yield bytes(together)

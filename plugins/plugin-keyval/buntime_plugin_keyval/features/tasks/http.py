@@ -6,14 +6,12 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 import msgspec
 from buntime_host import Answer
 from buntime_keyval.wire import InvalidInput
 from buntime_keyval.wire.canonical import text_of
 from buntime_keyval.wire.names import checked_name
-from buntime_keyval.wire.tasks import MOST_TASK_WAIT_MS
 
 from buntime_plugin_keyval.engine.loop import EARLY_SECONDS, until_beat
 from buntime_plugin_keyval.features.tasks.part import TaskPart
@@ -35,7 +33,7 @@ from buntime_plugin_keyval.features.tasks.tasks import Heard, Run, RunnerCall
 from buntime_plugin_keyval.model.clock import moment_of
 from buntime_plugin_keyval.model.errors import TaskLost, TaskNotFound
 from buntime_plugin_keyval.model.messages import QueueSettings
-from buntime_plugin_keyval.requests.answers import Frames, Text
+from buntime_plugin_keyval.requests.answers import Frames, Text, flag_json, truth
 from buntime_plugin_keyval.requests.asked import (
     Access,
     Asked,
@@ -106,7 +104,6 @@ def get(part: TaskPart, request: Request[RequestShape]) -> Asked:
 def wait(part: TaskPart, request: Request[TaskWait]) -> Asked:
     """`GET /tasks/{id}/wait`: the task once it is over, or as it is then."""
     timeout = request.given.timeout
-    _check_wait("timeout", timeout)
 
     async def run(task_id: str) -> str:
         return task_json(part, await part.desk.wait(task_id, timeout, request.source.hung_up))
@@ -134,13 +131,13 @@ def retry(part: TaskPart, request: Request[RequestShape]) -> Asked:
 
 def delete(part: TaskPart, request: Request[RequestShape]) -> Asked:
     """`DELETE /tasks/{id}`: remove a task, whatever its status."""
-    task_id = _segment(request)
+    task_id = _id(request)
 
     async def run() -> str:
         removed = await part.may(request.source.principal, TASK_ADMIN, task_id) and (
             await part.desk.delete(task_id, request.once)
         )
-        return f'{{"deleted":{"true" if removed else "false"}}}'
+        return flag_json("deleted", removed)
 
     return Asked("task_delete", "write", run, needs=[Somewhere(TASK_ADMIN)])
 
@@ -148,7 +145,6 @@ def delete(part: TaskPart, request: Request[RequestShape]) -> Asked:
 def lease(part: TaskPart, request: Request[Leasing]) -> Asked:
     """`POST /tasks/lease`: tasks for a runner, or none."""
     given = request.given
-    _check_wait("wait", given.wait)
     call = RunnerCall(given.runner, given.names, given.limit, given.duration)
 
     async def run() -> Text:
@@ -244,7 +240,7 @@ def fail(part: TaskPart, request: Request[FailedRun]) -> Asked:
 
 def get_limits(part: TaskPart, request: Request[RequestShape]) -> Asked:
     """`GET /tasks/limits/{name}`: show the limits of tasks of a name."""
-    name = checked_name("the name of a task", _segment(request, 3))
+    name = _limited(request)
 
     async def run() -> Text:
         limits = await part.limits(name)
@@ -255,7 +251,7 @@ def get_limits(part: TaskPart, request: Request[RequestShape]) -> Asked:
 
 def set_limits(part: TaskPart, request: Request[LimitsBody]) -> Asked:
     """`PUT /tasks/limits/{name}`: set all limits; what is not said is not limited."""
-    name = checked_name("the name of a task", _segment(request, 3))
+    name = _limited(request)
     limits = QueueSettings(max_running=request.given.max_running, rate=request.given.rate)
 
     async def run() -> str:
@@ -359,7 +355,7 @@ def _of_one(
     absent: Callable[[str], Exception] = TaskNotFound,
 ) -> Asked:
     """What is asked of the task in the path. Its name says who may: for all others it is absent."""
-    task_id = _segment(request)
+    task_id = _id(request)
 
     async def checked() -> str:
         if not await part.may(request.source.principal, scope, task_id):
@@ -378,7 +374,7 @@ def _raw(text: str | None, absent: str = "null") -> msgspec.Raw:
 
 
 def _heard_json(part: TaskPart, heard: Heard) -> str:
-    cancelled = "true" if heard.cancelled else "false"
+    cancelled = truth(heard.cancelled)
     if heard.ends_at is None:
         return f'{{"ok":true,"cancelled":{cancelled}}}'
     ends = heard.ends_at - moment_of(part.store.clock).ahead_ms
@@ -387,20 +383,17 @@ def _heard_json(part: TaskPart, heard: Heard) -> str:
 
 def _ended_json(heard: Heard) -> str:
     lost = ',"lost":true' if heard.lost else ""
-    return f'{{"cancelled":{"true" if heard.cancelled else "false"}{lost}}}'
+    return f'{{"cancelled":{truth(heard.cancelled)}{lost}}}'
 
 
-def _check_wait(name: str, milliseconds: int) -> None:
-    if milliseconds > MOST_TASK_WAIT_MS:
-        raise InvalidInput(f"{name} must be at most {MOST_TASK_WAIT_MS} milliseconds")
+def _id(request: Request[Any]) -> str:
+    """The id in `/tasks/<id>` and `/tasks/<id>/<verb>`."""
+    return request.segment(2, "the path")
 
 
-def _segment(request: Request[Any], place: int = 2) -> str:
-    """A segment of the path, decoded: the id in `/tasks/<id>/<verb>`."""
-    try:
-        return unquote_to_bytes(request.path.split(b"/")[place]).decode()
-    except UnicodeDecodeError:
-        raise InvalidInput("the path must be UTF-8") from None
+def _limited(request: Request[Any]) -> str:
+    """The name in `/tasks/limits/<name>`."""
+    return checked_name("the name of a task", request.segment(3, "the path"))
 
 
 def _place(cursor: str | None) -> int | None:

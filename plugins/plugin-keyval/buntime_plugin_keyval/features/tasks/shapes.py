@@ -13,6 +13,7 @@ from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_TIMESTAMP_MS
 from buntime_keyval.wire.names import checked_name, checked_priority
 from buntime_keyval.wire.tasks import (
     DEFAULT_TASK_LEASE_MS,
+    MOST_TASK_WAIT_MS,
     MOST_TASKS_LEASED,
     NewTask,
     TaskOptions,
@@ -40,6 +41,7 @@ from buntime_plugin_keyval.requests.kinds import (
     VALUE,
     count_up_to,
     one_of,
+    pause_up_to,
 )
 from buntime_plugin_keyval.requests.shape import Kind, RequestShape, read_object
 from buntime_plugin_keyval.storage.dialects.tasks import STATUSES
@@ -87,6 +89,7 @@ _TASK_ID = Kind("an id: a text of 1 to 256 characters", None, checked_task_id)
 _STATUS = one_of(*STATUSES)
 _LEASE = _some_time(LEAST_LEASE_MS)
 _SOME = _some_time(1)
+TASK_WAIT = pause_up_to(MOST_TASK_WAIT_MS)
 
 
 def _names(name: str, raw: object) -> frozenset[str]:
@@ -172,7 +175,7 @@ class OfName(RequestShape, frozen=True, kw_only=True):
 class TaskWait(RequestShape, frozen=True, kw_only=True):
     """How long to wait for the end of a task."""
 
-    timeout: Annotated[int, PAUSE] = 20_000
+    timeout: Annotated[int, TASK_WAIT] = 20_000
 
 
 class Leasing(RequestShape, frozen=True, kw_only=True):
@@ -182,7 +185,7 @@ class Leasing(RequestShape, frozen=True, kw_only=True):
     names: Annotated[frozenset[str] | None, _NAMES] = None
     limit: Annotated[int, count_up_to(MOST_TASKS_LEASED)] = 1
     duration: Annotated[int, _LEASE] = DEFAULT_TASK_LEASE_MS
-    wait: Annotated[int, PAUSE] = 0
+    wait: Annotated[int, TASK_WAIT] = 0
 
 
 class TaskListening(RequestShape, frozen=True, kw_only=True):
