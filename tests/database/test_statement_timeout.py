@@ -39,7 +39,7 @@ async def count(adapter: SqliteAdapter) -> object:
 
 async def test_a_read_is_stopped_and_the_reader_lives_on(impatient: SqliteAdapter) -> None:
     for _ in range(5):  # more than there are readers
-        with pytest.raises(StatementTimeout, match=r"statementTimeout \(0.05 s\)"):
+        with pytest.raises(StatementTimeout, match=r"statementTimeout of the adapter \(0.05 s\)"):
             await impatient.query(f"{ENDLESS} SELECT sum(i) FROM n")
     assert await count(impatient) == 0
 

@@ -5,7 +5,8 @@ An engine of another package is found by the entry point of its name in `ENTRY_P
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
@@ -108,3 +109,13 @@ class Engine(NamedTuple, Generic[OptionsT, RootT]):
 
 
 AnyEngine = Engine[Any, Any]
+
+
+@asynccontextmanager
+async def closed_on_failure(database: RootDatabase) -> AsyncIterator[None]:
+    """Close what is opened unless the body, which waits for it, comes to its end."""
+    try:
+        yield
+    except BaseException:
+        await database.close()
+        raise

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -186,3 +187,8 @@ def _result(changed: int, rowid: int, rows: object) -> ResultSet:
             columns = tuple(row)
             values.append(tuple(row.values()))
     return ResultSet(columns, values, changed, rowid or None if changed else None)
+
+
+def now_ms() -> int:
+    """What a claim is noted with, by the clock on the wall."""
+    return int(time.time() * 1000)

@@ -28,6 +28,7 @@ from buntime_plugin_database.shared.engine import (
     EngineOptions,
     Opening,
     StandIn,
+    closed_on_failure,
 )
 from buntime_plugin_database.shared.tenants import NoTenants, Tenants
 
@@ -180,11 +181,8 @@ def file_entry(entry: Mapping[str, Any], environ: Mapping[str, str]) -> StandIn 
 async def open_root(entry: LibsqlEntry, opening: Opening) -> LibsqlAdapter:
     """Open the root database and wait until its primary answers."""
     adapter = await asyncio.to_thread(_make_adapter, entry, opening)
-    try:
+    async with closed_on_failure(adapter):
         await adapter.wait_until_ready(START_SECONDS)
-    except BaseException:
-        await adapter.close()
-        raise
     return adapter
 
 

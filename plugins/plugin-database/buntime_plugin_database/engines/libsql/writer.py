@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from time import perf_counter, time
+from time import perf_counter
 from typing import Protocol
 
 from buntime_database import (
@@ -34,7 +34,7 @@ from buntime_plugin_database.engines.libsql.transport import Json
 from buntime_plugin_database.shared.counters import Counters
 from buntime_plugin_database.shared.grouping import BatchOutcome
 from buntime_plugin_database.shared.server_writes import ServerWrites, Unsent, conclude
-from buntime_plugin_database.shared.witness import TablesMissing, Told, Witness
+from buntime_plugin_database.shared.witness import TablesMissing, Told, Witness, now_ms
 
 MAX_CAUTION = 63
 """Groups that have a savepoint for each write because one failed before: 1, then 3, 7, …"""
@@ -102,7 +102,7 @@ class BatchWriter:
         has_savepoints = has_savepoints or (len(group) > 1 and self._is_cautious())
         if self._witness is None:
             self._witness = Witness()  # here, since no two processes may share it
-        request = make_request(batches, self._witness, _now_ms(), has_savepoints=has_savepoints)
+        request = make_request(batches, self._witness, now_ms(), has_savepoints=has_savepoints)
         started = perf_counter()
         outcomes: Sequence[BatchOutcome | None] | None
         try:
@@ -189,11 +189,7 @@ class BatchWriter:
 
     async def _find_out(self, witness: Witness) -> Told | None:
         async def ask(seconds: float) -> Told:
-            answer = await self._ask(make_question(witness, _now_ms()), most_seconds=seconds)
+            answer = await self._ask(make_question(witness, now_ms()), most_seconds=seconds)
             return read_reply(witness, answer)
 
         return await self._writes.find_out(ask)
-
-
-def _now_ms() -> int:
-    return int(time() * 1000)

@@ -15,7 +15,13 @@ import msgspec
 from buntime_host import Duration, OptionError, option
 
 from buntime_plugin_database.engines.postgres.options import PostgresOptions
-from buntime_plugin_database.shared.engine import Completed, Engine, EngineOptions, Opening
+from buntime_plugin_database.shared.engine import (
+    Completed,
+    Engine,
+    EngineOptions,
+    Opening,
+    closed_on_failure,
+)
 from buntime_plugin_database.shared.tenants import Tenants
 
 if TYPE_CHECKING:
@@ -178,11 +184,8 @@ async def open_root(entry: PostgresEntry, opening: Opening) -> PostgresAdapter:
         ) from error
     commits = opening.workers.numbers(f"database.{opening.name}.commits", 3)
     adapter = PostgresAdapter(PostgresServer(entry.url or "", entry.settings()), commits=commits)
-    try:
+    async with closed_on_failure(adapter):
         await prepare(adapter, START_SECONDS)
-    except BaseException:
-        await adapter.close()
-        raise
     return adapter
 
 

@@ -17,7 +17,13 @@ import msgspec
 from buntime_host import Duration, OptionError, option
 
 from buntime_plugin_database.engines.rqlite.options import ReadLevel, RqliteOptions
-from buntime_plugin_database.shared.engine import Completed, Engine, EngineOptions, Opening
+from buntime_plugin_database.shared.engine import (
+    Completed,
+    Engine,
+    EngineOptions,
+    Opening,
+    closed_on_failure,
+)
 from buntime_plugin_database.shared.tenants import NoTenants, Tenants
 from buntime_plugin_database.shared.urls import shown
 
@@ -159,11 +165,8 @@ def _check_url(url: str) -> None:
 async def open_root(entry: RqliteEntry, opening: Opening) -> RqliteAdapter:
     """Open the root database and wait until the cluster has a leader."""
     adapter = await asyncio.to_thread(_make_adapter, entry, opening)
-    try:
+    async with closed_on_failure(adapter):
         await adapter.wait_until_ready(START_SECONDS)
-    except BaseException:
-        await adapter.close()
-        raise
     return adapter
 
 

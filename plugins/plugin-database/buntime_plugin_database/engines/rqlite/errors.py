@@ -54,7 +54,7 @@ def error_of(message: str) -> DatabaseError:
             error.code = code
             return error
     if message == "query timeout":
-        return StatementTimeout("the statement ran longer than the limit, statementTimeout")
+        return StatementTimeout("it ran for longer than statementTimeout of the adapter")
     error = InvalidStatement(message)
     error.code = "SQLITE_ERROR"
     return error

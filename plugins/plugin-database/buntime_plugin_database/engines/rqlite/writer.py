@@ -8,7 +8,7 @@ only if it committed nothing, and cannot any more, it is sent again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from time import perf_counter, time
+from time import perf_counter
 
 from buntime_database import (
     Batch,
@@ -43,6 +43,7 @@ from buntime_plugin_database.shared.witness import (
     TablesMissing,
     Told,
     Witness,
+    now_ms,
     results_of,
 )
 
@@ -130,7 +131,7 @@ class ClusterWriter:
                 # Here, since no two processes may share it.
                 self._witness = Witness(CREATE_GUARDS)
             witness = self._witness
-            sent = make_request(batches, witness, _now_ms())
+            sent = make_request(batches, witness, now_ms())
             started = perf_counter()
             try:
                 results = await self._nodes.execute(sent.statements)
@@ -205,7 +206,7 @@ class ClusterWriter:
 
     async def _find_out(self, witness: Witness) -> Told | None:
         async def ask(seconds: float) -> Told:
-            fence = [[text] for text in (*CREATE, CREATE_GUARDS, witness.fence(_now_ms()))]
+            fence = [[text] for text in (*CREATE, CREATE_GUARDS, witness.fence(now_ms()))]
             for result in await self._nodes.execute(fence, most_seconds=seconds):
                 if "error" in result:
                     raise error_of(str(result["error"]))
@@ -228,7 +229,3 @@ class ClusterWriter:
         if self._witness is not None:
             self.acknowledged = self._witness.group
         self._writes.count(batches, seconds)
-
-
-def _now_ms() -> int:
-    return int(time() * 1000)

@@ -48,7 +48,8 @@ class Deadline:
             if time.monotonic() < self._at:
                 raise  # by somebody else
             raise StatementTimeout(
-                f"it ran for longer than statementTimeout ({self._seconds:g} s), and was stopped"
+                f"it ran for longer than statementTimeout of the adapter ({self._seconds:g} s),"
+                " and was stopped"
             ) from error
         finally:
             with self._lock:  # once it is let go, the connection may do something else
