@@ -1,4 +1,4 @@
-"""What went wrong in the code of a plugin, and where: for the one line that people read."""
+"""What went wrong in the code of a plugin, and where, for the one line that people read."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 
 
 def describe(error: BaseException) -> str:
-    """One line that names the exception and what it says."""
+    """One line with the name and the message of the exception."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def place_of(error: BaseException, folder: Path) -> str | None:
-    """Where in the files of a plugin an exception, or what it was raised from, came up.
+    """Where in the files of a plugin an exception, or its cause, was raised.
 
-    `file:line`, or None where no file of the folder was on the way.
+    `file:line`, or None where the traceback has no file of the folder.
     """
     inside = folder.resolve()
     cause: BaseException | None = error
@@ -34,13 +34,13 @@ def place_of(error: BaseException, folder: Path) -> str | None:
 
 
 def place_of_function(function: object) -> str:
-    """Where a function is written, as ` (file:line)`; empty where nobody knows."""
+    """Where a function is defined, as ` (file:line)`; empty if unknown."""
     code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
     return f" ({code.co_filename}:{code.co_firstlineno})" if code is not None else ""
 
 
 def hint_at(name: str, known: Collection[str], least: float = 0.6) -> str:
-    """What was meant by a name that is not known, as a question; empty for anything far off.
+    """A question with the known name that an unknown one resembles; empty if there is none.
 
     `least` is how alike the two have to be, up to 1.
     """

@@ -37,7 +37,8 @@ def main() -> None:
     try:
         cli(prog_name="buntime")
     except OSError as error:
-        # Commands tell their own failures; this is what cannot be printed, as on a full disk.
+        # Commands report their own failures; this is output that cannot be written, as on a full
+        # disk.
         _drop_stdout()
         raise _fatal(f"the output cannot be written: {error.strerror}") from error
 
@@ -111,7 +112,7 @@ def serve(
 
 
 def _serve_again(config_path: Path | None) -> NoReturn:
-    """Leave it to a process of its own, which ends and begins with every change."""
+    """Run the server in a process of its own, which is restarted after every change."""
     from functools import partial
 
     from buntime_host.commands.reload import serve_again, watched_paths
@@ -358,7 +359,7 @@ def rotate_key(config_path: Path | None, key_id: str, grace: str, as_json: bool)
 
 @contextmanager
 def _told(config_path: Path | None, *, hints: bool = True) -> Iterator[None]:
-    """Print what goes wrong as one line; with `hints` also that there is no configuration."""
+    """Print failures as one line; with `hints` also that there is no configuration."""
     from buntime_host.errors import BuntimeError
 
     try:
@@ -378,7 +379,7 @@ def _load(path: Path | None, overrides: dict[str, Any] | None = None) -> HostCon
 
 
 def _as_served(config: HostConfig) -> HostConfig:
-    """With what plugins take where there is no file, for commands that do what `serve` does."""
+    """Use what plugins take where there is no file, for commands that do what `serve` does."""
     from buntime_host.config import without_file
 
     return without_file(config) if config.path is None else config
@@ -391,7 +392,7 @@ def _plan(config: HostConfig) -> Plan:
 
 
 def _drop_stdout() -> None:
-    """Let the end of the process not try again to write what could not be written."""
+    """Keep the end of the process from trying again to write what could not be written."""
     with suppress(OSError, ValueError, AttributeError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
@@ -399,7 +400,7 @@ def _drop_stdout() -> None:
 
 
 def _fatal(error: Exception | str, config_path: Path | None = None) -> SystemExit:
-    """The end, with one line; that there is no configuration may be why."""
+    """Exit with one line; the missing configuration may be the reason."""
     from buntime_host.config import FILE_NAME
     from buntime_host.errors import StartupError
 
@@ -417,7 +418,9 @@ def _no_configuration(folder: Path) -> str:
 
 
 def _rows(config: HostConfig, plan: Plan) -> list[dict[str, Any]]:
-    """One row per plugin: those to load in order, then what stays out, then what is not listed."""
+    """One row per plugin: those to load in order, then the excluded ones, then the unlisted
+    ones.
+    """
     from buntime_host.plugins.plan import statuses
 
     problems = {plugin.manifest.name: plugin.problem for plugin in plan.selection.plugins}

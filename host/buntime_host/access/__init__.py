@@ -1,7 +1,7 @@
-"""Who gets in, and what they may do. Nothing in here knows a server.
+"""Access control: who gets in, and what they may do.
 
-`permissions.py` says what can be permitted, `grants.py` compiles what somebody may do into
-`spans.py`, and `principal.py` is who asks.
+Nothing in here depends on a server. `permissions.py` says what can be permitted, `grants.py`
+compiles a caller's permissions into `spans.py`, and `principal.py` is the caller.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is done with keys: made, shown, revoked, given a new secret. By the API and by commands."""
+"""Administration of keys, for the API and for commands: make, show, revoke and rotate them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from buntime_host.access.store import KeptKey, KeyStore, KeysUnavailable
 from buntime_host.errors import BadRequest, NotFound, PermissionDenied, ServiceUnavailable
 
 ATTEMPTS = 20
-"""How often a change is tried where others change the same key."""
+"""Attempts at a change while others change the same key."""
 
 DEFAULT_GRACE = "24h"
 
@@ -46,14 +46,14 @@ class Wanted(msgspec.Struct, kw_only=True, frozen=True, rename="camel", forbid_u
 
 
 class Made(NamedTuple):
-    """A key, and its text, which is told this one time."""
+    """A new key, and its text, which is shown only this once."""
 
     text: str
     key: ApiKey
 
 
 class KeyAdministration:
-    """Changes keys in the store, and has this process know it at once."""
+    """Changes keys in the store, and makes the changes known to this process at once."""
 
     def __init__(
         self,
@@ -67,16 +67,16 @@ class KeyAdministration:
         self._clock = clock
 
     def all(self) -> list[dict[str, Any]]:
-        """What may be told of all keys, the newest last."""
+        """The public details of all keys, the newest last."""
         stored = sorted(self._keyring.stored.values(), key=lambda s: (s.key.created_at, s.key.id))
         return [self._shown(one) for one in stored]
 
     def one(self, key_id: str) -> dict[str, Any]:
-        """What may be told of a key. Raises `BadRequest` and `NotFound`."""
+        """The public details of a key. Raises `BadRequest` and `NotFound`."""
         return self._shown(self._find(key_id))
 
     def meta(self) -> dict[str, Any]:
-        """The roles and permissions that there are."""
+        """The roles and permissions that exist."""
         plugins = self._keyring.permissible.plugins
         return {
             "roles": [*ROLES, CUSTOM],
@@ -85,7 +85,7 @@ class KeyAdministration:
         }
 
     async def create(self, wanted: Wanted, by: Principal) -> Made:
-        """Make a key. Nobody gives more than they have.
+        """Make a key. A caller can give only permissions of its own.
 
         Raises `BadRequest` with codes of its own, and `PermissionDenied`.
         """
@@ -112,7 +112,7 @@ class KeyAdministration:
             expires_at=expiry_of(wanted.expires_in, now),
         )
         self._check_gives(key, by)
-        # Where keys cannot be read nothing is made: nobody would know of it.
+        # Where keys cannot be read none is made: no host would know of it.
         await _told(self._changed())
         if not await _told(self._store.add(key)):
             raise ServiceUnavailable("This id is taken by chance: try again")
@@ -120,7 +120,7 @@ class KeyAdministration:
         return Made(made.text, key)
 
     async def revoke(self, key_id: str) -> None:
-        """End a key at once; nothing happens to one that was revoked before."""
+        """Revoke a key at once; a key that was revoked before stays as it is."""
 
         def change(key: ApiKey) -> ApiKey:
             revoked_at = int(self._clock())
@@ -129,10 +129,10 @@ class KeyAdministration:
         await self._change(key_id, change)
 
     async def rotate(self, key_id: str, grace: object, by: Principal) -> Made:
-        """Give a key another secret; the one before is good for the grace time.
+        """Give a key another secret; the previous one stays valid for the grace time.
 
-        Raises `BadRequest`, `NotFound` also for one that was revoked, and `PermissionDenied` for
-        one that may do or use more than `by`, who would have its secret.
+        Raises `BadRequest`, `NotFound` also for a key that was revoked, and `PermissionDenied` for
+        a key that may do or use more than `by`, to whom the new secret is given.
         """
         made = new_key(check_id(key_id))
         seconds = grace_of(DEFAULT_GRACE if grace is None else grace)
@@ -165,7 +165,7 @@ class KeyAdministration:
 
     async def _change(self, key_id: str, change: Callable[[ApiKey], ApiKey]) -> ApiKey:
         for _ in range(ATTEMPTS):
-            # What others did is seen first: nobody may bring a revoked key back.
+            # Changes made elsewhere are read first: a revoked key must not come back.
             await _told(self._changed())
             old = self._find(key_id).key
             new = change(old)
@@ -175,7 +175,7 @@ class KeyAdministration:
         raise ServiceUnavailable("Others change this key all the time: try again")
 
     def _check_gives(self, key: ApiKey, by: Principal) -> None:
-        """Raise `PermissionDenied` for a key with which `by` could do more than now."""
+        """Raise `PermissionDenied` if the key would let `by` do more than now."""
         grant = compile_grant(key.texts, self._keyring.permissible)
         if not by.grant.has_all(grant):
             raise PermissionDenied("Missing permission: what the key permits, or some of it")
@@ -190,7 +190,7 @@ class KeyAdministration:
 
 
 def _granted(wanted: Wanted) -> tuple[str, tuple[str, ...]]:
-    """Role and scopes of a key. Raises `BadRequest`."""
+    """Return role and scopes of a key. Raises `BadRequest`."""
     permissions = tuple(dict.fromkeys(text.strip() for text in wanted.permissions))
     role = wanted.role if wanted.role is not None else CUSTOM
     if role not in (*ROLES, CUSTOM):
@@ -214,7 +214,7 @@ def _granted(wanted: Wanted) -> tuple[str, tuple[str, ...]]:
 
 
 async def _told(change: Awaitable[T]) -> T:
-    """The result of a change, with what goes wrong told to who asked for it."""
+    """Return the result of a change, with its failures turned into errors for the caller."""
     try:
         return await change
     except KeysUnavailable as error:
@@ -226,7 +226,7 @@ def _unknown() -> NotFound:
 
 
 def row_of(made: Made) -> Mapping[str, Any]:
-    """What is told of a key that was just made."""
+    """The details of a key that was just made."""
     key = made.key
     return {
         "id": key.id,

@@ -1,4 +1,6 @@
-"""The trail: who did what, from where, with which result. Never values, and no credential."""
+"""The audit trail: who did what, from where, with which result. It has no values and no
+credentials.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,13 @@ from buntime_host.access.principal import principal_of
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 DETAILS = "audit"
-"""Under this name of the state of a request its plugin may say more, as a dictionary of texts."""
+"""Under this name of a request's state, its plugin may add details: a dictionary of texts."""
 
 logger = logging.getLogger("audit")
 
 
 class Audit:
-    """Writes a line for each request that is to be remembered."""
+    """Writes a line for each request that is audited."""
 
     def __init__(self, kind: str) -> None:
         """`kind` is `off`, `writes` or `all`."""
@@ -24,11 +26,11 @@ class Audit:
         self.of_writes = kind != "off"
 
     def wants(self, method: str) -> bool:
-        """Whether requests with this method are remembered; `WEBSOCKET` is a handshake."""
+        """Whether requests with this method are audited; `WEBSOCKET` is a handshake."""
         return self.of_reads or (self.of_writes and method not in SAFE)
 
     def note(self, scope: dict[str, Any], status: int, peer: str) -> None:
-        """Remember a request that is answered with this status."""
+        """Write the line of a request that is answered with this status."""
         principal = principal_of(scope)
         # As it was sent, without the query: nothing in it can look like another line.
         raw: bytes = scope.get("raw_path") or scope["path"].encode("unicode_escape")

@@ -1,4 +1,4 @@
-"""What a request carries to say who sends it."""
+"""The credential that a request carries."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ HEADERS = frozenset({KEY_HEADER, TOKEN_HEADER, COOKIE_HEADER})
 
 SESSION_COOKIE = b"buntime_session"
 TICKET = b"ticket="
-"""Of a query. Browsers' `EventSource` and `WebSocket` cannot set headers."""
+"""Names of parameters of a query. Browsers' `EventSource` and `WebSocket` cannot set headers."""
 
 
 class Credential(NamedTuple):
     """The one credential of a request that counts."""
 
     header: tuple[bytes, bytes]
-    """Name and value of its header, which is how it is known the next time."""
+    """Name and value of its header, by which it is recognised the next time."""
     token: bytes
-    """The key, the token or the session; empty for what cannot be any of them."""
+    """The key, the token or the session; empty for a value that cannot be any of them."""
     is_session: bool = False
 
 
 def key_credential(key: bytes) -> Credential:
-    """That of a key by itself."""
+    """The credential of a key by itself."""
     return Credential((KEY_HEADER, key), key.strip())
 
 
 def credential_of(
     key: bytes | None, token: bytes | None, cookie: bytes | None
 ) -> Credential | None:
-    """What counts of the values of the three headers: the first that is there.
+    """Return the first credential among the values of the three headers.
 
-    None if the request says nothing of who sends it. A cookie without a session says nothing.
+    None if the request has none. A cookie without a session is none.
     """
     if key is not None:
         return key_credential(key)
@@ -54,17 +54,19 @@ def credential_of(
 
 
 def credential_in(headers: Iterable[tuple[bytes, bytes]]) -> Credential | None:
-    """The same of headers, their names in lower case; where one is repeated, the last counts."""
+    """The same for a list of headers, with names in lower case; of repeated ones the last
+    counts.
+    """
     found = {name: value for name, value in headers if name in HEADERS}
     return credential_of(found.get(KEY_HEADER), found.get(TOKEN_HEADER), found.get(COOKIE_HEADER))
 
 
 def without_ticket(query: bytes) -> tuple[bytes | None, bytes]:
-    """The ticket of a query, None if there is none, and what is left of the query."""
+    """Return the ticket of a query, None if there is none, and the rest of the query."""
     if TICKET not in query:
         return None, query
     parts = query.split(b"&")
     tickets = [part for part in parts if part.startswith(TICKET)]
     rest = b"&".join(part for part in parts if not part.startswith(TICKET))
-    # Two of them are as good as none: nobody can tell which one is meant.
+    # Two of them count as none: it is unclear which one is meant.
     return (tickets[0][len(TICKET) :] if len(tickets) == 1 else b"") if tickets else None, rest

@@ -1,6 +1,6 @@
 """Keys in the default database, which several hosts may share.
 
-The database is a plugin's. All that is known of it is that it runs SQL with `?` for arguments.
+The database belongs to a plugin. This module only relies on its running SQL with `?` for arguments.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from buntime_host.access.keys import ApiKey
 from buntime_host.access.store import KeptKey, KeysUnavailable, decoded, encoded
 
 PLUGIN = "@buntime/plugin-database"
-"""The name of a service that has databases, whoever implements it."""
+"""The name of a service that has databases, whichever plugin provides it."""
 
 TABLE = "buntime_access_keys"
 """SQL from outside may not touch tables that begin with `buntime_access_`."""
@@ -29,7 +29,7 @@ _SCHEMA = (
 
 
 class KeyDatabase(Protocol):
-    """What is needed of a database."""
+    """The part of a database that the store needs."""
 
     @property
     def type(self) -> str: ...
@@ -39,14 +39,14 @@ class KeyDatabase(Protocol):
         ...
 
     def data_version(self) -> int | None:
-        """Another number once anybody has committed; None where that is not known."""
+        """A number that differs once anybody has committed; None where that is not known."""
         ...
 
 
 class NoteOfKeys:
-    """A file that says that there are keys in the database.
+    """A file that records that the database has keys.
 
-    Without the database a host knows of none, and would be open then.
+    Without the database a host would know of none, and would be open.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -54,11 +54,11 @@ class NoteOfKeys:
         self._is_made = False
 
     def is_there(self) -> bool:
-        """Whether a host with this folder has seen keys in the database."""
+        """Whether a host with this folder has ever seen keys in the database."""
         return self._path.exists()
 
     def make(self) -> None:
-        """Note that there are some. Raises `OSError`."""
+        """Record that there are keys. Raises `OSError`."""
         if not self._is_made:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._path.touch(mode=0o600)
@@ -66,14 +66,14 @@ class NoteOfKeys:
 
 
 class DatabaseKeys:
-    """The store in a table, which it makes if it is not there."""
+    """A store in a table, which it creates if needed."""
 
     def __init__(self, database: KeyDatabase, note: NoteOfKeys) -> None:
         self._database = database
         self._note = note
         self._seen_version: int | None = None
         self._texts: dict[str, tuple[str, KeptKey]] = {}
-        """What was read last, so that only what has changed is decoded."""
+        """The last state that was read, so that only changes are decoded."""
         self._is_new = True
         self._has_table = False
 
@@ -84,7 +84,7 @@ class DatabaseKeys:
 
     async def changed(self) -> Mapping[str, KeptKey] | None:
         """See `KeyStore`."""
-        # Asked before the read: what is committed meanwhile makes for another read.
+        # Asked before the read: a commit meanwhile then causes another read.
         try:
             version = self._database.data_version()
         except Exception as error:
@@ -126,7 +126,7 @@ class DatabaseKeys:
 
     async def check(self) -> None:
         """See `KeyStore`."""
-        # Of a database that only reads this is refused, although there is nothing to write.
+        # A read-only database refuses this, although there is nothing to write.
         await self._run(f"UPDATE {TABLE} SET used_at = NULL WHERE 1 = 0")  # noqa: S608 - no input
 
     async def used(self, times: Mapping[str, int]) -> None:

@@ -1,7 +1,7 @@
 """Keys in a file of their own, where no database is loaded.
 
-Whoever writes has a lock, reads what is there, writes a file beside it and renames that. Readers
-need no lock: they see the file before or after, never a half of it.
+A writer takes a lock, reads the file, writes another one beside it and renames that. Readers need
+no lock: they see the file before or after, never a half of it.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class FileKeys:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Have the folder, and be the only one who writes there."""
+        """Create the folder if needed, and be its only writer."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(self._folder / f"{NAME}.lock", os.O_RDWR | os.O_CREAT, _PRIVATE)
         try:

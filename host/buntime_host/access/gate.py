@@ -1,6 +1,6 @@
-"""Who gets in: what a request says of its sender, and who that is.
+"""The gate: which credential a request has, and whose it is.
 
-A host that is open asks nobody. Whoever was recognised once is known by the value of the header
+A host that is open asks for none. A caller that was recognised is known by the value of its header
 for a while, so that most requests cost a look-up; that table is emptied when any key changes.
 """
 
@@ -29,22 +29,22 @@ from buntime_host.access.trusted_hosts import TrustedHosts, is_exposed
 from buntime_host.errors import HttpError, Unauthorized, UntrustedHost
 
 POLL_SECONDS = 1.0
-"""How often other workers and hosts are asked whether they have changed a key."""
+"""Seconds between two checks whether other workers and hosts have changed a key."""
 
 READ_SECONDS = 3.0
-"""How long a database may take to say what has changed."""
+"""Seconds that a database may take to say what has changed."""
 
 FOREIGN_SECONDS = 60.0
-"""How often it is looked whether who signs foreign tokens has withdrawn a key."""
+"""Seconds between two checks whether the issuer of foreign tokens has withdrawn a key."""
 
 AGE_SECONDS = 30.0
-"""How long somebody is known without being looked at; also how soon a use is noted."""
+"""Seconds that a caller is known without another check; also how soon a use is noted."""
 
 MAX_KNOWN = 4096
 MAX_HOSTS = 1000
 
 ANONYMOUS = Principal("", "nobody", NOTHING)
-"""A client that asks for something public, and does not say who it is."""
+"""An anonymous client that asks for something public."""
 
 MASTER_ID = "(master)"
 
@@ -52,36 +52,40 @@ logger = logging.getLogger("App")
 
 
 class Foreign(NamedTuple):
-    """Who has a credential that this host did not make."""
+    """The owner of a credential that this host did not make."""
 
     principal: Principal
     ends_at: float | None
 
 
 class _End(NamedTuple):
-    """When somebody is to be forgotten."""
+    """When the owner is to be forgotten."""
 
     at: float
     number: int
-    """No two are the same, so that nothing behind it is compared."""
+    """A number that no two owners share, so that comparisons end here."""
     credential: Credential
     principal: ref[Principal]
-    """Streams hold it, and so do requests, and who was recognised lately: else nobody has it."""
+    """Held by streams, by requests and by the table of recent callers; gone when none of them has
+    it.
+    """
 
 
 class ForeignTokens(Protocol):
-    """Knows tokens of somebody else."""
+    """Knows tokens that another issuer has made."""
 
     def find(self, token: bytes) -> Foreign | None:
-        """Who has the token; None if it is none of theirs, or not good."""
+        """Return the owner of a token; None if it is not one of these, or not valid."""
         ...
 
     async def learn(self, token: bytes) -> bool:
-        """Get what may be missing to know it; whether `find` may say something else now."""
+        """Fetch whatever may be missing to know the token; return whether `find` may succeed
+        now.
+        """
         ...
 
     async def refresh(self) -> bool:
-        """Get anew what may have changed; whether `find` may say something else now."""
+        """Fetch whatever may have changed; return whether `find` may have another answer now."""
         ...
 
 
@@ -89,12 +93,12 @@ class SessionTokens(Protocol):
     """Knows sessions of web pages."""
 
     def find(self, token: bytes) -> Principal | None:
-        """Who has the session; None if it is none, or over."""
+        """Return the owner of a session; None if it is none, or over."""
         ...
 
 
 class Gate:
-    """Recognises who sends requests to one host."""
+    """Recognises the senders of requests to one host."""
 
     def __init__(
         self,
@@ -106,24 +110,27 @@ class Gate:
         hosts: TrustedHosts | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`closed` says that everybody is asked, keys or not, and `insecure` that nobody has to be
-        although others may reach the host. `hosts` are the names that an open one answers to.
+        """`closed` demands a credential even while there are no keys, and `insecure` allows a host
+        without keys although others may reach it. `hosts` are the names that an open one answers
+        to.
         """
         self.keyring = keyring
         self.master = Principal(MASTER_ID, "master key", UNLIMITED)
         self.master_digest = _digest(master_key.encode()) if master_key else None
         self.is_open = self.master_digest is None and not closed
-        """Whether nobody is asked. Once it is closed it stays so until the process ends."""
+        """Whether no credential is needed. Once the host is closed it stays so until the process
+        ends.
+        """
         self.known: dict[tuple[bytes, bytes], Principal] = {}
-        """Who was recognised lately, by header."""
+        """Callers that were recognised lately, by header."""
         self.generation = 0
         """Grows with each change of keys."""
         self.client_of: Callable[[Mapping[str, Any]], str | None] = lambda _: None
-        """Who a request with an ASGI scope counts for; the host knows its proxies."""
+        """The client that a request with an ASGI scope counts for; the host knows its proxies."""
         self.sessions: SessionTokens | None = None
         self.foreign: ForeignTokens | None = None
         self._tokens: dict[bytes, tuple[str, str]] = {}
-        """Tokens that plugins have options for, by digest: whose they are, and what they permit."""
+        """Tokens that plugins have options for, by digest: their owners and permissions."""
         self._known_before: dict[tuple[bytes, bytes], Principal] = {}
         self._insecure = insecure
         self._hosts = hosts
@@ -131,7 +138,7 @@ class Gate:
         self._throttle = Throttle()
         self._clock = clock
         self._ends: list[_End] = []
-        """When foreign tokens end, a heap."""
+        """Ends of foreign tokens, as a heap."""
         self._numbers = itertools.count()
         self._woken = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -140,10 +147,10 @@ class Gate:
     # Names of the host
 
     def check_host(self, host: bytes, server: str | None) -> None:
-        """Of a host that is open: raise what keeps strangers out.
+        """Keep strangers out of an open host.
 
-        `UntrustedHost` for a name that is not its own, and `Unauthorized` where the request came to
-        an address that others may reach. `server` is that address.
+        Raises `UntrustedHost` for a name that is not the host's own, and `Unauthorized` where the
+        request came to an address that others may reach. `server` is that address.
         """
         if (host, server) in self._good_hosts:
             return
@@ -162,9 +169,9 @@ class Gate:
     # Credentials
 
     def principal(self, credential: Credential, peer: str) -> Principal:
-        """Who has this credential. Raises `Unauthorized` and `TooManyRequests`.
+        """Return the owner of this credential. Raises `Unauthorized` and `TooManyRequests`.
 
-        A peer that was wrong too often has to wait, with whatever could be guessed.
+        A peer with too many failures has to wait, if its credential is one that could be guessed.
         """
         found = self.known.get(credential.header)
         if found is None:
@@ -180,7 +187,7 @@ class Gate:
         return found
 
     def _recognise(self, credential: Credential, peer: str) -> tuple[Principal, bool]:
-        """Who it is, and whether that is so for more than this request."""
+        """Return the owner, and whether that holds for more than this request."""
         parts = taken_apart(credential.token)
         if parts is not None:
             found = self.keyring.find(*parts)
@@ -209,7 +216,9 @@ class Gate:
         raise self.failed(peer)
 
     def peer_of(self, scope: Mapping[str, Any]) -> str:
-        """Whose failures count together: the client of a request, or an address of several."""
+        """The key under which failures are counted: the client of a request, or the peer's
+        address.
+        """
         client = self.client_of(scope)
         if client is not None:
             return client
@@ -217,14 +226,14 @@ class Gate:
         return str(address[0]) if isinstance(address, tuple | list) and address else ""
 
     def failed(self, peer: str) -> HttpError:
-        """Note that a credential of this peer was wrong; the error to raise."""
+        """Count a wrong credential of this peer; return the error to raise."""
         self._throttle.failed(peer)
         if self._throttle.has_failed_too_often(peer):
             return self._throttle.refusal(peer)
         return unauthorized()
 
     def add_token(self, token: str, plugin: str, scope: str) -> None:
-        """Let a token in that `plugin` has an option for, with one scope."""
+        """Accept a token that `plugin` has an option for, with one scope."""
         self._tokens[_digest(token.encode())] = (plugin, scope)
 
     def _own_token(self, token: bytes) -> Principal | None:
@@ -240,7 +249,7 @@ class Gate:
         return Principal(f"(token of {plugin})", f"token of {plugin}", grant)
 
     async def prepare(self, credential: Credential) -> None:
-        """Get what may be missing to recognise a credential."""
+        """Fetch whatever may be missing to recognise a credential."""
         if self.foreign is not None and credential.header not in self.known:
             await self.foreign.learn(credential.token)
 
@@ -265,14 +274,15 @@ class Gate:
             self._tasks.append(asyncio.create_task(self._follow(self.foreign)))
 
     def lock(self, reason: str) -> None:
-        """Ask everybody, as there may be keys which cannot be read. Without them, it would let
-        everybody in.
+        """Demand credentials, as there may be keys which cannot be read.
+
+        Without them, the host would be open.
         """
         self.is_open = False
         logger.error("The keys cannot be read, so only the master key is good: %s", reason)
 
     async def close(self) -> None:
-        """Look no more."""
+        """Stop looking for changes."""
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
@@ -283,14 +293,14 @@ class Gate:
                 await self.keyring.write_uses()
 
     async def refresh(self) -> None:
-        """Take in what has changed by now. Raises `KeysUnavailable`."""
+        """Apply the changes so far. Raises `KeysUnavailable`."""
         if await self.keyring.refresh() or (self.is_open and self.keyring.has_keys):
             self._changed()
 
     def _changed(self) -> None:
         self.generation += 1
-        # Whoever has a key that changed is over by now. The others stay known: of an address that
-        # failed too often, who would be asked anew would have to wait.
+        # Owners of changed keys are over by now. The others stay known: if they were recognised
+        # again, those at an address with too many failures would have to wait.
         self.known = _living(self.known)
         self._known_before = _living(self._known_before)
         if self.keyring.has_keys and self.is_open:
@@ -301,7 +311,7 @@ class Gate:
         aged_at = time.monotonic()
         while True:
             self._end_foreign()
-            # What ends by itself does so without the database, too.
+            # Keys that expire do so without the database, too.
             if self.keyring.end_due():
                 self._changed()
             if time.monotonic() - aged_at >= AGE_SECONDS:
@@ -313,7 +323,7 @@ class Gate:
                     await self.keyring.write_uses()
                 self._has_failed = False
             except (KeysUnavailable, TimeoutError) as error:
-                # Who was let in is let in still: without the database there is little to be had.
+                # Known callers stay: without the database there is little to be had.
                 if not self._has_failed:
                     reason = str(error) or f"no answer in {READ_SECONDS:g} s"
                     logger.warning("Changes of keys are not seen: %s", reason)
@@ -332,7 +342,7 @@ class Gate:
         return min(POLL_SECONDS, max(0.01, first - self._clock()))
 
     async def _follow(self, foreign: ForeignTokens) -> None:
-        """End who has a foreign token that is not good any more."""
+        """End the owners of foreign tokens that are no longer valid."""
         while True:
             await asyncio.sleep(FOREIGN_SECONDS)
             if await foreign.refresh():
@@ -346,7 +356,7 @@ class Gate:
             self._forget(heapq.heappop(self._ends))
 
     def _forget(self, end: _End) -> None:
-        """Let somebody in no more whose token is not good any more."""
+        """Forget one owner whose token is no longer valid."""
         for known in (self.known, self._known_before):
             known.pop(end.credential.header, None)
         principal = end.principal()
@@ -354,7 +364,7 @@ class Gate:
             principal.life.end()
 
     def _age(self) -> None:
-        """Forget who has not come for a while."""
+        """Forget callers that have not come for a while."""
         self._known_before, self.known = self.known, {}
         self._ends = [end for end in self._ends if end.principal() is not None]
         heapq.heapify(self._ends)
@@ -365,7 +375,7 @@ def _living(known: dict[tuple[bytes, bytes], Principal]) -> dict[tuple[bytes, by
 
 
 def unauthorized() -> Unauthorized:
-    """The error about a credential that is missing or wrong: it does not say which."""
+    """The error about a credential that is missing or wrong, without saying which."""
     return Unauthorized(headers={"WWW-Authenticate": "Bearer"})
 
 

@@ -1,4 +1,4 @@
-"""What somebody may do: scopes and roles, compiled once into spans of resources."""
+"""Grants: scopes and roles, compiled once into spans of resources."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from buntime_host.errors import BadRequest
 
 
 class Grant:
-    """What somebody may do. Does not change."""
+    """The permissions of a caller. Immutable."""
 
     __slots__ = ("_spans", "texts", "unlimited")
 
     def __init__(self, texts: Iterable[str], spans: Mapping[str, Spans] | None) -> None:
-        """`spans` are those of each `<plugin>:<action>`; None permits everything."""
+        """`spans` are the resources of each `<plugin>:<action>`; None permits everything."""
         self.texts = tuple(texts)
         """The scopes and roles that it was made of."""
         self.unlimited = spans is None
         self._spans = spans or {}
 
     def spans(self, scope: str) -> Spans | None:
-        """The resources that `<plugin>:<action>` is permitted on; None for no such permission."""
+        """The resources that `<plugin>:<action>` is permitted on; None without that permission."""
         return EVERYTHING if self.unlimited else self._spans.get(scope)
 
     def touches(self, plugin: str) -> bool:
@@ -30,7 +30,7 @@ class Grant:
         return self.unlimited or any(scope.startswith(f"{plugin}:") for scope in self._spans)
 
     def has_all(self, other: Grant) -> bool:
-        """Whether whoever has this may do all that `other` permits."""
+        """Whether this grant permits all that `other` permits."""
         if self.unlimited:
             return True
         if other.unlimited:
@@ -50,8 +50,8 @@ def compile_grant(
 ) -> Grant:
     """The grant that scopes, such as `keyval:read:["users"]`, and names of roles make together.
 
-    Raises `BadRequest` with the code `INVALID_PERMISSION` for one that means nothing; with
-    `lenient` that one permits nothing, as when its plugin is not loaded any more.
+    Raises `BadRequest` with the code `INVALID_PERMISSION` for a scope that means nothing; with
+    `lenient` such a scope permits nothing, as when its plugin is not loaded any more.
     """
     texts = tuple(texts)
     prefixes: dict[str, list[bytes]] = {}

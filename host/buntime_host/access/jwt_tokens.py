@@ -1,6 +1,6 @@
-"""Tokens of somebody else who says what their holder may do: JSON Web Tokens.
+"""JSON Web Tokens of another issuer, which say what their owners may do.
 
-The algorithms are those of the configuration, of one kind of key: what a token says of itself
+The algorithms are those of the configuration, for one kind of key: a token's own claim about them
 decides nothing.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MAX_TOKEN_BYTES = 16 * 1024
 MAX_SUBJECT = 200
 LEARN_SECONDS = 30.0
-"""How often keys are fetched at the most."""
+"""Least number of seconds between two fetches of keys."""
 
 FETCH_SECONDS = 5
 SYMMETRIC = frozenset({"HS256", "HS384", "HS512"})
@@ -99,7 +99,9 @@ class JwtTokens:
             return await self._fetch_keys(self._options.jwks_url)
 
     async def refresh(self) -> bool:
-        """See `ForeignTokens`: fetch the keys again, if any were; one may have been withdrawn."""
+        """See `ForeignTokens`: fetch the keys again, if they come from a URL; one may have been
+        withdrawn.
+        """
         if self._options.jwks_url is None or not self._fetched:
             return False
         async with self._fetching:
@@ -121,7 +123,7 @@ class JwtTokens:
 
 
 def _fixed_key(options: JwtOptions) -> Any:
-    """The one key that tokens are signed with; None if that is among fetched ones."""
+    """The one key that tokens are signed with; None if the keys are fetched."""
     given = [options.jwks_url, options.public_key, options.secret]
     if sum(text is not None for text in given) != 1:
         raise ConfigError("auth.jwt: give one of jwksUrl, publicKey and secret")

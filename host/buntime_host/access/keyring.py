@@ -1,4 +1,4 @@
-"""The keys of a store in memory, as principals, and what becomes of them when keys change."""
+"""The keys of a store in memory, as principals, kept up to date when keys change."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from buntime_host.access.principal import Principal
 from buntime_host.access.store import KeptKey, KeyStore
 
 USED_SECONDS = 60
-"""How often the last use of a key is written at the most."""
+"""Least number of seconds between two writes of a key's last use."""
 
 
 class _Secret(NamedTuple):
-    """One secret of a key that is good."""
+    """One valid secret of a key."""
 
     principal: Principal
     ends_at: int | None
 
 
 class Keyring:
-    """All keys that are known. Reads them again when asked; see `Gate.run`."""
+    """All known keys. Reads them again when asked; see `Gate.run`."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.permissible = Permissible()
-        """What can be permitted; set once the plugins have said what that is of them."""
+        """What can be permitted; set once the plugins have declared theirs."""
         self._clock = clock
         self._store: KeyStore | None = None
         self._stored: Mapping[str, KeptKey] = {}
         self._secrets: dict[str, dict[str, _Secret]] = {}
-        """Those that are good, by the id of the key and their digest."""
+        """Valid secrets, by the id of the key and their digest."""
         self._used: dict[str, int] = {}
         """Uses that are not written yet."""
         self.next_end: float | None = None
@@ -48,7 +48,7 @@ class Keyring:
 
     @property
     def store(self) -> KeyStore | None:
-        """Where they are kept; None before that is open, and where it cannot be read."""
+        """The store; None before it is open, and where it cannot be read."""
         return self._store
 
     @property
@@ -57,15 +57,15 @@ class Keyring:
         return self._stored
 
     async def open(self, store: KeyStore) -> None:
-        """Read all keys, now and later. Raises `KeysUnavailable`; later it may go better."""
+        """Read all keys, now and later. Raises `KeysUnavailable`; a later attempt may succeed."""
         self._store = store
         self._stored = await store.changed() or {}
         self._take_in()
 
     async def refresh(self) -> bool:
-        """Read what has changed, and end what has ended; whether anything did.
+        """Read changes and end expired keys; return whether anything changed.
 
-        Raises `KeysUnavailable`; what was known is known still then.
+        Raises `KeysUnavailable`; keys known before stay known then.
         """
         if self._store is None:
             return self.end_due()
@@ -76,12 +76,14 @@ class Keyring:
         return self._take_in()
 
     def end_due(self) -> bool:
-        """End what has ended, for which nothing has to be read; whether anything did."""
+        """End expired keys, for which nothing has to be read; return whether there were any."""
         end = self.next_end
         return end is not None and end <= self._clock() and self._take_in()
 
     def find(self, id: str, secret: bytes) -> Principal | None:
-        """Who has the key with this id and secret. Takes the same time for all secrets."""
+        """Return the owner of the key with this id and secret. Takes the same time for all
+        secrets.
+        """
         given = digest_of(secret)
         found = None
         for digest, good in self._secrets.get(id, {}).items():
@@ -92,7 +94,7 @@ class Keyring:
         return found.principal
 
     def by_digest(self, id: str) -> Mapping[str, Principal]:
-        """Who has the key with this id, by the digests of its good secrets."""
+        """Owners of the key with this id, by the digests of its valid secrets."""
         now = self._clock()
         return {
             digest: secret.principal
@@ -106,7 +108,7 @@ class Keyring:
             self._used[id] = int(self._clock())
 
     async def write_uses(self) -> None:
-        """Write when keys were used last, each once a minute. Raises `KeysUnavailable`."""
+        """Write when keys were used last, each at most once a minute. Raises `KeysUnavailable`."""
         now = self._clock()
         due = {
             key_id: used
@@ -120,7 +122,7 @@ class Keyring:
             await self._store.used(due)
 
     def _take_in(self) -> bool:
-        """Make principals of what is stored, and end those that are not good any more."""
+        """Make principals of the stored keys, and end those that are no longer valid."""
         now = self._clock()
         before, self._secrets = self._secrets, {}
         for key_id, (key, _) in self._stored.items():

@@ -1,4 +1,4 @@
-"""Keys: their text, what is stored of them, and how long they are good."""
+"""Keys: their text, their stored form, and their lifetime."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_TEXTS = 1000
 """Scopes and roles of one grant."""
 
 _ID_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
-"""Without those that are easily taken for each other."""
+"""The alphabet, without letters that are easily mistaken for each other."""
 _ID = re.compile(rf"[{_ID_LETTERS}]{{{ID_LENGTH}}}")
 _DAY = 86_400
 _UNITS = {"d": _DAY, "w": 7 * _DAY, "m": 30 * _DAY, "y": 365 * _DAY}
@@ -29,35 +29,37 @@ _GRACE_UNITS = {"s": 1, "m": 60, "h": 3600, "d": _DAY}
 
 
 class ApiKey(msgspec.Struct, kw_only=True, frozen=True, rename="camel", omit_defaults=True):
-    """What is stored of a key. Times are seconds since 1970."""
+    """The stored form of a key. Times are seconds since 1970."""
 
     id: str
     digest: str
-    """SHA-256 of the secret, in hex: it has 256 bits, so nobody can guess what it was made of."""
+    """SHA-256 of the secret, in hex: it has 256 random bits, so it cannot be guessed from its
+    digest.
+    """
     name: str
     description: str | None = None
     role: str
     permissions: tuple[str, ...]
     """Scopes; those of a role are looked up when the key is used."""
     limits: dict[str, Any] = {}
-    """How much its user may use, by the plugin whose limits these are."""
+    """How much its user may use, by the plugin that these limits belong to."""
     created_at: int
     created_by: str | None = None
-    """Id of the key, or another word for the one, who made it."""
+    """The id of the key that made it, or another word for its maker."""
     expires_at: int | None = None
     revoked_at: int | None = None
     previous_digest: str | None = None
-    """Of the secret before the last rotation."""
+    """The digest of the secret before the last rotation."""
     previous_until: int | None = None
-    """When that one ends."""
+    """When that secret ends."""
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """What its grant is made of."""
+        """The scopes and roles of its grant."""
         return self.permissions if self.role == CUSTOM else (self.role,)
 
     def ends(self) -> dict[str, int | None]:
-        """When each secret ends, by digest; None for one that does not. Empty if revoked."""
+        """When each secret ends, by digest; None for no end. Empty if the key is revoked."""
         if self.revoked_at is not None:
             return {}
         ends = {self.digest: self.expires_at}
@@ -69,7 +71,7 @@ class ApiKey(msgspec.Struct, kw_only=True, frozen=True, rename="camel", omit_def
         return ends
 
     def shown(self, last_used_at: int | None) -> dict[str, Any]:
-        """What may be told of it: everything but digests."""
+        """Its public details: everything but digests."""
         row = msgspec.to_builtins(self)
         for name in ("digest", "previousDigest"):
             row.pop(name, None)
@@ -84,7 +86,7 @@ CUSTOM = "custom"
 
 
 class NewKey(NamedTuple):
-    """A key that was just made: the only time that its text is known."""
+    """A key that was just made: the only moment at which its text is known."""
 
     text: str
     id: str
@@ -99,12 +101,12 @@ def new_key(id: str | None = None) -> NewKey:
 
 
 def digest_of(secret: bytes) -> str:
-    """What is stored of a secret."""
+    """The digest that is stored of a secret."""
     return hashlib.sha256(secret).hexdigest()
 
 
 def taken_apart(token: bytes) -> tuple[str, bytes] | None:
-    """Id and secret of the text of a key; None for what is none."""
+    """Split the text of a key into id and secret; None if it is not one."""
     end = len(PREFIX) + ID_LENGTH
     if not token.startswith(PREFIX.encode()) or token[end : end + 1] != b"_":
         return None
@@ -113,7 +115,7 @@ def taken_apart(token: bytes) -> tuple[str, bytes] | None:
 
 
 def check_id(id: str) -> str:
-    """The id, if it can be one. Raises `BadRequest` with the code `INVALID_KEY_ID`."""
+    """Return the id if it is well formed. Raises `BadRequest` with the code `INVALID_KEY_ID`."""
     if not _ID.fullmatch(id):
         raise BadRequest(
             f"Invalid key id: it has {ID_LENGTH} letters and digits, as behind {PREFIX}",
@@ -123,7 +125,7 @@ def check_id(id: str) -> str:
 
 
 def expiry_of(expires_in: object, now: float) -> int | None:
-    """When a key ends that is good for `never`, `90d`, `2w`, `6m` or `1y`; None for never.
+    """Return when a key ends that is valid for `never`, `90d`, `2w`, `6m` or `1y`; None for never.
 
     Raises `BadRequest` with the code `INVALID_EXPIRATION`.
     """
@@ -140,7 +142,7 @@ def expiry_of(expires_in: object, now: float) -> int | None:
 
 
 def grace_of(grace: object) -> int:
-    """Seconds that the secret before a rotation stays good, of `0`, `30s`, `10m`, `24h` or `7d`.
+    """Seconds that the secret before a rotation stays valid, from `0`, `30s`, `10m`, `24h` or `7d`.
 
     Raises `BadRequest` with the code `INVALID_EXPIRATION`.
     """

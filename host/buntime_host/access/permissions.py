@@ -1,7 +1,7 @@
-"""What there is to be permitted: the actions of the host and of each plugin, and roles.
+"""Permissions that exist: the actions of the host and of each plugin, and roles.
 
-A scope is the text `<plugin>:<action>[:<resource>]`. What a resource is, only its plugin knows: it
-says so with its actions, in the hook `permissions`.
+A scope is the text `<plugin>:<action>[:<resource>]`. Only the plugin knows what a resource is, and
+declares it with its actions, in the hook `permissions`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from buntime_host.errors import BadRequest
 from buntime_host.names import PREFIX, SCOPE
 
 ALL = "*"
-"""As an action, all of a plugin's; as a scope, everything."""
+"""As an action, all actions of a plugin; as a scope, everything."""
 
 HOST = "host"
 """The name of the host itself in scopes."""
@@ -23,26 +23,29 @@ INVALID_PERMISSION = "INVALID_PERMISSION"
 
 
 def text_prefix(resource: str) -> bytes:
-    """The usual grammar of resources: names, of which a scope covers all that begin so."""
+    """The usual grammar of resources: names, where a scope covers all names with its prefix."""
     return resource.encode()
 
 
 class Action(NamedTuple):
-    """One thing that a plugin's users may be permitted."""
+    """One action that users of a plugin may be permitted."""
 
     resource: Callable[[str], bytes] | None = None
-    """Makes the prefix of bytes of the text of a resource (see `Spans`). Raises `ValueError`, with
-    what would be right. None for an action that has no resource."""
+    """Turns the text of a resource into a prefix of bytes (see `Spans`).
+
+    Raises `ValueError`, with what would be right. None for an action that has no resource.
+    """
     covers: tuple[str, ...] = ()
-    """Other actions of the same plugin that come with it, on the same resource; `*` for all."""
+    """Other actions of the same plugin that this one includes, on the same resource; `*` for all.
+    """
     doc: str = ""
-    """What it permits, for people."""
+    """A description for people."""
 
 
 Actions = Mapping[str, Action]
 
 CheckLimits = Callable[[Any], None]
-"""Raises `ValueError` for limits of a key that mean nothing to a plugin."""
+"""Raises `ValueError` for limits of a key that mean nothing to the plugin."""
 
 _HOST_ACTIONS = (
     "apps:read", "apps:install", "apps:remove",
@@ -53,7 +56,7 @@ _HOST_ACTIONS = (
 )  # fmt: skip
 
 HOST_PERMISSIONS: Actions = {name: Action() for name in _HOST_ACTIONS}
-"""Those of the host's own API. In a grant they may stand without `host:`."""
+"""The actions of the host's own API. In a grant they may stand without `host:`."""
 
 ROLES: Mapping[str, tuple[str, ...]] = {
     "admin": (ALL,),
@@ -78,7 +81,7 @@ def short_name(plugin: str) -> str:
 
 
 class Permissible:
-    """All that can be permitted on one host."""
+    """All permissions of one host."""
 
     def __init__(
         self,
@@ -98,7 +101,7 @@ class Permissible:
         return self._plugins
 
     def check_limits(self, limits: Mapping[str, Any]) -> None:
-        """Raise `BadRequest` with the code `INVALID_LIMITS` for those that would limit nothing."""
+        """Raise `BadRequest` with the code `INVALID_LIMITS` for limits that would limit nothing."""
         for plugin, given in limits.items():
             if plugin not in self._plugins:
                 known = ", ".join(sorted(self._plugins))
@@ -111,7 +114,7 @@ class Permissible:
                     raise _invalid_limits(f"limits.{plugin}: {error}") from error
 
     def spans_of(self, text: str) -> Mapping[str, Spans]:
-        """What the text of one scope permits: spans of resources by `<plugin>:<action>`.
+        """Compile the text of one scope into spans of resources by `<plugin>:<action>`.
 
         Raises `BadRequest` with the code `INVALID_PERMISSION`.
         """
@@ -137,7 +140,7 @@ def _invalid_limits(reason: str) -> BadRequest:
 
 
 def _action(rest: str, actions: Iterable[str]) -> str | None:
-    """The action at the beginning of what is behind a plugin's name."""
+    """Return the action at the beginning of the part behind a plugin's name."""
     found = [name for name in actions if rest == name or rest.startswith(f"{name}:")]
     return max(found, key=len, default=None)
 

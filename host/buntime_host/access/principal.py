@@ -1,4 +1,4 @@
-"""Who sends a request, and what that one may do.
+"""The sender of a request, and its permissions.
 
 Endpoints find it in `request.state.principal` (Starlette), `principal_of(scope)` (ASGI) and
 `DirectRequest.principal`. They ask it before they read anything.
@@ -18,7 +18,7 @@ STATE = "principal"
 
 
 class Life:
-    """Whether a credential is valid still, and who wants to be told when it is not any more."""
+    """Whether a credential is still valid, and whom to tell when it no longer is."""
 
     __slots__ = ("_told", "over")
 
@@ -27,7 +27,7 @@ class Life:
         self._told: dict[object, Callable[[], None]] = {}
 
     def when_over(self, tell: Callable[[], None]) -> Callable[[], None]:
-        """Have `tell` called once it is over, at once if it is; returns how to take that back.
+        """Have `tell` called once it is over, at once if it is already; return how to cancel that.
 
         It is called on the event loop, and must neither raise nor take long.
         """
@@ -43,7 +43,7 @@ class Life:
         return take_back
 
     def end(self) -> None:
-        """Say that it is over: it was revoked, has expired, or permits something else now."""
+        """End it: the credential was revoked, has expired, or has other permissions now."""
         if not self.over:
             self.over = True
             told, self._told = self._told, {}
@@ -52,7 +52,7 @@ class Life:
 
 
 class Principal:
-    """Who sends a request. The same object for all requests with one credential."""
+    """The sender of a request. All requests with one credential have the same object."""
 
     __slots__ = ("__weakref__", "_spans", "grant", "id", "life", "limits", "name", "unlimited")
 
@@ -66,15 +66,16 @@ class Principal:
         life: Life | None = None,
     ) -> None:
         self.id = id
-        """Public: the id of the key, or a word in brackets. Empty if none was asked for."""
+        """Public: the id of the key, or a word in brackets. Empty if no credential was asked for.
+        """
         self.name = name
         self.grant = grant
         self.unlimited = grant.unlimited
         """Whether it may do everything, which is the first thing to ask."""
         self.limits: Mapping[str, Any] = limits or {}
-        """How much it may use, by the short name of the plugin whose limits these are."""
+        """How much it may use, by the short name of the plugin that these limits belong to."""
         self.life = life or Life()
-        """Streams end when that is over."""
+        """Streams end when this does."""
 
     def allows(self, scope: str, resource: bytes | str | None = None) -> bool:
         """Whether it may do `<plugin>:<action>` on a resource, or without one on all of them.
@@ -102,7 +103,7 @@ class Principal:
     ) -> None:
         """Raise `PermissionDenied` that names the missing scope, unless `allows`.
 
-        `named` is the resource as a grant would say it, where that is not text anyway.
+        `named` is the resource as a grant would write it, where `resource` is not text anyway.
         """
         if not self.allows(scope, resource):
             if named is None and isinstance(resource, str):
@@ -111,17 +112,17 @@ class Principal:
 
 
 def denied(scope: str, resource: str | None = None) -> PermissionDenied:
-    """The error about a scope that is missing. It says nothing of what exists."""
+    """The error about a missing scope. It does not reveal what exists."""
     scope = scope.removeprefix(f"{HOST}:")
     return PermissionDenied(f"Missing permission: {scope}{f':{resource}' if resource else ''}")
 
 
 EVERYONE = Principal("", "everyone", UNLIMITED)
-"""Whoever asks an open host, and plugins in process: may do everything."""
+"""Callers of an open host, and plugins in process: may do everything."""
 
 
 def principal_of(scope: Mapping[str, Any]) -> Principal:
-    """Who sends the request with this ASGI scope.
+    """Return the sender of the request with this ASGI scope.
 
     `EVERYONE` where no host has looked, as when an application is mounted elsewhere.
     """
@@ -131,4 +132,4 @@ def principal_of(scope: Mapping[str, Any]) -> Principal:
 
 
 def _nothing() -> None:
-    """Takes back what was never given."""
+    """Cancels nothing."""

@@ -1,6 +1,6 @@
-"""What everybody may ask for, without saying who they are.
+"""Public routes, which need no credential.
 
-That of the host is in this one place; plugins say theirs by `publicRoutes` of their manifests.
+Those of the host are all here; plugins declare theirs by `publicRoutes` of their manifests.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from urllib.parse import unquote
 
 ALL_METHODS = "ALL"
 VIEWER_FILES = ("swagger-ui.css", "swagger-ui-bundle.js", "viewer.js")
-"""What the page of the API loads, below its own path."""
+"""Files that the page of the API loads, below its own path."""
 SLASH_PATH = "/.well-known/buntime/slash/a/b"
-"""The path by which anybody sees whether `%2F` arrives, as it is once it is decoded."""
+"""The decoded path by which anybody can check whether `%2F` arrives."""
 
 SHARED_FILES = "/.well-known/buntime/ui/"
-"""Below it are the files that all pages share; they are public, as are those of the pages."""
+"""The path of the files that all pages share; they are public, as are those of the pages."""
 _OFF_THE_PATH = frozenset({"", ".", ".."})
 
 
 def public_paths(api: str) -> frozenset[str]:
-    """Paths of the host that are public; `api` is that of its API.
+    """Public paths of the host; `api` is the path of its API.
 
-    Nobody learns more from them than that there is a host, with which plugins.
+    They reveal no more than that there is a host, with which plugins.
     """
     paths = {"/", "/favicon.ico", "/.well-known/buntime", f"{api}/plugins/loaded", f"{api}/docs"}
     paths.add(SLASH_PATH)
@@ -35,12 +35,12 @@ def public_paths(api: str) -> frozenset[str]:
 
 
 def own_check_paths(api: str) -> frozenset[str]:
-    """Paths of the host whose endpoint sees to the credential: it is in the body, or ends there."""
+    """Paths of the host whose endpoint handles the credential: it is in the body, or ends there."""
     return frozenset({f"{api}/admin/session", f"{api}/admin/tickets"})
 
 
 class PublicRoutes:
-    """Those of one plugin: globs of paths below its base, by method.
+    """Public routes of one plugin: globs of paths below its base, by method.
 
     `*` is anything within a segment, `**` any number of segments, `?` one character. A pattern that
     begins with `(` is a regular expression. Each has to fit the whole path. The method of a
@@ -65,8 +65,8 @@ class PublicRoutes:
     def has(self, method: str, raw_path: bytes) -> bool:
         """Whether this path, percent-encoded and with the base, is public for the method.
 
-        A path with a segment that is none, or that hides a slash, is not: plugins may read it
-        in more ways than one.
+        A path with a segment such as `..`, or with an encoded slash, is not: plugins may read it in
+        more ways than one.
         """
         path = plain_path(raw_path)
         if path is None:
@@ -81,7 +81,7 @@ class PublicRoutes:
 
 
 def plain_path(raw_path: bytes) -> str | None:
-    """The path, decoded; None if that says less than the percent-encoded one."""
+    """The decoded path; None if decoding would lose a difference."""
     segments = [unquote(part) for part in raw_path.decode("latin-1").split("/")[1:]]
     inner = segments[:-1] if segments and segments[-1] == "" else segments
     if any("/" in segment or segment in _OFF_THE_PATH for segment in inner):
@@ -90,7 +90,7 @@ def plain_path(raw_path: bytes) -> str | None:
 
 
 def pattern_problem(pattern: str) -> str | None:
-    """Why a pattern cannot be one; None if it can."""
+    """Why a pattern is not valid; None if it is."""
     try:
         _compiled(pattern, "/")
     except re.error as error:

@@ -1,7 +1,7 @@
-"""Sessions of web pages and tickets of streams: credentials that a host makes of a key.
+"""Sessions of web pages and tickets of streams: credentials that a host derives from a key.
 
-Nothing is kept of them. Each says whose it is and when it ends, signed with a secret of the running
-host and the digest of the key: so it ends with the key, with its rotation, and with the host.
+They are not stored. Each names its key and its end, signed with a secret of the running host and
+the digest of the key: so it ends with the key, with its rotation, and with the host.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from buntime_host.workers import Workers
 SESSION_SECONDS = 12 * 3600
 TICKET_SECONDS = 60
 TICKET_SLOTS = 1024
-"""Tickets of one worker that can be unused at a time; older ones are good no more."""
+"""Tickets of one worker that can be unused at a time; older ones become invalid."""
 
 TICKET_NUMBERS = "host.tickets"
 _MASTER = "master"
@@ -34,7 +34,7 @@ class _Found(NamedTuple):
 
 
 class Signed:
-    """Makes and knows what is signed. All workers of a host have the same secret."""
+    """Makes and verifies sessions and tickets. All workers of a host have the same secret."""
 
     def __init__(
         self, gate: Gate, workers: Workers, clock: Callable[[], float] = time.time
@@ -46,16 +46,20 @@ class Signed:
         self._next_slot = 0
 
     def new_session(self, principal: Principal) -> tuple[str, int]:
-        """A session of who has a key, and when it ends. Raises `Forbidden` for who has none."""
+        """Make a session for the owner of a key; return it and its end. Raises `Forbidden` without
+        a key.
+        """
         return self._sign("session", "", principal, SESSION_SECONDS, secrets.token_hex(8))
 
     def find(self, token: bytes) -> Principal | None:
-        """Who has a session; None if it is none, or over."""
+        """Return the owner of a session; None if it is none, or over."""
         found = self._find("session", "", token)
         return None if found is None else found.principal
 
     def new_ticket(self, principal: Principal, path: str) -> tuple[str, int]:
-        """A ticket for one request for a path, and when it ends. Raises `Forbidden` as above."""
+        """Make a ticket for one request for a path; return it and its end. Raises `Forbidden` as
+        above.
+        """
         slot = self._next_slot
         number = secrets.randbits(50) + 1
         nonce = f"{self._workers.number}-{slot}-{number}"
@@ -65,7 +69,7 @@ class Signed:
         return made
 
     def use_ticket(self, ticket: bytes, path: str) -> Principal | None:
-        """Who has a ticket for a path, which is good no more then; None if it was not good."""
+        """Return the owner of a ticket for a path, and use it up; None if it was not valid."""
         found = self._find("ticket", path, ticket)
         if found is None:
             return None
@@ -106,7 +110,7 @@ class Signed:
             candidates = {master: self._gate.master}
         said = f"{who}.{ends_at}.{nonce}"
         for digest, principal in candidates.items():
-            # As bytes: of a text that is not ASCII nothing is compared.
+            # As bytes: texts that are not ASCII cannot be compared.
             if hmac.compare_digest(self._mac(kind, bound_to, said, digest).encode(), mac.encode()):
                 return _Found(principal, nonce)
         return None

@@ -1,8 +1,9 @@
-"""What part of a plugin's resources a scope covers: spans of bytes, sorted and disjoint.
+"""The part of a plugin's resources that a scope covers: spans of bytes, sorted and disjoint.
 
-A resource is bytes that sort as the plugin's names do, and a prefix covers what begins with it and
-does not go on with FF. No text in UTF-8 has that byte, and an encoding may use it for what only
-looks like the beginning, as KeyVal's does. So a prefix is one span, and so is the range of a list.
+A resource is bytes that sort as the plugin's names do, and a prefix covers resources that begin
+with it and do not go on with FF. No text in UTF-8 has that byte, and an encoding may use it for a
+name that only seems to have the prefix, as KeyVal's does. So a prefix is one span, and so is the
+range of a list.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 
 AFTER = b"\xff"
-"""What ends the span of a prefix, written behind it."""
+"""The byte behind a prefix that ends its span."""
 
 
 class Spans:
@@ -32,7 +33,7 @@ class Spans:
 
     @property
     def prefixes(self) -> tuple[bytes, ...]:
-        """The fewest that say the same, in order."""
+        """The fewest prefixes that cover the same, in order."""
         return tuple(self._starts)
 
     def has(self, resource: bytes) -> bool:
@@ -50,7 +51,7 @@ class Spans:
         return place >= 0 and start < self._ends[place] and end <= self._ends[place]
 
     def has_all(self, others: Spans) -> bool:
-        """Whether whatever `others` covers is covered here."""
+        """Whether everything that `others` covers is covered here."""
         return all(self.has(prefix) for prefix in others.prefixes)
 
 

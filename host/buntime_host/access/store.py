@@ -1,4 +1,4 @@
-"""Where keys are kept, whoever keeps them."""
+"""The interface of stores of keys."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class KeysUnavailable(BuntimeError):
 
 
 class KeptKey(NamedTuple):
-    """A key as it is kept."""
+    """The stored form of a key."""
 
     key: ApiKey
     last_used_at: int | None
@@ -30,23 +30,23 @@ class KeyStore(Protocol):
 
     @property
     def where(self) -> str:
-        """Where they are, for people."""
+        """Where the keys are, for people."""
         ...
 
     async def changed(self) -> Mapping[str, KeptKey] | None:
-        """All keys by id, or None if nothing has changed since they were last asked for."""
+        """All keys by id, or None if nothing has changed since the last call."""
         ...
 
     async def add(self, key: ApiKey) -> bool:
-        """Keep a new key; False if there is one with its id."""
+        """Store a new key; False if there is one with its id."""
         ...
 
     async def replace(self, old: ApiKey, new: ApiKey) -> bool:
-        """Keep another state of a key; False if somebody else has changed it meanwhile."""
+        """Store a new state of a key; False if it was changed elsewhere meanwhile."""
         ...
 
     async def check(self) -> None:
-        """See whether they can be read and written, and change nothing."""
+        """Check that keys can be read and written, without changing any."""
         ...
 
     async def used(self, times: Mapping[str, int]) -> None:
@@ -60,7 +60,7 @@ def encoded(key: ApiKey) -> str:
 
 
 def decoded(text: str | bytes) -> ApiKey:
-    """The key of such a text. Raises `KeysUnavailable`."""
+    """The key of a stored text. Raises `KeysUnavailable`."""
     try:
         return _DECODER.decode(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""How often one peer may be wrong about its credential."""
+"""Limits on wrong credentials of one peer."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Which names a host answers to that asks nobody who they are.
+"""The names that a host without credentials answers to.
 
-A page from elsewhere can make its own name mean 127.0.0.1 (DNS rebinding). Its requests look as
-if they came from the same origin, but their `Host` says the name.
+A page from elsewhere can make its own name mean 127.0.0.1 (DNS rebinding). Its requests look as if
+they came from the same origin, but their `Host` has that name.
 """
 
 from __future__ import annotations
@@ -17,17 +17,19 @@ class TrustedHosts:
     """The names of this machine for itself, and configured ones."""
 
     def __init__(self, names: Iterable[str] = ()) -> None:
-        """`names` are without ports; one that begins with a dot stands for all below it."""
+        """`names` are without ports; a name that begins with a dot stands for all names below
+        it.
+        """
         lowered = {name.strip().lower().strip("[]") for name in names}
         self._names = LOCAL_NAMES | {name for name in lowered if not name.startswith(".")}
         self._below = tuple(name for name in lowered if name.startswith("."))
 
     def trusts(self, host: bytes, server: str | None) -> bool:
-        """Whether a `Host` header names one of them.
+        """Whether a `Host` header has one of these names.
 
         `server` is the address that the request came to, as the server says: where that is no
-        address but a name, nobody listens on a socket, and the caller is in this process. Without
-        a header it is no browser that asks.
+        address but a name, there is no socket, and the caller is in this process. A request without
+        the header is not from a browser.
         """
         if not host:
             return True
@@ -39,7 +41,9 @@ class TrustedHosts:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether what listens on this address, or name, is reached from this machine alone."""
+    """Whether a socket that listens on this address, or name, is reached from this machine
+    alone.
+    """
     if address.lower() == "localhost":
         return True
     try:

@@ -1,1 +1,1 @@
-"""What the command `buntime` does beside serving."""
+"""The commands of `buntime` other than `serve`."""

@@ -1,7 +1,7 @@
-"""`buntime doctor`: what stands in the way of a host here, and what to do about it.
+"""`buntime doctor`: finds what keeps a host from running here, and says what to do about it.
 
-A look at the machine and the configuration first, then at what plugins say once they run. Nothing
-is changed but what a start changes: plugins bring their databases up to date.
+It looks at the machine and the configuration first, then at what plugins report once they run. It
+changes nothing but what a start changes: plugins bring their databases up to date.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from buntime_host.plugins.plan import Plan
 from buntime_host.version import __version__
 
 LIBRARIES = ("starlette", "uvicorn", "uvloop", "httptools", "msgspec", "pluggy", "apsw")
-"""Whose versions matter to who is asked for help."""
+"""Packages whose versions matter to whoever is asked for help."""
 
 FILES_BESIDE_CONNECTIONS = 200
-"""Descriptors that a host needs for files of databases, logs and sockets of its own."""
+"""Descriptors that a host needs for its own files of databases, logs and sockets."""
 
 MIB = 1024**2
 LITTLE_DISK, NO_DISK = 1024 * MIB, 100 * MIB
@@ -39,28 +39,28 @@ LITTLE_DISK, NO_DISK = 1024 * MIB, 100 * MIB
 
 CLOCK_SLACK_SECONDS = 60
 OLDEST_CLOCK = 1_767_225_600
-"""1 January 2026: no clock that is right says less."""
+"""1 January 2026: a correct clock is later."""
 _TIME_ERROR = 5
 _TIMEX_BYTES = 512
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One thing that was looked at."""
+    """The result of one check."""
 
     about: str
     state: Literal["ok", "warning", "failure"]
     text: str
     advice: str = ""
-    """What to do about it; empty where all is well."""
+    """What to do about it; empty if nothing is wrong."""
 
 
 def ok(about: str, text: str) -> Finding:
-    """Nothing is wrong with it."""
+    """A result without a problem."""
     return Finding(about, "ok", text)
 
 
 def examine(config: HostConfig, plan: Plan) -> Iterator[Finding]:
-    """Look at everything that needs no plugin to run."""
+    """Run all checks that need no plugin to run."""
     yield from versions()
     yield from configuration(config, plan)
     yield from port(config)
@@ -84,7 +84,7 @@ def versions() -> Iterator[Finding]:
 
 
 def configuration(config: HostConfig, plan: Plan) -> Iterator[Finding]:
-    """What the configuration and the manifests say."""
+    """Check the configuration and the manifests."""
     about = "configuration"
     for text in dict.fromkeys((*config.warnings, *plan.warnings)):
         yield Finding(about, "warning", text, "correct it, or nothing of it is in force")
@@ -102,7 +102,7 @@ def configuration(config: HostConfig, plan: Plan) -> Iterator[Finding]:
 
 
 def port(config: HostConfig) -> Iterator[Finding]:
-    """Whether the address is free."""
+    """Check that the address is free."""
     from buntime_host.processes.server import listen, remove_path
 
     try:
@@ -122,7 +122,7 @@ def port(config: HostConfig) -> Iterator[Finding]:
 
 
 def access(config: HostConfig) -> Iterator[Finding]:
-    """Who gets in."""
+    """Check who gets in."""
     about = "access"
     if is_loopback(config.host) or config.master_key is not None or config.auth.jwt.is_configured:
         yield ok(about, f"{config.host} is reached by those who may")
@@ -144,7 +144,7 @@ def access(config: HostConfig) -> Iterator[Finding]:
 
 
 def permissions(config: HostConfig) -> Iterator[Finding]:
-    """Whether this user may write where a host has to."""
+    """Check that this user may write where a host has to."""
     for folder in dict.fromkeys((config.state_folder, config.base_dir)):
         there = next(path for path in (folder, *folder.parents) if path.exists())
         if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
@@ -159,7 +159,7 @@ def permissions(config: HostConfig) -> Iterator[Finding]:
 
 
 def open_files(config: HostConfig) -> Iterator[Finding]:
-    """Whether there are descriptors for all connections that are allowed."""
+    """Check that there are descriptors for all connections that are allowed."""
     if os.name != "posix":
         return
     import resource
@@ -181,7 +181,7 @@ def open_files(config: HostConfig) -> Iterator[Finding]:
 
 
 def disk(folder: Path) -> Iterator[Finding]:
-    """Whether there is room."""
+    """Check that there is room on the disk."""
     free = shutil.disk_usage(folder).free
     text = f"{free // MIB} MB are free at {folder}"
     if free >= LITTLE_DISK:
@@ -192,7 +192,7 @@ def disk(folder: Path) -> Iterator[Finding]:
 
 
 def clock(config: HostConfig) -> Iterator[Finding]:
-    """Whether the time can be right. Expiry, delays and versionstamps go by it."""
+    """Check the clock: expiry, delays and versionstamps depend on it."""
     now = time.time()
     path = config.path
     ahead = path.stat().st_mtime - now if path is not None else 0.0
@@ -207,7 +207,7 @@ def clock(config: HostConfig) -> Iterator[Finding]:
 
 
 def is_synchronised() -> bool | None:
-    """Whether the system keeps its clock right; None where it does not say."""
+    """Whether the system synchronises its clock; None where it does not say."""
     if not sys.platform.startswith("linux"):
         return None
     try:
@@ -219,7 +219,7 @@ def is_synchronised() -> bool | None:
 
 
 def of_plugins(problems: list[str]) -> Iterator[Finding]:
-    """What plugins say of themselves, once they run and have looked at what they keep."""
+    """Collect what plugins report once they run and have checked what they store."""
     for text in problems:
         yield Finding(
             "plugins",
@@ -233,7 +233,7 @@ def of_plugins(problems: list[str]) -> Iterator[Finding]:
 
 
 def tell(findings: list[Finding], *, as_json: bool) -> int:
-    """Print what was found; the exit code: 1 where anything has to be done before a host starts."""
+    """Print the results; return the exit code: 1 where a problem keeps a host from starting."""
     failed = any(finding.state == "failure" for finding in findings)
     if as_json:
         content = {"ok": not failed, "findings": findings}

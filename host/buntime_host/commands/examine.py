@@ -1,8 +1,7 @@
-"""Reading the code of plugins as a start would, without a start: for `buntime check`.
+"""Examines the code of plugins as a start would, without a start: for `buntime check`.
 
-Plugins are imported, made, and asked for what they say of their options and for their routes. None
-of them is initialised, so nothing is opened; what their code does when it is imported or made, it
-does here as well.
+Plugins are imported, made, and asked about their options and for their routes. None is initialised,
+so nothing is opened; side effects of importing and making them happen here as well.
 """
 
 from __future__ import annotations
@@ -29,16 +28,16 @@ from buntime_host.routing.mounts import application, route_problems
 
 
 class Findings(NamedTuple):
-    """What is said of the code of plugins, a line each."""
+    """Findings about the code of plugins, a line each."""
 
     problems: list[str]
-    """Why a plugin would not load."""
+    """Reasons why a plugin would not load."""
     warnings: list[str]
-    """What it would load with, and is probably not meant."""
+    """Findings that do not prevent loading, but are probably not meant."""
 
 
 def examine(plan: Plan, *, timeout: float, environ: Mapping[str, str] | None = None) -> Findings:
-    """Look at all plugins that would be loaded; a call of one may take `timeout` seconds."""
+    """Examine all plugins that would be loaded; a call of one may take `timeout` seconds."""
     findings = Findings([], [])
     hooks = HookRegistry()
     variables = os.environ if environ is None else environ
@@ -79,7 +78,9 @@ async def _examine(
 async def _said_of_options(
     hooks: HookRegistry, selected: Selected, environ: Mapping[str, str], timeout: float
 ) -> list[str]:
-    """What the plugin itself says of its options. Raises `InvalidOptions` if it refuses them."""
+    """Return the plugin's own remarks on its options. Raises `InvalidOptions` if it refuses
+    them.
+    """
     hook = hooks.get(selected.manifest.name, "check_options")
     if hook is None:
         return []
@@ -93,7 +94,7 @@ async def _said_of_options(
 
 
 async def _routes(hooks: HookRegistry, name: str, timeout: float) -> Any:
-    """The routes, as far as they can be known before `on_init`."""
+    """The routes, as far as they are known before `on_init`."""
     hook = hooks.get(name, "routes")
     if hook is None:
         return None
@@ -106,6 +107,6 @@ async def _routes(hooks: HookRegistry, name: str, timeout: float) -> Any:
 
 
 def _is_of_starlette(error: BaseException) -> bool:
-    """Whether a route was refused, whatever the plugin is initialised with."""
+    """Whether a route was refused, regardless of the initialisation."""
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and frames[-1].filename == routing.__file__

@@ -1,4 +1,4 @@
-"""`buntime init` and `buntime new-plugin`: the files that a folder begins with."""
+"""`buntime init` and `buntime new-plugin`: write the first files of a folder."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}", re.ASCII)
 
 
 FIRST_PLUGIN = "hello"
-"""The one of a new project of plugins, which its configuration names."""
+"""The folder of plugins in a new project, which its configuration names."""
 
 
 def write_project(kind: str, folder: Path) -> list[Path]:
-    """Write what a folder begins with: `app`, a host, or `plugin`, one with a host to try it.
+    """Write the first files of a folder: `app`, a host, or `plugin`, a plugin with a host to try
+    it.
 
-    Returns what was written. The folder is made if need be. Raises `ConfigError` if one of the
-    files is there already, and nothing is written then, or if a file cannot be written.
+    Returns the files written. The folder is made if needed. Raises `ConfigError` if one of the
+    files exists already, in which case none is written, or if a file cannot be written.
     """
     if kind == "app":
         return _write(_contents("app", folder, {}))
@@ -35,10 +36,10 @@ def write_project(kind: str, folder: Path) -> list[Path]:
 
 
 def write_plugin(name: str, folder: Path, known: Catalogue) -> list[Path]:
-    """Write a new plugin into a folder of that name within `folder`; what was written.
+    """Write a new plugin into a folder of that name within `folder`; return the files written.
 
-    Raises `ConfigError` as `write_project` does, for a name that cannot be a path, and for one
-    that is taken by a plugin that is known.
+    Raises `ConfigError` as `write_project` does, for a name that cannot be a path, and for the name
+    of a known plugin.
     """
     if not _NAME.fullmatch(name):
         raise ConfigError(
@@ -75,8 +76,8 @@ def _plugin_contents(name: str, folder: Path, seen: Path) -> dict[Path, bytes]:
 def _contents(template: str, folder: Path, values: Mapping[str, str]) -> dict[Path, bytes]:
     """The files of a template.
 
-    In those that end in `.template`, which what is written does not, and in names, `{{name}}`
-    becomes its value.
+    Names lose the ending `.template`. In files that have it, and in names, `{{name}}` becomes its
+    value.
     """
     return {
         folder / _filled(str(path), values): content

@@ -1,8 +1,8 @@
 """Commands that installed packages add to `buntime`, by the entry points `buntime.commands`.
 
 The name of an entry point is that of the command, its value `module:command` a click command. It is
-imported when it is called, not when it is listed. The host's own commands win over one of the
-same name.
+imported when it is called, not when it is listed. A command of the host wins over an installed one
+of the same name.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ExtensibleGroup(click.Group):
         return None if entry_point is None else _load(entry_point)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List all commands; the installed ones by what their source says."""
+        """List all commands; the installed ones with help texts read from their source."""
         rows: list[tuple[str, str]] = []
         entry_points = _entry_points()
         for name in self.list_commands(ctx):
@@ -60,8 +60,8 @@ def _entry_points() -> dict[str, EntryPoint]:
 
 
 def _described(entry_point: EntryPoint) -> str:
-    """The docstring of the function, or else of the module, read without importing either; where it
-    comes from, if neither has one.
+    """The docstring of the function, or else of the module, read without importing either; the
+    origin of the command if neither has one.
     """
     module = _source(entry_point.module)
     found: str | None = None
@@ -73,7 +73,7 @@ def _described(entry_point: EntryPoint) -> str:
 
 
 def _source(module: str) -> ast.Module | None:
-    """A module as it is written; None where that cannot be read."""
+    """The source of a module; None where it cannot be read."""
     package, *inner = module.split(".")
     try:
         spec = find_spec(package)  # that of a package inside another one would import that

@@ -1,4 +1,6 @@
-"""What `buntime keys …` does: the same as the API, with no more of the host than the keys need."""
+"""`buntime keys …`: the same operations as the API, with only the part of the host that keys
+need.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +22,16 @@ from buntime_host.host import Host
 T = TypeVar("T")
 
 OPERATOR = Principal("(command line)", "command line", UNLIMITED)
-"""Whoever may read the configuration and the database, which is more than any key permits."""
+"""Whoever may read the configuration and the database: that is more than any key permits."""
 
 Row = Mapping[str, Any]
 _COLUMNS = ("id", "name", "role", "state", "expiresAt", "lastUsedAt")
 
 
 def run(config: HostConfig, work: Callable[[KeyAdministration, Principal], Awaitable[T]]) -> T:
-    """Do something with the keys of a host that is configured so. Raises `BuntimeError`.
+    """Do something with the keys of a host that has this configuration. Raises `BuntimeError`.
 
-    All plugins are loaded, since they say what can be permitted; nothing is served.
+    All plugins are loaded, since they declare permissions; nothing is served.
     """
     logging.disable(logging.WARNING)
     quiet = msgspec.structs.replace(config, workers=1, insecure=True)
@@ -73,7 +75,7 @@ async def all_rows(keys: KeyAdministration, _: Principal) -> list[dict[str, Any]
 
 
 def one_row(key_id: str) -> Callable[[KeyAdministration, Principal], Awaitable[dict[str, Any]]]:
-    """What finds one key."""
+    """Find one key."""
 
     async def find(keys: KeyAdministration, _: Principal) -> dict[str, Any]:
         return keys.one(key_id)
@@ -91,7 +93,7 @@ def print_made(made: Made, *, as_json: bool) -> None:
 
 
 def print_rows(rows: Sequence[Row], *, as_json: bool) -> None:
-    """Print keys as a table, or all that may be told of them as JSON."""
+    """Print keys as a table, or all their public details as JSON."""
     if as_json:
         _print_json({"keys": rows})
         return

@@ -1,6 +1,6 @@
-"""`buntime serve --reload`: a server in a process of its own, begun again after every change.
+"""`buntime serve --reload`: a server in a process of its own, restarted after every change.
 
-A plugin cannot be replaced within one process, since nobody knows what it leaves behind.
+A plugin cannot be replaced within one process, since it may leave things behind.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ logger = logging.getLogger("Reload")
 
 
 def watched_paths(config_path: Path) -> list[Path]:
-    """What a start depends on: the configuration, and the folders of all plugins that it names.
+    """The files that a start depends on.
 
-    While the configuration is wrong, that file alone.
+    These are the configuration, and the folders of all plugins that it names. While the
+    configuration is wrong, that file alone.
     """
     paths = [config_path] if config_path.exists() else []
     try:
@@ -37,7 +38,7 @@ def watched_paths(config_path: Path) -> list[Path]:
 
 
 def serve_again(arguments: Sequence[str], watched: Callable[[], list[Path]]) -> int:
-    """Run `buntime` with these arguments, end it and run it again when a watched file changes.
+    """Run `buntime` with these arguments, and restart it when a watched file changes.
 
     Returns when this process gets SIGINT or SIGTERM, with the exit code of the last server. Raises
     `ConfigError` without the library that watches files.
@@ -67,12 +68,13 @@ def serve_again(arguments: Sequence[str], watched: Callable[[], list[Path]]) -> 
 
 def _start(arguments: Sequence[str]) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "buntime_host", *arguments]
-    # In a group of its own: of Ctrl-C it hears by this process, and once, since twice ends at once.
+    # In a group of its own: this process forwards Ctrl-C to it, once, since a second one ends it at
+    # once.
     return subprocess.Popen(command, process_group=0)  # noqa: S603 - this program itself
 
 
 def _end(process: subprocess.Popen[bytes]) -> int:
-    """End a server as SIGTERM does; one that has ended already says how."""
+    """End a server as SIGTERM does; return the exit code of one that has ended already."""
     if process.poll() is None:
         process.terminate()
     return process.wait()

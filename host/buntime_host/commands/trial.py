@@ -1,4 +1,4 @@
-"""A start for trial: what a host would meet, without a port."""
+"""A trial start: what a host would meet, without a port."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from buntime_host.plugins.health import ask_diagnosis, ask_health
 
 
 def find_problems(config: HostConfig, *, thorough: bool = False) -> list[str]:
-    """What is wrong once all plugins run and have opened what they open; one line for each.
+    """Problems once all plugins run and have opened their resources; one line for each.
 
-    `thorough` has them look through all that they keep as well, which may take minutes.
-
-    A host that listens elsewhere needs no key for this.
+    `thorough` has them check everything that they store as well, which may take minutes. A host
+    that would listen for others needs no key for this.
     """
     logging.disable(logging.ERROR)
     try:
