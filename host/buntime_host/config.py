@@ -1,4 +1,6 @@
-"""The host's settings: `buntime.jsonc`, the environment and the command line, checked and typed."""
+"""The host's settings, from `buntime.jsonc`, the environment and the command line, checked and
+typed.
+"""
 
 from __future__ import annotations
 
@@ -24,16 +26,16 @@ from buntime_host.options.settings import HostSettings, TlsOptions
 
 FILE_NAME = "buntime.jsonc"
 MAX_BYTES = 1024**2
-"""Of buntime.jsonc."""
+"""The schema of `buntime.jsonc`."""
 
 IGNORED_KEYS = ("appsDir", "appsDirs", "workspaces", "poolSize", "shell")
-"""Keys of earlier Buntime versions that mean nothing here; one info line says so."""
+"""Keys of earlier Buntime versions without a meaning here; one info line names them."""
 
 
 _HOST_NAME = re.compile(r"\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[?[0-9A-Fa-f:]+\]?")
 
 
-@cache  # a private host has no use for it, and it takes a while
+@cache  # a private host has no use for it, and it is slow
 def settings_schema() -> Schema:
     """The settings that a file or the environment may have."""
     return schema_of(HostSettings)
@@ -48,35 +50,37 @@ class PluginEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HostConfig(HostSettings, frozen=True, kw_only=True):
-    """Every setting, with defaults applied, and what follows from them."""
+    """All settings, with defaults applied, and values derived from them."""
 
     base_dir: Path
     """Folder of buntime.jsonc: relative paths start here."""
     path: Path | None
     """The file that was read; None when there is none."""
     plugins: tuple[PluginEntry, ...] | None
-    """Plugins to load; None loads everything that is found and not disabled."""
+    """Plugins to load; None loads everything found that is not disabled."""
     plugin_folders: tuple[Path, ...]
-    """Those of `plugin_dirs`, absolute."""
+    """`plugin_dirs` as absolute paths."""
     plugin_dirs_explicit: bool
-    """Whether somebody chose the folders, or they are the default."""
+    """Whether the folders were chosen, or are the default."""
     body_default: int
-    """Of a plugin that names no limit; no more than `body_size.max`."""
+    """Limit for a plugin that names none; no more than `body_size.max`."""
     edge_limits: EdgeLimits
-    """What connections may cost."""
+    """Limits of connections."""
     state_folder: Path
-    """That of `state_dir`, absolute. It may not exist."""
+    """`state_dir` as an absolute path. It may not exist."""
     socket_path: Path | None
-    """That of `socket`, absolute."""
+    """`socket` as an absolute path."""
     tls_files: tuple[Path, Path | None] | None
-    """Certificate and key, absolute; None without TLS."""
+    """Certificate and key as absolute paths; None without TLS."""
     overrides: Mapping[str, Any] = {}
-    """Settings of the command line, which are in the others, too."""
+    """Settings from the command line; the other fields include them."""
     insecure: bool = False
-    """Whether others may reach the host without saying who they are: `--insecure`."""
+    """Whether others may reach the host without a credential: `--insecure`."""
     takes_unconfigured: bool = False
-    """Whether plugins take what their manifests have for hosts without a file: where one serves
-    without it, or is asked about that. Other commands would look at data that nobody meant."""
+    """Whether plugins take what their manifests have for hosts without a file.
+
+    Only where a host serves without a file, or is asked about that: other commands would look at
+    data that nobody meant."""
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """Sentences for the log, at warning and info level."""
@@ -115,8 +119,10 @@ def load_config(
 
 
 def private_config(plugins: Mapping[str, Mapping[str, Any]], base_dir: Path) -> HostConfig:
-    """The configuration of a host that nobody configures: plugins by name with their options, all
-    of them required. Relative paths in options start at `base_dir`, and nothing else is read.
+    """The configuration of a host that an application sets up: plugins by name with their options,
+    all of them required.
+
+    Relative paths in options start at `base_dir`, and nothing else is read.
     """
     settings = HostSettings(strict=True)
     said = {name: getattr(settings, name) for name in settings.__struct_fields__}
@@ -139,7 +145,7 @@ def private_config(plugins: Mapping[str, Mapping[str, Any]], base_dir: Path) -> 
 
 
 def without_file(config: HostConfig) -> HostConfig:
-    """The configuration of a host that serves though there is no file."""
+    """The configuration of a host that serves without a file."""
     note = (
         f"there is no {FILE_NAME} in {config.base_dir}: all plugins that are installed run with"
         " defaults of theirs (`buntime init` writes one)"
@@ -170,7 +176,7 @@ def parse_config(
     if isinstance(homepage, dict):
         given["homepage"] = homepage.get("app")  # `shell` belongs to the gateway plugin
     given = deepmerge(given, overrides or {})
-    # The command line wins over the environment, so its variables must not be looked at.
+    # The command line wins over the environment, so the variables of its settings are not read.
     visible = _without(environ, schema, overrides or {})
     try:
         values = effective_options(schema, {}, given, visible)
@@ -239,7 +245,7 @@ def _without(
 
 
 def _variables(schema: Schema, values: Mapping[str, Any]) -> Iterator[str]:
-    """The variables of those settings, also of those within others."""
+    """The variables of those settings, nested ones included."""
     for name, value in values.items():
         if name in schema:
             yield from schema[name].env

@@ -1,7 +1,7 @@
-"""What is written about routes, beside them: for the OpenAPI document of a host.
+"""Descriptions of routes, beside their code, for the OpenAPI document of a host.
 
-The text of a route is the docstring of its endpoint. What it takes and answers beyond that, an
-endpoint of Starlette says with a decorator:
+The text of a route is the docstring of its endpoint. Parameters, body and answer are declared with
+a decorator on an endpoint of Starlette:
 
     @described(body=NewThing, query={"limit": "how many at most"}, answer=Thing, status=201)
     async def create(request: Request) -> Response:
@@ -53,19 +53,19 @@ class Operation:
 
     method: str
     path: str
-    """Below the base of the plugin, with `{name}` for what varies."""
+    """The path below the base of the plugin, with `{name}` for variable parts."""
     text: str
-    """A first sentence that sums it up, and perhaps more. Markdown."""
+    """A first sentence as a summary, and perhaps more. Markdown."""
     parameters: Sequence[Parameter] = ()
     body: type | JsonSchema | None = None
     """A type that msgspec decodes, or a schema; None without a body."""
     body_required: bool = True
     answer: type | JsonSchema | None = None
-    """The same of the answer; None for any JSON."""
+    """The same for the answer; None for any JSON."""
     statuses: Sequence[int] = (200,)
-    """Those that it may have."""
+    """The statuses that the answer may have."""
     media_type: str = "application/json"
-    """Of the answer: `text/event-stream` of a stream, empty where there is no content."""
+    """The type of the answer: `text/event-stream` for a stream, empty where there is no content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +78,10 @@ class _Described:
 
 
 def described(**said: Unpack[_Said]) -> Callable[[Endpoint], Endpoint]:
-    """Say what an endpoint takes and answers, beyond its docstring. See `Operation`.
+    """Declare what an endpoint takes and answers, beyond its docstring. See `Operation`.
 
-    `query` has the parameters of the query string, each with a text or a schema. Of what is said
-    twice, as of an endpoint and of what is wrapped around it, the outer one counts.
+    `query` has the parameters of the query string, each with a text or a schema. If the same is
+    declared twice, as on an endpoint and on a wrapper around it, the outer one counts.
     """
 
     def decorate(endpoint: Endpoint) -> Endpoint:
@@ -93,13 +93,13 @@ def described(**said: Unpack[_Said]) -> Callable[[Endpoint], Endpoint]:
 
 
 def text_of(endpoint: object) -> str:
-    """What the docstring of an endpoint says, without the name of the route before it."""
+    """The docstring of an endpoint, without the name of the route before it."""
     text = _ROUTE_NAME.sub("", inspect.getdoc(endpoint) or "", count=1).strip()
     return text[:1].upper() + text[1:]
 
 
 def operation_of(method: str, path: str, endpoint: Callable[..., Any]) -> Operation:
-    """What is said of an endpoint, for one method and path, as Starlette writes paths."""
+    """The description of an endpoint, for one method and path, as Starlette writes paths."""
     said: _Described = getattr(endpoint, _ATTRIBUTE, _Described())
     parameters = [
         Parameter(name=name, place="path", required=True, schema=_of_convertor(convertor))
@@ -119,8 +119,8 @@ def operation_of(method: str, path: str, endpoint: Callable[..., Any]) -> Operat
 
 
 def operations_of(routes: object) -> Iterator[Operation]:
-    """What is said of the routes of a plugin; nothing for an application, which does not tell."""
-    from starlette.routing import Route  # whoever has no server describes nothing
+    """The descriptions of the routes of a plugin; none for an application, which does not tell."""
+    from starlette.routing import Route  # without a server nothing is described
 
     for route in routes if isinstance(routes, Sequence) else ():
         if isinstance(route, Route) and route.include_in_schema:

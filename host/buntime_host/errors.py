@@ -94,18 +94,18 @@ class HookTimeout(PluginError):
 
 
 class MissingService(BuntimeError):
-    """A plugin asked for a service that nobody provides."""
+    """A plugin asked for a service that no plugin provides."""
 
 
 class AnswerBrokenOff(BuntimeError):
-    """An answer that has begun cannot be completed: its client sees that it was cut off.
+    """An answer that has begun cannot be completed: its client sees it cut off.
 
     A plugin that knows why raises it from an endpoint, and the text is one line of the log.
     """
 
 
 class HttpError(BuntimeError):
-    """An error that a client sees, with `status`, stable `code` and a message that may be read.
+    """An error that a client sees, with `status`, stable `code` and a message for the client.
 
     Plugins may raise it from any endpoint; the host answers with the JSON error body.
     """
@@ -144,7 +144,7 @@ class Unauthorized(HttpError):
 
 
 class Forbidden(HttpError):
-    """Understood and refused; other credentials do not help."""
+    """The request is understood and refused; other credentials do not help."""
 
     status = 403
     code = "FORBIDDEN"
@@ -152,7 +152,7 @@ class Forbidden(HttpError):
 
 
 class PermissionDenied(Forbidden):
-    """The credential is good, and does not permit this; the text names the missing scope."""
+    """The credential is valid, but does not permit this; the text names the missing scope."""
 
     code = "PERMISSION_DENIED"
     default_message = "Missing permission"

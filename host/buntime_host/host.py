@@ -64,7 +64,7 @@ logger = logging.getLogger("App")
 
 
 def _observing(observer: Observer) -> Callable[..., RequestDispatcher]:
-    # It loads the library of servers, which is none of a store that is opened without one.
+    # It loads the client library of servers, which a store without a server does not need.
     from buntime_host.connections.observed import ObservedDispatcher
 
     return partial(ObservedDispatcher, observer)
@@ -87,10 +87,10 @@ class Host:
         clock: TaskClock | None = None,
         given: Sequence[FoundPlugin] = (),
     ) -> None:
-        """A private host gets requests of this process alone (`InProcess`), and reads no keys.
+        """A private host gets requests only from this process (`InProcess`), and reads no keys.
 
-        `clock` is for what plugins do in the background; by default that of the system. `given`
-        are plugins that need not be found.
+        `clock` is for what plugins do in the background; by default that of the system. `given` are
+        plugins that are passed in and need not be found.
         """
         self.config = config
         self.workers = workers or Workers.alone()
@@ -101,25 +101,25 @@ class Host:
         self.table: MountTable | None = None
         """Where plugins are served; None until the host has started."""
         self.dispatcher: RequestDispatcher | None = None
-        """Serves requests of others; None until the host has started, and of a private one."""
+        """Serves requests of others; None until the host has started, and for a private one."""
         self.health_hooks: Mapping[str, Hook] = {}
         self.metrics_hooks: Mapping[str, Hook] = {}
         self.diagnose_hooks: Mapping[str, Hook] = {}
         counts = self.workers.numbers(REFUSED_NUMBERS, len(REASONS))
         self.edge = Edge(config.edge_limits, counts.own)
-        """What connections may cost; used by `buntime serve`, not by other servers."""
+        """Limits of connections; used by `buntime serve`, not by other servers."""
         self._refused = counts
         self._environ = environ
         self._is_private = is_private
         self.certificate = None if config.tls_files is None else Certificate(*config.tls_files)
-        """That of `buntime serve`; None without TLS."""
+        """The certificate of `buntime serve`; None without TLS."""
         self._clock = clock or SystemTaskClock()
         self._given = given
         self._documents: dict[bool, dict[str, msgspec.Raw]] = {}
         """The members of the OpenAPI document, for an open host and for one that asks for
         credentials."""
         self.gate = _gate(config)
-        """Who gets in."""
+        """The gate that recognises senders."""
         self.gate.client_of = partial(
             client_of_request,
             client_of=self.edge.client_of,
@@ -131,7 +131,7 @@ class Host:
         self.keys = KeyAdministration(self.gate.keyring, self.gate.refresh)
         """The keys, for the API and for commands."""
         self.observer = _observer(config, self.workers, self.gate)
-        """Tells of requests; None where nothing is to be told."""
+        """Observes requests; None where nothing is reported."""
         self._lifecycle: Lifecycle | None = None
         self._announced_at: float | None = None
 
@@ -142,7 +142,7 @@ class Host:
 
     @property
     def loading(self) -> str | None:
-        """The plugin that is being loaded or initialised just now."""
+        """The plugin that is being loaded or initialised."""
         return self._lifecycle.loading if self._lifecycle is not None else None
 
     @property
@@ -152,7 +152,7 @@ class Host:
 
     @property
     def edge_metrics(self) -> EdgeMetrics:
-        """What `/metrics` says of connections."""
+        """The metrics of connections."""
         return EdgeMetrics(
             refused=dict(zip(REASONS, self._refused.totals(), strict=True)),
             connections=len(self.edge.connections),
@@ -163,11 +163,11 @@ class Host:
 
     @property
     def http_numbers(self) -> HttpNumbers | None:
-        """What is counted of requests; None if nothing is."""
+        """The counts of requests; None if they are not counted."""
         return None if self.observer is None else self.observer.numbers
 
     async def start(self) -> None:
-        """Load all plugins. Raises `StartupError`, with everything released again."""
+        """Load all plugins. Raises `StartupError`, after releasing everything again."""
         plan = make_plan(self.config, self._environ, self._given)
         for note in self.config.notes:
             logger.info("%s", note)
@@ -211,13 +211,13 @@ class Host:
             raise
 
     def service(self, plugin: str) -> Any:
-        """What a plugin provides for others, by its name; None if it does not, or is not up."""
+        """The service of a plugin, by its name; None if it provides none, or is not up."""
         return self._lifecycle.services.get(plugin) if self._lifecycle is not None else None
 
     async def openapi(self, root: str = "") -> bytes:
-        """The OpenAPI document of what is served now, as JSON. It is made at the first time.
+        """The OpenAPI document of the routes served now, as JSON.
 
-        `root` is what is before all paths for who asks.
+        It is made on the first call. `root` is the prefix of all paths for the client.
         """
         from buntime_host.routes.openapi import ApiPart, document
 
@@ -235,7 +235,7 @@ class Host:
         return msgspec.json.encode({**self._documents[is_open], "servers": [{"url": root or "/"}]})
 
     def _core(self) -> CoreRoutes:
-        """The host's own routes, which nobody asks for in a private one."""
+        """The host's own routes, which a private host does not need."""
         from buntime_host.routes.core_routes import CoreRoutes
 
         return CoreRoutes(self, api=self.config.api_path, homepage=self.config.homepage)
@@ -254,7 +254,7 @@ class Host:
         )
 
     async def _open_keys(self, lifecycle: Lifecycle) -> None:
-        """Read the keys. Raises `ConfigError` where others may reach the host, and have none."""
+        """Read the keys. Raises `ConfigError` if there are none and others may reach the host."""
         gate = self.gate
         gate.keyring.permissible = _permissible(lifecycle)
         store = _key_store(self.config, lifecycle)
@@ -344,7 +344,7 @@ class Host:
             raise RequiredPluginFailed(f"a plugin's middleware: {describe(error)}") from error
 
     def _not_running(self, plan: Plan) -> dict[str, Mount]:
-        """What stands at the bases of plugins that should run, and do not."""
+        """Mounts at the bases of plugins that should run, and do not."""
         mounts = {}
         for selected in plan.selection.enabled:
             status, base = self.statuses[selected.manifest.name], selected.manifest.base
@@ -445,7 +445,7 @@ def _gate(config: HostConfig) -> Gate:
         hosts=TrustedHosts(config.trusted_hosts) if alone else None,
     )
     if config.auth.jwt.is_configured:
-        # Only who has tokens pays for the library.
+        # Only hosts with tokens pay for the library.
         from buntime_host.access.jwt_tokens import JwtTokens
 
         gate.foreign = JwtTokens(config.auth.jwt, gate.keyring)
@@ -461,7 +461,7 @@ def _observer(config: HostConfig, workers: Workers, gate: Gate) -> Observer | No
 
 
 def _permissible(lifecycle: Lifecycle) -> Permissible:
-    """What users of the plugins that run may be permitted."""
+    """The permissions of the plugins that run."""
     return Permissible(
         {short_name(plugin.name): plugin.permissions or {} for plugin in lifecycle.running},
         {
@@ -473,9 +473,9 @@ def _permissible(lifecycle: Lifecycle) -> Permissible:
 
 
 def _key_store(config: HostConfig, lifecycle: Lifecycle) -> KeyStore | None:
-    """Where the keys are: the default database of a plugin that has such, or else a file.
+    """The store of keys: the default database of a plugin that has one, or else a file.
 
-    None if the database has been seen with keys, and is not there now.
+    None if the database is known to have keys, and is missing now.
     """
     databases = lifecycle.services.get(KEY_DATABASE)
     note = NoteOfKeys(config.state_folder)

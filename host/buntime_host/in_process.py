@@ -25,7 +25,7 @@ from buntime_host.routing.mounts import Mount
 T = TypeVar("T")
 
 HELD_CHUNKS = 16
-"""What a stream sends ahead of who reads it."""
+"""Bytes that a stream sends ahead of its reader."""
 
 logger = logging.getLogger("App")
 
@@ -41,7 +41,7 @@ class Response(NamedTuple):
 class InProcess:
     """Sends requests to one plugin of a host, in the event loop in which that was started.
 
-    They come from who runs the host, so nobody asks for a credential.
+    They come from the process of the host, so they need no credential.
     """
 
     def __init__(self, host: Host, base: str) -> None:
@@ -56,9 +56,9 @@ class InProcess:
     ) -> Response:
         """The whole answer to a request; `target` is the raw path with the query.
 
-        Who is cancelled leaves, as a client does that closes its connection: what the request
-        began is finished, and what its answer hands out is given back. Raises `TypeError` if the
-        plugin answers by ASGI alone.
+        A cancelled caller is like a client that closes its connection: work that the request began
+        is finished, and leases in its answer are given back. Raises `TypeError` if the plugin
+        answers by ASGI alone.
         """
         path, _, query = target.encode("ascii").partition(b"?")
         mount = self._found(path)
@@ -118,7 +118,7 @@ class InProcess:
             await asyncio.wait({task})
 
     async def finish(self) -> None:
-        """Wait for what is under way; the host is asked before to close its streams."""
+        """Wait for running requests; the host is told before to close its streams."""
         while self._running:
             await asyncio.wait(self._running)
 
@@ -144,7 +144,7 @@ class InProcess:
             await asyncio.shield(future)
         except asyncio.CancelledError:
             if not future.cancelled():
-                # The caller is, and what it asked for goes on, or has ended in this turn.
+                # The caller is cancelled; its request goes on, or has ended in this turn.
                 future.add_done_callback(partial(_give_back, request, reply))
                 raise
         except Exception:  # noqa: BLE001, S110 - how it ended is for the answer to tell
@@ -170,7 +170,7 @@ class InProcess:
 
 
 def _give_back(request: _Request, reply: Promised, future: asyncio.Future[Any]) -> None:
-    """Let others have what an answer hands out that nobody gets."""
+    """Give back leases in an answer that nobody reads."""
     with suppress(Exception, asyncio.CancelledError):
         reply.answer(future)
     if request.unwanted is not None:
@@ -192,20 +192,20 @@ class _Request(DirectRequest):
     _gone: asyncio.Future[None] | None = None
 
     async def gone(self) -> None:
-        """Wait until nobody waits for the answer any more."""
+        """Wait until the caller has gone."""
         if not self.disconnected:
             self._gone = asyncio.get_running_loop().create_future()
             await self._gone
 
     def leave(self) -> None:
-        """Nobody waits for the answer any more."""
+        """The caller has gone."""
         self.disconnected = True
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(None)
 
 
 class _Exchange:
-    """A stream, between ASGI and who asked."""
+    """A stream, between ASGI and its reader."""
 
     def __init__(self) -> None:
         self.status = 0
@@ -216,12 +216,12 @@ class _Exchange:
         self._gone = asyncio.Event()
         self._ended = False
         self._news = asyncio.Event()
-        """That there is a chunk, or that there will be none."""
+        """Set when there is a chunk, or when there will be none."""
         self._room = asyncio.Event()
         self._room.set()
 
     async def receive(self) -> Message:
-        """What ASGI asks: the body once, then until the one who asked has left."""
+        """ASGI's receive: the body once, then a wait until the reader has left."""
         if not self._is_read:
             self._is_read = True
             return {"type": "http.request", "body": b"", "more_body": False}
@@ -229,7 +229,7 @@ class _Exchange:
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
-        """What ASGI answers."""
+        """ASGI's send."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.headers = list(message.get("headers", ()))
@@ -252,12 +252,12 @@ class _Exchange:
         return self._chunks.popleft()
 
     def end(self) -> None:
-        """Nothing will come any more."""
+        """The stream has ended."""
         self._ended = True
         self.started.set()
         self._news.set()
 
     def leave(self) -> None:
-        """Nobody waits for the answer any more."""
+        """The reader has gone."""
         self._gone.set()
         self._room.set()

@@ -1,4 +1,4 @@
-"""Starting plugins in order and stopping them in reverse, one at a time, each within its time."""
+"""Starts plugins in order and stops them in reverse, one at a time, each within its time."""
 
 from __future__ import annotations
 
@@ -57,26 +57,26 @@ FAILURE_NUMBERS = "host.task_failures"
 
 
 class RunningPlugin(msgspec.Struct, frozen=True, kw_only=True):
-    """A plugin that is up."""
+    """A running plugin."""
 
     name: str
     selected: Selected
     app: ASGIApp | None
     routes: Any
-    """What `routes()` returned."""
+    """The result of `routes()`."""
     permissions: Actions | None
-    """What its users may be permitted; None if it does not ask."""
+    """The permissions of its users; None if it checks none."""
     check_limits: CheckLimits | None
-    """Looks at limits of keys; None if anything goes."""
+    """Checks limits of keys; None if anything goes."""
     aliases: Mapping[str, str]
-    """Older paths, and the paths that stand for them now."""
+    """Older paths, and their present equivalents."""
     middleware: tuple[Middleware, ...]
     fallback: Fallback | None
-    """What serves paths that are below no base."""
+    """Serves paths that are below no base."""
     passage: RequestPassage | None
-    """What sees every request."""
+    """Sees every request."""
     claim: Claim | None
-    """What tells hosts apart that share a store."""
+    """Distinguishes hosts that share a store."""
     info: AppInfo
 
 
@@ -118,7 +118,7 @@ class Lifecycle:
         """Load and initialise the plugins of `plan`; the failure of one does not stop the others.
 
         Raises `RequiredPluginFailed` if a required one fails or nothing could be loaded at all, or
-        the `StartupError` that a plugin raised; what is up by then is shut down again.
+        the `StartupError` that a plugin raised; plugins that run by then are shut down again.
         """
         names = [selected.manifest.name for selected in plan.order]
         self._places = {name: place for place, name in enumerate(names)}
@@ -250,7 +250,7 @@ class Lifecycle:
             self._failures.own[self._places[name]] += 1
 
     def task_failures(self) -> dict[str, int]:
-        """How often background work failed, in all workers, of each plugin that has some."""
+        """How often background work failed, in all workers, for each plugin that has some."""
         if self._failures is None:
             return {}
         totals = zip(self._places, map(int, self._failures.totals()), strict=True)
@@ -295,7 +295,7 @@ class Lifecycle:
         return value
 
     async def _call(self, name: str, hook: str, late: str | None = None, **arguments: Any) -> Any:
-        """Call one hook of one plugin; None where it has none. Raises `PluginError`."""
+        """Call one hook of one plugin; return None if it does not have it. Raises `PluginError`."""
         found = self.hooks.get(name, hook)
         if found is None:
             return None
@@ -308,7 +308,7 @@ class Lifecycle:
         return await run_hook(call, what=what, timeout=timeout, late=late)
 
     async def operations(self, plugin: RunningPlugin) -> list[Operation]:
-        """What is to be read of the routes of a plugin; nothing if it fails to tell."""
+        """The descriptions of a plugin's routes; none if the hook fails."""
         from buntime_host.described import operations_of
 
         if self.hooks.get(plugin.name, "openapi") is None:
@@ -352,7 +352,7 @@ class Lifecycle:
     async def _shut_down(self, name: str, timeout: float) -> bool:
         """Run the last hook of a plugin; whether it ended before the timeout."""
         ended = True
-        # From here on nobody gets the service, not even while the plugin closes it.
+        # The service is withdrawn even while the plugin closes it.
         self.services.remove(name)
         background = self._background.pop(name, None)
         if background is not None:
@@ -375,7 +375,7 @@ class Lifecycle:
 
 
 def _authorize(gate: Gate, scope: str, connection: HTTPConnection) -> None:
-    """Raise `Unauthorized` or `PermissionDenied`, unless who connects may do all of a plugin."""
+    """Raise `Unauthorized` or `PermissionDenied`, unless the sender may do all of a plugin."""
     if gate.is_open:
         return
     said = credential_in(connection.scope["headers"])

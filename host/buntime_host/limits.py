@@ -1,4 +1,4 @@
-"""What one client, and all clients together, may cost the host before a plugin sees anything."""
+"""Limits on what one client, and all clients together, may cost the host below its plugins."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class EdgeLimits(msgspec.Struct, frozen=True, kw_only=True):
     connections: int = 10_000
     connections_per_client: int = 1_000
     upload_bytes: int = 128 * 1024**2
-    """Bytes of request bodies that have begun to arrive and are not complete."""
+    """Bytes of incomplete request bodies."""
     upload_bytes_per_client: int = 100 * 1024**2
     unsent_bytes: int = 128 * 1024**2
-    """Bytes of answers that clients have not taken yet."""
+    """Bytes of answers that clients have not read yet."""
     unsent_bytes_per_client: int = 64 * 1024**2
     header_timeout: float = 10.0
     body_timeout: float = 30.0
@@ -39,14 +39,14 @@ class EdgeLimits(msgspec.Struct, frozen=True, kw_only=True):
     )
     """Addresses that stand for many clients: no limit for one client applies to them."""
     forwarded_header: bytes = FORWARDED_FOR
-    """In which these tell who asks."""
+    """The header in which these name the client."""
 
 
 def read_limits(settings: HostSettings) -> EdgeLimits:
-    """The limits that settings say. Raises `OptionError` that names the setting.
+    """Return the limits of the settings. Raises `OptionError` that names the setting.
 
-    A body that a plugin may take has to fit into what all bodies together may hold, so those
-    limits are raised to the largest one.
+    The largest body that a plugin accepts has to fit into the budget of all bodies, so those limits
+    are raised to it.
     """
     given, body_max = settings.limits, settings.body_size.max
     return EdgeLimits(

@@ -88,9 +88,9 @@ class Permissible:
         plugins: Mapping[str, Actions] | None = None,
         limits: Mapping[str, CheckLimits] | None = None,
     ) -> None:
-        """`plugins` are the actions of each, by its short name; `limits` is what looks at theirs.
+        """`plugins` are the actions of each, by its short name; `limits` checks the limits of each.
 
-        One without any has `*` alone, which the host then asks for.
+        A plugin without actions has `*` alone, which the host then asks for.
         """
         self._plugins: dict[str, Actions] = {HOST: HOST_PERMISSIONS, **(plugins or {})}
         self._limits = limits or {}

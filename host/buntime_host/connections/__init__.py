@@ -1,1 +1,1 @@
-"""From bytes of a connection to requests, and back."""
+"""Connections: from bytes to requests, and from answers to bytes."""

@@ -1,4 +1,4 @@
-"""One request of the direct way, on a connection, and its answer."""
+"""One request on the direct way, and its answer."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ logger = logging.getLogger("App")
 
 
 class DirectConnection(Protocol):
-    """What such a request needs to know of its connection."""
+    """The part of a connection that such a request needs."""
 
     heads: Heads
     edge: Edge
@@ -55,7 +55,7 @@ class DirectConnection(Protocol):
     def gathering(self) -> GatheringTransport: ...
 
     async def hung_up(self) -> None:
-        """Wait until the client sends nothing any more."""
+        """Wait until the client has closed its half of the connection."""
         ...
 
     def answered_at_once(self) -> None:
@@ -63,22 +63,22 @@ class DirectConnection(Protocol):
         ...
 
     def on_response_complete(self) -> None:
-        """Called when it was written later."""
+        """Called when the answer was written later."""
         ...
 
     def answer_uncommon(
         self, request: DirectExchange, status: int, headers: list[Header], body: bytes
     ) -> None:
-        """Write an answer as those of ASGI are."""
+        """Write an answer in the form of those of ASGI."""
         ...
 
     def go_by_asgi(self, request: DirectExchange) -> None:
-        """Have it answered by ASGI after all."""
+        """Hand the request over to ASGI."""
         ...
 
 
 class DirectExchange(DirectRequest):
-    """A request of the direct way; what the protocol asks of it is named as in `AsgiExchange`."""
+    """A request of the direct way; the protocol calls the methods that `AsgiExchange` has, too."""
 
     keep_alive = True
     response_started = False
@@ -87,7 +87,7 @@ class DirectExchange(DirectRequest):
     """Nothing is held back: such bodies are small."""
     noticed = NOTHING
     _id = b""
-    """Of the request; empty until it is whole, unless it came with one."""
+    """The body of the request; empty until it is whole, unless it came with the head."""
     _gone: asyncio.Future[None] | None = None
     _is_late = False
     """Whether the answer comes in another turn of the loop than the request."""
@@ -103,7 +103,7 @@ class DirectExchange(DirectRequest):
         admitted: Admitted | None,
         url: bytes,
     ) -> None:
-        # Without the other one's, since each call costs as much as all that it sets.
+        # Without the other `__init__`, since each call costs as much as all that it sets.
         self.method = method
         self.path = path
         self.query = query
@@ -136,21 +136,21 @@ class DirectExchange(DirectRequest):
         REQUEST_ID.set(request_id)
         try:
             if parts and self.principal.life.over:
-                raise unauthorized()  # it was good when the head came, before the body
+                raise unauthorized()  # it was valid when the head came, before the body
             reply: Reply | PromisedWork = self._app.answer(self)
         except NotDirect:
             self._go_by_asgi()
             return
         except Exception as error:  # noqa: BLE001 - whatever a plugin raises becomes a response
             reply = self._failed(error)
-        # `isinstance` costs five times as much where it is not so.
+        # `isinstance` costs five times as much for the common answer.
         if type(reply) is Answer:
             self._say(reply)
         else:
             self._wait_for(reply)
 
     async def gone(self) -> None:
-        """Wait until nobody waits for the answer any more."""
+        """Wait until the client has gone."""
         if not self.disconnected:
             self._gone = self._connection.loop.create_future()
             await self._gone
@@ -160,13 +160,13 @@ class DirectExchange(DirectRequest):
         await self._connection.hung_up()
 
     def leave(self) -> None:
-        """The client is gone: what was begun is finished, and not answered."""
+        """The client has gone: work in progress is finished, and not answered."""
         self.disconnected = True
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(None)
 
     def refuse(self, error: HttpError) -> None:
-        """Answer with an error that no plugin knows of, and let the connection end."""
+        """Answer with an error that no plugin raised, and let the connection end."""
         self.keep_alive = False
         self.response_started = self.response_complete = True
         connection = self._connection
@@ -213,7 +213,7 @@ class DirectExchange(DirectRequest):
             self.unwanted()
 
     def _is_over(self) -> bool:
-        """Whether nobody waits for an answer any more."""
+        """Whether the client has gone."""
         if self.disconnected:
             self.response_complete = True
         return self.response_complete
@@ -277,7 +277,7 @@ class DirectExchange(DirectRequest):
         headers += [*pairs_of(self.lines), (b"x-request-id", self._id)]
         always = connection.heads.always
         if always:
-            # Behind a passage it was seen to already what the plugin says about origins.
+            # A passage has already dealt with the plugin's headers about origins.
             is_seen = connection.heads.behind_passage
             headers = [*headers, *always] if is_seen else with_answer_headers(headers, always)
         connection.answer_uncommon(self, answer.status, headers, body)

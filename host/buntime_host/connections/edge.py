@@ -1,4 +1,4 @@
-"""What all connections of a process share: shares, deadlines, and the count of what was refused.
+"""The shared state of all connections of a process: budgets, deadlines, and counts of refusals.
 
 No connection has a timer. One sweep looks at all of them, a few times within the shortest deadline,
 and the time of the last sweep is the time that connections note when something happens.
@@ -41,10 +41,10 @@ REASONS = (
     "internal",
     "untrusted_host",
 )
-"""Why something was refused or cut off, as metrics and the log name it."""
+"""Reasons for refusing or cutting off, as metrics and the log name them."""
 
 STALLED_SECONDS = 2.0
-"""Who has not moved for so long makes room first when there is too little of it."""
+"""Seconds without progress after which a connection makes room first when there is too little."""
 
 MAX_SWEEP_SECONDS = 1.0
 MIN_SWEEP_SECONDS = 0.02
@@ -58,26 +58,26 @@ REPORT_SECONDS = 10.0
 KNOWN_CLIENTS = 10_000
 KNOWN_NAMES = 1_000
 PREFIX_IPV6 = 64
-"""Whoever has an IPv6 address has as many of them as he likes, all in one network of this size."""
+"""An owner of an IPv6 address has any number of them, all in one network of this size."""
 
 logger = logging.getLogger("App")
 
 
 class EdgeMetrics(NamedTuple):
-    """What is measured here."""
+    """The metrics of connections."""
 
     refused: Mapping[str, float]
-    """How often, by reason, in all workers."""
+    """Refusals by reason, in all workers."""
     connections: int
     """Those that are open, in this worker."""
     upload_bytes: int
     unsent_bytes: int
     dropped_lines: int
-    """Of the log."""
+    """Dropped lines of the log."""
 
 
 class Resting(NamedTuple):
-    """The state of a connection on which nothing happens; those that sort first go first."""
+    """The state of an idle connection; those that sort first are closed first."""
 
     was_used: bool
     """Whether there has been a request."""
@@ -85,15 +85,17 @@ class Resting(NamedTuple):
 
 
 class Guarded(Protocol):
-    """A connection, as it is looked after here."""
+    """A connection, as the edge sees it."""
 
     def look(self, now: float) -> None:
-        """Close or refuse what is overdue."""
+        """Close the connection or refuse its request if it is overdue."""
         ...
 
     @property
     def rest(self) -> Resting | None:
-        """Since when nothing happens on it, so that nothing is lost when it is closed."""
+        """Since when it is idle, so that nothing is lost when it is closed; None while it is
+        not.
+        """
         ...
 
     def cut(self) -> None:
@@ -101,20 +103,20 @@ class Guarded(Protocol):
         ...
 
     def make_room(self, reason: str) -> None:
-        """Give back what it holds, because it has not moved for long."""
+        """Give its memory back, because it has not moved for long."""
         ...
 
 
 class Leaving(Protocol):
-    """A connection that is gone."""
+    """A connection that has ended."""
 
     def take_leave(self) -> None:
-        """Give everything back, and tell whoever waits for it."""
+        """Give everything back, and tell its requests."""
         ...
 
 
 class Holding:
-    """What one connection holds of a budget."""
+    """One connection's share of a budget."""
 
     __slots__ = ("_budget", "client", "moved", "owner", "size")
 
@@ -124,16 +126,16 @@ class Holding:
         self.client = client
         self.size = 0
         self.moved = 0.0
-        """When it was last seen to go on."""
+        """When it last made progress."""
 
     def set(self, size: int) -> None:
-        """Hold so much from now on."""
+        """Set the bytes that it holds from now on."""
         if size != self.size:
             self._budget.change(self, size)
 
 
 class Budget:
-    """Bytes that connections may hold: all together, and those of one client."""
+    """A budget of bytes that connections may hold: all together, and those of one client."""
 
     def __init__(self, reason: str, total: int, per_client: int) -> None:
         self._reason = reason
@@ -145,7 +147,7 @@ class Budget:
         self._searched_at = -1.0
 
     def change(self, holding: Holding, size: int) -> None:
-        """Take note of another size."""
+        """Note a new size."""
         by = size - holding.size
         self.held += by
         if holding.client is not None:
@@ -161,9 +163,9 @@ class Budget:
     def lacking(
         self, client: str | None, more: int, now: float, *, is_done: bool = False
     ) -> HttpError | None:
-        """Why a client may not hold `more` bytes; who does not move gives way before that.
+        """Return why a client may not hold `more` bytes; idle connections give way before that.
 
-        `is_done` says so to the client: what it asked for was carried out.
+        `is_done` tells the client that its request was carried out.
         """
         if self._lacks(client, more) and self._searched_at != now:
             for holding in self._stalled(client, now):
@@ -207,16 +209,17 @@ class Edge:
         self.now = 0.0
         """Time of the last sweep."""
         self.connections: dict[Guarded, str | None] = {}
-        """Each with the client that it counts for."""
+        """Each connection, with the client that it counts for."""
         self.uploads = Budget("uploads", limits.upload_bytes, limits.upload_bytes_per_client)
         self.unsent = Budget("answers", limits.unsent_bytes, limits.unsent_bytes_per_client)
         self.turns = ReadTurns()
-        """Of connections that send much."""
+        """Turns of connections that send much."""
         self.closing = False
-        """Whether nobody is let in any more: the host shuts down."""
+        """Whether new connections are refused: the host shuts down."""
         self.says_to_origin: Callable[[bytes | None], list[tuple[bytes, bytes]]] | None = None
-        """Headers of an answer that no application sends, to a page of an origin, if there are
-        any: a browser hides answers without them from pages of other origins."""
+        """Headers of an answer that no application sends, for a page of another origin, if any.
+
+        Without them a browser hides the answer from the page."""
         self.names: dict[bytes, bytes] = {}
         """Names of response headers that were checked, and how they are written."""
         self._of_clients: Counter[str] = Counter()
@@ -225,12 +228,12 @@ class Edge:
         self._lost: deque[Leaving] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._look_from = 0.0
-        """When connections are to be looked at again."""
+        """When connections are checked again."""
         self._reported_at = -REPORT_SECONDS
         self._since_report: Counter[str] = Counter()
 
     def limit(self, limits: EdgeLimits) -> None:
-        """Have other limits hold from now on, for connections that begin."""
+        """Set new limits for connections that begin from now on."""
         self.limits = limits
         for budget, total, per_client in (
             (self.uploads, limits.upload_bytes, limits.upload_bytes_per_client),
@@ -239,25 +242,27 @@ class Edge:
             budget.total, budget.per_client = total, per_client
 
     def start(self) -> None:
-        """Begin to look after connections, on the running event loop."""
+        """Start the sweeps, on the running event loop."""
         self._sweep()
 
     def close(self) -> None:
-        """Let nobody in any more, and wait less long for who takes nothing: the host shuts down."""
+        """Refuse new connections, and wait less for clients that read nothing: the host shuts
+        down.
+        """
         self.closing = True
         if self._timer is not None:
             self._timer.cancel()
             self._sweep()
 
     def stop(self) -> None:
-        """No longer look after them, and say what was not said yet."""
+        """Stop the sweeps, and log the refusals that were not logged yet."""
         self._report(0.0)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def client_of(self, address: str | None) -> str | None:
-        """Who an address counts for; None for addresses that stand for many clients."""
+        """The client that an address counts for; None for addresses that stand for many clients."""
         if address is None:
             return None
         try:
@@ -283,7 +288,7 @@ class Edge:
         return str(known)
 
     def join(self, connection: Guarded, client: str | None) -> HttpError | None:
-        """Take a connection in; why it has to go at once, if there is no room for it."""
+        """Register a connection; return why it has to go at once, if there is no room for it."""
         if self.closing:
             return ServiceUnavailable("The host is shutting down", headers={"Retry-After": "1"})
         limits = self.limits
@@ -311,7 +316,7 @@ class Edge:
         return None
 
     def lost(self, connection: Leaving) -> None:
-        """Let a connection that is gone take leave soon, in its turn."""
+        """Let a connection that has ended release its resources soon, in its turn."""
         if not self._lost:
             asyncio.get_running_loop().call_soon(self._take_leave)
         self._lost.append(connection)
@@ -336,12 +341,12 @@ class Edge:
             self.connections[new] = self.connections.pop(old)
 
     def refused(self, reason: str) -> None:
-        """Count something that was refused or cut off."""
+        """Count a refusal."""
         self.counts[REASONS.index(reason)] += 1
         self._since_report[reason] += 1
 
     def _evict_idle(self) -> None:
-        """Close some connections that rest: those without a request first, then the longest."""
+        """Close some idle connections: first those without a request, then the longest idle."""
         if self._nobody_idle_at == self.now:
             return
         resting = [(rest, item) for item in self.connections if (rest := item.rest) is not None]
@@ -371,13 +376,13 @@ class Edge:
         self._timer = loop.call_later(pause, self._sweep)
         self.now = loop.time()
         self._report(REPORT_SECONDS)
-        # The time is told more often than the many that may be idle are looked at.
+        # The clock is updated more often than the possibly many idle connections are checked.
         if self.now >= self._look_from or self.closing:
             self._look_from = self.now + shortest / SWEEPS_PER_DEADLINE - pause / 2
             self._look_at(list(self.connections), 0)
 
     def _look_at(self, connections: Sequence[Guarded], first: int) -> None:
-        """Look at some, and at the others in the next turns of the loop."""
+        """Check some connections, and the rest in the next turns of the loop."""
         behind = first + LOOKED_AT_ONCE
         if behind < len(connections):
             asyncio.get_running_loop().call_soon(self._look_at, connections, behind)
@@ -386,7 +391,7 @@ class Edge:
                 connection.look(self.now)
 
     def _report(self, pause: float) -> None:
-        """Say now and then how much was refused: a line for each would be a weapon."""
+        """Log now and then how much was refused: a line for each would be a weapon."""
         if self._since_report and self.now - self._reported_at >= pause:
             counted = ", ".join(f"{name} {count}" for name, count in self._since_report.items())
             logger.warning("Refused or cut off before any plugin saw it: %s", counted)

@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 Headers = Iterable[tuple[bytes, bytes]]
 
 GONE_POLL_SECONDS = 0.002
-"""Between two looks whether the news has come that a client is gone."""
+"""Seconds between two checks for the news that a client has gone."""
 NO_CONTENT = 204
 
 
 class ServedConnection(Protocol):
-    """What a request needs to know of its connection."""
+    """The part of a connection that a request needs."""
 
     transport: asyncio.Transport
     flow: FlowControl
@@ -50,23 +50,23 @@ class ServedConnection(Protocol):
     sending: Sending
 
     def on_response_complete(self) -> None:
-        """Called when the response is."""
+        """Called when the response is complete."""
         ...
 
     def wrote_much(self, size: int) -> None:
-        """Called when so much was written that it counts before the transport says so."""
+        """Called when a part is so large that it counts before the transport reports it."""
         ...
 
 
 class AsgiExchange(RequestResponseCycle):
     """A request as ASGI sees it.
 
-    Its response has no chunks for a client of HTTP/1.0, who would take them for content, and is
-    replaced by a refusal if it is large and too much waits for slow clients already. Where the
-    body of the request has not arrived when the response begins, the connection ends with it.
+    Its response has no chunks for a client of HTTP/1.0, which would take them for content, and is
+    replaced by a refusal if it is large while too much waits for slow clients already. If the body
+    of the request has not arrived when the response begins, the connection ends with the response.
     """
 
-    def __init__(  # without uvicorn's, whose eleven keywords cost more than what they set
+    def __init__(  # without uvicorn's, whose eleven keywords cost more than the assignments
         self,
         scope: HTTPScope,
         connection: ServedConnection,
@@ -89,7 +89,7 @@ class AsgiExchange(RequestResponseCycle):
         self.waiting_for_100_continue = expect_100_continue
         self._parts: list[bytes] = []
         self.waiting_bytes = 0
-        """Of the body, which the application has not asked for yet."""
+        """The part of the body that the application has not asked for yet."""
         self.more_body = True
         self.response_started = False
         self.response_complete = False
@@ -106,12 +106,12 @@ class AsgiExchange(RequestResponseCycle):
         self.message_event.set()
 
     def leave(self) -> None:
-        """The client is gone, or gets no answer to what it goes on to send."""
+        """The client has gone, or gets no answer to what it still sends."""
         self.disconnected = True
         self.message_event.set()
 
     def answer(self, status: int, headers: Headers, body: bytes) -> None:
-        """Write a whole response that no application sends; the request is whole, too."""
+        """Write a whole response that no application sends, to a complete request."""
         self.more_body = False
         try:
             self._start(status, headers)
@@ -122,7 +122,7 @@ class AsgiExchange(RequestResponseCycle):
             self._fail(HttpError())
 
     async def receive(self) -> ASGIReceiveEvent:
-        """See ASGI. What has arrived is handed over as it is, without a copy."""
+        """See ASGI. Received bytes are passed on without a copy."""
         if self.waiting_for_100_continue and not self.transport.is_closing():
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.waiting_for_100_continue = False
@@ -137,7 +137,7 @@ class AsgiExchange(RequestResponseCycle):
         return {"type": "http.request", "body": body, "more_body": self.more_body}
 
     async def send(self, message: ASGISendEvent) -> None:
-        """See ASGI. Waits while the client does not take what was sent before."""
+        """See ASGI. Waits while the client does not read what was sent before."""
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
         if self.transport.is_closing():
@@ -159,9 +159,9 @@ class AsgiExchange(RequestResponseCycle):
             self._continue(message.get("body", b""), more=message.get("more_body", False))  # type: ignore[arg-type] # ASGI says so
 
     async def _gone(self) -> None:
-        """Wait until the news that the client is gone has had its turn.
+        """Wait until the news that the client has gone has had its turn.
 
-        What is sent until then would be dropped, and whoever sent it would take it for sent.
+        Messages sent until then would be dropped, while their sender believed them sent.
         """
         while not (self.disconnected or self.response_complete):  # noqa: ASYNC110 - the event is that of the body, too
             await asyncio.sleep(GONE_POLL_SECONDS)
@@ -179,12 +179,12 @@ class AsgiExchange(RequestResponseCycle):
                 name = names.get(given) or self._checked(given)
                 if name == b"content-length":
                     if status == NO_CONTENT:
-                        continue  # such an answer has none, whoever says so (RFC 9110, 8.6)
+                        continue  # such an answer has no body, in any case (RFC 9110, 8.6)
                     length = int(value)
                 elif name == b"transfer-encoding":
                     chunked = value.lower() == b"chunked"
                     if chunked:
-                        continue  # said below, if the client understands it
+                        continue  # written below, if the client understands it
                 elif name == b"connection":
                     if b"close" in value.lower():
                         keep_alive = False
@@ -228,7 +228,7 @@ class AsgiExchange(RequestResponseCycle):
         self.transport.write(head + b"\r\n")
 
     def _checked(self, given: bytes) -> bytes:
-        """How the name of a header is written. Raises `RuntimeError` for what is none."""
+        """The header's name as it is written. Raises `RuntimeError` for an invalid one."""
         if not HEADER_NAME.fullmatch(given):
             raise RuntimeError(f"{given!r} is not the name of a header")
         names = self.edge.names
@@ -237,7 +237,7 @@ class AsgiExchange(RequestResponseCycle):
         return given.lower()
 
     def _lacking(self, length: int, status: int) -> HttpError | None:
-        """Why so much more cannot be held for a client that may be slow."""
+        """Why so much more cannot be held for a client that may be slow; None if it can."""
         edge = self.edge
         is_done = status < HTTPStatus.BAD_REQUEST and self.scope["method"] not in SAFE_METHODS
         error = edge.unsent.lacking(self.sending.client, length, edge.now, is_done=is_done)
@@ -273,12 +273,12 @@ class AsgiExchange(RequestResponseCycle):
             self.message_event.set()
             self.on_response()
         elif body:
-            # A part of a stream is on its way when its sender goes on: what is held would be
-            # dropped if the client left in the same turn.
+            # A part of a stream is sent before its sender goes on: if it were held back, it would
+            # be dropped if the client left in the same turn.
             cast(GatheringTransport, self.transport).flush()
 
     async def run_asgi(self, app: ASGI3Application) -> None:
-        """Let the application answer, and answer for it if it does not."""
+        """Let the application answer, and answer in its place if it does not."""
         try:
             await app(self.scope, self.receive, self.send)
         except asyncio.CancelledError:
@@ -298,7 +298,7 @@ class AsgiExchange(RequestResponseCycle):
             self.on_response = _nothing
 
     def _fail(self, error: HttpError) -> None:
-        """Answer for the application; where its own answer has begun, only the end can tell."""
+        """Answer in the application's place; if its own answer has begun, only the end can tell."""
         if self.disconnected or self.response_complete:
             return
         if self.response_started:
@@ -308,7 +308,7 @@ class AsgiExchange(RequestResponseCycle):
         self.on_response()
 
     def refuse(self, error: HttpError, headers: Headers = ()) -> None:
-        """Answer with an error that no application knows of, and let the connection end."""
+        """Answer with an error that no application raised, and let the connection end."""
         self.keep_alive = False
         self.response_started = self.response_complete = True
         self.message_event.set()
@@ -319,11 +319,11 @@ class AsgiExchange(RequestResponseCycle):
 
 
 def _nothing() -> None:
-    """What a response does at its end when nobody waits for that any more."""
+    """The end of a response when the client has gone."""
 
 
 def said_to_page(edge: Edge, headers: Headers) -> Headers:
-    """What a refusal of a request with such headers says to the page that it may be from."""
+    """The headers about origins of a refusal, for the page that the request may be from."""
     if edge.says_to_origin is None:
         return ()
     return edge.says_to_origin(next((value for name, value in headers if name == b"origin"), None))

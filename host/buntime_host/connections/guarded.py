@@ -1,7 +1,7 @@
-"""A connection as the edge looks after it: how it begins, what is refused, and how it ends.
+"""A connection as the edge sees it: its beginning, its refusals, and its end.
 
-What comes in on it, and what is answered, is `protocol.py`'s. Whatever is refused here is answered
-in the form of all errors, and counted.
+`protocol.py` handles its requests and answers. Refusals are answered in the form of all errors, and
+counted.
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ from buntime_host.errors import HttpError, RequestTimeout
 from buntime_host.limits import EdgeLimits
 
 IDLE, HEAD, BODY, ENDING = range(4)
-"""Where a connection is in what it receives: between requests, within one, or at its end."""
+"""The stage of a connection in what it receives: between requests, within one, or at its end."""
 
 MIN_BODY_RATE = 256
-"""Bytes per second that a body has to come with, beyond the time for its beginning."""
+"""Least bytes per second of a body, beyond the time for its beginning."""
 
 HALF_CLOSED_SECONDS = 1.0
-"""How long whoever has ended its half of the connection is waited with for an answer."""
+"""Seconds for an answer to a client that has closed its half of the connection."""
 
 LINGER_SECONDS = 2.0
-"""How long what a refused client still sends is read and dropped, so that it sees the answer."""
+"""Seconds in which what a refused client still sends is read and dropped, so that it sees the
+answer."""
 
 logger = logging.getLogger("App")
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """One connection, whatever is asked on it."""
+    """One connection, whatever requests it brings."""
 
     cycle: AsgiExchange | DirectExchange  # type: ignore[assignment] # which is asked for the same
 
@@ -48,21 +49,21 @@ class GuardedProtocol(HttpToolsProtocol):
         self._limits = self.limits_of(edge)
         self._stage = IDLE
         self._since = edge.now
-        """When this stage began, or a body last went on."""
+        """When this stage began, or a body last made progress."""
         self._running: AsgiExchange | DirectExchange | None = None
         """The request that is being answered, or was last."""
         self._has_ended = False
-        """Whether the client sends nothing any more."""
+        """Whether the client has closed its half of the connection."""
         self._listening: asyncio.Future[None] | None = None
-        """For the request that wants to know of that."""
+        """For the request that wants to know that."""
         self._backlog: memoryview | None = None
-        """What was read and has to wait for requests before it."""
+        """Received bytes that have to wait for the requests before them."""
         self._refusal: HttpError | None = None
-        """To be answered after the requests before it."""
+        """A refusal to be written after the answers to the requests before it."""
         self._search: OriginSearch | None = None
-        """Of the page that it may be for."""
+        """The origin of the page that it may be for."""
         self._received = 0
-        """Bytes of the body that arrives."""
+        """Received bytes of the current body."""
         self._body_began = 0.0
 
     # How it begins and ends
@@ -94,9 +95,9 @@ class GuardedProtocol(HttpToolsProtocol):
         return self.edge.client_of(self.client[0] if self.client else None)
 
     def eof_received(self) -> bool:  # type: ignore[override] # as asyncio has it, not uvicorn
-        """The client sends nothing any more: it is gone, or waits for an answer.
+        """The client has closed its half of the connection: it has gone, or waits for an answer.
 
-        That cannot be told apart, so an answer that comes soon is still sent to it.
+        The two cannot be told apart, so an answer that comes soon is still sent.
         """
         self._ends()
         if self._search is not None:
@@ -110,14 +111,14 @@ class GuardedProtocol(HttpToolsProtocol):
             or (running.response_started and not running.response_complete)
             or (self._stage == BODY and running is self.cycle and not has_backlog)
         ):
-            self._gathering.flush()  # what was answered in this turn of the loop
+            self._gathering.flush()  # answers of this turn of the loop
             return False
         self._flow.pause_reading()  # until it is answered: then the end is read once more
         self.loop.call_later(HALF_CLOSED_SECONDS, self._gathering.close)
         return True
 
     async def hung_up(self) -> None:
-        """Wait until the client sends nothing any more; for the one request that runs."""
+        """Wait until the client closes its half; for the one request that runs."""
         if not self._has_ended:
             self._listening = self.loop.create_future()
             await self._listening
@@ -128,11 +129,11 @@ class GuardedProtocol(HttpToolsProtocol):
             self._listening.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - as asyncio calls it
-        """Leave. Thousands of clients may go in one turn, so the work of that is spread."""
+        """Release the connection. Thousands may end in one turn, so the work is spread."""
         self.edge.lost(self)
 
     def take_leave(self) -> None:
-        """Tell the request that its client is gone."""
+        """Tell the request that its client has gone."""
         self._ends()
         self.connections.discard(self)
         self.edge.leave(self)
@@ -153,7 +154,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     @property
     def _is_busy(self) -> bool:
-        """Whether something is to be answered yet."""
+        """Whether an answer is still to come."""
         running = self._running
         return running is not None and (not running.response_complete or bool(self.pipeline))
 
@@ -162,7 +163,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self.refuse(HttpError(), "internal")
 
     def refuse(self, error: HttpError, reason: str) -> None:
-        """Answer what arrives with an error, after the requests before it, and end."""
+        """Answer what arrives with an error, after the requests before it, and end the
+        connection.
+        """
         if self._stage == ENDING:
             return
         self.edge.refused(reason)
@@ -185,7 +188,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._answer_refused()
 
     def _look_for_origin(self, data: bytes, *, is_unfinished: bool) -> None:
-        """Look for the page that has sent the head that is refused; it may name itself later."""
+        """Look for the origin in a head that is refused; it may come later."""
         headers = self.headers or ()
         if (
             self.edge.says_to_origin is None
@@ -199,7 +202,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._search.over = True
 
     def _answer_refused(self) -> None:
-        """Write the refusal once it is its turn, and it is known which page it is for."""
+        """Write the refusal once it is its turn and the origin of its page is known."""
         error, search = self._refusal, self._search
         if error is None or self._is_busy:
             return
@@ -216,9 +219,10 @@ class GuardedProtocol(HttpToolsProtocol):
         self._end()
 
     def _end(self) -> None:
-        """Close once everything is written, or what still comes would cost the client its answer.
+        """Close once everything is written and what still arrives cannot cost the client its
+        answer.
 
-        A connection that is closed with something unread is reset, which drops what was sent.
+        A connection that is closed with unread bytes is reset, which drops what was sent.
         """
         self._backlog = None
         if self._stage == IDLE:
@@ -232,7 +236,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._read_on()
 
     def _read_on(self) -> None:
-        """Read what is dropped."""
+        """Read bytes and drop them."""
         if not self._gathering.is_closing():
             self._flow.held = False
             self._flow.resume_reading()
@@ -240,14 +244,14 @@ class GuardedProtocol(HttpToolsProtocol):
     # What the edge asks for
 
     def pause_writing(self) -> None:
-        """The client takes less than it is sent."""
+        """The client reads less than it is sent."""
         super().pause_writing()
         self.sending.wait()
 
     def wrote_much(self, size: int) -> None:
         """Count what was written at once, or many could write before the first of it counts.
 
-        A transport says that it is full only when this turn of the loop is over.
+        A transport reports that it is full only when this turn of the loop is over.
         """
         if self.sending.wrote_much(size):
             self.loop.call_soon(self._count_unsent)
@@ -257,13 +261,13 @@ class GuardedProtocol(HttpToolsProtocol):
         self.sending.count(is_waiting=is_waiting)
 
     def resume_writing(self) -> None:
-        """The client has taken most of it."""
+        """The client has read most of it."""
         super().resume_writing()
         self.sending.taken()
 
     @property
     def rest(self) -> Resting | None:
-        """Since when nothing happens on it."""
+        """Since when it is idle; None while it is not."""
         if self._stage != IDLE or self._is_busy:
             return None
         return Resting(self._running is not None, self._since)
@@ -273,7 +277,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._gathering.abort()
 
     def make_room(self, reason: str) -> None:
-        """Give up what has not moved for long."""
+        """Give up a connection that has not moved for long."""
         if reason == "uploads":
             self.refuse(
                 RequestTimeout("The body came too slowly, and others need the room"), "uploads"
@@ -284,7 +288,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.cut()
 
     def look(self, now: float) -> None:
-        """Close or refuse what is overdue."""
+        """Close the connection, or refuse its request, if it is overdue."""
         limits = self._limits
         if self.sending.look(now):
             return
@@ -310,7 +314,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _look_at_body(self, now: float) -> None:
         limits = self._limits
-        if self.flow.read_paused:  # the application takes its time, not the client
+        if self.flow.read_paused:  # the application is slow, not the client
             self._since = self._body_began = now
         began = now - self._body_began - limits.body_timeout
         late = now - self._since > limits.body_timeout

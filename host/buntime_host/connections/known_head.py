@@ -1,11 +1,11 @@
 """Heads of requests that need no parser, since it has judged the same bytes before.
 
-A client says the same in each of its requests, but for method, path, length of the body, and some
-values such as ids: the same host, the same headers. What they mean does not depend on these, so a
-connection remembers the last such head without a body and the last one with a body. A request that
-differs from it in nothing else has the same meaning. What the parser would say of the path and of
-other values is told by their characters; and a length counts only where exactly that many bytes
-have come with the head.
+A client sends the same head with each of its requests, but for method, path, length of the body,
+and some values such as ids. The meaning of the rest does not depend on these. So a connection
+remembers the last head without a body and the last one with a body, and a request that differs from
+it in nothing else has the same meaning. The verdict of the parser on the path and the other values
+follows from their characters, and a length counts only where exactly that many bytes have come with
+the head.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ MOST_BYTES = 1024
 """Longer heads are not remembered: each connection has two."""
 
 MOST_OTHERS = 8
-"""So many values of a head may be others each time."""
+"""Most values of a head that may differ from request to request."""
 
 LESSONS = 4
-"""So many heads of each kind are remembered, one after the other, before a connection gives up: its
-client says something else each time."""
+"""Most heads of each kind that a connection remembers in a row before it gives up: its client sends
+another one each time."""
 
 DIRECT_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
-"""What the direct way takes, and so what is remembered."""
+"""The methods that the direct way takes, and so those that are remembered."""
 
 _IDS = frozenset({b"idempotency-key", b"x-request-id"})
-"""Each request has another one, which the dispatcher looks at."""
+"""Each request has another value, which the dispatcher looks at."""
 _MEANT = (NOTED - _IDS) | {
     b"connection",
     b"content-length",
@@ -40,7 +40,7 @@ _MEANT = (NOTED - _IDS) | {
     b"proxy-connection",
     b"transfer-encoding",
 }
-"""Headers whose values mean something to the parser or the protocol, or decide who gets in."""
+"""Headers whose values mean something to the parser or the protocol, or decide about access."""
 
 _METHODS = {name.encode() + b" ": name for name in DIRECT_METHODS}
 _LENGTH = b"content-length"
@@ -49,9 +49,9 @@ _END = b"\r\n\r\n"
 
 
 def _only(allowed: bytes) -> bytes:
-    """A table by which `translate` gives the same bytes where all of them are allowed.
+    """A table by which `translate` returns the same bytes if all of them are allowed.
 
-    It is told by a table in half the time that it takes to drop those that are.
+    This takes half the time of dropping those that are.
     """
     other = allowed[0]
     return bytes(code if code in allowed else other for code in range(256))
@@ -61,48 +61,47 @@ _OF_PATHS = _only(
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@/?%"
 )
 _OF_VALUES = _only(bytes(range(ord(" "), ord("~") + 1)))
-"""Beside blanks at an end these are what the parser takes as they are, and not all of that."""
+"""Besides blanks at an end, the parser takes these characters as they are, and some more."""
 
 
 class Meaning(NamedTuple):
-    """What the parser and the protocol have made of a head."""
+    """The parser's and the protocol's result for a head."""
 
     headers: RepeatedHeaders
     noted: list[Header] | None
-    """Those that the dispatcher wants to see, each time."""
+    """Headers that the dispatcher wants to see, each time."""
     host: bytes | None
 
 
 Repeated = tuple[str, bytes, list[Header], list[Header] | None, bytes | None, bytes]
-"""A request of which the head is known: method, path with query, headers, those to be noted, host,
-body."""
+"""A request with a known head: method, path with query, headers, those to be noted, host, body."""
 
 
 class Gap(NamedTuple):
-    """Where a head says another value each time."""
+    """A place where the value differs from head to head."""
 
     value: bytes
-    """The one that it came with."""
+    """The value of the remembered head."""
     behind: bytes
-    """What is between this value and the next one, or the end of the head."""
+    """The bytes between this value and the next one, or the end of the head."""
     place: int
-    """Which of the headers it is of."""
+    """Its index among the headers."""
     noted_place: int | None
-    """Which of those that are to be noted."""
+    """Its index among those that are to be noted."""
 
 
 class HeadWithGaps(NamedTuple):
     """A head without its method, its path, and some of its values."""
 
     before: bytes
-    """What is between the path and the first of these values."""
+    """The bytes between the path and the first of these values."""
     gaps: Sequence[Gap]
     length_place: int | None
-    """Which of the headers says how long the body is, if one does."""
+    """The index of the header with the length of the body, if there is one."""
     meaning: Meaning
 
     def read(self, data: bytes) -> Repeated | None:
-        """The one request that these bytes are, if this is its head."""
+        """Return the one request that these bytes are, if this is its head."""
         before, gaps, length_place, (same, noted, host) = self
         headers: list[Header] = same
         begin = data.find(b" ") + 1
@@ -139,25 +138,25 @@ class HeadWithGaps(NamedTuple):
 
 
 class KnownHeads:
-    """What one connection remembers."""
+    """The heads that one connection remembers."""
 
     __slots__ = ("_bare", "_last", "_lessons", "_may_differ", "_rest", "_with_gaps")
 
     def __init__(self, *, may_differ: bool = True) -> None:
-        """`may_differ` says whether values may, and so be of any length that fits a read."""
+        """`may_differ` says whether values may differ, and so have any length that fits a read."""
         self._may_differ = may_differ
         self._rest: bytes | None = None
-        """All of a head without a body, behind its path, where it has no gaps."""
+        """A whole head without a body, from behind its path, where it has no gaps."""
         self._bare = Meaning(RepeatedHeaders(()), None, None)
-        """What that means."""
+        """Its meaning."""
         self._with_gaps: tuple[HeadWithGaps, ...] = ()
         self._last: list[HeadWithGaps | None] = [None, None]
-        """The last ones that were remembered without a length, and with one."""
+        """The last heads that were remembered without a length, and with one."""
         self._lessons = [LESSONS, LESSONS]
-        """So many more of them are."""
+        """How many more may be remembered."""
 
     def find(self, data: bytes) -> Repeated | None:
-        """The one request that these bytes are, if its head is known."""
+        """Return the one request that these bytes are, if its head is known."""
         rest = self._rest
         if rest is not None and data.endswith(rest):
             begin = data.find(b" ") + 1
@@ -174,11 +173,13 @@ class KnownHeads:
         return None
 
     def wants(self, *, has_body: bool) -> bool:
-        """Whether one more of that kind is worth a look."""
+        """Whether another head of that kind is worth a look."""
         return self._lessons[has_body] > 0
 
     def remember(self, data: bytes, method: str, url: bytes, meaning: Meaning) -> None:
-        """Remember the head of the one whole request that these bytes are, if it is worth it."""
+        """Remember the head of the one whole request that these bytes are, if that is
+        worthwhile.
+        """
         begin = len(method) + 1 + len(url)
         end = data.find(_END) + len(_END)
         if end - begin > MOST_BYTES or not data.startswith(
@@ -192,7 +193,7 @@ class KnownHeads:
         if head is None or not self.wants(has_body=has_length):
             return
         if head.read(data) is None:
-            return  # its body is not as long as it says, or there is no way to tell
+            return  # its body is not as long as it says, or the length is unknown
         self._lessons[has_length] -= 1
         self._last[has_length] = head
         bare, sized = self._last
@@ -203,7 +204,7 @@ class KnownHeads:
         self._with_gaps = tuple(head for head in (sized, bare) if head is not None)
 
     def _others(self, headers: list[Header], before: HeadWithGaps | None) -> set[int]:
-        """Which of the headers may have another value in the next head, after the one before."""
+        """The headers that may have another value in the next head, given the previous one."""
         others = {i for i, (name, _) in enumerate(headers) if name in _IDS}
         if before is None:
             return others
@@ -218,10 +219,10 @@ class KnownHeads:
 def _taken_apart(rest: bytes, meaning: Meaning, others: set[int]) -> HeadWithGaps | None:
     """A head, from the end of its path on, with gaps at these headers and at its length.
 
-    None where it is not written as most are, so that what is said where cannot be told.
+    None where it is not written in the usual way, so that its parts cannot be located.
     """
     headers, noted = meaning.headers, meaning.noted or ()
-    lines = rest.split(b"\r\n")  # the first one is that of the path, and none is in the last two
+    lines = rest.split(b"\r\n")  # the first piece is that of the path, and the last two have none
     if len(lines) != len(headers) + 3:
         return None
     parts: list[bytes] = []

@@ -1,4 +1,4 @@
-"""Requests on both ways, seen by an observer. A host that has none uses neither of these."""
+"""Observed requests, on both ways. A host without an observer uses none of this."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ _BODIES = frozenset({"http.response.body", "websocket.http.response.body"})
 
 
 class CountedConnection(DirectConnection, Protocol):
-    """What such a request needs to know of its connection where requests are counted."""
+    """The part of a connection that such a request needs where requests are counted."""
 
     numbers: HttpNumbers
 
 
 class CountedExchange(DirectExchange):
-    """A request of the direct way where requests are counted, and nothing else is told of them.
+    """A request of the direct way where requests are counted, and not otherwise observed.
 
-    Most are answered at once: those are counted when they are, and run for nobody to see. For the
-    sake of these it is made as one that nobody counts, and calls no method by `super()`.
+    Most are answered at once: they are counted when they end, and never seen as running. To save
+    time on these it is made as one that is not counted, and calls no method by `super()`.
     """
 
     _connection: CountedConnection
     _begun = 0.0
-    """When the first of its body, or all of it, was there."""
+    """When the first part of its body, or all of it, had arrived."""
     _row: Doubles | None = None
-    """Where it counts, once it has run for others to see."""
+    """The row that counts it, once it runs for others to see."""
     _is_counted = False
-    """Whether it counts as one that has ended."""
+    """Whether it was counted as ended."""
 
     def add_body(self, part: bytes) -> None:
         """See `DirectExchange`."""
@@ -177,14 +177,14 @@ class ObservedExchange(DirectExchange):
 
 
 def observed_exchange(observer: Observer) -> Callable[..., DirectExchange]:
-    """What makes the requests of the direct way where this one sees them."""
+    """Makes the observed requests of the direct way."""
     if observer.numbers is not None and observer.only_counts:
         return CountedExchange
     return partial(ObservedExchange, observer)
 
 
 class ObservedDispatcher(RequestDispatcher):
-    """The dispatcher of a host that tells of requests."""
+    """The dispatcher of a host that observes requests."""
 
     def __init__(self, observer: Observer, mounts: Mapping[str, Mount], **options: Any) -> None:
         """`options` are those of `RequestDispatcher`."""
@@ -193,7 +193,7 @@ class ObservedDispatcher(RequestDispatcher):
         self._see = observer.begin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request or websocket, and see it from its head to its end."""
+        """Serve one request or websocket, and observe it from its head to its end."""
         method = scope.get("method", WEBSOCKET)
         sent = raw_path_of(scope)
         seen = self._see(method, sent, self._route_of(method, sent), scope["headers"])
@@ -226,7 +226,7 @@ class ObservedDispatcher(RequestDispatcher):
 
 
 def _note(seen: ObservedRequest, method: str, message: Message) -> None:
-    """Note what a part of an answer says."""
+    """Note one message of an answer."""
     kind = message["type"]
     if kind in _BEGINNINGS:
         seen.answered(message["status"])

@@ -1,9 +1,9 @@
 """uvicorn's HTTP protocol, strict and bounded.
 
 The parser (httptools) limits nothing, and takes quadratic time for a long header that comes in
-pieces. So what it is given before the headers are complete is counted here, as are the parts of a
-body that are not content. Whatever is refused below the application is answered in the form of all
-errors, and counted.
+pieces. So this module counts what it is given before the headers are complete, as well as the parts
+of a body that are not content. Requests that are refused below the application are answered in the
+form of all errors, and counted.
 """
 
 from __future__ import annotations
@@ -42,24 +42,26 @@ from buntime_host.routing.direct_way import NOTED
 from buntime_host.routing.dispatch import SAFE_METHODS, RequestDispatcher
 
 PIECE_BYTES = 2 * 1024
-"""What the parser gets at once where requests may begin: some hundred of the smallest."""
+"""Most bytes that the parser gets at once where requests may begin: some hundred of the
+smallest."""
 
 CHUNKED_PIECE_BYTES = 4 * 1024
-"""What it gets in one turn of the loop of a body in chunks, each of which costs a call."""
+"""Most bytes of a body in chunks per turn of the loop; each chunk costs a call."""
 
 FRAMING_RATIO = 16
-"""Bytes of framing for each byte of content; in chunks of one byte it is 5."""
+"""Most bytes of framing for each byte of content; with chunks of one byte it is 5."""
 
 TURN_REQUESTS = 32
 TURN_SECONDS = 0.002
-"""What one connection may have answered in one turn of the loop, of requests that came together."""
+"""Bounds on the answers of one connection in one turn of the loop, to requests that came
+together."""
 
 
 class HostProtocol(GuardedProtocol):
     """One connection; websockets get the bare transport."""
 
     numbers: HttpNumbers
-    """Where requests are counted, if they are."""
+    """The counts of requests, if they are counted."""
 
     def __init__(self, edge: Edge, **options: Any) -> None:
         super().__init__(edge, **options)
@@ -71,7 +73,7 @@ class HostProtocol(GuardedProtocol):
         self._answers_directly = bool(dispatcher.direct)
         self._gate = dispatcher.gate
         self._base = dispatcher.below.base_path.encode()
-        """What is before all paths, if anything is."""
+        """The prefix of all paths, if there is one."""
         self.heads = dispatcher.direct.heads
         observer = dispatcher.observer
         self._direct_request: Callable[..., DirectExchange] = (
@@ -82,26 +84,26 @@ class HostProtocol(GuardedProtocol):
         self._at_once = 0
         """Requests that were answered at once, in this turn of the loop."""
         self._turn_ends = 0.0
-        """When no more of them are; known from the second one on."""
+        """When this turn may answer no more of them; known from the second one on."""
         self._known = KnownHeads(may_differ=self._limits.header_bytes >= PIECE_BYTES)
         self._begun = 0
-        """Requests that have begun in what was received last."""
+        """Requests that have begun in the last bytes received."""
         # Of the request that arrives.
         self._fed = 0
         """Bytes since it began; in its body, since that began."""
         self._host: bytes | None = None
         self._noted: list[tuple[bytes, bytes]] | None = None
-        """Those of its headers that the dispatcher wants to see."""
+        """Its headers that the dispatcher wants to see."""
         self._chunked = False
         self._left = 0
-        """Bytes of its body that are to come, where it said how many."""
+        """Bytes of its body that are still to come, where the length is known."""
         self._barren = 0
-        """Bytes since the last one of its body."""
+        """Bytes since the last byte of its body."""
 
     # What comes in
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, with no more at a time than may cost others their turn."""
+        """Feed the parser, with no more at a time than lets others have their turn."""
         if self._stage == ENDING:
             if self._search is not None and not self._search.over:
                 self._search.feed(data)
@@ -122,7 +124,7 @@ class HostProtocol(GuardedProtocol):
             self._flow.has_read(len(data))
 
     def _take_in(self, data: bytes) -> None:
-        """Feed what has come; several requests at once wait where many others sent as much."""
+        """Feed received bytes; several requests at once wait if many others sent as much."""
         turns = self.edge.turns
         self._begun = 0
         if turns.are_taken and data.count(_HEAD_END) > 1:
@@ -138,7 +140,7 @@ class HostProtocol(GuardedProtocol):
             turns.end(self._flow)
 
     def _repeat(self, data: bytes) -> bool:
-        """Take in a request without the parser, if its head is known; False if it has to go."""
+        """Handle a request without the parser if its head is known; False if it has to go there."""
         running = self._running
         if self._stage != IDLE or self.pipeline or running is None or not running.response_complete:
             return False
@@ -164,14 +166,14 @@ class HostProtocol(GuardedProtocol):
         return True
 
     def _remember(self, data: bytes) -> None:
-        """Remember the head of what has just been parsed, if that is all of one request."""
+        """Remember the head that was just parsed, if the bytes are exactly one request."""
         request = self.cycle
         if self._known.wants(has_body=self._left > 0) and isinstance(request, DirectExchange):
             meaning = Meaning(RepeatedHeaders(self.headers), self._noted, self._host)
             self._known.remember(data, request.method, self.url, meaning)
 
     def _feed_backlog(self) -> None:
-        """Feed what was read, until there are requests to be answered before the rest."""
+        """Feed received bytes, until there are requests to be answered before the rest."""
         self._at_once = 0
         while (rest := self._backlog) is not None and self._stage != ENDING:
             in_body = self._stage == BODY and not self.pipeline
@@ -225,8 +227,8 @@ class HostProtocol(GuardedProtocol):
         self.refuse(refused.error, refused.reason)
 
     def _check_unfinished_head(self, size: int) -> None:
-        # Requests before it may have been in the same piece: what is counted here may be too much
-        # by that. A head that is complete is counted exactly.
+        # Requests before it may have been in the same piece: then the count is too high by theirs.
+        # A head that is complete is counted exactly.
         self._fed += size
         if self._fed - len(self.url) > self._limits.header_bytes + PIECE_BYTES:
             self._look_for_origin(b"", is_unfinished=True)
@@ -257,11 +259,11 @@ class HostProtocol(GuardedProtocol):
             self.refuse(HeadersTooLarge(text), "trailers")
 
     def _upgrade(self, rest: bytes) -> None:
-        """The client speaks something else from here on, it says."""
+        """The client says that it speaks another protocol from here on."""
         if self._upgrading:
             self._hand_over(rest)
             return
-        # It speaks something that is not known here, or nothing else after all.
+        # The protocol is unknown here, or the client goes on with HTTP.
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         if self._backlog is not None:
@@ -308,7 +310,7 @@ class HostProtocol(GuardedProtocol):
             raise url_too_long(self._limits)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer, which nobody reads."""
+        """A header, or a trailer, which is ignored."""
         if self._stage != HEAD:
             return
         name = name.lower()
@@ -328,7 +330,7 @@ class HostProtocol(GuardedProtocol):
         self.headers.append((name, value))
 
     def _note(self, name: bytes, value: bytes) -> None:
-        """One more of those that the dispatcher wants to see."""
+        """Note one more header that the dispatcher wants to see."""
         noted = self._noted or []
         if name == b"origin" and any(known == name for known, _ in noted):
             raise Refused(BadRequest("The header Origin is there twice"))
@@ -383,7 +385,7 @@ class HostProtocol(GuardedProtocol):
             self.pipeline.appendleft((exchange, self.app))
 
     def _has_direct_head(self, version: str, method: str) -> bool:
-        """Whether a head is a common one, as all are that are known."""
+        """Whether a head is a common one, as all known ones are."""
         return (
             version == "1.1"
             and method in DIRECT_METHODS
@@ -395,7 +397,7 @@ class HostProtocol(GuardedProtocol):
         )
 
     def _direct_exchange(self, method: str) -> DirectExchange | None:
-        """The request, if it is answered without ASGI: all that is not common goes by that."""
+        """The request, if it is answered without ASGI; uncommon ones are not."""
         url, left = self.url, self._left
         if self._base:
             if not url.startswith(self._base + b"/"):
@@ -423,19 +425,21 @@ class HostProtocol(GuardedProtocol):
             if admitted is None:
                 return None
         elif not self._gate.is_open:
-            return None  # it says nothing of who sends it
+            return None  # it has no credential
         return self._direct_request(
             self, mount, method, path, query, self.headers, admitted, self.url
         )
 
     def _has_had_its_turn(self) -> bool:
-        """Whether it is for others now: what comes next is a task, which waits for its turn."""
+        """Whether others have their turn now: the next request is a task, which waits for its
+        turn.
+        """
         if self._at_once == 1:
             self._turn_ends = perf_counter() + TURN_SECONDS
         return self._at_once >= TURN_REQUESTS or perf_counter() > self._turn_ends
 
     def _scope(self, version: str, method: str) -> HTTPScope:
-        """The request as ASGI has it. Raises `Refused`."""
+        """The request in the form of ASGI. Raises `Refused`."""
         url, raw_path = target_of(method, self.url, self._host)
         path = raw_path.decode("ascii")
         if "%" in path:
@@ -540,7 +544,7 @@ class HostProtocol(GuardedProtocol):
     def answer_uncommon(
         self, request: DirectExchange, status: int, headers: list[Header], body: bytes
     ) -> None:
-        """Write an answer as those of ASGI are."""
+        """Write an answer in the form of those of ASGI."""
         scope = cast(HTTPScope, {"method": request.method, "http_version": "1.1"})
         exchange = AsgiExchange(
             scope, self, keep_alive=request.keep_alive, expect_100_continue=False
@@ -549,8 +553,8 @@ class HostProtocol(GuardedProtocol):
         exchange.answer(status, headers, body)
 
     def go_by_asgi(self, request: DirectExchange) -> None:
-        """Have a request answered by ASGI after all."""
-        url, headers = self.url, self.headers  # perhaps of one that came behind it
+        """Hand a request over to ASGI."""
+        url, headers = self.url, self.headers  # perhaps of the next request
         self.url, self.headers = request.url, request.headers.copy()
         scope = self._scope("1.1", request.method)
         self.url, self.headers = url, headers
@@ -573,7 +577,7 @@ class HostProtocol(GuardedProtocol):
             self.cycle = exchange
 
     def on_response_complete(self) -> None:
-        """A request is answered: go on with the next one."""
+        """A request is answered: continue with the next one."""
         self.server_state.total_requests += 1
         if self._gathering.is_closing():
             return
@@ -592,13 +596,13 @@ class HostProtocol(GuardedProtocol):
                 self.flow.resume_reading()
 
     def _start_next(self) -> None:
-        """Begin with the request that waits, unless its client does not take what was answered.
+        """Begin with the waiting request, unless its client does not read the previous answers.
 
-        Two answers would be in memory for it, and only one of them would count.
+        Two answers would be in memory for the client, and only one of them would count.
         """
         running = self._running
         if not self.pipeline or (running is not None and not running.response_complete):
-            return  # it has begun meanwhile, or nobody waits for it any more
+            return  # it has begun meanwhile, or its client has gone
         if self._gathering.get_write_buffer_size() <= HIGH_WATER_LIMIT:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
@@ -606,12 +610,12 @@ class HostProtocol(GuardedProtocol):
                 self.edge.turns.wait(self._feed_backlog)  # its body may be in there
 
     def resume_writing(self) -> None:
-        """The client has taken most of it: the next request may begin."""
+        """The client has read most of it: the next request may begin."""
         super().resume_writing()
         self._start_next()
 
 
 _HEAD_END = b"\r\n\r\n"
 _HASH = ord("#")
-"""As a number, which bytes are searched for in a fraction of the time that they take for bytes."""
+"""A number, since `bytes.find` takes a fraction of the time for it."""
 _LOOKED_AT = NOTED | {b"content-length", b"expect", b"transfer-encoding"}

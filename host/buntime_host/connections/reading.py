@@ -1,4 +1,4 @@
-"""A connection that is read from unless there is a reason against it, and how much at once."""
+"""Reading from a connection, unless there is a reason against it, and how much at once."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from buntime_host.connections.turns import ReadTurns
 
 FIRST_READ_BYTES = 32 * 1024
-"""Who has sent that much is read from again when his next turn comes."""
+"""A connection that has sent that many bytes is read again when its next turn comes."""
 TURN_READ_BYTES = 256 * 1024
-"""What is read of a connection in its turn."""
+"""Most bytes that are read of a connection in its turn."""
 
 _first_read = memoryview(bytearray(FIRST_READ_BYTES))
 _turn_read = memoryview(bytearray(TURN_READ_BYTES))
-# Of all connections: what comes is copied before anything else can be read.
+# One for all connections: received bytes are copied before anything else can be read.
 
 
 class FlowInTurns(FlowControl):
-    """A connection is read from unless there is a reason against it.
+    """Reads from a connection unless there is a reason against it.
 
-    There are three: whoever takes what is read wants no more for now (`pause_reading`), something
-    that was read has to wait (`hold`), and it is the turn of others.
+    There are three: its consumer wants no more for now (`pause_reading`), something that was read
+    has to wait (`hold`), and it is the turn of others.
     """
 
     def __init__(self, transport: asyncio.Transport, turns: ReadTurns) -> None:
         super().__init__(transport)
         self._turns = turns
         self.buffer = _first_read
-        """What is read next goes there."""
+        """The next bytes go there."""
         self.held = False
         self._is_wanted = True
         self._needs_turn = self._is_queued = self._has_ended = False
@@ -41,7 +41,7 @@ class FlowInTurns(FlowControl):
         super().pause_reading()
 
     def resume_reading(self) -> None:
-        """Read on, as soon as nothing is against it."""
+        """Read on, as soon as no reason is left."""
         self._is_wanted = True
         if self.read_paused:
             self._read_on()
@@ -52,7 +52,7 @@ class FlowInTurns(FlowControl):
         super().pause_reading()
 
     def has_read(self, size: int) -> None:
-        """Take note of what has come."""
+        """Note received bytes."""
         if size >= FIRST_READ_BYTES and not self._has_ended:
             self.wait_for_turn()
             self._turns.end(self)
@@ -82,14 +82,14 @@ class FlowInTurns(FlowControl):
         self._turns.begin(self)
 
     def end(self) -> None:
-        """The connection is gone, or somebody else's, who finds that it is read from."""
+        """The connection has ended, or has a new owner, which finds that it is read from."""
         self._has_ended = True
         self._turns.forget(self)
         super().resume_reading()
 
 
 class ReadInParts(asyncio.BufferedProtocol):
-    """What a connection sends, handed to its protocol in parts of no more than it may send now.
+    """A connection's bytes, passed to its protocol in parts of no more than it may send now.
 
     As an `asyncio.Protocol` it would get a quarter of a megabyte at once before its first turn.
     """
@@ -99,11 +99,11 @@ class ReadInParts(asyncio.BufferedProtocol):
         self._flow = flow
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - as the loop calls it
-        """Where the next part goes."""
+        """The buffer for the next part."""
         return self._flow.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Hand over a part."""
+        """Pass a part on."""
         self._protocol.data_received(self._flow.buffer[:nbytes].tobytes())
 
     def eof_received(self) -> bool | None:
@@ -124,7 +124,7 @@ class ReadInParts(asyncio.BufferedProtocol):
 
 
 class TurnTakingTransport:
-    """A transport whose reading takes turns; everything else is the other's."""
+    """A transport whose reading takes turns; everything else is delegated."""
 
     def __init__(self, transport: asyncio.Transport, turns: ReadTurns) -> None:
         self._transport = transport

@@ -1,7 +1,7 @@
 """The origin of a page in a head that is refused before all of it has come.
 
-A browser shows a page of another origin no refusal that does not name that origin, and says it
-behind the URL. So who may be such a page is listened to a little longer.
+A browser shows a page of another origin only refusals that name the origin, and sends the origin
+behind the URL. So the host reads on a little from a client that may be such a page.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ _KEPT = LONGEST_ORIGIN + len(b"\r\norigin: \r\n")
 
 
 class OriginSearch:
-    """Looks for the header Origin in what comes of a head."""
+    """Looks for the header Origin in the rest of a head."""
 
     def __init__(self, most: int) -> None:
-        """It is looked for in `most` bytes."""
+        """Looks at `most` bytes."""
         self._left = most
         self._kept = b""
         self.origin: bytes | None = None
         self.over = False
-        """Whether it is found, or does not come any more."""
+        """Whether it was found, or can no longer come."""
 
     def feed(self, data: bytes) -> None:
-        """Look in what has come next."""
+        """Look at the next bytes."""
         text = self._kept + data
         head, end, _ = text.partition(_HEAD_END)
         found = _ORIGIN.search(head + b"\r\n" if end else text)

@@ -1,6 +1,6 @@
-"""What the head of a request has to be, beyond what its parser takes.
+"""Rules for the head of a request, beyond those of its parser.
 
-Plain functions over bytes: they know no connection, and what is wrong they raise as `Refused`.
+Plain functions over bytes: they know no connection, and raise `Refused`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from buntime_host.limits import EdgeLimits
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 WEBSOCKET_HEADERS = 128
 WEBSOCKET_LINE_BYTES = 8_190
-"""What the websocket library takes of a handshake."""
+"""Limits of the websocket library on a handshake."""
 
 _HOST = re.compile(
     rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]*|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._~-]+)?\])(?::[0-9]{0,5})?"
@@ -43,20 +43,20 @@ class Refused(Exception):
 
 
 def url_too_long(limits: EdgeLimits) -> Refused:
-    """What a URL with more bytes than it may have is refused with."""
+    """The refusal of a URL that is too long."""
     most = limits.url_bytes
     return Refused(UrlTooLong(f"A URL may have {most} bytes (limits.maxUrlBytes)"), "url")
 
 
 def headers_too_large(limits: EdgeLimits) -> Refused:
-    """What headers with more bytes than they may have are refused with."""
+    """The refusal of headers that are too large."""
     most = limits.header_bytes
     error = HeadersTooLarge(f"Headers may have {most} bytes in all (limits.maxHeaderBytes)")
     return Refused(error, "headers")
 
 
 def too_many_headers(limits: EdgeLimits) -> Refused:
-    """What more headers than there may be are refused with."""
+    """The refusal of too many headers."""
     most = limits.headers
     return Refused(
         HeadersTooLarge(f"A request may have {most} headers (limits.maxHeaders)"), "headers"
@@ -64,7 +64,7 @@ def too_many_headers(limits: EdgeLimits) -> Refused:
 
 
 def check_older_version(version: str, *, is_chunked: bool) -> None:
-    """Refuse a version that is not 1.1, unless it is 1.0 and has what that has."""
+    """Refuse a version other than 1.1, unless it is 1.0 without features of 1.1."""
     if version != "1.0":
         raise Refused(BadRequest(f"HTTP/{version} is not spoken here, HTTP/1.1 is"))
     if is_chunked:
@@ -72,7 +72,7 @@ def check_older_version(version: str, *, is_chunked: bool) -> None:
 
 
 def check_host_and_port(host: bytes) -> None:
-    """Refuse a header Host that is not one."""
+    """Refuse a header Host that is not valid."""
     if not _HOST.fullmatch(host):
         raise Refused(BadRequest("The header Host is not a host and a port"))
 
@@ -91,7 +91,7 @@ def target_of(method: str, target: bytes, host: bytes | None) -> tuple[Any, byte
 
 
 def _check_authority(url: Any, header: bytes | None) -> None:
-    """A URL with a host, as proxies get it, has to be for the host of the header."""
+    """Check a URL with a host, as proxies get it, against the header Host."""
     if url.userinfo is not None:
         raise Refused(BadRequest("A URL with a user is not valid here"))
     authority = url.host if url.port in (None, 80) else url.host + b":%d" % url.port
@@ -111,7 +111,7 @@ def handshake_problem(
     has_body: bool,
     has_to_wait: bool,
 ) -> HttpError | None:
-    """What is wrong with a handshake of a websocket, or more than its library takes.
+    """Return what is wrong with a handshake of a websocket, or beyond the limits of its library.
 
     With `has_to_wait` there are requests before it that are not answered yet.
     """

@@ -1,4 +1,4 @@
-"""What waits in memory for a client that does not take it: it is counted, and has a bound."""
+"""Unsent bytes in memory for a client that does not read them: counted and bounded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class SendingTransport(Protocol):
-    """What is sent by."""
+    """A transport to send by."""
 
     def get_write_buffer_size(self) -> int:
         """Bytes in this process that were not sent yet."""
@@ -25,12 +25,12 @@ class SendingTransport(Protocol):
 
 
 class Sending:
-    """The side of a connection on which it sends."""
+    """The sending side of a connection."""
 
     def __init__(
         self, edge: Edge, owner: Guarded, client: str | None, transport: SendingTransport
     ) -> None:
-        """`client` is whom it counts for."""
+        """`client` is the client that it counts for."""
         self.client = client
         self._edge = edge
         self._owner = owner
@@ -40,12 +40,12 @@ class Sending:
         self._seen = 0
         """Unsent bytes at the last look."""
         self._large_part = 0
-        """Bytes of the last part of an answer that was written and is large."""
+        """Size of the last part of an answer that was written and is large."""
 
     def wait(self) -> bool:
-        """Count what the client does not take; whether there is room for that.
+        """Count the unsent bytes; return whether there is room for them.
 
-        Where there is none, the connection that has not moved for the longest time makes some.
+        If there is none, the connection that has not moved for the longest time gives way.
         """
         edge, holding = self._edge, self._holding
         holding.moved = edge.now
@@ -56,28 +56,28 @@ class Sending:
         return False
 
     def wrote_much(self, size: int) -> bool:
-        """The same of a large part that was just written, before the transport says so."""
+        """Do the same for a large part that was just written, before the transport reports it."""
         self._large_part = size
         return self.wait()
 
     def count(self, *, is_waiting: bool) -> None:
-        """Count what the client has not taken at once, if it has to be waited for."""
+        """Count bytes that the client did not take at once, if they have to wait."""
         self._holding.set(self._held() if is_waiting else 0)
 
     def taken(self) -> None:
-        """The client has taken most of it."""
+        """The client has read most of it."""
         self._large_part = 0
         self._holding.set(0)
         self._holding.moved = self._edge.now
 
     def drop(self) -> None:
-        """Nothing waits any more: the connection is given up."""
+        """Nothing is unsent any more: the connection is given up."""
         self._holding.set(0)
 
     def look(self, now: float) -> bool:
-        """Cut the connection off if its client takes nothing; whether something is unsent.
+        """Cut the connection off if its client reads nothing; return whether bytes are unsent.
 
-        A stop does not wait for it as long as for the others.
+        A stop does not wait for such a client as long as for the others.
         """
         unsent, seen = self._unsent(), self._seen
         if unsent:
@@ -100,17 +100,17 @@ class Sending:
     def _held(self) -> int:
         """Bytes in memory for the client.
 
-        Of a large part all stays until the last of it is taken: megabytes of it may have left.
+        A large part stays whole until its last byte is taken, even when megabytes of it have left.
         """
         unsent = self._unsent()
         return max(unsent, self._large_part) if unsent else 0
 
 
 def queued_bytes(sock: socket.socket | None) -> int:
-    """Bytes that the system has for the client and that it has not confirmed; 0 if it is not told.
+    """Bytes that the system holds for the client without a confirmation; 0 if it does not tell.
 
-    The system asks for more only when a third of what it holds is gone, which is megabytes: of a
-    slow client nothing else tells for minutes that it takes something.
+    The system asks for more only when a third of what it holds has gone, which is megabytes:
+    nothing else shows for minutes that a slow client reads.
     """
     if sock is None or not sys.platform.startswith("linux"):
         return 0

@@ -1,7 +1,7 @@
 """A transport with one system call for a response instead of two.
 
 The head of a response and its body are written one after the other, and each write is a system
-call. What is written in one turn of the event loop is held here until its end and leaves together.
+call. Here, all writes of one turn of the event loop are held until its end and leave together.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import asyncio
 from typing import Any
 
 MAX_HELD_BYTES = 64 * 1024
-"""Beyond this much nothing is held, so that the real transport can say that it is full."""
+"""Above this size nothing is held, so that the real transport can report that it is full."""
 
 
 class GatheringTransport:
-    """A transport that writes once for each turn of the loop; everything else is the other's."""
+    """A transport that writes once for each turn of the loop; everything else is delegated."""
 
     __slots__ = ("_chunks", "_held", "_loop", "_transport")
 
@@ -34,7 +34,7 @@ class GatheringTransport:
             self.flush()
 
     def write_whole(self, data: bytes) -> None:
-        """Write an answer that is whole, which need not wait for more of it.
+        """Write a whole answer, which need not wait for more of it.
 
         It leaves at once, unless something is held before it.
         """
@@ -44,7 +44,7 @@ class GatheringTransport:
             self._transport.write(data)
 
     def flush(self) -> None:
-        """Write what is held; a client that has left meanwhile gets nothing."""
+        """Write what is held; nothing if the client has left meanwhile."""
         if self._chunks:
             chunks, self._chunks, self._held = self._chunks, [], 0
             if not self._transport.is_closing():
@@ -56,7 +56,7 @@ class GatheringTransport:
         self._transport.close()
 
     def abort(self) -> None:
-        """Close at once, with nothing written any more."""
+        """Close at once, and drop what is held."""
         self._chunks.clear()
         self._held = 0
         self._transport.abort()

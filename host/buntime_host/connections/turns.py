@@ -1,9 +1,9 @@
-"""When connections are read from: those that send much take turns.
+"""Turns of reading: connections that send much are read one after the other.
 
-The kernel holds megabytes of each connection, and hands over a quarter of one at once: what it has
-of a hundred uploads, read in one turn of the event loop, kept everybody else waiting for 90 ms. The
-same holds for requests that are sent without waiting for answers: some fifty of them are taken in
-at once, in a millisecond, and a hundred connections that send so are answered in step.
+The kernel holds megabytes of each connection, and returns a quarter of one at once: reading a
+hundred uploads in one turn of the event loop kept all others waiting for 90 ms. The same holds for
+pipelined requests: some fifty of them are taken in at once, in a millisecond, and a hundred such
+connections are answered in step.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 AT_ONCE = 8
-"""Whose turn it is in one turn of the loop: 2 MB of bodies take some 2 ms, requests some 8."""
+"""How many connections have their turn in one turn of the loop: 2 MB of bodies take some 2 ms,
+requests some 8."""
 
 
 class TakesTurns(Protocol):
@@ -25,37 +26,37 @@ class TakesTurns(Protocol):
 
 
 class ReadTurns:
-    """Who waits to go on, in order, on the event loop that runs."""
+    """Connections that wait to go on, in order, on the running event loop."""
 
     def __init__(self) -> None:
         self._waiting: deque[Callable[[], None]] = deque()
         self._unread: dict[TakesTurns, None] = {}
-        """Whose turn it was, but nothing has come since."""
+        """Connections that had their turn without having received anything since."""
         self._read = 0
         """How many have read much in this turn of the loop."""
         self._is_called = False
 
     @property
     def are_taken(self) -> bool:
-        """Whether as many have sent much in this turn of the loop as may."""
+        """Whether as many as may have sent much in this turn of the loop."""
         return self._read >= AT_ONCE
 
     def wait(self, go_on: Callable[[], None]) -> None:
-        """Call something when its turn comes, in a later turn of the loop."""
+        """Call a function when its turn comes, in a later turn of the loop."""
         self._waiting.append(go_on)
         self._call()
 
     def begin(self, reading: TakesTurns) -> None:
-        """A connection reads on, as its turn has come."""
+        """Let a connection read on, as its turn has come."""
         self._unread[reading] = None
 
     def end(self, reading: TakesTurns) -> None:
-        """Much has come, so the turn of the connection is over."""
+        """Much has arrived, so the turn of the connection is over."""
         self._unread.pop(reading, None)
         self._read += 1
         self._call()
         if self.are_taken and self._unread:
-            # What these were waiting for may have come by now, and would be read in this turn.
+            # Their bytes may have arrived by now, and would be read in this turn.
             unread, self._unread = self._unread, {}
             for other in unread:
                 other.wait_for_turn()

@@ -1,7 +1,7 @@
 """uvicorn's websocket protocol, within the limits of the host.
 
-`HostProtocol` has looked at the handshake before; what is wrong with it beyond that is answered in
-the form of all errors.
+`HostProtocol` has checked the handshake before; further errors in it are answered in the form of
+all errors.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class HostWebSocket(WebSocketsSansIOProtocol):
         self.edge = edge
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Go on with a connection that `HostProtocol` has begun."""
+        """Take over a connection that `HostProtocol` has begun."""
         in_turns = TurnTakingTransport(cast(asyncio.Transport, transport), self.edge.turns)
         self._reading = in_turns.reading
         transport.set_protocol(ReadInParts(self, self._reading))
@@ -46,7 +46,7 @@ class HostWebSocket(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take frames in, as long as there is room for messages that are not complete."""
+        """Receive frames, as long as there is room for incomplete messages."""
         if self.close_sent and not self.handshake_initiated:
             return  # it was refused
         super().data_received(data)
@@ -76,7 +76,7 @@ class HostWebSocket(WebSocketsSansIOProtocol):
         self._refuse(BadRequest(reason or "The handshake of a websocket is wrong"))
 
     def handle_parser_exception(self) -> None:
-        """What came is not what websockets are made of."""
+        """The bytes are not a valid websocket frame."""
         if self.conn.close_sent is None:
             self._refuse(BadRequest("The handshake of a websocket is wrong"))
             return
@@ -90,7 +90,7 @@ class HostWebSocket(WebSocketsSansIOProtocol):
         self.transport.close()
 
     def send_receive_event_to_app(self) -> None:
-        """Hand a message to the application, unless it is text that is none."""
+        """Pass a message to the application, unless it is invalid text."""
         if self.curr_msg_data_type == "text" and not self.close_sent:
             self.frames = [b"".join(self.frames)]
             try:
@@ -103,7 +103,7 @@ class HostWebSocket(WebSocketsSansIOProtocol):
         super().send_receive_event_to_app()
 
     def _fail(self, code: CloseCode, reason: str) -> None:
-        """Close because of something that the client did."""
+        """Close because of an error of the client."""
         if self.close_sent:
             return
         self.conn.fail(code, reason)
@@ -116,12 +116,12 @@ class HostWebSocket(WebSocketsSansIOProtocol):
     # What the edge asks for
 
     def pause_writing(self) -> None:
-        """The client takes less than it is sent."""
+        """The client reads less than it is sent."""
         super().pause_writing()
         self._sending.wait()
 
     def resume_writing(self) -> None:
-        """The client has taken most of it."""
+        """The client has read most of it."""
         super().resume_writing()
         self._sending.taken()
 
@@ -135,12 +135,12 @@ class HostWebSocket(WebSocketsSansIOProtocol):
         self.transport.abort()
 
     def make_room(self, reason: str) -> None:
-        """Give up what has not moved for long."""
+        """Give up a connection that has not moved for long."""
         self.edge.refused("uploads" if reason == "uploads" else "unsent")
         self._sending.drop()
         self._receiving.set(0)
         self.cut()
 
     def look(self, now: float) -> None:
-        """Cut it off if its client takes nothing."""
+        """Cut it off if its client reads nothing."""
         self._sending.look(now)

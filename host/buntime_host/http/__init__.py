@@ -1,1 +1,1 @@
-"""What requests and answers are to the host and to plugins, whatever way they come."""
+"""Requests and answers as the host and plugins see them, whichever way they come."""

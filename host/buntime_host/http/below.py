@@ -1,4 +1,4 @@
-"""A host below a path: that of `basePath`, and what proxies say that they have taken away."""
+"""Serving a host below a path: `basePath`, and prefixes that proxies have removed."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from buntime_host.http.clients import AddressClient
 
 FORWARDED_PREFIX = b"x-forwarded-prefix"
 TAKEN_AWAY = "taken_away"
-"""In the state of a request: what a proxy has taken away, if it says so."""
+"""In the state of a request: the prefix that a proxy says it has removed."""
 
 _PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
 
 
 def path_prefix(text: str) -> str | None:
-    """A prefix of paths as it is put before them, `/store` or nothing; None for what is none."""
+    """A prefix as it is put before paths, `/store` or nothing; None for an invalid one."""
     prefix = text.strip().rstrip("/")
     return prefix if not prefix or _PATH.fullmatch(prefix) else None
 
 
 class Below:
-    """What is before the paths that a host serves."""
+    """The prefix of the paths that a host serves."""
 
     def __init__(self, base_path: str = "", client_of: AddressClient | None = None) -> None:
-        """`client_of` tells the proxies, whose word counts; without it nobody's does."""
+        """`client_of` knows the proxies whose headers count; without it none count."""
         self.base_path = base_path
         self._raw_base = base_path.encode()
         self._client_of = client_of
 
     def rest_of(self, raw: bytes) -> bytes:
-        """A path without what is before it; of one that is elsewhere, all of it."""
+        """A path without the prefix; a path outside of it stays whole."""
         base = self._raw_base
         return raw.removeprefix(base) if raw.startswith(base + b"/") else raw
 
     def enter(self, scope: Scope, prefix: bytes | None) -> None:
-        """Make `root_path` what is before the paths of the host.
+        """Make `root_path` the prefix of the host's paths.
 
-        `prefix` is what the request says of proxies. Raises `NotFound` for a path that is elsewhere
-        and `BadRequest` for a proxy's word that is no path.
+        `prefix` is the header of proxies. Raises `NotFound` for a path outside of the prefix and
+        `BadRequest` if the header is no path.
         """
         if self.base_path:
             self._enter_base(scope)
@@ -61,7 +61,7 @@ class Below:
         root = (scope.get("root_path") or "") + self.base_path
         raw: bytes | None = scope.get("raw_path")
         path = scope["path"].encode() if raw is None else raw
-        # What is percent-encoded there is something else: a plugin may cut it off by length.
+        # A percent-encoded spelling is something else: a plugin may cut it off by length.
         if path != root.encode() and not path.startswith(root.encode() + b"/"):
             raise NotFound(f"Not Found: everything here is below {self.base_path} (basePath)")
         scope["root_path"] = root

@@ -11,7 +11,7 @@ from buntime_host.http.problem import problem_of, send_problem
 class BodyLimit:
     """Wraps `receive` and `send` of one request, to count its body.
 
-    Only what comes without content-length, or compressed, needs it.
+    Only bodies without a content-length, or compressed ones, need it.
     """
 
     def __init__(self, limit: int, receive: Receive, send: Send) -> None:
@@ -36,8 +36,9 @@ class BodyLimit:
         return message
 
     async def send(self, message: Message) -> None:
-        """Pass a message on; once the body was refused that is the answer, whatever the plugin
-        makes of the exception."""
+        """Pass a message on; once the body was refused, the refusal is the answer, whatever the
+        plugin does with the exception.
+        """
         if self._refusal is None or self._started:
             self._started = True
             await self._send(message)

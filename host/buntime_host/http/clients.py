@@ -1,4 +1,4 @@
-"""Who a request counts for, where one client may have no more than its share of something."""
+"""The client that a request counts for, where one client may have no more than its share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 AddressClient = Callable[[str | None], str | None]
-"""Who an address counts for; None for addresses that stand for many clients."""
+"""The client that an address counts for; None for addresses that stand for many clients."""
 
 FORWARDED_FOR = b"x-forwarded-for"
 FORWARDED = b"forwarded"
@@ -17,11 +17,11 @@ FORWARDED = b"forwarded"
 def client_of_request(
     scope: Mapping[str, Any], client_of: AddressClient, header: bytes = FORWARDED_FOR
 ) -> str | None:
-    """The client of a request; None where nobody can be told apart.
+    """The client of a request; None where clients cannot be told apart.
 
-    That is its address. Where this is one of `trustedProxies`, it is the last address of `header`
-    that is none of them: whatever is before that, a client may have made up. So may all of a header
-    that the proxies do not write, which is why only one of them counts.
+    It is the address of the request. If that is one of `trustedProxies`, it is the last address of
+    `header` that is none of them: a client may have made up anything before that. It may also have
+    made up a whole header that the proxies do not write, which is why only one header counts.
     """
     peer = scope.get("client")
     client = client_of(peer[0] if peer else None)

@@ -1,7 +1,8 @@
-"""What a page of a trusted origin has to be told before its browser lets it read an answer.
+"""CORS: headers that let a page of a trusted origin read an answer.
 
 `trustedOrigins` says whose pages may write. A browser asks first (a preflight), and hides every
 answer that does not name the page's origin, errors and event streams included.
+
 Source: https://fetch.spec.whatwg.org/#http-cors-protocol
 """
 
@@ -18,7 +19,7 @@ EXPOSED = (
     b"content-length, content-range, etag, location, retry-after, x-request-id, x-cache,"
     b" x-buntime-position, x-buntime-warnings, x-buntime-searched-for, idempotent-replayed"
 )
-"""Headers of answers that scripts may read besides those that they always may."""
+"""Headers of answers that scripts may read besides those that are always readable."""
 
 VARY: Header = (b"vary", b"origin")
 """On every answer, also to pages of other origins, so that no cache mixes them up."""
@@ -30,7 +31,7 @@ ORIGIN_HEADERS = frozenset(
         b"access-control-expose-headers",
     }
 )
-"""What answers that are no preflights say about origins."""
+"""The headers about origins of answers that are no preflights."""
 _REQUESTED = {
     b"access-control-request-method": b"access-control-allow-methods",
     b"access-control-request-headers": b"access-control-allow-headers",
@@ -41,7 +42,7 @@ _PRIVATE_NETWORK = b"access-control-request-private-network"
 def answer_headers(origin: bytes, *, credentials: bool = True) -> list[Header]:
     """What every answer to a page of a trusted origin carries.
 
-    `credentials` says whether it may read answers to what was asked with its cookies.
+    `credentials` says whether the page may read answers to requests with its cookies.
     """
     return [
         (b"access-control-allow-origin", origin),
@@ -52,24 +53,24 @@ def answer_headers(origin: bytes, *, credentials: bool = True) -> list[Header]:
 
 
 def with_answer_headers(headers: Iterable[Header], own: Iterable[Header]) -> list[Header]:
-    """The headers of an answer with `own` ones in place of what a plugin says about origins."""
+    """The headers of an answer with `own` ones in place of the plugin's headers about origins."""
     return without_answer_headers(headers) + list(own)
 
 
 def without_answer_headers(headers: Iterable[Header]) -> list[Header]:
-    """The headers of an answer but for what a plugin says about origins."""
+    """The headers of an answer without the plugin's headers about origins."""
     return without(headers, ORIGIN_HEADERS)
 
 
 def without(headers: Iterable[Header], names: Set[bytes]) -> list[Header]:
-    """The headers but for those with such names."""
+    """The headers without those that have such names."""
     return [header for header in headers if header[0] not in names]
 
 
 def preflight_headers(origin: bytes, request: Iterable[Header]) -> list[Header] | None:
-    """The answer to a preflight of a trusted origin; None if the request is none.
+    """The answer to a preflight of a trusted origin; None if the request is not one.
 
-    What the page asks for is allowed as it is: the origin is trusted, and each route says for
+    Everything that the page asks for is allowed: the origin is trusted, and each route decides for
     itself which methods it has.
     """
     allowed = [

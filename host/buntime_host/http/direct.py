@@ -1,9 +1,11 @@
 """The direct way: requests that a plugin answers by a plain call, without ASGI.
 
-An application that has `answer` beside its ASGI call gets requests of `buntime serve` so: one lean
-object in, an answer or the promise of one out. What it can say at once takes no task, and head and
-body leave in one write. Where a plugin looks at all requests (middleware, `on_request`,
-`on_response`), and under any other server, the same application is called by ASGI.
+An application that has `answer` beside its ASGI call gets requests of `buntime serve` this way: one
+lean object in, an answer or the promise of one out. An immediate answer takes no task, and head and
+body leave in one write.
+
+Where a plugin looks at all requests (middleware, `on_request`, `on_response`), and under any other
+server, the same application is called by ASGI.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 BODILESS = frozenset({204, 304})
-"""Answers without a body, whatever was asked."""
+"""Statuses of answers without a body, whatever was requested."""
 JSON = "application/json"
 
 Header = tuple[bytes, bytes]
@@ -41,21 +43,22 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     """Text goes out as UTF-8."""
     content_type: str = JSON
     length: int | None = None
-    """That of a body which was not made, since nobody gets it: the answer to a `HEAD`."""
+    """The size of a body that was not made, since it is not sent: the answer to a `HEAD`."""
     headers: tuple[Header, ...] = ()
-    """Further ones, their names in lower case."""
+    """Further headers, their names in lower case."""
     tag: str = ""
-    """The entity tag of what is answered, without its quotes; empty for none."""
+    """The entity tag of the answer, without its quotes; empty for none."""
     lines: bytes = b""
-    """Further headers as they go out, each with its end of line: for who says the same in many
-    answers. Nobody looks at them again, so they name nothing that this class has a field for."""
+    """Further headers as they go out, each with its end of line, for applications that send the
+    same in many answers. They are not looked at again, so they must not name a header that this
+    class has a field for."""
 
     def content(self) -> bytes:
         """The body as it goes out."""
         return self.body.encode() if isinstance(self.body, str) else self.body
 
     def all_headers(self, size: int) -> list[Header]:
-        """Its headers, with a body of this size. Where there is none they say nothing of it."""
+        """The headers for a body of this size. Without a body they have no length."""
         headers: list[Header] = []
         if self.status not in BODILESS:
             headers.append((b"content-type", self.content_type.encode("latin-1")))
@@ -77,29 +80,29 @@ def pairs_of(lines: bytes) -> list[Header]:
     return pairs
 
 
-# Structs, since many requests make one: named tuples take four times as long for that.
+# Structs, since many requests make one: named tuples take four times as long to create.
 class Promised(msgspec.Struct, frozen=True):
-    """An answer that is made of what a future will hold: no task waits for it."""
+    """An answer that is made from the result of a future: no task waits for it."""
 
     future: asyncio.Future[Any]
     answer: Callable[[asyncio.Future[Any]], Answer]
-    """Gets the future once that is done, also when it failed or was cancelled, as it is when the
-    host ends and waits no longer. May raise what `DirectApp.answer` may."""
+    """Called with the future once it is done, also when it failed or was cancelled, as it is when
+    the host ends and waits no longer. May raise the same errors as `DirectApp.answer`."""
 
 
 class PromisedWork(msgspec.Struct, frozen=True):
-    """The same where a companion looks at the answer, which may take longer still: a task then."""
+    """The same where a companion sees the answer, which may take longer still: then in a task."""
 
     future: asyncio.Future[Any]
     answer: Callable[[asyncio.Future[Any]], Answer | Coroutine[Any, Any, Answer]]
 
 
 HUNG_UP = "buntime.hung_up"
-"""The extension of ASGI by which `AsgiRequest.hung_up` hears of that."""
+"""The ASGI extension by which `AsgiRequest.hung_up` works."""
 
 
 TAG = "buntime.tag"
-"""In the head of an answer by ASGI what `Answer.tag` was: passages see the same on both ways."""
+"""In the head of an ASGI answer, the `Answer.tag`: passages see the same on both ways."""
 
 
 BEGUN = "buntime.begun"
@@ -107,7 +110,7 @@ BEGUN = "buntime.begun"
 
 
 class NotDirect(Exception):
-    """Raised where a request turns out to need ASGI: it is made once more, that way."""
+    """Raised when a request turns out to need ASGI: it is served again, that way."""
 
 
 @final
@@ -119,37 +122,37 @@ class RepeatedHeaders(list[Header]):
     def __init__(self, headers: Iterable[Header]) -> None:
         super().__init__(headers)
         self.found: dict[object, Any] = {}
-        """What somebody has found out from them and the address of the client, which holds for all
-        requests that have them; by who that is."""
+        """Notes of plugins, derived from these headers and the client's address, which hold for all
+        requests that have them; by the plugin's own key."""
 
 
 class DirectRequest:
-    """One whole request, of the direct way or made of what ASGI brought."""
+    """One whole request, of the direct way or made from an ASGI one."""
 
     body: bytes = b""
     disconnected = False
-    """Whether nobody waits for the answer any more."""
+    """Whether the client has gone."""
     begun: object = None
-    """What was begun before it turned out that the request needs ASGI: that finds it in its state,
-    by the name `BEGUN`."""
+    """Work begun before it turned out that the request needs ASGI: the ASGI request finds it in its
+    state, by the name `BEGUN`."""
     client: tuple[str, int] | None = None
     principal: Principal = EVERYONE
-    """Who sends it."""
+    """The sender."""
     whole_path: bytes = b""
     """Raw path with the base of the plugin. Only passages have it, see `RequestPassage`."""
     companion: Any = None
-    """Goes with it, from a passage."""
+    """The companion that a passage sent along."""
     lines: bytes = b""
-    """Headers of its answer, whoever makes that: as in `Answer.lines`, for passages to add to. It
+    """Headers of its answer, from whatever source: as in `Answer.lines`, for passages to add to. It
     costs less than a companion that makes another answer."""
     settled: frozenset[bytes] = frozenset()
-    """Names of headers that a passage has seen to, in `lines`: what else the answer says by such
-    names is dropped."""
+    """Names of headers that a passage has set in `lines`: further ones of such names are dropped
+    from the answer."""
     is_refused = False
     """Whether the host refuses it; passages see it all the same."""
     unwanted: Callable[[], object] | None = None
-    """Gives back what the answer hands out, such as a lease: set by who makes that answer, and
-    called where it comes to nobody, whom the host knows to be gone."""
+    """Takes back what the answer gives, such as a lease: set by the endpoint, and called if the
+    host knows that the client has gone before the answer."""
 
     def __init__(
         self,
@@ -164,29 +167,30 @@ class DirectRequest:
         """Raw path below the base of the plugin, still percent-encoded."""
         self.query = query
         self.headers = headers
-        """Their names in lower case. Not to be changed: the next request may have the same, which
-        are `RepeatedHeaders` then."""
+        """Headers, their names in lower case. Not to be changed: the next request may have the same
+        list, which is then a `RepeatedHeaders`."""
         self.noticed = noticed
 
     @property
     def peer(self) -> Mapping[str, Any]:
-        """What `PluginContext.client_of` wants to know."""
+        """The scope that `PluginContext.client_of` needs."""
         return {"client": self.client, "headers": self.headers}
 
     async def gone(self) -> None:
-        """Wait until nobody waits for the answer any more."""
+        """Wait until the client has gone."""
         raise NotImplementedError  # each way has its own
 
     async def hung_up(self) -> None:
-        """Wait until the client sends nothing any more: it is gone, or waits for this answer.
+        """Wait until the client closes its half: it has gone, or waits for this answer.
 
-        For what is to stop at once where nobody may want it; `gone` comes up to a second later.
+        For work that has to stop at once if the client may be gone; `gone` comes up to a second
+        later.
         """
         await self.gone()
 
 
 class AsgiRequest(DirectRequest):
-    """The same of ASGI. Its body is for the application to read, where it wants that."""
+    """The same for an ASGI request. The application may read the body if it needs it."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         super().__init__(
@@ -208,7 +212,7 @@ class AsgiRequest(DirectRequest):
         return await Request(self._scope, self._receive).body()
 
     async def gone(self) -> None:
-        """Wait until nobody waits for the answer any more; only once the body was read."""
+        """Wait until the client has gone; only once the body was read."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
@@ -218,7 +222,7 @@ class AsgiRequest(DirectRequest):
         await (self.gone() if extension is None else extension["wait"]())
 
     def whole(self) -> Request:
-        """As Starlette has it, with the body that was read."""
+        """The request as Starlette has it, with the body that was read."""
         from starlette.requests import Request
 
         async def receive() -> Message:
@@ -228,7 +232,7 @@ class AsgiRequest(DirectRequest):
 
 
 Reply = Answer | Promised | Coroutine[Any, Any, Answer]
-"""What an application says to a request: now, or later. A coroutine gets a task."""
+"""An application's answer to a request: now, or later. A coroutine gets a task."""
 
 
 @runtime_checkable
@@ -238,12 +242,12 @@ class DirectApp(Protocol):
     def is_direct(self, method: str, path: bytes) -> bool:
         """Whether requests for a raw path below the base are answered without ASGI.
 
-        Not so what streams. Asked before the body is there; must neither raise nor take long.
+        Streams are not. Called before the body has arrived; must neither raise nor take long.
         """
         ...
 
     def answer(self, request: DirectRequest) -> Reply:
-        """Answer a request, on the event loop: what takes long belongs into a coroutine.
+        """Answer a request, on the event loop: work that takes long belongs in a coroutine.
 
         May raise an `HttpError`, which the host answers, or `NotDirect`.
         """
@@ -251,7 +255,7 @@ class DirectApp(Protocol):
 
 
 async def settled(reply: Answer | Promised | Coroutine[Any, Any, T]) -> Answer | T:
-    """What it comes to, for an application that answers by ASGI."""
+    """Resolve an answer for an application that answers by ASGI."""
     if isinstance(reply, Answer):
         return reply
     if not isinstance(reply, Promised):
@@ -275,7 +279,7 @@ async def send_answer(send: Send, answer: Answer) -> None:
 
 
 def failed(error: BaseException) -> Answer:
-    """What the host answers where an application raised."""
+    """The host's answer when an application raised."""
     problem = problem_of(error)
     headers = tuple(
         (name.lower().encode("latin-1"), text.encode("latin-1")) for name, text in problem.headers
@@ -284,10 +288,10 @@ def failed(error: BaseException) -> Answer:
 
 
 def at_once(work: Coroutine[Any, Any, T]) -> T | Coroutine[Any, Any, T]:
-    """Run work up to where it waits: its result, or what is left to be awaited.
+    """Run work up to where it waits; return its result, or the rest to be awaited.
 
-    No task is current meanwhile, so it must not ask for that, as `asyncio.timeout` does. Raises
-    what the work raises.
+    No task is current meanwhile, so it must not ask for one, as `asyncio.timeout` does. Raises what
+    the work raises.
     """
     try:
         waits_for = work.send(None)
@@ -301,7 +305,7 @@ async def _rest(work: Coroutine[Any, Any, T], waits_for: Any) -> T:
 
 
 class _Begun(Generator[Any, Any, T]):
-    """A coroutine that has said already what it waits for; says it to whoever awaits it."""
+    """A coroutine that has already returned what it waits for; it passes that to its awaiter."""
 
     def __init__(self, work: Coroutine[Any, Any, T], waits_for: Any) -> None:
         self._work = work

@@ -1,4 +1,4 @@
-"""The direct way as the dispatcher sees it: who is on it, what was admitted, how answers begin."""
+"""The direct way as the dispatcher sees it: its mounts, what was admitted, how answers begin."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from buntime_host.http.noticed import Noticed
 from buntime_host.http.statuses import STATUS_LINES
 
 CONTROLS = bytes([*range(9), *range(10, 32), 127])
-"""All but the tab. To drop them takes a quarter of the time of looking for them."""
+"""All characters but the tab. Dropping them takes a quarter of the time of searching for them."""
 HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _MEANT = frozenset({b"connection", b"content-length", b"transfer-encoding", b"x-request-id"})
-"""Names of headers that say something of the connection, or are said anyway."""
+"""Names of headers that concern the connection, or are written anyway."""
 _MOST_NAMES = 256
 
 
 RouteOf = Callable[[str, bytes], str]
-"""The template of the route that a request is for, by method and raw path below the base."""
+"""Returns the template of a request's route, by method and raw path below the base."""
 
 
 class Answering(Protocol):
@@ -47,20 +47,22 @@ class DirectMount(NamedTuple):
     asks_for: str | None = None
     """See `Mount`."""
     only_reads: bool = False
-    """Whether what may write goes by ASGI, where it is remembered."""
+    """Whether requests that may write go by ASGI, where they are audited."""
 
 
 class Admitted(msgspec.Struct, frozen=True, gc=False):
-    """What the headers of a request on the direct way say."""
+    """The information in the headers of a request on the direct way."""
 
     request_id: bytes
-    """The one that it came with; empty if there is none that is valid."""
+    """The id that the request came with; empty if it has no valid one."""
     noticed: Noticed
     principal: Principal = EVERYONE
 
 
 class Heads:
-    """How answers begin; the same for a second, since that is how often their date changes."""
+    """The first lines of answers, cached for a second, since that is how often their date
+    changes.
+    """
 
     def __init__(self, always: Sequence[Header], *, behind_passage: bool = False) -> None:
         """`always` are headers of every answer."""
@@ -71,7 +73,7 @@ class Heads:
         self._heads: dict[tuple[int, str], bytes] = {}
 
     def lines(self, headers: Sequence[Header]) -> bytes | None:
-        """Headers of one answer as they go out; None if they have to be looked at."""
+        """Headers of one answer as they go out; None if they have to be checked."""
         names = self._names
         for name, _ in headers:
             if name not in names and not self._is_plain(name):
@@ -81,7 +83,7 @@ class Heads:
         return lines if more == 2 * len(headers) else None
 
     def _is_plain(self, name: bytes) -> bool:
-        """Whether a header of this name is a line like any other here."""
+        """Whether a header of this name is an ordinary line here."""
         if (
             name in _MEANT
             or not HEADER_NAME.fullmatch(name)
@@ -93,7 +95,9 @@ class Heads:
         return True
 
     def head(self, default: list[Header], status: int, content_type: str) -> bytes:
-        """All up to the number of the content-length; `default` are the headers of the server."""
+        """The head up to the number of the content-length; `default` are the headers of the
+        server.
+        """
         if default is not self._of:
             self._of = default
             self._heads.clear()

@@ -1,8 +1,8 @@
-"""Members that an object of a JSON body has twice.
+"""Duplicate members of objects in a JSON body.
 
-A decoder keeps the last of them in silence, which may not be the one that was meant. To look at
-every member would cost more than the decoding, so the quotes are counted: a text has two for each
-string, however it is written, and what was dropped had a name at least.
+A decoder silently keeps the last of them, which may not be the one that was meant. Checking every
+member would cost more than decoding, so the quotes are counted: a text has two for each string,
+however it is written, and a dropped member had at least a name.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ _encode = msgspec.json.encode
 
 
 class Doubled(NamedTuple):
-    """A member that is there twice."""
+    """A duplicate member."""
 
     name: str
     place: str
-    """The names of the members that it is in, with dots between; empty at the outermost."""
+    """The names of the members that it is in, joined with dots; empty at the outermost level."""
 
 
 def has_doubled(text: bytes, value: Any) -> bool:
-    """Whether an object somewhere in a JSON text has a member twice, given what it decodes to."""
+    """Whether an object somewhere in a JSON text has a duplicate member, given the decoded text."""
     if text.count(b":") < 2:
-        return False  # one member at the most
+        return False  # at most one member
     again = _encode(value)
     return again != text and quotes(text) != quotes(again)  # what is the same has all of it
 
 
 def quotes(text: bytes) -> int:
-    """How many begin or end a string of a JSON text."""
+    """The number of quotes that begin or end a string of a JSON text."""
     if b'\\"' in text:
         text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
     return text.count(b'"')
 
 
 def find_doubled(text: bytes, opaque: re.Pattern[str] | None = None) -> Doubled | None:
-    """The first such member. Slow: ask `has_doubled` before.
+    """The first duplicate member. Slow: call `has_doubled` before.
 
     Members whose place and name match `opaque`, such as `items[2].value`, hold values of the
     sender, in which the last one counts, as it does for most readers of JSON.
@@ -54,15 +54,12 @@ class Pairs(list[tuple[str, Any]]):
 
 
 def read_pairs(text: bytes) -> Any:
-    """What is in a JSON text, with `Pairs` for objects and numbers as texts.
-
-    Raises `ValueError` for what is not JSON.
-    """
+    """Decode a JSON text, with `Pairs` for objects and numbers as texts. Raises `ValueError`."""
     return json.loads(text, object_pairs_hook=Pairs, parse_int=str, parse_float=str)
 
 
 def doubled_in(value: Any, opaque: re.Pattern[str] | None, place: str = "") -> Iterator[Doubled]:
-    """All such members of what `read_pairs` gave."""
+    """All duplicate members in a result of `read_pairs`."""
     if isinstance(value, Pairs):
         names: set[str] = set()
         for name, member in value:

@@ -1,4 +1,4 @@
-"""Request bodies that were compressed: plugins see them plain, within the same limit."""
+"""Compressed request bodies: plugins see them plain, within the same limit."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from buntime_host.http.rest import rest
 
 ACCEPTED = "gzip, identity"
 PIECE_BYTES = 64 * 1024
-"""Largest part that is inflated at a time; other requests have their turn between two."""
+"""Largest part that is inflated at a time; other requests have their turn between two parts."""
 
 PIECES_AT_ONCE = 10
-"""Pieces that are inflated, in 0.4 ms at the most, before the threads get their turn."""
+"""Pieces that are inflated, in at most 0.4 ms, before the threads get their turn."""
 
 _FEED_BYTES = 16 * 1024
-"""What the inflater gets at a time: it gives back a copy of what it has not used."""
+"""Bytes that the inflater gets at a time: it returns a copy of those that it has not used."""
 
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -45,25 +45,25 @@ def is_gzip(encoding: bytes) -> bool:
 class Inflated:
     """Wraps `receive` of one request with a gzip body.
 
-    Nothing is inflated before the whole of it is there: a client that sends little, which becomes
-    much, and then waits would have the much kept for it. After that it is inflated a piece at a
-    time as it is read. What comes out is for a `BodyLimit` around it to count.
+    Nothing is inflated before the whole body has arrived: otherwise a client could send little,
+    which becomes much, and then wait while the host holds the much. After that it is inflated a
+    piece at a time as it is read. A `BodyLimit` around it counts the plain bytes.
     """
 
     def __init__(self, limit: int, receive: Receive) -> None:
-        """`limit` is for the compressed bytes: there may be many that nothing comes of."""
+        """`limit` is for the compressed bytes, of which many may inflate to nothing."""
         self._receive = receive
         self._left = limit
         self._inflater = zlib.decompressobj(_GZIP)
         self._chunks: deque[memoryview] = deque()
-        """What the inflater has not taken, once it is complete."""
+        """Bytes that the inflater has not taken, once the body is complete."""
         self._complete = self._ended = False
         self._pieces = 0
 
     async def receive(self) -> Message:
         """The next part of the plain body.
 
-        Raises `BadRequest` for what is no gzip, is cut off or goes on behind its end, and
+        Raises `BadRequest` for a body that is not gzip, is cut off or continues behind its end, and
         `PayloadTooLarge` for too many compressed bytes.
         """
         if self._ended:
@@ -90,7 +90,7 @@ class Inflated:
         self._complete = not message.get("more_body", False)
 
     def _inflate(self) -> bytes:
-        """What the next bit of input gives, which may be nothing; nothing at the end as well."""
+        """Inflate the next bit of input, which may give nothing; nothing at the end as well."""
         fed = self._chunks[0][:_FEED_BYTES] if self._chunks else memoryview(b"")
         try:
             piece = self._inflater.decompress(fed, PIECE_BYTES)

@@ -1,7 +1,7 @@
-"""What the dispatcher noticed about a request while it looked at its headers.
+"""Notes of the dispatcher about uncommon headers of a request.
 
-It looks at each header once anyway. What is uncommon is noted in the scope, so that a plugin
-need not look again; a common request has no notes and pays nothing for them.
+It looks at each header once anyway. It notes uncommon ones in the scope, so that a plugin need not
+look again; a common request has no notes and pays nothing for them.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _MEMBER = "buntime.noticed"
 
 
 class Noticed(msgspec.Struct, gc=False):
-    """What is uncommon about a request."""
+    """Uncommon facts about a request."""
 
     unasked_body: bool = False
     """It has a body though its method, such as GET, asks for none."""
     precondition: str | None = None
     """`If-Match` or `If-None-Match`, if it has such a header."""
     idempotency_keys: tuple[bytes, ...] = ()
-    """What its `Idempotency-Key` headers say: at most one, if its sender is careful."""
+    """The values of its `Idempotency-Key` headers: at most one from a careful sender."""
     foreign: bool = False
     """A page of an origin that is not trusted sent it, with a safe method such as GET.
 
@@ -35,17 +35,17 @@ class Noticed(msgspec.Struct, gc=False):
 
 
 NOTHING = Noticed()
-"""What was noticed about a common request."""
+"""The notes of a common request."""
 
 
 def noticed_of(scope: Mapping[str, Any]) -> Noticed:
-    """What was noticed about the request with this scope; not to be changed."""
+    """The notes about the request with this scope; not to be changed."""
     noticed: Noticed = scope.get(_MEMBER, NOTHING)
     return noticed
 
 
 def notice(scope: MutableMapping[str, Any]) -> Noticed:
-    """Where to note something about the request."""
+    """The notes about the request, to be added to."""
     noticed: Noticed = scope.setdefault(_MEMBER, Noticed())
     return noticed
 

@@ -1,4 +1,4 @@
-"""Whether a page of some origin may change something, or open a websocket."""
+"""Whether a page of some origin may make changes, or open a websocket."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 _OWN_SITES = frozenset({b"same-origin", b"none"})
-"""Values of `Sec-Fetch-Site` for a page of this very host, and for who typed an address."""
+"""Values of `Sec-Fetch-Site` for a page of this very host, and for an address that was typed."""
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class FurtherOrigins(Protocol):
-    """Origins besides those of the configuration, as a `RequestPassage` has them."""
+    """Further origins besides those of the configuration, as a `RequestPassage` has them."""
 
     def trusts(self, origin: bytes) -> bool:
-        """Whether their pages may change something."""
+        """Whether their pages may make changes."""
         ...
 
     def takes_cookies(self, origin: bytes) -> bool:
-        """Whether the session cookie counts in what those of a trusted one send."""
+        """Whether the session cookie counts in requests of trusted ones."""
         ...
 
 
 class OriginPolicy:
     """Same host, or trusted by configuration.
 
-    A client that is no browser sends neither `Origin` nor `Sec-Fetch-Site`. A browser sends the
-    first with every POST, and the second with whatever a page makes it fetch, images and links
-    too.
+    Clients other than browsers send neither `Origin` nor `Sec-Fetch-Site`. A browser sends the
+    first with every POST, and the second with everything that a page makes it fetch, images and
+    links too.
     """
 
     def __init__(self, trusted: Iterable[str] = (), further: FurtherOrigins | None = None) -> None:
-        """What browsers of `further` origins are told is not the host's."""
+        """The host does not answer browsers about `further` origins."""
         self._further = further
         self._trusted = frozenset(origin.strip().rstrip("/").lower().encode() for origin in trusted)
 
@@ -43,11 +43,11 @@ class OriginPolicy:
         return bool(self._trusted)
 
     def trusts(self, origin: bytes) -> bool:
-        """Whether `origin` is trusted by configuration, wherever the request goes."""
+        """Whether `origin` is trusted by configuration, whatever host the request is for."""
         return origin.lower() in self._trusted
 
     def permits(self, origin: bytes | None, site: bytes | None, host: bytes) -> bool:
-        """Whether what a request changes may be changed, by its headers; None for absent ones.
+        """Whether a request may make changes, by its headers; None for absent ones.
 
         Without an origin the request must not come from another site.
         """

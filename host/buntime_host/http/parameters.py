@@ -12,11 +12,11 @@ from buntime_host.errors import BadRequest
 CODE = "INVALID_PARAMETER"
 _SHOWN = 80
 _CLOSE = 0.7
-"""How alike two names have to be, from 0 to 1, before one is taken for the other."""
+"""How alike two names have to be, from 0 to 1, before one is suggested for the other."""
 
 
 def check_parameters(connection: HTTPConnection, known: Collection[str]) -> None:
-    """Raise `BadRequest` for a query parameter that is not among those, or is there twice."""
+    """Raise `BadRequest` for a query parameter that is unknown or repeated."""
     if not connection.scope["query_string"]:
         return
     seen: set[str] = set()
@@ -44,7 +44,7 @@ def choice_of(connection: HTTPConnection, name: str, choices: Collection[str]) -
 
 
 def unknown_parameter(name: str, known: Collection[str]) -> str:
-    """What is wrong with a name that is not known: the known one that is like it, or all."""
+    """The message about an unknown name: the known one that resembles it, or all of them."""
     plain = {_plain(one): one for one in known}
     close = difflib.get_close_matches(_plain(name[:_SHOWN]), plain, n=1, cutoff=_CLOSE)
     if close:

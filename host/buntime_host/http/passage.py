@@ -1,4 +1,4 @@
-"""What a plugin sees of every request, on the direct way as well: the hook `passage()`.
+"""The hook `passage()`: a plugin's view of every request, on the direct way as well.
 
 `on_request` and `on_response` see requests as ASGI has them, which costs the direct way. A passage
 sees a lean request instead, answers it or lets it pass, and may send a companion with it that sees
@@ -39,9 +39,9 @@ BARE_BASE = "buntime.bare_base"
 WEBSOCKET = "WEBSOCKET"
 """The method of a handshake."""
 MOST_HELD_BYTES = 16 * 1024 * 1024
-"""Larger answers of ASGI are streams for a companion."""
+"""Larger ASGI answers are streams for a companion."""
 ARRIVED = "buntime.arrived"
-"""Where the state of a request of ASGI has the same one of the direct way, if that has arrived."""
+"""In the state of an ASGI request: the same request of the direct way, if that has arrived."""
 
 _SWITCHING = 101
 _ANSWERS_OF_HANDSHAKES = frozenset({"websocket.accept", "websocket.http.response.start"})
@@ -53,7 +53,7 @@ Touched = Answer | Coroutine[Any, Any, Answer]
 
 @runtime_checkable
 class Companion(Protocol):
-    """Goes with one request, and sees its answer. One of both methods is called, once."""
+    """Accompanies one request, and sees its answer. One of both methods is called, once."""
 
     def answered(self, answer: Answer) -> Touched:
         """See a whole answer; return it, or another one. A coroutine gets a task."""
@@ -69,26 +69,28 @@ Arrival = Answer | Companion | None
 
 @runtime_checkable
 class RequestPassage(Protocol):
-    """What all requests pass, also those for the host itself. Runs on the event loop."""
+    """Sees all requests, also those for the host itself. Runs on the event loop."""
 
     def trusts(self, origin: bytes) -> bool:
         """Whether pages of an origin may change things, as those of `trustedOrigins` may.
 
-        What their browsers are told of that is for `preflight` and for companions.
+        `preflight` and companions tell their browsers.
         """
         ...
 
     def takes_cookies(self, origin: bytes) -> bool:
-        """Whether what pages of an origin that it trusts send with the host's session cookie
-        comes from whom the cookie says; otherwise the cookie counts for nothing there."""
+        """Whether the host's session cookie counts in requests of pages of an origin that the
+        passage trusts.
+        """
         ...
 
     def preflight(self, request: DirectRequest) -> Answer | None:
-        """Answer an `OPTIONS` before anybody is asked who he is, or leave it to others."""
+        """Answer an `OPTIONS` before the sender is identified, or leave it to others."""
         ...
 
     def arrives(self, request: DirectRequest) -> Arrival:
-        """See a request, each once: an answer to it, a companion for it, or None to let it pass.
+        """See each request once: return an answer to it, a companion for it, or None to let it
+        pass.
 
         Its `whole_path` is set, its body is not. What the host refuses comes as well, before its
         refusal leaves, and has nobody as its principal. Headers for its answer can be added to its
@@ -102,16 +104,16 @@ class GuardedPassage(RequestPassage, Protocol):
     """A passage whose `arrives` raises nothing."""
 
     name: str
-    """That of its plugin."""
+    """The name of its plugin."""
 
     @property
     def unguarded(self) -> Callable[[DirectRequest], Arrival]:
-        """The same `arrives`, which may raise, without the call that sees to that."""
+        """The same `arrives`, which may raise, without the call that handles that."""
         ...
 
 
 def one_passage(passages: Sequence[tuple[str, RequestPassage]]) -> GuardedPassage | None:
-    """All of them as one, the first one outermost; None where there is none."""
+    """Combine all passages into one, the first one outermost; None where there is none."""
     guarded = [_Guarded(name, passage) for name, passage in passages]
     if len(guarded) < 2:
         return guarded[0] if guarded else None
@@ -119,7 +121,7 @@ def one_passage(passages: Sequence[tuple[str, RequestPassage]]) -> GuardedPassag
 
 
 class _Guarded:
-    """A plugin's passage, whose faults are logged with its name."""
+    """A plugin's passage, whose errors are logged with its name."""
 
     def __init__(self, name: str, passage: RequestPassage) -> None:
         self.name = name
@@ -136,7 +138,7 @@ class _Guarded:
 
 
 def _refusal(error: Exception, name: str) -> Answer:
-    """What a request is answered where the passage of a plugin raised."""
+    """The answer to a request when the passage of a plugin raised."""
     if isinstance(error, HttpError):
         return failed(error)
     logger.error("The passage of %s failed", name, exc_info=error)
@@ -174,7 +176,7 @@ class _Several:
         for passage in self._passages:
             arrival = passage.arrives(request)
             if isinstance(arrival, Answer):
-                # Those that it has passed already see its answer.
+                # The passages before it still see its answer.
                 return _Early(arrival, _Row(companions)) if companions else arrival
             if arrival is not None:
                 companions.append(arrival)
@@ -212,7 +214,7 @@ class _Row:
 
 
 class _Early:
-    """An answer of a passage, and those before it that see it."""
+    """An answer of a passage, and the passages before it that see it."""
 
     def __init__(self, answer: Answer, row: _Row) -> None:
         self.answer = answer
@@ -226,7 +228,7 @@ class PassedApp:
     def __init__(
         self, app: DirectApp, base: bytes, passage: GuardedPassage, *, strips: bool
     ) -> None:
-        """`strips` says whether applications have no say about origins."""
+        """`strips` says whether the headers of applications about origins are dropped."""
         self._answer = _stripping(app.answer) if strips else app.answer
         self._base = base
         self._name = passage.name
@@ -235,7 +237,7 @@ class PassedApp:
 
     def answer(self, request: DirectRequest) -> Reply | PromisedWork:
         """See `DirectApp`."""
-        # Each call in here is a part of what a request costs; what is common makes two of its own.
+        # Each call in here is a part of the cost of a request; a common one makes two of its own.
         request.whole_path = self._base + request.path
         try:
             arrival = self._arrives(request)
@@ -243,7 +245,7 @@ class PassedApp:
             return _refusal(error, self._name)
         if arrival is None:
             return self._answer(request)
-        # `isinstance` costs five times as much where it is not so.
+        # `isinstance` costs five times as much for the common answer.
         if type(arrival) is Answer:
             return arrival
         if type(arrival) is _Early:
@@ -269,7 +271,7 @@ class PassedApp:
 
 
 def _stripping(answer: Callable[[DirectRequest], Reply]) -> Callable[[DirectRequest], Reply]:
-    """The same answers, but for what is said in them about origins."""
+    """The same answers, without their headers about origins."""
 
     def without(answer: Answer) -> Answer:
         if not answer.headers:
@@ -337,7 +339,7 @@ def _failed(error: Exception, request: DirectRequest) -> Answer:
 
 
 def _touched(answer: Answer, companion: Companion) -> Touched:
-    """What a companion makes of an answer; one that raises changes nothing."""
+    """The answer as a companion changes it; one that raises changes nothing."""
     try:
         touched = companion.answered(answer)
     except Exception:
@@ -355,7 +357,7 @@ async def _whatever(work: Coroutine[Any, Any, Answer], otherwise: Answer) -> Ans
 
 
 class HeadOfAsgi(DirectRequest):
-    """What a passage sees of a request of ASGI."""
+    """A passage's view of an ASGI request."""
 
     def __init__(self, scope: Scope) -> None:
         path = raw_path_of(scope)
@@ -374,7 +376,7 @@ class HeadOfAsgi(DirectRequest):
 
 
 def raw_path_of(scope: Scope) -> bytes:
-    """The path as it was sent, below whatever the host itself is mounted at."""
+    """The path as it was sent, below the prefix of the host itself."""
     raw: bytes | None = scope.get("raw_path")
     path = scope["path"].encode() if raw is None else raw
     root: str = scope.get("root_path") or ""
@@ -382,10 +384,10 @@ def raw_path_of(scope: Scope) -> bytes:
 
 
 class Passing:
-    """One request of ASGI on its way through the passage, and its answer on the way back."""
+    """One ASGI request on its way through the passage, and its answer on the way back."""
 
     def __init__(self, passage: RequestPassage, scope: Scope, send: Send, *, strips: bool) -> None:
-        """`strips` says whether applications have no say about origins."""
+        """`strips` says whether the headers of applications about origins are dropped."""
         self._passage = passage
         self._scope = scope
         self._send = send
@@ -395,7 +397,7 @@ class Passing:
         self._early: Answer | None = None
         self._held: Message | None = None
         self._is_over = False
-        """Whether the answer that was to come is replaced."""
+        """Whether the answer of the application is replaced."""
 
     async def answers(self) -> bool:
         """Let the request arrive; whether the passage has answered it already."""
@@ -410,7 +412,7 @@ class Passing:
         return True
 
     async def _answers_refused(self) -> bool:
-        """The same of a request that the host refuses."""
+        """The same for a request that the host refuses."""
         self._is_refused = True
         return await self.answers()
 
@@ -441,7 +443,7 @@ class Passing:
             await self._send(message)
 
     async def _start_websocket(self, message: Message) -> None:
-        """Send how a handshake is answered; what the host refuses arrives before that."""
+        """Send the answer to a handshake; refused ones arrive before that."""
         if self._arrived is None and await self._answers_refused():
             self._is_over = True
         elif message["type"] == "websocket.close":
@@ -460,7 +462,7 @@ class Passing:
 
     @property
     def _request(self) -> DirectRequest:
-        """The one that has arrived, as answers have when they begin."""
+        """The request that has arrived, as answers have when they begin."""
         return cast(DirectRequest, self._arrived)
 
     def _begun(self, status: int, message: Message) -> list[Header]:
@@ -502,7 +504,7 @@ class Passing:
 
 
 def _is_whole(message: Message, method: str) -> bool:
-    """Whether an answer may be all in its next message, by its head."""
+    """Whether the whole answer may be in its next message, judging by its head."""
     if method == "HEAD" or message["status"] in BODILESS:
         return False
     length = -1

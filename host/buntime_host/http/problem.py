@@ -1,4 +1,4 @@
-"""One exception, one JSON response: the only place that knows the shape of an error body."""
+"""Turns exceptions into JSON responses: the only place that knows the shape of an error body."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Problem(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
 
     def body(self) -> bytes:
-        """The JSON text; it has both the old (`error`) and the new (`code`) way of reading it."""
+        """The JSON text, with both the old (`error`) and the new (`code`) form of the message."""
         return msgspec.json.encode(
             {"error": self.message, "code": self.code, "success": False, "message": self.message}
         )
 
 
 def problem_of(error: BaseException) -> Problem:
-    """Translate an exception. Unknown ones become a 500 that tells nothing about the inside."""
+    """Translate an exception. Unknown ones become a 500 that reveals nothing about the inside."""
     if isinstance(error, HttpError):
         headers = tuple((error.headers or {}).items())
         return Problem(error.status, error.error_code, error.message, headers)
@@ -49,7 +49,7 @@ def _code_of(phrase: str) -> str:
 
 
 def _is_of_starlette(error: BaseException) -> TypeGuard[HTTPException]:
-    """Whoever raises one has imported it: a store in this process has no Starlette."""
+    """Code that raises one has imported it: a store in this process has no Starlette."""
     module = sys.modules.get("starlette.exceptions")
     return module is not None and isinstance(error, module.HTTPException)
 

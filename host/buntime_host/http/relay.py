@@ -1,4 +1,4 @@
-"""Handing a request to another worker, whose memory has what the request is about."""
+"""Relays a request to another worker, whose memory it needs."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from buntime_host.workers import Workers
 CHUNK_BYTES = 64 * 1024
 
 RELAYED = "http"
-"""The name of connections with requests, see `Workers.serve`; behind it the client's address."""
+"""The name of relayed connections, see `Workers.serve`; the client's address follows it."""
 
 _OF_THE_CONNECTION = frozenset(
     {b"connection", b"keep-alive", b"transfer-encoding", b"content-length", b"expect", b"upgrade"}
 )
 _MADE_ANEW = frozenset({b"connection", b"transfer-encoding", b"date", b"x-request-id"})
-"""Headers of a response that this worker gives itself."""
+"""Headers of a response that this worker sets itself."""
 
 
 async def hand_over(workers: Workers, worker: int, request: Request) -> Response:
-    """Let another worker answer a request, which goes there whole; its answer comes as it is.
+    """Let another worker answer a request, which goes there whole; its answer comes back unchanged.
 
     Raises `ServiceUnavailable` if that worker is gone.
     """
@@ -77,7 +77,7 @@ async def _message(request: Request) -> bytes:
 
 
 class _Answer:
-    """A response as it comes in. The methods `on_…` are called by the parser."""
+    """A response as it arrives. The parser calls the methods `on_…`."""
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
         self.headers: list[tuple[bytes, bytes]] = []

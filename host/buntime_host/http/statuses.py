@@ -1,4 +1,4 @@
-"""Statuses by their names in RFC 9110: before 3.13 Python has some of an older one."""
+"""Names of statuses as in RFC 9110: before 3.13 Python has some of an older one."""
 
 from __future__ import annotations
 

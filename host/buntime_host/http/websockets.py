@@ -25,7 +25,7 @@ class OpenSockets:
 
     def __init__(self) -> None:
         self.closing = False
-        """Whether the host goes away: whoever is accepted from now on hears that at once."""
+        """Whether the host shuts down: sockets accepted from now on get the goodbye at once."""
         self._open: set[ServedSocket] = set()
 
     def track(self, scope: Scope, send: Send) -> ServedSocket:
@@ -37,11 +37,11 @@ class OpenSockets:
         self._open.add(socket)
 
     def discard(self, socket: ServedSocket) -> None:
-        """It is over."""
+        """A socket is closed."""
         self._open.discard(socket)
 
     async def close_all(self) -> None:
-        """Tell every client that the host goes away, now and if more of them come."""
+        """Tell every client that the host shuts down, now and those that come later."""
         self.closing = True
         goodbyes = [asyncio.create_task(socket.go_away()) for socket in self._open]
         if goodbyes:
@@ -53,8 +53,8 @@ class OpenSockets:
 class ServedSocket:
     """One websocket as a plugin sends to it.
 
-    A plugin that closes it instead of accepting it refuses it, which the client is told in the form
-    of all errors.
+    A plugin that closes it instead of accepting it refuses it; the client gets the refusal in the
+    form of all errors.
     """
 
     def __init__(self, scope: Scope, send: Send, registry: OpenSockets) -> None:
@@ -90,7 +90,7 @@ class ServedSocket:
     async def go_away(self) -> None:
         """Close with 1001. The plugin gets a disconnect from `receive` and errors from `send`.
 
-        Nothing is sent to one that is closed: the plugin may have done so since it was asked for.
+        Nothing is sent to a closed socket: the plugin may have closed it meanwhile.
         """
         if self.closed:
             return

@@ -1,4 +1,4 @@
-"""A line for each request, in the Common Log Format with two more members, or as JSON."""
+"""A line for each request, in the Common Log Format with two more fields, or as JSON."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ logger = logging.getLogger(ACCESS)
 
 
 class AccessEntry(msgspec.Struct, frozen=True, gc=False, rename="camel", omit_defaults=True):
-    """What a line says. A path is as it was sent, without its query, which may hold secrets."""
+    """The content of a line. A path is as it was sent, without its query, which may hold
+    secrets.
+    """
 
     time: str
-    """In UTC, with milliseconds."""
+    """Time of the line, in UTC, with milliseconds."""
     request_id: str
     client: str
     method: str
@@ -27,13 +29,13 @@ class AccessEntry(msgspec.Struct, frozen=True, gc=False, rename="camel", omit_de
     status: int
     """499 where the client left before there was an answer."""
     bytes: int
-    """Of the answer's body, before it is put into chunks."""
+    """Size of the answer's body, before it is put into chunks."""
     ms: float
-    """From the head of the request to the end of the answer."""
+    """Time from the head of the request to the end of the answer."""
     key: str = ""
-    """Id of the key that it came with; empty where nobody was asked for one."""
+    """Id of its key; empty where no credential was needed."""
     trace_id: str = ""
-    """That of the header `traceparent`, where `observe.tracing` is on."""
+    """The trace id of the header `traceparent`, where `observe.tracing` is on."""
 
 
 def common_line(entry: AccessEntry) -> str:
@@ -53,7 +55,7 @@ def json_line(entry: AccessEntry) -> str:
 
 
 LINES: dict[str, Callable[[AccessEntry], str]] = {"common": common_line, "json": json_line}
-"""How an entry is written, by the name of the form."""
+"""The formatter of entries, by the name of the form."""
 
 
 def utc_now() -> str:

@@ -1,7 +1,7 @@
-"""Requests in numbers, by route: how many, how they ended, how long they took, how many run.
+"""Counts of requests by route: how many, how they ended, how long they took, how many run.
 
-The numbers are in the memory that all workers share, a row for each method and route. Both are
-from fixed sets, so nobody can fill it by asking for what there is not.
+The counts are in the memory that all workers share, a row for each method and route. Both are from
+fixed sets, so requests for unknown paths cannot fill it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from buntime_host.workers import Doubles
 
 BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
-"""Seconds that the buckets of the histogram end with; what takes longer is in one more."""
+"""Upper bounds of the histogram's buckets in seconds; one more bucket has what takes longer."""
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET"})
 OTHER_METHOD = "OTHER"
@@ -28,14 +28,14 @@ MOST_ROWS = 150
 """Beyond so many, requests are counted as those of `OTHER_ROUTE`. Each takes 240 bytes."""
 OTHER_ROUTE = "(other)"
 NO_ROUTE = "(none)"
-"""Of what no plugin is for."""
+"""The route of requests that no plugin serves."""
 
 _PREFIX = "http:"
 _MOST_NAME_BYTES = 64
 _RUNNING, _SECONDS, _CLASSES = 0, 1, 2
 _BUCKETS = _CLASSES + 5
 _CLASS_OF = (0, 0, 1, 2, 3, 4, 4, 4, 4, 4)
-"""Of statuses, by their first digit."""
+"""Classes of statuses, by their first digit."""
 _SIZE = _BUCKETS + len(BOUNDS) + 1
 
 
@@ -45,20 +45,20 @@ class HttpNumbers:
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
         self._rows: dict[str, dict[str, Doubles]] = {method: {} for method in METHODS}
-        """By method and route, those that have one already."""
+        """Rows by method and route."""
         self._other = self._allocated(OTHER_METHOD, OTHER_ROUTE)
-        if workers.took_over:  # requests of the process that was here before run no more
+        if workers.took_over:  # requests of the predecessor of this process run no more
             for name in workers.names(_PREFIX):
                 workers.numbers(name, _SIZE).own[_RUNNING] = 0
 
     def begun(self, method: str, route: str) -> Doubles:
-        """Count a request that begins; returns the row that it counts in."""
+        """Count a request that begins; return its row."""
         row = self.row(method, route)
         row[_RUNNING] += 1
         return row
 
     def row(self, method: str, route: str) -> Doubles:
-        """Where requests of this method and route count."""
+        """The row of requests with this method and route."""
         try:
             return self._rows[method][route]
         except KeyError:
@@ -80,7 +80,7 @@ class HttpNumbers:
         return self._workers.numbers(_name(method, route), _SIZE).own
 
     def totals(self) -> Iterator[Totals]:
-        """What all workers have counted, by method and route."""
+        """The counts of all workers, by method and route."""
         for name in self._workers.names(_PREFIX):
             method, _, route = name.removeprefix(_PREFIX).partition(" ")
             row = self._workers.numbers(name, _SIZE).totals()
@@ -89,7 +89,7 @@ class HttpNumbers:
 
 
 class Totals(NamedTuple):
-    """The numbers of a method and route."""
+    """The counts of a method and route."""
 
     method: str
     route: str
@@ -102,17 +102,17 @@ class Totals(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """Time until answers began, all together."""
+        """Sum of the times until answers began."""
         return self.row[_SECONDS]
 
     def classes(self) -> Iterator[tuple[str, float]]:
-        """How many answers there were of each class of statuses, as `2xx`."""
+        """The number of answers of each class of statuses, as `2xx`."""
         for number, count in enumerate(self.row[_CLASSES:_BUCKETS], 1):
             if count:
                 yield f"{number}xx", count
 
     def buckets(self) -> list[tuple[str, float]]:
-        """The histogram as Prometheus has it: how many took no longer than that."""
+        """The histogram as Prometheus has it: how many took no longer than each bound."""
         bounds = [*(f"{bound:g}" for bound in BOUNDS), "+Inf"]
         return list(zip(bounds, accumulate(self.row[_BUCKETS:]), strict=True))
 
@@ -124,25 +124,25 @@ def ended(row: Doubles, status: int, seconds: float) -> None:
 
 
 def at_once(row: Doubles, status: int, seconds: float) -> None:
-    """Count a request that was answered before anybody could have seen it run."""
+    """Count a request that was answered at once, and never seen as running."""
     row[_SECONDS] += seconds
     row[_CLASSES + _CLASS_OF[status // 100]] += 1
     row[_BUCKETS + bisect_left(BOUNDS, seconds)] += 1
 
 
 def waits(row: Doubles) -> None:
-    """Count a request that runs from now on; `ended` is what ends it."""
+    """Count a request as running; `ended` ends that."""
     row[_RUNNING] += 1
 
 
 def withdrawn(row: Doubles) -> None:
-    """Count a request no more that turned out to be none."""
+    """Take back a request that turned out to be none."""
     row[_RUNNING] -= 1
 
 
 def http_families(numbers: HttpNumbers) -> list[Metric]:
-    """The numbers as families of metrics."""
-    # Only who asks for metrics pays for the library.
+    """The counts as families of metrics."""
+    # Only requests for metrics pay for the library.
     from prometheus_client.core import (
         CounterMetricFamily,
         GaugeMetricFamily,

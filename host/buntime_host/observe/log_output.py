@@ -1,7 +1,7 @@
-"""Where log lines go without ever holding up whoever logs.
+"""Writes log lines without ever holding up the code that logs.
 
 A pipe that nobody reads is full after some 64 KB, and a disk can stop for seconds. While a host
-serves, a thread writes; what it cannot write in time is dropped and counted.
+serves, a thread writes; lines that it cannot write in time are dropped and counted.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import time
 from typing import TextIO
 
 MAX_WAITING_BYTES = 4 * 1024**2
-"""Of lines that wait for the thread; what comes beyond is dropped."""
+"""Most lines that wait for the thread; further ones are dropped."""
 
 PATIENCE_SECONDS = 1.0
-"""How long a line is waited for without a thread, and the last lines of the process with one."""
+"""Seconds to wait for a line without a thread, and for the last lines of the process with one."""
 
 AT_ONCE_BYTES = getattr(select, "PIPE_BUF", 512)
-"""A pipe that can be written to takes so much without waiting, and in one piece."""
+"""A writable pipe takes that many bytes without waiting, and in one piece."""
 
 
 class LineHandler(logging.Handler):
@@ -40,7 +40,7 @@ class LineHandler(logging.Handler):
         self.dropped = 0
         """Lines that were not written, since the start of the process."""
         self._told = 0
-        """How many of these the log itself has told of."""
+        """How many of these the log itself has reported."""
 
     def start(self) -> None:
         """Write from a thread from now on. A process that forks must not call this before."""
@@ -71,7 +71,7 @@ class LineHandler(logging.Handler):
             time.sleep(0.001)
 
     def _write_at_once(self, line: bytes) -> bool:
-        """Write a line here and now; whether there was room for it."""
+        """Write a line now; return whether there was room for it."""
         if self._descriptor is None:
             self._stream.write(line.decode(self._encoding))
             self._stream.flush()
@@ -86,11 +86,11 @@ class LineHandler(logging.Handler):
             try:
                 rest = rest[os.write(self._descriptor, rest[:AT_ONCE_BYTES]) :]
             except OSError:
-                return False  # nobody is left to read it, and nobody to be told
+                return False  # nobody reads it any more
         return True
 
     def _write_lines(self) -> None:
-        """Write what comes, and say what did not."""
+        """Write lines as they come, and report dropped ones."""
         while True:
             line = self._lines.get()
             written = self._written(line)
@@ -101,7 +101,7 @@ class LineHandler(logging.Handler):
                 self._tell_dropped()
 
     def _written(self, line: bytes) -> bool:
-        """Write a line, however long that takes; False where that cannot be done at all."""
+        """Write a line, however long that takes; return False where it is impossible."""
         assert self._descriptor is not None  # noqa: S101 - see `start`
         rest = memoryview(line)
         try:
@@ -126,7 +126,7 @@ def write_in_background() -> None:
 
 
 def dropped_lines() -> int:
-    """How many lines the process's log does not have."""
+    """The number of lines missing from the process's log."""
     return sum(handler.dropped for handler in _handlers())
 
 

@@ -16,10 +16,11 @@ REQUEST_ID: ContextVar[str | None] = ContextVar("buntime_request_id", default=No
 """Id of the request that is being served; log records within it carry it."""
 
 TRACE_ID: ContextVar[str | None] = ContextVar("buntime_trace_id", default=None)
-"""The same of the trace that it belongs to, where requests are traced."""
+"""The id of the trace that it belongs to, where requests are traced."""
 
 ACCESS = "access"
-"""The logger of a line for each request. Its messages are whole lines, and go out as they are."""
+"""The logger with a line for each request. Its messages are whole lines, and are written
+unchanged."""
 
 LEVELS = {
     "debug": logging.DEBUG,
@@ -36,7 +37,7 @@ _STANDARD = frozenset(
 def configure_logging(level: str, form: str) -> None:
     """Send everything to stdout, errors to stderr, as text or as JSON lines.
 
-    `form` `auto` is text where stdout is a terminal. The process's root logger is replaced, so this
+    `form` `auto` is text where stdout is a terminal. Replaces the root logger of the process, so it
     is for a command, not for an application that embeds the host.
     """
     as_json = form == "json" or (form == "auto" and not sys.stdout.isatty())
@@ -48,14 +49,14 @@ def configure_logging(level: str, form: str) -> None:
         handler.setFormatter(formatter)
         root.addHandler(handler)
     set_level(level)
-    logging.getLogger(ACCESS).setLevel(logging.INFO)  # whoever wants these lines wants them all
+    logging.getLogger(ACCESS).setLevel(logging.INFO)  # a reader of these lines wants them all
     logging.captureWarnings(capture=True)
 
 
 def set_level(level: str) -> None:
     """Write records from this level on."""
     logging.getLogger().setLevel(LEVELS[level])
-    # uvicorn tells at info what the host tells itself, in its own words.
+    # At info, uvicorn reports the same as the host, in other words.
     logging.getLogger("uvicorn").setLevel(max(LEVELS[level], logging.WARNING))
 
 
@@ -66,7 +67,7 @@ def _handler(stream: TextIO, *, errors: bool) -> logging.Handler:
 
 
 def name_worker(number: int) -> None:
-    """Let the records of this process say which worker it is."""
+    """Add the number of the worker to the records of this process."""
     make = logging.getLogRecordFactory()
 
     def with_number(*args: Any, **kwargs: Any) -> logging.LogRecord:
@@ -92,7 +93,7 @@ class _LineFormatter(logging.Formatter):
     """Leaves lines of the access log as they are."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One record as it goes out."""
+        """The formatted text of one record."""
         return record.getMessage() if record.name == ACCESS else self._line(record)
 
     def _line(self, record: logging.LogRecord) -> str:

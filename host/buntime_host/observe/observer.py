@@ -1,4 +1,4 @@
-"""Sees each request begin and end, and tells of it what the operator wants to know."""
+"""Sees each request begin and end, and reports it as the operator has chosen."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from buntime_host.workers import Doubles
 
 Peer = Mapping[str, Any]
-"""Who sends a request: its `client` and `headers`, as ASGI has them."""
+"""The sender of a request: its `client` and `headers`, as ASGI has them."""
 
 CLIENT_GONE = 499
 """The status of a request whose client left before there was an answer."""
@@ -27,21 +27,21 @@ logger = logging.getLogger("App")
 
 
 class Observer:
-    """What is told of requests, by the options of a host."""
+    """Reports requests, by the options of a host."""
 
     def __init__(
         self, options: ObserveOptions, workers: Workers, client_of: Callable[[Peer], str]
     ) -> None:
-        """`client_of` says whose address a request comes from."""
+        """`client_of` returns the client that a request counts for."""
         self._client_of = client_of
         self._line = LINES.get(options.access_log)
         self._slow = float(options.slow_requests)
         self.numbers = HttpNumbers(workers) if options.http_metrics else None
-        """None where none are kept."""
+        """The counts; None where none are kept."""
         self.traces = Traces() if options.tracing else None
         """None where requests are not traced."""
         self.only_counts = self._line is None and not self._slow and self.traces is None
-        """Whether nothing but `numbers` is told."""
+        """Whether only `numbers` are kept."""
 
     def begin(
         self, method: str, path: bytes, route: str, headers: Iterable[Header]
@@ -54,7 +54,7 @@ class Observer:
         return ObservedRequest(self, method, text, route, row, traced)
 
     def tell(self, request: ObservedRequest, request_id: str, peer: Peer, key: str) -> None:
-        """Tell of a request that has ended."""
+        """Report a request that has ended."""
         if self._slow and request.waited >= self._slow:
             logger.warning(
                 "Slow request: %s %s was answered after %.0f ms",
@@ -114,9 +114,9 @@ class ObservedRequest:
         self.traced = traced
         self.begun = perf_counter()
         self.status = 0
-        """Of its answer, once that has begun."""
+        """The status of its answer, once that has begun."""
         self.waited = 0.0
-        """Seconds until that was."""
+        """Seconds until the answer began."""
         self.size = 0
         """Bytes of its answer's body."""
         self.is_over = False
@@ -128,7 +128,7 @@ class ObservedRequest:
             self.waited = perf_counter() - self.begun
 
     def end(self, request_id: str, peer: Peer, key: str) -> None:
-        """It is over: `key` is the id of who sent it. Safe to call again."""
+        """The request is over: `key` is the id of its sender. Safe to call again."""
         if self.is_over:
             return
         self.is_over = True
@@ -140,7 +140,7 @@ class ObservedRequest:
         self._observer.tell(self, request_id, peer, key)
 
     def withdraw(self) -> None:
-        """It begins anew, in another way, and is seen there."""
+        """It starts again on the other way, and is observed there."""
         self.is_over = True
         if self._row is not None:
             withdrawn(self._row)

@@ -19,23 +19,23 @@ TRACESTATE = b"tracestate"
 _TRACEPARENT = re.compile(
     rb"(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
 )
-"""Of any version: a later one may have more behind what is known today, the first one has not."""
+"""Of any version: a later one may have more behind the known fields, the first one may not."""
 
 SERVER_ERROR = 500
 
 
 class Traces:
-    """Begins the part that a request has in its trace."""
+    """Begins the part of a request in its trace."""
 
     def __init__(self) -> None:
         self._tracer = _tracer()
 
     def begin(self, method: str, route: str, path: str, headers: Iterable[Header]) -> Traced:
-        """Take up the trace of a request with these headers, or begin one if spans are made."""
+        """Join the trace of a request with these headers, or begin one if spans are made."""
         parent = state = b""
         for name, value in headers:
             if name == TRACEPARENT:
-                parent = value if not parent else b"twice"  # then nothing is known
+                parent = value if not parent else b"twice"  # no trace then
             elif name == TRACESTATE:
                 state = state + b"," + value if state else value
         match = _TRACEPARENT.fullmatch(parent)
@@ -54,7 +54,7 @@ class Traced:
         self._span = span
 
     def passed_on(self, headers: Iterable[Header]) -> list[Header]:
-        """The headers of the request as plugins see them: what they call comes below its span."""
+        """The headers of the request for plugins: their own calls become children of its span."""
         if not self._parent:
             return list(headers)
         kept = [pair for pair in headers if pair[0] != TRACEPARENT]
@@ -62,7 +62,7 @@ class Traced:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """What happens meanwhile, and the tasks that begin, belong to it."""
+        """Calls and tasks that begin meanwhile belong to it."""
         token = TRACE_ID.set(self.id or None)
         try:
             if self._span is None:
@@ -97,7 +97,7 @@ def _tracer() -> Tracer | None:
 def _begun(
     tracer: Tracer, method: str, route: str, path: str, parent: bytes, state: bytes
 ) -> tuple[str, bytes, Span]:
-    """The id of a trace, the header for what comes below the span that begins, and the span."""
+    """The id of a trace, the header for children of the new span, and the span."""
     from opentelemetry.trace import SpanKind
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -109,7 +109,7 @@ def _begun(
         {"http.request.method": method, "http.route": route, "url.path": path},
     )
     context = span.get_span_context()
-    if not context.is_valid:  # nobody has configured where spans go, and the request has no trace
+    if not context.is_valid:  # no destination of spans is configured, and the request has no trace
         return "", b"", span
     trace_id = f"{context.trace_id:032x}"
     line = f"00-{trace_id}-{context.span_id:016x}-{int(context.trace_flags):02x}"
