@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -57,13 +55,3 @@ def test_what_is_written_by_hand_has_the_same_names(folder: str) -> None:
     by_hand = [path for path in (ROOT / folder / "_sync").glob("*.py") if not unasync.is_made(path)]
     for path in by_hand:
         assert (path.parents[1] / "_async" / path.name).exists(), path
-
-
-def test_all_is_as_it_would_be_made() -> None:
-    done = subprocess.run(
-        [sys.executable, ROOT / "scripts" / "unasync.py", "--check"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")

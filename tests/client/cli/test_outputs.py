@@ -70,8 +70,11 @@ def test_commands_of_the_host_too(run: Commands, command: str) -> None:
 
 
 def test_who_reads_no_further_is_no_error(run: Commands, store: Kv) -> None:
-    for number in range(2000):
-        store.set(["n", number], "x" * 100)
+    for first in range(0, 2000, 500):
+        batch = store.atomic()
+        for number in range(first, first + 500):
+            batch.set(["n", number], "x" * 100)
+        batch.commit()
     done = shell(run, "$BUNTIME kv list | head -1")
     assert done.stdout.startswith("n/0\t")
     assert done.stderr == ""
