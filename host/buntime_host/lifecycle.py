@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,10 @@ import msgspec
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
-from buntime_host.access import Action, Actions, short_name, text_prefix
+from buntime_host.access import Actions, short_name
 from buntime_host.access.credentials import credential_in, key_credential
 from buntime_host.access.gate import Gate, unauthorized
-from buntime_host.access.permissions import ALL, CheckLimits
+from buntime_host.access.permissions import CheckLimits
 from buntime_host.blame import place_of
 from buntime_host.config import HostConfig
 from buntime_host.errors import (
@@ -29,12 +29,21 @@ from buntime_host.errors import (
 )
 from buntime_host.http.passage import RequestPassage
 from buntime_host.names import known_name
+from buntime_host.plugins.answers import (
+    fallback_of,
+    function_of,
+    menus_of,
+    middleware_of,
+    operations_in,
+    passage_of,
+    permissions_of,
+)
 from buntime_host.plugins.background import Background, Claim, Surroundings
 from buntime_host.plugins.context import AppInfo, GlobalConfig, PluginContext, Runtime
 from buntime_host.plugins.fallback import Fallback
 from buntime_host.plugins.hooks import Hook, HookRegistry, run_hook, unmarked_problems
 from buntime_host.plugins.loader import make_plugin
-from buntime_host.plugins.manifest import Manifest, menus_problem
+from buntime_host.plugins.manifest import Manifest
 from buntime_host.plugins.plan import Plan, is_required
 from buntime_host.plugins.selection import Selected
 from buntime_host.plugins.services import Services
@@ -178,57 +187,46 @@ class Lifecycle:
             log.warning("%s", problem)
         self._background[name] = self._background_of(name, log)
         try:
-            context = self._context(selected, log)
-            await self._call(name, "on_init", late, ctx=context)
+            await self._call(name, "on_init", late, ctx=self._context(selected, log))
             service = await self._call(name, "provides")
-            routes = await self._call(name, "routes")
-            app = application(routes, _page_of(manifest))
-            for problem in route_problems(routes, manifest.base):
-                log.warning("%s", problem)
-            permitted = _permissions(await self._call(name, "permissions"))
-            if permitted is None and manifest.permissions:
-                permitted = {action: Action(text_prefix) for action in manifest.permissions}
-            check_limits = await self._call(name, "limits")
-            if check_limits is not None and not callable(check_limits):
-                raise InvalidPlugin("limits() must return a function")
-            aliases = full_aliases(await self._call(name, "aliases"), manifest.base)
-            middleware = _middleware(await self._call(name, "middleware"))
-            fallback = self._fallback(await self._call(name, "fallback"))
-            passage = await self._call(name, "passage")
-            if passage is not None and not isinstance(passage, RequestPassage):
-                raise InvalidPlugin("passage() must return a RequestPassage")
-            claim = await self._call(name, "claims")
-            if claim is not None and not callable(claim):
-                raise InvalidPlugin("claims() must return a function")
-            menus = _menus(await self._call(name, "menus"))
+            running = await self._asked(selected, log)
+            menus = menus_of(await self._call(name, "menus"))
         except BaseException:
             # Half-opened resources would otherwise stay open for the life of the process.
             await self._shut_down(name, self._config.hook_timeout)
             raise
         self.services.add(name, service)
-        self.running.append(
-            RunningPlugin(
-                name=name,
-                selected=selected,
-                app=app,
-                routes=routes,
-                permissions=permitted,
-                check_limits=check_limits,
-                aliases=aliases,
-                middleware=middleware,
-                fallback=fallback,
-                passage=passage,
-                claim=claim,
-                info=app_info(selected),
-            )
-        )
+        self.running.append(running)
         status.state = "loaded"
         status.menus = status.menus if menus is None else menus
         status.provides = type(service).__name__ if service is not None else None
-        status.served = app is not None and manifest.base is not None
-        status.routes = route_paths(routes)
+        status.served = running.app is not None and manifest.base is not None
+        status.routes = route_paths(running.routes)
         status.init_ms = round((time.perf_counter() - begun) * 1000, 3)
         logger.debug("Loaded: %s (%s)", name, manifest.dir)
+
+    async def _asked(self, selected: Selected, log: logging.Logger) -> RunningPlugin:
+        """A plugin that is initialised, with what its hooks say. Raises `PluginError`."""
+        manifest = selected.manifest
+        ask = partial(self._call, manifest.name)
+        routes = await ask("routes")
+        app = application(routes, _page_of(manifest))
+        for problem in route_problems(routes, manifest.base):
+            log.warning("%s", problem)
+        return RunningPlugin(
+            name=manifest.name,
+            selected=selected,
+            app=app,
+            routes=routes,
+            permissions=permissions_of(await ask("permissions"), manifest.permissions),
+            check_limits=function_of(await ask("limits"), "limits"),
+            aliases=full_aliases(await ask("aliases"), manifest.base),
+            middleware=middleware_of(await ask("middleware")),
+            fallback=self._only_one(fallback_of(await ask("fallback"))),
+            passage=passage_of(await ask("passage")),
+            claim=function_of(await ask("claims"), "claims"),
+            info=app_info(selected),
+        )
 
     def _background_of(self, name: str, log: logging.Logger) -> Background:
         return Background(
@@ -284,15 +282,12 @@ class Lifecycle:
             mounted_at=self._mounted_at,
         )
 
-    def _fallback(self, value: Any) -> Fallback | None:
-        if value is None:
-            return None
-        if not isinstance(value, Fallback):
-            raise InvalidPlugin("fallback() must return a Fallback")
+    def _only_one(self, fallback: Fallback | None) -> Fallback | None:
+        """Raise `InvalidPlugin` for a second one."""
         other = next((plugin.name for plugin in self.running if plugin.fallback is not None), None)
-        if other is not None:
+        if fallback is not None and other is not None:
             raise InvalidPlugin(f"fallback() is that of {other} already, and only one can have it")
-        return value
+        return fallback
 
     async def _call(self, name: str, hook: str, late: str | None = None, **arguments: Any) -> Any:
         """Call one hook of one plugin; return None if it does not have it. Raises `PluginError`."""
@@ -315,7 +310,7 @@ class Lifecycle:
             return [*operations_of(plugin.routes)]
         try:
             told = await self._call(plugin.name, "openapi")
-            return _operations(told)
+            return operations_in(told)
         except PluginError as error:
             logger.warning("Plugin %s: %s", plugin.name, error)
             return []
@@ -403,44 +398,6 @@ def _page_of(manifest: Manifest) -> ASGIApp | None:
     from buntime_host.plugins.static import page_of  # Starlette's files: a store here has no page
 
     return page_of(manifest)
-
-
-def _operations(value: Any) -> list[Operation]:
-    from buntime_host.described import Operation
-
-    operations = [*value] if isinstance(value, Iterable) else [value]
-    if not all(isinstance(one, Operation) for one in operations):
-        raise InvalidPlugin("openapi() must return Operations")
-    return operations
-
-
-def _middleware(value: Any) -> tuple[Middleware, ...]:
-    if value is None:
-        return ()
-    if not isinstance(value, Sequence) or not all(isinstance(item, Middleware) for item in value):
-        raise InvalidPlugin("middleware() must return a sequence of starlette Middleware")
-    return tuple(value)
-
-
-def _permissions(value: Any) -> Actions | None:
-    if value is None:
-        return None
-    if not isinstance(value, Mapping) or not all(
-        isinstance(name, str) and isinstance(action, Action) for name, action in value.items()
-    ):
-        raise InvalidPlugin("permissions() must return a mapping of names to Action")
-    unknown = {name for action in value.values() for name in action.covers} - {*value, ALL}
-    if unknown:
-        raise InvalidPlugin(f"permissions() names actions that are not there: {sorted(unknown)}")
-    return value
-
-
-def _menus(value: Any) -> tuple[dict[str, Any], ...] | None:
-    if value is None:
-        return None
-    if (problem := menus_problem(value)) is not None:
-        raise InvalidPlugin(f"menus() {problem}")
-    return tuple(dict(item) for item in value)
 
 
 def app_info(selected: Selected) -> AppInfo:
