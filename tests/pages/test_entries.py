@@ -93,6 +93,7 @@ def test_pages_and_selections(page: Page, open_server: LiveServer, api: httpx2.C
     page.get_by_role("button", name="Delete selected").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_text("1 entries deleted")).to_be_visible()
+    expect(page.get_by_label('Select ["n",50]')).to_have_count(0)  # the page was drawn anew
     page.get_by_label("Filter of values").fill('{"$": {"$gte": 118}}')
     page.keyboard.press("Enter")
     expect(rows).to_have_count(3)
