@@ -125,23 +125,22 @@ def private_config(plugins: Mapping[str, Mapping[str, Any]], base_dir: Path) -> 
     Relative paths in options start at `base_dir`, and nothing else is read.
     """
     settings = HostSettings(strict=True)
-    said = {name: getattr(settings, name) for name in settings.__struct_fields__}
-    derived: dict[str, Any] = {
-        "base_dir": base_dir,
-        "path": None,
-        "plugins": tuple(
+    return _with_settings(
+        settings,
+        base_dir=base_dir,
+        path=None,
+        plugins=tuple(
             PluginEntry(index=index, name=name, options=options)
             for index, (name, options) in enumerate(plugins.items())
         ),
-        "plugin_folders": (),
-        "plugin_dirs_explicit": True,
-        "body_default": settings.body_size.default,
-        "edge_limits": read_limits(settings),
-        "state_folder": _state_folder(settings.state_dir, (), base_dir),
-        "socket_path": None,
-        "tls_files": None,
-    }
-    return HostConfig(**{**said, **derived})
+        plugin_folders=(),
+        plugin_dirs_explicit=True,
+        body_default=settings.body_size.default,
+        edge_limits=read_limits(settings),
+        state_folder=_state_folder(settings.state_dir, (), base_dir),
+        socket_path=None,
+        tls_files=None,
+    )
 
 
 def without_file(config: HostConfig) -> HostConfig:
@@ -184,42 +183,51 @@ def parse_config(
         edge_limits = read_limits(settings)
     except (InvalidOptions, OptionError) as error:
         raise ConfigError(f"{label} {error}") from None
-    for origin in settings.trusted_origins:
-        if (problem := origin_problem(origin)) is not None:
-            raise ConfigError(f"{label} trustedOrigins: {origin!r} is no origin: {problem}")
+    _check_names(settings, label)
     sizes = settings.body_size
     if sizes.default > sizes.max:
         warnings.append(f"{label} bodySize.default is above bodySize.max and was lowered to it")
+    folders = [
+        Path(os.path.normpath(base_dir / folder)) for folder in split_paths(settings.plugin_dirs)
+    ]
+    return _with_settings(
+        settings,
+        base_dir=base_dir,
+        path=path,
+        plugins=_entries(content["plugins"], label) if "plugins" in content else None,
+        plugin_folders=tuple(folders),
+        plugin_dirs_explicit="pluginDirs" in given
+        or any(environ.get(name, "").strip() for name in schema["pluginDirs"].env),
+        api_prefix=_prefix(settings.api_prefix, label),
+        base_path=_base_path(settings.base_path, label),
+        body_default=min(sizes.default, sizes.max),
+        master_key=(settings.master_key or "").strip() or None,
+        edge_limits=edge_limits,
+        state_folder=_state_folder(settings.state_dir, folders, base_dir),
+        socket_path=_below(base_dir, settings.socket),
+        tls_files=_tls_files(settings.tls, base_dir, label),
+        overrides=overrides or {},
+        warnings=tuple(warnings),
+        notes=notes,
+    )
+
+
+def _with_settings(settings: HostSettings, **derived: Any) -> HostConfig:
+    said = {name: getattr(settings, name) for name in settings.__struct_fields__}
+    return HostConfig(**{**said, **derived})
+
+
+def _check_names(settings: HostSettings, label: str) -> None:
+    """Raise `ConfigError` for an origin or a host that cannot be one."""
+    for origin in settings.trusted_origins:
+        if (problem := origin_problem(origin)) is not None:
+            raise ConfigError(f"{label} trustedOrigins: {origin!r} is no origin: {problem}")
     for name in settings.trusted_hosts:
         if not _HOST_NAME.fullmatch(name.strip()):
             raise ConfigError(
                 f'{label} trustedHosts: {name!r} is no name: write "app.example", or ".example"'
                 " for all names below it, without a port"
             )
-    folders = [
-        Path(os.path.normpath(base_dir / folder)) for folder in split_paths(settings.plugin_dirs)
-    ]
-    said = {name: getattr(settings, name) for name in settings.__struct_fields__}
-    derived: dict[str, Any] = {
-        "base_dir": base_dir,
-        "path": path,
-        "plugins": _entries(content["plugins"], label) if "plugins" in content else None,
-        "plugin_folders": tuple(folders),
-        "plugin_dirs_explicit": "pluginDirs" in given
-        or any(environ.get(name, "").strip() for name in schema["pluginDirs"].env),
-        "api_prefix": _prefix(settings.api_prefix, label),
-        "base_path": _base_path(settings.base_path, label),
-        "body_default": min(sizes.default, sizes.max),
-        "master_key": (settings.master_key or "").strip() or None,
-        "edge_limits": edge_limits,
-        "state_folder": _state_folder(settings.state_dir, folders, base_dir),
-        "socket_path": _below(base_dir, settings.socket),
-        "tls_files": _tls_files(settings.tls, base_dir, label),
-        "overrides": overrides or {},
-        "warnings": tuple(warnings),
-        "notes": notes,
-    }
-    return HostConfig(**{**said, **derived})
 
 
 def _remarks(
