@@ -1,4 +1,4 @@
-"""For tests of plugins: a host with plugins in memory, a client of it, and a clock that is set.
+"""Tools for tests of plugins: a host with plugins in memory, its client, and a clock to set.
 
 With pytest, in a test module or the topmost conftest:
 
@@ -8,8 +8,8 @@ With pytest, in a test module or the topmost conftest:
         client = await start_host(InMemory(Counter, base="/counter"))
         assert (await client.post("/counter/api/count")).json() == {"count": 1}
 
-Needs `buntime[testing]`: pytest, and httpx2 for the client. A module may import from here and name
-it as a plugin as well: PYTEST_DONT_REWRITE.
+Needs `buntime[testing]`: pytest, and httpx2 for the client. A module may both import from here and
+name it as a plugin: PYTEST_DONT_REWRITE.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from buntime_host.plugins.discovery import FoundPlugin
 from buntime_host.plugins.manifest import find_manifest, parse_manifest, read_manifest
 
 TURNS = 20
-"""Turns of the event loop in which what was woken gets to where it waits again."""
+"""Turns of the event loop after which a woken task waits again."""
 
 
 class FakeClock:
-    """Time that passes when a test says so. See `buntime_host.plugins.task_clock.TaskClock`."""
+    """A clock that a test moves. See `buntime_host.plugins.task_clock.TaskClock`."""
 
     def __init__(self, wall: float = 1_700_000_040.0) -> None:
         """`wall` is the time to begin with, seconds since 1970: by default a full minute."""
@@ -63,13 +63,13 @@ class FakeClock:
         await woken
 
     def step(self, seconds: float) -> None:
-        """Set the clock on the wall, forwards or backwards; nobody is woken."""
+        """Set the wall clock, forwards or backwards; no sleeper is woken."""
         self._wall += seconds
 
     async def advance(self, seconds: float) -> None:
-        """Let time pass. What sleeps is woken at its time, one after the other.
+        """Let time pass. Sleepers are woken at their times, one after the other.
 
-        Each of them runs until it sleeps again, or waits for something else than this clock.
+        Each of them runs until it sleeps again, or waits for something other than this clock.
         """
         await _turn()
         end = self._monotonic + seconds
@@ -93,7 +93,7 @@ async def _turn() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class InMemory:
-    """A plugin that a test has at hand: a factory, a module or an object with hooks."""
+    """A plugin within a test: a factory, a module or an object with hooks."""
 
     entry: Any = field(kw_only=False)
     name: str = "@test/plugin"
@@ -109,7 +109,7 @@ GivenPlugin = InMemory | Path | str | tuple[str, Mapping[str, Any]]
 
 
 class HostClient(httpx2.AsyncClient):
-    """Requests to a host in this process, as httpx2 has them; streams need a real server."""
+    """A client of a host in this process, as in httpx2; streams need a real server."""
 
     def __init__(self, host: Host, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(
@@ -118,7 +118,7 @@ class HostClient(httpx2.AsyncClient):
             headers=dict(headers or {}),
         )
         self.host = host
-        """The host itself: `client.host.service(name)` is what a plugin provides."""
+        """The host itself: `client.host.service(name)` is the service of a plugin."""
 
 
 @asynccontextmanager
@@ -155,7 +155,9 @@ async def running_host(
 
 
 def _named(plugin: GivenPlugin, folder: Path) -> tuple[FoundPlugin | None, str | list[Any]]:
-    """A plugin where it is not installed, and what `plugins` of the configuration says of it."""
+    """A plugin's location if it is not installed, and its entry in `plugins` of the
+    configuration.
+    """
     if isinstance(plugin, str):
         return None, plugin
     if isinstance(plugin, tuple):
@@ -184,7 +186,7 @@ class StartHost(Protocol):
         environ: Mapping[str, str] | None = None,
         clock: FakeClock | None = None,
     ) -> Awaitable[HostClient]:
-        """Start a host, which ends with the test."""
+        """Starts a host, which ends with the test."""
         ...
 
 

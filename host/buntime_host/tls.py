@@ -1,4 +1,4 @@
-"""TLS of `buntime serve`: a certificate from files, which is read again when these change."""
+"""TLS of `buntime serve`: a certificate from files, read again when they change."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Certificate:
         self._read(self.context)
 
     def renew(self, *, always: bool = False) -> None:
-        """Read the files again if they have changed; what is wrong with them is logged.
+        """Read the files again if they have changed; errors are logged.
 
-        Connections that are open keep what they began with.
+        Open connections keep the certificate that they began with.
         """
         try:
             changed_at = self._changed_at()

@@ -1,12 +1,12 @@
-"""The worker processes of one host, as plugins see them: numbers that all of them see, and signals.
+"""The worker processes of one host, as plugins see them: shared numbers, and signals.
 
-Workers share nothing but a piece of memory. Each writes its own numbers there and everyone may
-read them, so any worker can tell what all of them counted, without asking. The memory outlives a
-worker: the one that takes its place goes on counting where it ended.
+Workers share nothing but a piece of memory. Each writes its own numbers there and all may read
+them, so any worker can report the sums without asking. The memory outlives a worker: its successor
+continues counting where it ended.
 
-A signal tells the others that something happened, not what: they look for themselves. Who sends
-one wakes only workers that want to hear it and have not been woken by it already, so a busy worker
-costs the others one look in some milliseconds, and an idle one costs nothing.
+A signal tells the others that something happened, not what: they look for themselves. It wakes only
+workers that listen for it and have not been woken by it already, so a busy worker costs the others
+one look in some milliseconds, and an idle one costs nothing.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
     Doubles = memoryview[float]
 
 REGION_BYTES = 256 * 1024
-"""Memory of each worker; what is not touched takes none."""
+"""Memory of each worker; untouched pages take none."""
 
 PACE_SECONDS = 0.002
-"""A signal is heard at most once in this time: one look finds all that was written meanwhile."""
+"""Least seconds between two calls of a listener: one look finds everything written meanwhile."""
 
 CONNECT_ATTEMPTS = 500
-"""Times that a worker is asked to take a connection, with a pause of `PACE_SECONDS` between."""
+"""How often a worker is asked to take a connection, with a pause of `PACE_SECONDS` between."""
 
 COMMON_BYTES = 64 * 1024 * 1024
-"""Memory that all workers of a host share; what is not touched takes none."""
+"""Memory that all workers of a host share; untouched pages take none."""
 
 LOCK_SECONDS = 0.1
-"""How long one waits for memory that another worker has locked. That one was killed meanwhile:
-what is done under a lock takes microseconds."""
+"""How long to wait for memory that another worker has locked. After that it was killed: work under
+a lock takes microseconds."""
 
 logger = logging.getLogger("App")
 
@@ -62,13 +62,13 @@ class Numbers:
 
     def __init__(self, shared_counters: _SharedCounters, worker: int, name: str, size: int) -> None:
         self.own = shared_counters.allocate(worker, name, size)
-        """Only this worker writes them; what one that died had is still there."""
+        """Only this worker writes them; those of a dead predecessor are still there."""
         self._shared_counters = shared_counters
         self._worker = worker
         self._name = name
 
     def others(self) -> Iterator[tuple[int, Doubles]]:
-        """Each other worker that has these numbers, with its own."""
+        """The same numbers of each other worker that has them."""
         for worker in range(self._shared_counters.count):
             if worker != self._worker:
                 numbers = self._shared_counters.find(worker, self._name)
@@ -98,7 +98,7 @@ class SharedMemory:
         self._lock = lock
 
     def seen(self) -> memoryview:
-        """The bytes, to be looked at only; others may be changing them."""
+        """The bytes, for reading only; others may be changing them."""
         return self._data.toreadonly()
 
     @contextmanager
@@ -113,7 +113,7 @@ class SharedMemory:
         try:
             yield self._data
         finally:
-            with suppress(ValueError):  # one who was killed had it, and two have left it now
+            with suppress(ValueError):  # its holder was killed, and two have left it now
                 lock.release()
 
 
@@ -126,7 +126,7 @@ class Signal:
         self._call: Callable[[], None] | None = None
         self._heard_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self.listen(None)  # whoever had this place before may have died with an ear open
+        self.listen(None)  # a predecessor may have died while it listened
 
     def listen(self, call: Callable[[], None] | None) -> None:
         """Have `call` called on the event loop when another worker signals; None ends that."""
@@ -135,14 +135,14 @@ class Signal:
         self._numbers.own[_WANTED] = call is not None
 
     def send(self) -> None:
-        """Wake the workers that want to hear it. Costs some microseconds and never waits."""
+        """Wake the workers that listen. Costs some microseconds and never waits."""
         for worker, numbers in self._numbers.others():
             if numbers[_WANTED] and not numbers[_SENT]:
                 numbers[_SENT] = 1
                 self._workers.wake(worker)
 
     def check(self) -> None:
-        """Call back, now or when it is time, if it was sent."""
+        """Call the listener, now or when it is time, if a signal was sent."""
         if self._timer is None and self._numbers.own[_SENT]:
             loop = asyncio.get_running_loop()
             pause = self._heard_at + PACE_SECONDS - loop.time()
@@ -154,39 +154,39 @@ class Signal:
     def _hear(self) -> None:
         self._timer = None
         self._heard_at = asyncio.get_running_loop().time()
-        # First this, then the look: what is committed from here on is signalled again.
+        # First this, then the look: later commits are signalled again.
         self._numbers.own[_SENT] = 0
         if self._call is not None:
             self._call()
 
 
 class Workers:
-    """The workers of this host, one of which this process is."""
+    """The workers of this host, one of which is this process."""
 
     def __init__(self, number: int, group: Group) -> None:
         self.number = number
-        """Of this worker, from 0; the one that takes the place of a dead one has its number."""
+        """Number of this worker, from 0; the successor of a dead one has its number."""
         self.count = group.count
         self.took_over = group.shared_counters.is_used(number)
-        """Whether another process had this number before."""
+        """Whether this number had another process before."""
         self._group = group
         self.secret = group.secret
-        """Random bytes that all workers of this host have, and nobody else."""
+        """Random bytes that only the workers of this host share."""
         self._signals: list[Signal] = []
         self._serving: dict[str, Callable[..., None]] = {}
-        """What takes connections of other workers, by the name that they ask for."""
+        """Handlers of connections from other workers, by the name that these ask for."""
         self._door_is_open = False
 
     @classmethod
     def alone(cls) -> Workers:
-        """A process that has no others."""
+        """The workers of a host that has only this process."""
         return cls(0, Group(1))
 
     def numbers(self, name: str, size: int) -> Numbers:
         """`size` floating point numbers under a name that is the same in every worker.
 
-        They start at 0, or where the worker was that had this one's place. Raises `ValueError`
-        for a name that is too long, `MemoryError` when the shared memory is full.
+        They start at 0, or where the predecessor of this worker ended. Raises `ValueError` for a
+        name that is too long, `MemoryError` when the shared memory is full.
         """
         return Numbers(self._group.shared_counters, self.number, name, size)
 
@@ -198,7 +198,7 @@ class Workers:
         return self._group.memory(name, size)
 
     def names(self, prefix: str) -> list[str]:
-        """The names that begin so of numbers that any worker has, sorted."""
+        """Names with this prefix of numbers that any worker has, sorted."""
         return sorted(self._group.shared_counters.names(prefix))
 
     def signal(self, name: str) -> Signal:
@@ -210,7 +210,7 @@ class Workers:
 
     def wake(self, worker: int) -> None:
         """Let a worker look at its signals."""
-        # If its door is full of calls, it has not even heard the first.
+        # If its queue is full of calls, it has not even heard the first.
         with suppress(BlockingIOError):
             self._group.doors[worker].outside.send(_WAKE)
 
@@ -237,7 +237,7 @@ class Workers:
 
     def serve(self, name: str, take: Callable[..., None] | None) -> None:
         """Have `take` called with each connection of another worker that asks for this name, and
-        with the words about it. None ends that.
+        with the message about it. None ends that.
         """
         if take is None:
             self._serving.pop(name, None)
@@ -273,15 +273,15 @@ class Workers:
 
 
 class Door(NamedTuple):
-    """Where a worker hears of the others."""
+    """The ear of a worker: other workers send messages there."""
 
     inside: socket.socket
     outside: socket.socket
-    """What the others hold."""
+    """The end that the others hold."""
 
 
 class Group:
-    """What the workers of a host share. Made before them, and inherited."""
+    """The shared parts of the workers of a host. Made before them, and inherited."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -311,7 +311,7 @@ class Group:
         return numbers[0] if numbers is not None else 0.0
 
     def close(self) -> None:
-        """Close the doors; the memory goes with its last user."""
+        """Close the sockets; the memory goes with its last user."""
         for door in self.doors:
             for end in door:
                 end.close()
@@ -319,7 +319,7 @@ class Group:
 
 
 class _Common:
-    """Memory of all workers, with a table of what is where in its beginning."""
+    """The shared memory of all workers, which begins with a table of its contents."""
 
     _ROW = struct.Struct(f"<{_NAME_BYTES}sQQ")
 
@@ -362,8 +362,8 @@ def _check_size(name: str, known: int, size: int) -> None:
 class _SharedCounters:
     """Memory with one region for each worker, in which names stand before their numbers.
 
-    The first number of a region says how much of it is used, and is written last: nobody finds
-    what a worker that was killed has left half done.
+    The first number of a region says how much of it is used, and is written last: so work that a
+    killed worker has left half done is never found.
     """
 
     def __init__(self, count: int) -> None:

@@ -92,10 +92,10 @@ class RequestPassage(Protocol):
         """See each request once: return an answer to it, a companion for it, or None to let it
         pass.
 
-        Its `whole_path` is set, its body is not. What the host refuses comes as well, before its
-        refusal leaves, and has nobody as its principal. Headers for its answer can be added to its
-        `lines`. An `HttpError` is the answer; any other exception answers 503, since letting the
-        request pass would skip what is checked here.
+        Its `whole_path` is set, its body is not. Requests that the host refuses come as well,
+        before their refusal leaves, and have no principal. Headers for its answer can be added to
+        its `lines`. An `HttpError` is the answer; any other exception answers 503, since letting
+        the request pass would skip what is checked here.
         """
         ...
 

@@ -1,1 +1,1 @@
-"""How options are written, described, read and checked."""
+"""Options: how they are written, described, read and checked."""

@@ -1,7 +1,7 @@
 """Options of a plugin, declared once: a struct with annotations.
 
-The struct is what the plugin reads its options with. The `config` block of its manifest and the
-tables of the documents are made from it by `scripts/options`.
+The plugin reads its options with the struct. `scripts/options` generates the `config` block of its
+manifest and the tables of the documents from it.
 
     class MyOptions(Options):
         ttl: Annotated[Duration, option("Time that an answer is kept")] = Duration("30s")
@@ -32,41 +32,41 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Duration(float):
-    """Seconds. Written as milliseconds or as text such as `"30s"`."""
+    """A duration in seconds. Written as milliseconds or as text such as `"30s"`."""
 
     written: object
 
     def __new__(cls, written: object) -> Self:
-        """Raises `ValueError` for what is no duration."""
+        """Raises `ValueError` for an invalid duration."""
         duration = super().__new__(cls, parse_duration(written))
         duration.written = written
         return duration
 
     @property
     def milliseconds(self) -> int:
-        """The same in whole milliseconds."""
+        """The duration in whole milliseconds."""
         return round(self * 1000)
 
 
 class Size(int):
-    """Bytes. Written as a number of them or as text such as `"10mb"`."""
+    """A number of bytes. Written as such or as text such as `"10mb"`."""
 
     written: object
 
     def __new__(cls, written: object) -> Self:
-        """Raises `ValueError` for what is no size."""
+        """Raises `ValueError` for an invalid size."""
         size = super().__new__(cls, parse_size(written))
         size.written = written
         return size
 
 
 class Secret(str):
-    """Text that nobody may read in a log: its `repr` does not tell it."""
+    """Text that must not appear in a log: its `repr` hides it."""
 
     __slots__ = ()
 
     def __new__(cls, written: object) -> Self:
-        """Raises `ValueError` for what is no text."""
+        """Raises `ValueError` for a value that is not text."""
         if not isinstance(written, str):
             raise ValueError("must be a string")  # noqa: TRY004 - as msgspec asks of a hook
         return super().__new__(cls, written)
@@ -86,11 +86,11 @@ def option(
     least: float | None = None,
     most: float | None = None,
 ) -> msgspec.Meta:
-    """What people read of an option, beside its type.
+    """The description of an option, beside its type.
 
-    `label` is a few words and `description` a sentence more, both for the manifest; `doc` is what
-    the table in the documents says instead. `env` are variables that set it, `secret` says that
-    nobody may read it. `least` and `most` bound a number; those of durations are milliseconds.
+    `label` is a few words and `description` a sentence more, both for the manifest; `doc` replaces
+    the description in the table of the documents. `env` are variables that set it, `secret` hides
+    its value. `least` and `most` bound a number; those of durations are milliseconds.
     """
     names = [env] if isinstance(env, str) else [*env]
     extra = {"doc": doc, "env": names, "secret": secret, "least": least, "most": most}
@@ -98,14 +98,14 @@ def option(
 
 
 def read_options(kind: type[OptionsT], given: Mapping[str, Any]) -> OptionsT:
-    """The options as the struct says. What the struct does not know is left alone, unless it is
-    one that forbids that.
+    """Convert raw options to the struct.
 
-    Raises `OptionError` with the path of the option.
+    Unknown options are ignored, unless the struct forbids them. Raises `OptionError` with the path
+    of the option.
     """
     try:
         said = {name: value for name, value in given.items() if value is not None}
-        if not said and _is_all_defaults(kind):  # to look at all its types would take a while
+        if not said and _is_all_defaults(kind):  # looking at all its types would take a while
             return kind()
         options = msgspec.convert(said, kind, dec_hook=_read_value)
     except msgspec.ValidationError as error:
@@ -117,7 +117,7 @@ def read_options(kind: type[OptionsT], given: Mapping[str, Any]) -> OptionsT:
 
 
 def _is_all_defaults(kind: type[Options]) -> bool:
-    """Whether nothing of a struct has to be given."""
+    """Whether every option of a struct has a default."""
     defaults = kind.__struct_defaults__
     return len(defaults) == len(kind.__struct_fields__) and msgspec.NODEFAULT not in defaults
 
@@ -136,14 +136,16 @@ class Declared(NamedTuple):
     most: float | None
     choices: tuple[str, ...]
     default: object
-    """As it would be written; None without one."""
+    """The default as it would be written; None without one."""
     properties: tuple[Declared, ...]
     optional: bool
     """Whether it is a section that may be left out, with all its defaults."""
 
 
 def declared(kind: type[Options]) -> Iterator[Declared]:
-    """The options of a struct in their order. Raises `TypeError` for a type that has no name."""
+    """The options of a struct in their order. Raises `TypeError` for a type without a name in
+    manifests.
+    """
     for field in _fields(kind):
         meta = field.type if isinstance(field.type, inspect.Metadata) else None
         texts = (meta.extra_json_schema or {}) if meta else {}
@@ -194,7 +196,9 @@ def _fields(kind: type[Options]) -> tuple[inspect.Field, ...]:
 
 
 def _plain(kind: inspect.Type) -> inspect.Type:
-    """A type without its annotation, and without None, which means that nothing is said."""
+    """A type without its annotation, and without None, which stands for an option that is not
+    set.
+    """
     while True:
         if isinstance(kind, inspect.Metadata):
             kind = kind.type
@@ -203,14 +207,14 @@ def _plain(kind: inspect.Type) -> inspect.Type:
         ):
             return kind
         elif isinstance(kind, inspect.UnionType):
-            # Of several types the first is the one that people are shown.
+            # Of several types, people are shown the first.
             kind = next(one for one in kind.types if not isinstance(one, inspect.NoneType))
         else:
             return kind
 
 
 def _is_all_or_some(kind: inspect.UnionType) -> bool:
-    """Whether it is a list of what is meant, or true or false for all or nothing."""
+    """Whether it is a list, or true or false for all or nothing."""
     kinds = {type(one) for one in kind.types if not isinstance(one, inspect.NoneType)}
     return kinds == {inspect.BoolType, inspect.VarTupleType}
 
@@ -262,14 +266,16 @@ def _written(default: object) -> object:
 
 
 def _read_value(kind: type, value: object) -> object:
-    """A value of a type of ours. Raises `ValueError`."""
+    """A value of one of our types. Raises `ValueError`."""
     if kind is Duration or kind is Size or kind is Secret:
         return kind(value)
-    raise NotImplementedError(kind)  # as msgspec asks of a hook for types that it does not know
+    raise NotImplementedError(kind)  # as msgspec asks of a hook for unknown types
 
 
 def _explained(error: msgspec.ValidationError, kind: type[Options]) -> str:
-    """The path first, as in all messages about options; of a misspelt one what was meant."""
+    """Put the path first, as in all messages about options; of a misspelt one suggest the right
+    one.
+    """
     text, _, path = str(error).partition(" - at `")
     path = path.rstrip("`").removeprefix("$").lstrip(".")
     if path:
@@ -279,7 +285,7 @@ def _explained(error: msgspec.ValidationError, kind: type[Options]) -> str:
 
 
 def _out_of_bounds(options: Options, above: str = "") -> str | None:
-    """What is wrong with a number, with its path; None if nothing is."""
+    """The error about a number out of bounds, with its path; None if it is within."""
     for field in _fields(type(options)):
         value = getattr(options, field.name)
         path = above + field.encode_name

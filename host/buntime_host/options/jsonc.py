@@ -1,7 +1,7 @@
 """JSON with comments and trailing commas, and `${VAR}` within its strings.
 
 Comments and trailing commas become blanks, so that lines and columns stay what they are, and the
-rest is JSON, read by the standard library: no other quotes, escapes or numbers than JSON has.
+rest is JSON, read by the standard library, without further quotes, escapes or numbers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 MAX_DEPTH = 64
-"""Levels of arrays and objects; nothing in a configuration comes near."""
+"""Most levels of arrays and objects; no configuration comes near."""
 
 # Each alternative matches to the end of the text where its own end is missing, so that no
 # character is looked at twice.
@@ -30,7 +30,7 @@ _VARIABLE = re.compile(r"\$\$\{|\$\{([^}]*+)(\}|\Z)")
 
 
 class JsoncError(ValueError):
-    """The text is not JSON, also not with comments; the message says where."""
+    """The text is not JSON, even with comments; the message says where."""
 
 
 def parse_jsonc(text: str) -> Any:
@@ -52,7 +52,7 @@ def parse_jsonc(text: str) -> Any:
 
 
 def as_plain_json(text: str) -> str:
-    """The text with blanks for comments and trailing commas: what is left is where it was."""
+    """The text with blanks for comments and trailing commas: all else stays in its place."""
     text = _COMMENTS.sub(_blank_comment, text)
     return _COMMAS.sub(lambda token: " " if token[0] == "," else token[0], text)
 
@@ -82,7 +82,9 @@ def _refuse_half_characters(text: str) -> None:
 
 
 def _refuse_what_is_no_number(text: str) -> None:
-    """Refuse the words that Python's reader takes for numbers, and what no double holds."""
+    """Refuse the words that Python's reader takes for numbers, and numbers too large for a
+    double.
+    """
     for token in _NUMBERS.finditer(text):
         found = token[0]
         if found[0] == '"':
@@ -92,7 +94,7 @@ def _refuse_what_is_no_number(text: str) -> None:
         try:
             number = float(found)
         except ValueError:
-            continue  # it is none at all, which the reader says
+            continue  # it is no number at all, which the reader reports
         if not math.isfinite(number):
             raise _error(text, token.start(), f"the number {found:.20} is too large")
 

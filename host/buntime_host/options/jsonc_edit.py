@@ -1,4 +1,4 @@
-"""Changing one value in a text of JSON with comments, and nothing else of it."""
+"""Changes one value in a text of JSON with comments, and nothing else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DECODER = json.JSONDecoder()
 
 
 class _Span(NamedTuple):
-    """Where a value stands: from its first character to behind its last one."""
+    """The place of a value: from its first character to behind its last one."""
 
     start: int
     end: int
@@ -23,10 +23,10 @@ class _Span(NamedTuple):
 def with_value(text: str, path: Sequence[str | int], value: object) -> str:
     """The text with a value at a path of names and places; comments stay where they are.
 
-    The last name may be missing in its object. Raises `JsoncError` for a text that is no JSON,
+    The last name may be missing in its object. Raises `JsoncError` for a text that is not JSON,
     `KeyError` where the path leads nowhere.
     """
-    parse_jsonc(text)  # whoever reads it afterwards is to find no more faults than before
+    parse_jsonc(text)  # the text must not have more errors afterwards than before
     plain = as_plain_json(text)
     span = _Span(_skip(plain, 0), len(plain))
     *way, last = path

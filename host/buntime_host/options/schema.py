@@ -40,8 +40,8 @@ class OptionField(msgspec.Struct, frozen=True, kw_only=True):
     """Variables that set this option; the first that is set and not blank wins."""
     required: bool = False
     optional: bool = False
-    """Of an object: nothing of it has a default where nobody writes it, which means that what it
-    is about is off."""
+    """For an object: without a value its members have no defaults either, which switches the
+    feature off."""
     default: Any = None
     options: tuple[Any, ...] = ()
     """Values that an `enum` allows."""
@@ -54,7 +54,7 @@ Schema = Mapping[str, OptionField]
 
 
 def parse_schema(raw: object, path: str, problems: list[str]) -> dict[str, OptionField]:
-    """Read a `config` block; what is wrong is appended to `problems`, one sentence each."""
+    """Read a `config` block; append each problem to `problems` as a sentence."""
     if raw is None:
         return {}
     if not isinstance(raw, dict):
@@ -104,7 +104,7 @@ def _parse_field(raw: object, path: str, problems: list[str]) -> OptionField | N
 
 
 def undeclared(schema: Schema, options: Mapping[str, Any], above: str = "") -> Iterator[str]:
-    """Paths of options that the schema does not know; without a schema everything is known."""
+    """Paths of options that the schema does not have; without a schema all options are valid."""
     for name, value in options.items() if schema else ():
         field = schema.get(name)
         if field is None:
@@ -196,7 +196,9 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def check(schema: Schema, values: Mapping[str, Any], problems: list[str], path: str = "") -> None:
-    """Append one sentence per option of `values` that does not fit; undeclared options pass."""
+    """Append a sentence to the problems for each invalid option of `values`; undeclared options
+    pass.
+    """
     for name, field in schema.items():
         here = f"{path}{name}"
         value = values.get(name)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from buntime_host.options.declared import Duration, Options, Size, option
 
 MAX_URL_BYTES = 65_535
-"""The parser of URLs counts with 16 bits."""
+"""The largest port: URL parsers count with 16 bits."""
 
 
 class BodySizes(Options, frozen=True):
@@ -85,7 +85,7 @@ class ConnectionLimits(Options, frozen=True):
 
 
 class JwtOptions(Options, frozen=True):
-    """Tokens of somebody else who says what their holders may do."""
+    """Tokens of another issuer, which say what their owners may do."""
 
     jwks_url: Annotated[
         str | None,
@@ -116,12 +116,12 @@ class JwtOptions(Options, frozen=True):
 
     @property
     def is_configured(self) -> bool:
-        """Whether any token is taken."""
+        """Whether tokens are accepted."""
         return any((self.jwks_url, self.public_key, self.secret, self.algorithms))
 
 
 class AuthOptions(Options, frozen=True):
-    """Who gets in, besides keys, and what is remembered."""
+    """Access other than by keys, and the audit."""
 
     audit: Annotated[
         Literal["off", "writes", "all"],
@@ -131,7 +131,7 @@ class AuthOptions(Options, frozen=True):
 
 
 class ObserveOptions(Options, frozen=True):
-    """What is told of requests. A host that tells nothing pays nothing for it."""
+    """Reports about requests. A host without them pays nothing for it."""
 
     access_log: Annotated[
         Literal["off", "common", "json"],
@@ -175,7 +175,7 @@ class TlsOptions(Options, frozen=True):
 
 
 class HostSettings(Options, frozen=True):
-    """What a host is told besides its plugins. Times are seconds, sizes bytes."""
+    """The host's own options. Times are seconds, sizes bytes."""
 
     host: Annotated[
         str,

@@ -1,4 +1,4 @@
-"""Files of YAML, such as manifests, read without trusting them."""
+"""Reads YAML files, such as manifests, without trusting them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import yaml
 from buntime_host.errors import ManifestError
 
 MAX_BYTES = 256 * 1024
-"""Of a manifest; the largest that is known has some 10 KB."""
+"""Most bytes of a manifest; the largest known one has some 10 KB."""
 
 MAX_VALUES = 20_000
 MAX_DEPTH = 64
 MAX_DIGITS = 400
-"""Of a number; YAML has forms of numbers that take quadratic time."""
+"""Most digits of a number; YAML has forms of numbers that take quadratic time."""
 
 _NUMBERS = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
 
@@ -23,7 +23,8 @@ _NUMBERS = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
 def read_yaml(path: Path) -> Any:
     """Load a YAML file. Raises `ManifestError` with path, line and, if known, the remedy.
 
-    What aliases stand for counts each time that it is used: a few lines can be billions of values.
+    An alias counts with all its values each time that it is used: a few lines can be billions of
+    values.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -48,7 +49,7 @@ def read_yaml(path: Path) -> Any:
 
 
 class _ExcessError(ValueError):
-    """A document is too much; the text says why."""
+    """A document is too large; the text says why."""
 
 
 def _refuse_excess(root: yaml.Node) -> None:
@@ -59,7 +60,7 @@ def _refuse_excess(root: yaml.Node) -> None:
     begun: set[int] = set()
 
     def measure(node: yaml.Node) -> None:
-        """Note how many values a node stands for, and how deep it is. Raises `_ExcessError`."""
+        """Count the values of a node, and its depth. Raises `_ExcessError`."""
         key = id(node)
         if key in sizes:
             return

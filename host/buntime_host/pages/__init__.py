@@ -1,1 +1,1 @@
-"""The files of pages: those that are shared, and how browsers get them."""
+"""The files of pages: the shared ones, and how browsers get them."""

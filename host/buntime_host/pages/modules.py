@@ -1,6 +1,7 @@
-"""Which modules a module of a page imports, so that a browser can ask for all of them at once.
+"""Finds the modules that a page's module imports, so that a browser can request all at once.
 
-Without that it learns of each only from the one that imports it, a round trip for every step.
+Without that, it learns of each module only from the one that imports it, a round trip for every
+step.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ _IMPORT = re.compile(
     r"""^(?:import|export)\b(?:[^;"'`(]*?\bfrom)?\s*["'](\.[^"']*)["']""",
     re.MULTILINE,
 )
-"""An import at the beginning of a line, of a relative path. What is imported by a call is left out:
-that is for later."""
+"""An import at the beginning of a line, of a relative path. Imports by a call are left out: they
+are for later."""
 
 
 def modules_of(entry: str, find: Callable[[str], Path | None]) -> list[str]:
-    """All modules that `entry` imports, and those that they do: paths as `entry` is one.
+    """Return all modules that `entry` imports, directly or not, as paths relative like `entry`.
 
-    `find` says which file a path is of, None for what is not known here. Those that a browser
-    would come to first are first.
+    `find` returns the file of a path, None for an unknown one. Modules that a browser would come to
+    first are first.
     """
     found: dict[str, None] = {}
     step = [entry]

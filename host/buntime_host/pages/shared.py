@@ -1,9 +1,8 @@
-"""The pages of the host: `/` with the links of all plugins, and what pages of plugins share.
+"""The pages of the host: `/` with links to all plugins, and the files that pages of plugins share.
 
-A page is a module: what is around it is the same for all, those of plugins too.
-
-The files lie in `ui/`, as browsers get them. A page may load nothing but files of this host and
-run no script that stands within its HTML, so that no text of a user ever becomes code.
+A page is a module; the frame around it is the same for all, those of plugins too. The files lie in
+`ui/`, as browsers get them. A page may load nothing but files of this host and run no script that
+stands within its HTML, so that no text of a user ever becomes code.
 """
 
 from __future__ import annotations
@@ -32,20 +31,22 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
     " connect-src 'self'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
 )
-"""What a browser may do for a page: talk to this host, and run scripts that are files of it."""
+"""The policy of a page: it may talk to this host, and run scripts that are files of it."""
 
 SHARED = ".well-known/buntime/ui/"
-"""Where the shared files are, from the page at `/`."""
+"""The path of the shared files, from the page at `/`."""
 
 HOST_PAGES = "pages/"
-"""Below the shared files: the pages of those who run the host; their script knows which."""
+"""The administrator's pages, below the shared files: their script knows which there are."""
 
 _HOME, _ADMIN = FOLDER / "home.js", FOLDER / "admin.js"
 _PAGE = Template((FOLDER / "page.html").read_text("utf-8"))
 
 
 def make_strict(headers: MutableHeaders) -> None:
-    """Add what keeps a page to this host, and fresh: a browser asks whether it has changed."""
+    """Add headers that keep a page to this host, and fresh: a browser asks whether it has
+    changed.
+    """
     headers["Content-Security-Policy"] = POLICY
     headers["X-Content-Type-Options"] = "nosniff"
     headers["Referrer-Policy"] = "no-referrer"
@@ -53,7 +54,7 @@ def make_strict(headers: MutableHeaders) -> None:
 
 
 def _first_modules(entry: Path, view: str) -> Iterable[str]:
-    """What a page is made of before it has its view, as from the folder of its script."""
+    """The modules of a page before it has its view, relative to the folder of its script."""
     found = dict.fromkeys(imported_by(entry))
     if view in _views(entry):
         beside = entry.with_name(f"{view}.js")
@@ -69,7 +70,7 @@ def _views(entry: Path) -> frozenset[str]:
 
 @cache
 def imported_by(entry: Path) -> tuple[str, ...]:
-    """The modules that a page imports, as from the folder of its script."""
+    """The modules that a page imports, relative to the folder of its script."""
 
     def find(path: str) -> Path | None:
         shared = path.removeprefix(f"../{SHARED}")
@@ -91,11 +92,12 @@ def page_of_module(
     content: str = "",
     without: str = "This page needs scripts.",
 ) -> str:
-    """The page around a module, which a browser gets with all that this imports at once, and with
-    the module beside it that has the name of the view, if there is one (`overview` for the first).
+    """The page around a module. A browser gets it at once with everything that the module imports,
+    and with the module beside it that has the name of the view, if there is one (`overview` for the
+    first).
 
     The folder of the module is at `above`, and the shared files at `shared`, both from `base`.
-    `content` is HTML, and `without` what stands there where no script runs.
+    `content` is HTML, and `without` is shown where no script runs.
     """
     preloads = (
         f'<link rel="modulepreload" href="{html.escape(normpath(above + path))}">\n'
@@ -119,7 +121,7 @@ class SharedFiles:
         self._files = StaticFiles(directory=FOLDER, check_dir=False)
 
     async def get(self, name: str, scope: Scope) -> Response:
-        """The file of this name, or a page of the host. Raises `NotFound`."""
+        """The file with this name, or a page of the host. Raises `NotFound`."""
         if name.startswith(HOST_PAGES):
             return await _strict_page(
                 partial(page_of_module, _ADMIN, title="Buntime", above="../", shared="../")
@@ -140,7 +142,7 @@ def base_from(path: str) -> str:
 
 
 async def home_page(menus: Iterable[Mapping[str, Any]]) -> Response:
-    """The page at `/`: a list of links, of which its script makes more."""
+    """The page at `/`: a list of links, to which its script adds."""
     return await _strict_page(
         partial(
             page_of_module,

@@ -1,1 +1,1 @@
-"""Plugins: found, chosen, ordered, imported and asked, and what they are given."""
+"""Plugins: found, chosen, ordered, imported and called, and the objects that they are given."""

@@ -1,4 +1,4 @@
-"""What a plugin does beside its requests: tasks that are watched over, and what recurs.
+"""Background work of a plugin: supervised tasks, and recurring calls.
 
 A task that fails is logged with its traceback and counted. All tasks of a plugin are cancelled
 before its `on_shutdown` runs, so that none of them uses what that hook closes.
@@ -18,36 +18,38 @@ from buntime_host.options.units import parse_duration
 from buntime_host.plugins.task_clock import TaskClock
 
 Work = Callable[[], Awaitable[object]]
-"""Makes a coroutine each time that it is called."""
+"""Makes a coroutine on each call."""
 
 Claim = Callable[[str, float], Awaitable[bool]]
-"""`claim(name, seconds)`: whether who asks is the first of all hosts that share a store to claim
-the name; nobody else can for so many seconds. It may raise whatever that store raises."""
+"""`claim(name, seconds)`: whether the caller is the first of all hosts that share a store to claim
+the name; no other one can for so many seconds. It may raise whatever that store raises."""
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
-"""Between two starts of a task that fails at once; who ran for longer begins anew."""
+"""Pauses between two starts of a task that fails at once; one that ran for longer begins with the
+first again."""
 
 SHORTEST_SHARED_SECONDS = 1.0
-"""Shortest interval of what is done once over all hosts: each time is a write to their store."""
+"""Shortest interval of a call that runs once over all hosts: each time is a write to their
+store."""
 
 LONGEST_CLAIM_SECONDS = 600.0
-"""How long a claim lasts at most: clocks that differ by more are wrong."""
+"""Longest time of a claim: clocks that differ by more are wrong."""
 
 CANCEL_GRACE_SECONDS = 1.0
-"""How long cancelled tasks may still clean up before they are left behind."""
+"""Time for cancelled tasks to clean up before they are left behind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What the background work of one plugin needs of its host."""
+    """The host as the background work of one plugin needs it."""
 
     plugin: str
     logger: logging.Logger
     clock: TaskClock
     count_failure: Callable[[], None]
     claim: Callable[[], Claim | None]
-    """Finds what tells hosts apart that share a store; None where no plugin has that."""
+    """Finds the claim over hosts that share a store; None where no plugin has one."""
     is_first_worker: bool
 
 
@@ -60,7 +62,7 @@ class Background:
         self._shared_names: set[str] = set()
         self._ended = False
         self.is_used = False
-        """Whether the plugin ever began something."""
+        """Whether the plugin ever began a task."""
 
     def spawn(
         self,
@@ -72,7 +74,7 @@ class Background:
         """See `PluginContext.spawn`."""
         if inspect.iscoroutine(work):
             if restart:
-                work.close()  # it would warn that nobody awaited it
+                work.close()  # it would warn that it was never awaited
                 raise TypeError(
                     "a coroutine runs only once: to restart it, give spawn() the function that"
                     " makes it, as in ctx.spawn(self.work, restart=True)"
@@ -93,7 +95,7 @@ class Background:
         except RuntimeError:
             coroutine.close()
             raise
-        # A coroutine that is cancelled before it began would warn that nobody awaited it.
+        # A coroutine that is cancelled before it began would warn that it was never awaited.
         task.add_done_callback(lambda _: coroutine.close())
         return task
 
@@ -149,7 +151,7 @@ class Background:
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
     async def _attempt(self, work: Callable[[], object], title: str) -> bool:
-        """Whether it did not fail."""
+        """Run one call; return whether it did not fail."""
         try:
             result = work()
             if inspect.isawaitable(result):
@@ -166,12 +168,14 @@ class Background:
         while True:
             await clock.sleep(due - clock.monotonic())
             await self._attempt(work, title)
-            # What took longer than the interval leaves out the times that it missed.
+            # A call that took longer than the interval leaves out the times that it missed.
             missed = max(0, math.floor((clock.monotonic() - due) / interval))
             due += interval * (missed + 1)
 
     async def _shared(self, interval: float, work: Callable[[], object], title: str) -> None:
-        """At times that all hosts agree on, so that who claims one of them has it for itself."""
+        """At times that all hosts agree on, so that the claim of one of them is for that time
+        alone.
+        """
         clock = self._around.clock
         last = math.floor(clock.wall() / interval)
         while True:
@@ -181,7 +185,7 @@ class Background:
             elif left > 0:
                 await clock.sleep(left)
             else:
-                # Times that were slept through are not made up for.
+                # Times that passed during a sleep are not made up for.
                 last = max(last + 1, math.floor(clock.wall() / interval))
                 if await self._is_ours(title, interval):
                     await self._attempt(work, title)
@@ -191,7 +195,7 @@ class Background:
         if claim is None:
             return self._around.is_first_worker
         try:
-            # So much may the clocks of hosts differ.
+            # Clocks of hosts may differ by that much.
             lasts = min(interval / 2, LONGEST_CLAIM_SECONDS)
             return await claim(f"every:{self._around.plugin}:{title}", lasts)
         except Exception:

@@ -1,4 +1,4 @@
-"""What a plugin sees of the host: the object given to `on_init`, and the values within it."""
+"""The host as a plugin sees it: the object given to `on_init`, and the values within it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 ServiceT = TypeVar("ServiceT")
 
-# No structs: a command that only says what it does imports this, and needs no msgspec.
+# No structs: a command that only prints its help imports this, and needs no msgspec.
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Facts about the running host, the same that `/.well-known/buntime` tells."""
+    """Facts about the running host, as in `/.well-known/buntime`."""
 
     api: str
     """Path of the host's own API, `/api` unless a prefix is configured."""
@@ -75,10 +75,10 @@ class PluginContext:
     base: str | None
     """Mount path such as `/keyval`; None when nothing is served."""
     config: dict[str, Any]
-    """Effective options: environment over buntime.jsonc over manifest. What the factory got."""
+    """Effective options, as the factory got them: environment over buntime.jsonc over manifest."""
     environ: Mapping[str, str]
-    """The environment of the host, for what options leave to it; that of a test, or of a store
-    in this process, may be empty."""
+    """The environment of the host, for settings that options leave to it; in a test, or for a store
+    in this process, it may be empty."""
     global_config: GlobalConfig
     logger: logging.Logger
     """Named `plugin:<name>`."""
@@ -93,21 +93,23 @@ class PluginContext:
     """The plugin's tasks; use `spawn` and `every`."""
     authorize: Callable[[HTTPConnection], None]
     """Raises `Unauthorized`, or `PermissionDenied`, unless the request has a key that permits
-    everything of this plugin; never on a host that is open. See `request.state.principal`."""
+    everything of this plugin; never on an open host. See `request.state.principal`."""
     add_token: Callable[[str], None] = _nothing
-    """Let a token in that the plugin has an option for, to do everything of this plugin: the host
-    asks for a credential before a plugin sees a request."""
+    """Accepts a token of a plugin's option, with all permissions of this plugin: the host asks for
+    a credential before a plugin sees a request."""
     recognise: Callable[[HTTPConnection, str], None] = _nobody
-    """Recognise who sends a credential by another way than a header, and have that one as the
-    connection's principal from then on. Raises `Unauthorized`, and `TooManyRequests`."""
+    """Recognises the owner of a credential that was sent by another way than a header; from then on
+    that is the connection's principal. Raises `Unauthorized`, and `TooManyRequests`."""
     mounted_at: Callable[[str], str | None] = _no_base
-    """Whose base a path begins with, as it was sent: the name of a plugin, or `host` for what the
-    host serves itself; None for what is left to `fallback()`. Of use once all plugins are up."""
+    """Returns whose base a path begins with, as it was sent: the name of a plugin, or `host` for
+    the host's own paths; None for paths that are left to `fallback()`. Valid once all plugins are
+    up."""
     workers: Workers
     """The processes that serve the same configuration, each with all plugins; see `workers`."""
     client_of: Callable[[Mapping[str, Any]], str | None]
-    """Who a request with this ASGI scope counts for, for limits of one client: an address or a
-    network; None where nobody can be told apart, as on this machine. See `trustedProxies`."""
+    """Returns the client that a request with this ASGI scope counts for, for limits of one client:
+    an address or a network; None where clients cannot be told apart, as on this machine. See
+    `trustedProxies`."""
 
     def spawn(
         self,
@@ -133,7 +135,8 @@ class PluginContext:
         name: str | None = None,
         once: bool = False,
     ) -> asyncio.Task[None]:
-        """Call a function, plain or async, every `interval`: milliseconds, or such as `"1m"`.
+        """Call a function, plain or async, every `interval`: milliseconds, or a text such as
+        `"1m"`.
 
         The first time is after one interval. A call that fails is logged and counted, and the next
         one comes all the same; one that takes longer than the interval leaves times out.
@@ -152,13 +155,14 @@ class PluginContext:
     @overload
     def get_plugin(self, name: str, kind: Callable[..., ServiceT]) -> ServiceT | None: ...
     def get_plugin(self, name: str, kind: Callable[..., Any] | None = None) -> Any:
-        """Return the service of plugin `name`, or None: unknown, failed, not yet up, shut down.
+        """Return the service of plugin `name`, or None if it is unknown, has failed, is not up yet
+        or is shut down.
 
         `@buntime/keyval` and `@buntime/plugin-keyval` are the same name. Asking for a plugin that
         the manifest does not declare as a dependency is logged once.
 
-        `kind`, a class or a `Protocol`, is what the service is for the type checker, and has to be:
-        `MissingService` says what it lacks.
+        `kind`, a class or a `Protocol`, is the type of the service for the type checker, and is
+        checked: `MissingService` says what the service lacks.
         """
         # A protocol cannot be a `type[ServiceT]`, which promises that it can be called.
         service = self.lookup(name)
@@ -167,7 +171,7 @@ class PluginContext:
         return service
 
     def getPlugin(self, name: str) -> Any:
-        """Same as `get_plugin`, spelled as in Buntime's documents."""
+        """Same as `get_plugin`, with its name in Buntime's documents."""
         return self.lookup(name)
 
     @overload
@@ -188,7 +192,7 @@ class PluginContext:
 
 
 def _check_kind(asker: str, name: str, service: object, kind: Callable[..., Any]) -> None:
-    """Raise `MissingService` unless the service is what `kind` says."""
+    """Raise `MissingService` unless the service has the type `kind`."""
     if not isinstance(kind, type):
         raise TypeError(f"a service is of a class or of a Protocol, not of {kind!r}")
     if getattr(kind, "_is_protocol", False):

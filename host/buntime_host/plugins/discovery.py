@@ -30,7 +30,7 @@ class FoundPlugin(msgspec.Struct, frozen=True, kw_only=True):
     module: str | None = None
     """`package.module[:attr]` to import; None for a folder, whose manifest names the file."""
     entry: Any = None
-    """The factory, the module or the object with hooks, where an application has it at hand."""
+    """The factory, the module or the object with hooks, where an application passes it in."""
 
 
 class Broken(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +42,7 @@ class Broken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that was found, by name and in order of discovery."""
+    """All plugins found, by name and in order of discovery."""
 
     found: dict[str, FoundPlugin]
     broken: tuple[Broken, ...] = ()
@@ -69,7 +69,7 @@ def discover(
     broken: list[Broken] = []
     warnings: list[str] = []
     if installed is None:
-        from importlib.metadata import entry_points  # large, and of no use where all are given
+        from importlib.metadata import entry_points  # large, and unneeded where all are given
 
         installed = tuple(entry_points(group=GROUP))
     from_packages: dict[str, FoundPlugin] = {}
@@ -94,7 +94,8 @@ def discover(
 def find_module(name: str) -> FoundPlugin | None:
     """A plugin that `buntime.jsonc` names as an importable module, `package.module[:attr]`.
 
-    It may lack a manifest; then it is called as it is written and serves nothing without a `base`.
+    It may lack a manifest; then its name is the entry as written, and it serves nothing without a
+    `base`.
     """
     module = name.partition(":")[0]
     if not all(part.isidentifier() for part in module.split(".")):
@@ -160,8 +161,8 @@ def _from_entry_point(
 def _package_manifest(spec: importlib.machinery.ModuleSpec) -> Path | None:
     for location in spec.submodule_search_locations or ():
         folder = Path(location)
-        # A wheel carries the manifest inside the package, a checkout has it beside the package;
-        # but what lies beside all packages of an installation belongs to none of them.
+        # A wheel carries the manifest inside the package, a checkout has it beside the package; but
+        # a file beside all packages of an installation belongs to none of them.
         shared = folder.parent.name in ("site-packages", "dist-packages")
         for place in (folder,) if shared else (folder, folder.parent):
             path = find_manifest(place)

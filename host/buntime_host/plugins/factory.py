@@ -1,4 +1,4 @@
-"""Calling a plugin's factory with its options, as it wants them."""
+"""Calls a plugin's factory with its options, in the form that it takes."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ async def call_factory(
     environ: Mapping[str, str],
     warn: Callable[[str], None],
 ) -> object:
-    """What a factory makes, plain or async.
+    """Call a factory, plain or async, and return its result.
 
-    It is called with the options: as the struct that its parameter is annotated with, else as a
-    dict; or without them, if it takes no argument. `warn` gets a sentence for options that the
-    struct does not know. Raises `InvalidPlugin` for a factory that wants more, `InvalidOptions` if
-    the struct refuses the options, and `HookFailed` for whatever the factory raises.
+    It gets the options as the struct that its parameter is annotated with, else as a dict; or no
+    options, if it takes no argument. `warn` gets a sentence for options that the struct does not
+    know. Raises `InvalidPlugin` for a factory that wants more, `InvalidOptions` if the struct
+    refuses the options, and `HookFailed` for whatever the factory raises.
     """
     arguments = _arguments(factory, options, environ, warn)
     try:
@@ -44,7 +44,7 @@ def _arguments(
 ) -> tuple[object, ...]:
     try:
         parameters = [*inspect.signature(factory).parameters.values()]
-    except ValueError:  # of what is written in C, not everything is known
+    except ValueError:  # of callables written in C, not everything is known
         return (_copy(options),)
     needed = [
         one
@@ -66,7 +66,7 @@ def _arguments(
 
 
 def _annotation(factory: Callable[..., Any], parameter: str) -> object:
-    """What a parameter is annotated with; None for what only type checkers can know."""
+    """The annotation of a parameter; None if only type checkers can resolve it."""
     try:
         return inspect.signature(factory, eval_str=True).parameters[parameter].annotation
     except (NameError, AttributeError, TypeError, SyntaxError):
@@ -94,7 +94,7 @@ def _as_struct(
 
 
 def _copy(value: Any) -> Any:
-    # What a factory does to its options must not be seen by anyone else.
+    # The factory's changes to its options must not be seen by others.
     if isinstance(value, Mapping):
         return {key: _copy(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""What serves paths that are below no plugin's base: the plugin that has the hook `fallback()`."""
+"""The hook `fallback()`: a plugin that serves paths below no plugin's base."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ class Fallback(NamedTuple):
     """An application for all paths that no base begins, and which of them need no credential."""
 
     app: ASGIApp
-    """Gets whole paths and bodies as they were sent, compressed ones too, up to the `maxBodySize`
-    of its plugin. Raises `NotFound` for what it does not serve. It asks for permissions itself, as
-    a plugin with `permissions()` does."""
+    """Gets whole paths, and bodies as they were sent, compressed ones too, up to the `maxBodySize`
+    of its plugin. Raises `NotFound` for paths that it does not serve. It asks for permissions
+    itself, as a plugin with `permissions()` does."""
     is_public: Callable[[str, bytes], bool] = _nothing_is_public
-    """Whether a method (`WEBSOCKET` for handshakes) and a path as it was sent need none."""
+    """Whether requests with a method (`WEBSOCKET` for handshakes) and a path as it was sent need no
+    credential."""
 
     def has(self, method: str, raw_path: bytes) -> bool:
-        """The same, as `PublicRoutes` says it."""
+        """The same, in the form of `PublicRoutes`."""
         return self.is_public(method, raw_path)

@@ -1,4 +1,4 @@
-"""Whether plugins run and are well: what they say themselves, by their hooks."""
+"""Whether plugins run and are well, by their own hooks."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ HEALTH_SECONDS = 5.0
 """How long a plugin's `health()` may take before it counts as failed."""
 
 DIAGNOSIS_SECONDS = 3600.0
-"""The same for a plugin that looks through all that it keeps."""
+"""The same for a plugin that looks through all its data."""
 
 
 async def lacking_plugins(
     statuses: Mapping[str, PluginStatus], hooks: Mapping[str, Hook]
 ) -> dict[str, str]:
-    """The plugins that should run and do not, or are not well, and why.
+    """The plugins that should run and do not, or are not well, with the reasons.
 
     `hooks` are `health()` of those that have it.
     """
@@ -37,7 +37,7 @@ async def lacking_plugins(
 
 
 async def ask_health(hook: Hook) -> str | None:
-    """What is wrong according to a plugin's `health()`, or None."""
+    """The problem that a plugin's `health()` reports, or None."""
     try:
         answer = await run_hook(hook, what="health", timeout=HEALTH_SECONDS)
     except PluginError as error:
@@ -48,7 +48,7 @@ async def ask_health(hook: Hook) -> str | None:
 
 
 async def ask_diagnosis(hook: Hook) -> list[str]:
-    """What is wrong with what a plugin keeps, according to its `diagnose()`."""
+    """The problems with a plugin's data that its `diagnose()` reports."""
     try:
         return list(await run_hook(hook, what="diagnose", timeout=DIAGNOSIS_SECONDS))
     except PluginError as error:

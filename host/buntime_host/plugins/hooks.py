@@ -21,7 +21,7 @@ from buntime_host.plugins.hookspecs import HOOKS
 from buntime_host.plugins.loader import hook_names
 
 CANCEL_GRACE_SECONDS = 1.0
-"""How long a cancelled hook may still clean up before it is abandoned."""
+"""Time for a cancelled hook to clean up before it is abandoned."""
 
 
 class Hook(msgspec.Struct, frozen=True):
@@ -38,7 +38,7 @@ class Hook(msgspec.Struct, frozen=True):
 
 
 class _Manager(pluggy.PluginManager):
-    """Looks for hooks where some may be: not among what every object of Python has."""
+    """Skips the attributes that every object of Python has."""
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
         return None if name.startswith("__") else super().parse_hookimpl_opts(plugin, name)
@@ -78,7 +78,7 @@ class HookRegistry:
                     raise InvalidPlugin(f"{caller.name}: hook wrappers are not supported")
 
     def _check_marked(self, plugin: object) -> None:
-        """As pluggy would, but with what would be right, and where it is written."""
+        """As pluggy would, but with the right spelling, and where the hook is written."""
         for name in dir(plugin):
             options = self._manager.parse_hookimpl_opts(plugin, name)
             if options is None:
@@ -120,7 +120,7 @@ class HookRegistry:
 
 
 def unmarked_problems(hooks: HookRegistry, plugin: object) -> list[str]:
-    """A sentence for each function that is named like a hook and is none: nobody marked it."""
+    """A sentence for each function that has the name of a hook and lacks its mark."""
     return [
         f"{name} is named like a hook and never called: mark it with @hookimpl"
         f"{place_of_function(getattr(plugin, name))}"

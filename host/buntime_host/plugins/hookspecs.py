@@ -42,8 +42,8 @@ def check_options(
 ) -> Iterable[str] | Awaitable[Iterable[str]]:
     """Read the options as `on_init` does, and open nothing: for `buntime check`.
 
-    Raise `OptionError` for what `on_init` would refuse, and return a sentence for each thing that
-    is probably not meant.
+    Raise `OptionError` for options that `on_init` would refuse, and return a sentence for each one
+    that is probably not meant.
     """
     raise NotImplementedError
 
@@ -66,16 +66,16 @@ def routes() -> Sequence[BaseRoute] | ASGIApp | Awaitable[Sequence[BaseRoute] | 
 
 @hookspec
 def openapi() -> Iterable[Operation] | Awaitable[Iterable[Operation]]:
-    """Return what is to be read of the routes, where `routes` gives an application.
+    """Return descriptions of the routes, where `routes` gives an application.
 
-    Of a list of routes the host knows it by itself: by the docstrings of their endpoints.
+    For a list of routes the host has them already: the docstrings of their endpoints.
     """
     raise NotImplementedError
 
 
 @hookspec
 def fallback() -> Fallback | Awaitable[Fallback | None] | None:
-    """Return what serves the paths that are below no plugin's base; one plugin may have that.
+    """Return the application for paths that are below no plugin's base; one plugin may have it.
 
     Requests below bases do not come there, so they stay on the direct way.
     """
@@ -83,27 +83,28 @@ def fallback() -> Fallback | Awaitable[Fallback | None] | None:
 
 @hookspec
 def permissions() -> Mapping[str, Action] | Awaitable[Mapping[str, Action]]:
-    """Return what users of the plugin may be permitted, by the name of each action.
+    """Return the plugin's permissions, by the name of each action.
 
-    A plugin that has this asks `request.state.principal` before it does anything. Of one that has
-    not, the host asks for the permission to do everything: `my-plugin:*`.
+    A plugin with this hook asks `request.state.principal` before it does anything. For one without
+    it, the host asks for the permission to do everything: `my-plugin:*`.
     """
     raise NotImplementedError
 
 
 @hookspec
 def limits() -> CheckLimits | Awaitable[CheckLimits]:
-    """Return what looks at the limits of a key for the plugin, before the key is made.
+    """Return a check of the limits of a key for the plugin, which runs before the key is made.
 
-    It is called with what the key's `limits` say for the plugin, and raises `ValueError`, with what
-    would be right, for what means nothing. Without this hook the plugin has to cope with anything.
+    It is called with the part of the key's `limits` for the plugin, and raises `ValueError`, with
+    what would be right, for meaningless ones. Without this hook the plugin has to cope with any
+    value.
     """
     raise NotImplementedError
 
 
 @hookspec
 def aliases() -> Mapping[str, str] | Awaitable[Mapping[str, str]]:
-    """Return older paths that go on working: `{"/_/my-plugin": "/api"}`, below the base.
+    """Return older paths that keep working: `{"/_/my-plugin": "/api"}`, below the base.
 
     A request to `/_/my-plugin/x` is then one to `/base/api/x`, for hooks as well.
     """
@@ -118,7 +119,7 @@ def middleware() -> Sequence[Middleware] | Awaitable[Sequence[Middleware]]:
 
 @hookspec
 def passage() -> RequestPassage | Awaitable[RequestPassage | None] | None:
-    """Return what sees every request, without sending it by ASGI: see `RequestPassage`.
+    """Return a passage, which sees every request without sending it by ASGI: see `RequestPassage`.
 
     That of the first plugin is outermost, and outside of `middleware`.
     """
@@ -155,7 +156,7 @@ def on_shutdown() -> Awaitable[None] | None:
 def claims() -> Claim | Awaitable[Claim | None] | None:
     """Return `claim(name, seconds)`, which is true for one of all hosts that share a store.
 
-    For `ctx.every(…, once=True)` of all plugins; that of the first plugin counts.
+    It serves `ctx.every(…, once=True)` of all plugins; that of the first plugin counts.
     """
 
 
@@ -173,7 +174,7 @@ def metrics() -> Iterable[Metric] | Awaitable[Iterable[Metric]]:
 
 @hookspec
 def diagnose() -> Sequence[str] | Awaitable[Sequence[str]]:
-    """Look through all that the plugin keeps; a sentence for each thing that is wrong.
+    """Look through all data of the plugin; return a sentence for each problem.
 
     For `buntime doctor`; it may take minutes, which `health` must not.
     """
@@ -182,7 +183,7 @@ def diagnose() -> Sequence[str] | Awaitable[Sequence[str]]:
 
 @hookspec
 def health() -> Any:
-    """Return True or None when well; False or a text saying what is wrong makes it not ready."""
+    """Return True or None when well; False, or a text with the problem, makes it not ready."""
 
 
 HOOKS = tuple(

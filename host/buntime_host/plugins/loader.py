@@ -1,4 +1,4 @@
-"""Import a plugin's code and make the object that carries its hooks."""
+"""Imports a plugin's code and makes the object that carries its hooks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from buntime_host.plugins.hookspecs import HOOKS
 from buntime_host.plugins.selection import Selected
 
 ATTRIBUTES = ("plugin", "Plugin", "default")
-"""Where a module without hooks of its own may have its factory or plugin object."""
+"""Names under which a module without hooks may have its factory or plugin object."""
 
 
 async def make_plugin(
@@ -31,8 +31,8 @@ async def make_plugin(
     """Import the plugin and return the object with its hooks; a factory is called with the options.
 
     `warn` gets a sentence when `pluginEntry` is missing and another file is used instead, and for
-    options that are of no use. Raises `InvalidPlugin` if there is nothing usable, `HookFailed` if
-    the plugin's code raises, and what `call_factory` raises.
+    options without effect. Raises `InvalidPlugin` if there is nothing usable, `HookFailed` if the
+    plugin's code raises, and what `call_factory` raises.
     """
     try:
         entry = _import(selected, warn)
@@ -59,7 +59,7 @@ async def make_plugin(
 
 
 def hook_names(plugin: object) -> list[str]:
-    """The functions of an object that are named like hooks, marked or not."""
+    """The functions of an object that have names of hooks, marked or not."""
     return [name for name in HOOKS if inspect.isroutine(getattr(plugin, name, None))]
 
 
@@ -122,7 +122,7 @@ def _load_module(folder: Path, name: str) -> ModuleType:
 
 
 def _is_installed_from(folder: Path, name: str) -> bool:
-    """Whether Python would import `name` from this very folder: then one copy must be enough."""
+    """Whether Python would import `name` from this very folder: then one copy is enough."""
     spec = importlib.util.find_spec(name.partition(".")[0])
     if spec is None or spec.origin is None:
         return False

@@ -1,4 +1,4 @@
-"""`manifest.yaml`: what a plugin is, read without running any of its code."""
+"""`manifest.yaml`: the description of a plugin, read without running any of its code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PERMISSION = re.compile(r"[a-z][a-zA-Z0-9_-]*(:[a-z][a-zA-Z0-9_-]*)*")
 ENV_PREFIX = ("PUBLIC_", "VITE_")
 _VERSION = re.compile(r"v?\d+(\.\d+)*([-+._]?[A-Za-z0-9]+)*")
 _MISSPELLED = 0.85
-"""How alike names are of which one is taken for the other."""
+"""How alike names are when one is suggested for the other."""
 METHODS = ("ALL", "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "WEBSOCKET")
 
 HOST_FIELDS = frozenset(
@@ -52,7 +52,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     optional_dependencies: tuple[str, ...] = ()
     public_routes: Any = None
     permissions: tuple[str, ...] = ()
-    """Actions that users may be permitted, where the plugin has no hook that says so."""
+    """Permissions, where the plugin has no hook for them."""
     menus: tuple[Mapping[str, Any], ...] = ()
     inject_base: bool = False
     strict_page: bool = False
@@ -63,11 +63,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes; None is the host's default."""
     on_request_fail_open: bool = False
     only_if_listed: bool = False
-    """Whether a configuration has to name it; others are loaded where none are named, too."""
+    """Whether a configuration has to name it; otherwise it is also loaded where none are named."""
     schema: Mapping[str, OptionField] = {}
     options: Mapping[str, Any] = {}
     unconfigured: Mapping[str, Any] = {}
-    """Options of a host that has no configuration file, where those of `options` are not enough."""
+    """Options for a host without a configuration file, where those of `options` are not enough."""
 
     @property
     def dir(self) -> Path:
@@ -132,12 +132,12 @@ def parse_manifest(raw: Mapping[str, Any], path: Path) -> Manifest:
 
 
 def remarks(manifest: Manifest) -> list[str]:
-    """What is probably not meant, a sentence each: the plugin loads all the same."""
+    """Probable mistakes, a sentence each: the plugin loads all the same."""
     found = []
     if not _VERSION.fullmatch(manifest.version):
         found.append(f'version: {manifest.version!r} is no version, such as "1.2.0"')
     for name in manifest.options:
-        # What is far from all fields is an option of the plugin, which may say so or not.
+        # A name unlike all fields is an option of the plugin, whether it declares it or not.
         hint = hint_at(name, HOST_FIELDS, least=_MISSPELLED) if name not in manifest.schema else ""
         if hint:
             found.append(f"{name}: is no field of manifests{hint}")
@@ -145,7 +145,7 @@ def remarks(manifest: Manifest) -> list[str]:
 
 
 class _Fields:
-    """Typed reads from a raw map that collect what is wrong instead of stopping at the first."""
+    """Typed reads from a raw map that collect errors instead of stopping at the first."""
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
         self.raw = raw
@@ -232,7 +232,7 @@ class _Fields:
 
 
 def menus_problem(value: object) -> str | None:
-    """Say what is wrong with a list of menu items, or None."""
+    """Return what is wrong with a list of menu items, or None."""
     rule = "must be a list of {title, icon, path, items?, needs?}"
     if not isinstance(value, list | tuple):
         return rule
@@ -250,7 +250,7 @@ def menus_problem(value: object) -> str | None:
 
 
 def public_routes_problem(value: object) -> str | None:
-    """Say what is wrong with `publicRoutes`, or None."""
+    """Return what is wrong with `publicRoutes`, or None."""
     lists = [value] if not isinstance(value, dict) else list(value.values())
     if isinstance(value, dict) and not set(value) <= set(METHODS):
         return f"keys must be among {', '.join(METHODS)}"

@@ -1,4 +1,4 @@
-"""From the configuration to an order of plugins, before any plugin code runs.
+"""Plans the order of plugins from the configuration, before any plugin code runs.
 
 `buntime serve`, `buntime plugins` and `buntime check` all look at the same plan.
 """
@@ -20,7 +20,7 @@ from buntime_host.plugins.status import PluginStatus
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What is going to happen, and what stands against it."""
+    """The plan of a start, and its obstacles."""
 
     selection: PluginSelection
     resolution: Resolution
@@ -42,8 +42,8 @@ def make_plan(
 ) -> Plan:
     """Discover, select and order plugins. Nothing is raised, see `Plan.errors`.
 
-    Those that are `given` win over what is found by the same name; where the configuration names
-    no others, nothing is looked for.
+    Plugins that are `given` win over those found by the same name; where the configuration names no
+    others, no folder is searched.
     """
     environ = os.environ if environ is None else environ
     catalogue = _catalogue(config, {one.manifest.name: one for one in given})
@@ -87,7 +87,7 @@ def is_required(config: HostConfig, name: str) -> bool:
 
 
 def _unusable_files(config: HostConfig) -> Iterator[ConfigError]:
-    """What is wrong with files that the settings name."""
+    """Problems with files that the settings name."""
     if config.tls_files is not None:
         from buntime_host.tls import Certificate
 
@@ -131,7 +131,7 @@ def statuses(config: HostConfig, plan: Plan) -> dict[str, PluginStatus]:
 
 
 def status_of(config: HostConfig, plugin: Selected) -> PluginStatus:
-    """A fresh status of a plugin that shall be loaded."""
+    """A fresh status of a plugin that will be loaded."""
     manifest = plugin.manifest
     return PluginStatus(
         name=manifest.name,

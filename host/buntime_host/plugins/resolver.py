@@ -1,4 +1,4 @@
-"""The order in which plugins start, and which cannot start at all."""
+"""Computes the order in which plugins start, and which cannot start at all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from buntime_host.names import known_name
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
-    """What the resolver needs to know of a plugin."""
+    """A plugin as the resolver needs it."""
 
     name: str
     dependencies: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ def resolve(
                 excluded[name] = f"dependency cycle: {' → '.join(cycle)}"
                 del present[name]
         _exclude_unsatisfied(present, excluded, disabled, not_listed)
-        # Whoever depended optionally on a member of the cycle can start without it.
+        # A plugin that optionally depended on a member of the cycle can start without it.
         order = _kahn(_edges(present))
     return Resolution(order=tuple(order), excluded=excluded)
 
@@ -95,7 +95,7 @@ def _why_absent(
 
 
 def _edges(present: Mapping[str, Node]) -> dict[str, list[str]]:
-    """For each plugin the present ones that must start before it."""
+    """For each plugin, those present ones that must start before it."""
     edges: dict[str, list[str]] = {}
     for node in present.values():
         names = (

@@ -1,4 +1,4 @@
-"""Which of the plugins that were found shall run, with what options, at which path."""
+"""Selects the plugins to run from those found, with their options and paths."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from buntime_host.plugins.manifest import (
 )
 
 METADATA = ("name", "version", "dependencies", "optionalDependencies", "pluginEntry", "entrypoint")
-"""What an entry in `buntime.jsonc` cannot change."""
+"""Members that an entry in `buntime.jsonc` cannot change."""
 RESERVED = ("/.well-known", "/health", "/metrics", "/favicon.ico")
 
 
 class Selected(msgspec.Struct, frozen=True, kw_only=True):
-    """A plugin that was asked for; its manifest has the overrides of `buntime.jsonc` applied."""
+    """A plugin that was requested; its manifest has the overrides of `buntime.jsonc` applied."""
 
     manifest: Manifest
     source: str
@@ -129,7 +129,7 @@ def _unknown(config: HostConfig, entry: PluginEntry, catalogue: Catalogue) -> Un
 def _broken_manifests(
     config: HostConfig, catalogue: Catalogue, warnings: list[str]
 ) -> list[StartupError]:
-    """A broken manifest matters if its plugin was asked for; otherwise it is only worth a line."""
+    """A broken manifest matters if its plugin was requested; otherwise it is only worth a line."""
     errors: list[StartupError] = []
     listed = None if config.plugins is None else {entry.name for entry in config.plugins}
     for broken in catalogue.broken:
@@ -181,7 +181,7 @@ def _select(
             problem = str(error)
         else:
             if unknown and config.strict:
-                # Of options of a section it is not known here what there is.
+                # The options of a section are not known here.
                 named = (
                     name if "." in name else name + hint_at(name, manifest.schema)
                     for name in unknown

@@ -1,4 +1,4 @@
-"""What plugins provide for each other, by manifest name."""
+"""The services that plugins provide for each other, by manifest name."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Services:
     def lookup_for(
         self, plugin: str, declared: Collection[str], logger: logging.Logger
     ) -> Callable[[str], Any]:
-        """The lookup that `plugin` gets; it warns once per name that its manifest lacks."""
+        """The lookup for `plugin`; it warns once per name that its manifest lacks."""
         warned: set[str] = set()
 
         def lookup(name: str) -> Any:

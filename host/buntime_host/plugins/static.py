@@ -1,6 +1,6 @@
 """A plugin's page: the files beside its `entrypoint`, and the page itself for its own links.
 
-An entrypoint that is a module has a page as those of the host are, around it.
+An entrypoint that is a module gets a page around it like those of the host.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def page_of(manifest: Manifest) -> PluginPage | None:
 
 
 class PluginPage(StaticFiles):
-    """Files of one folder; unknown paths are the page, if the client asks for HTML."""
+    """Files of one folder; unknown paths return the page, if the client asks for HTML."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class PluginPage(StaticFiles):
         inject_base: bool,
         is_strict: bool,
     ) -> None:
-        """The page is `file`, or the one around it with this title, if it is a module."""
+        """The page is `file`, or the page around it with this title if it is a module."""
         super().__init__(directory=file.parent)
         self._file = file
         self._env = dict(env)
@@ -97,7 +97,7 @@ class PluginPage(StaticFiles):
 
     async def _page(self, scope: Scope) -> Response:
         below = scope["path"][len(scope["root_path"]) :]
-        # Relative: a proxy may have taken away the beginning of the path.
+        # Relative: a proxy may have removed the beginning of the path.
         base = base_from(below) if self._is_strict else f"{scope['root_path']}/"
         if self._title is not None:
             title, view = f"{self._title} · Buntime", below.rpartition("/")[2] or "overview"

@@ -1,4 +1,4 @@
-"""What became of each plugin, as `/api/plugins/status` and `/health/ready` tell it."""
+"""The status of each plugin, for `/api/plugins/status` and `/health/ready`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ State = Literal["loading", "loaded", "disabled", "excluded", "failed", "stopped"
 
 
 class PluginStatus(msgspec.Struct, kw_only=True, rename="camel"):
-    """One plugin. The lifecycle changes it, everyone else reads it."""
+    """The status of one plugin. The lifecycle changes it, everyone else reads it."""
 
     name: str
     version: str
@@ -30,6 +30,6 @@ class PluginStatus(msgspec.Struct, kw_only=True, rename="camel"):
     served: bool = False
     """Whether something is mounted at its base."""
     routes: tuple[str, ...] = ()
-    """Paths of its routes; empty for an ASGI application, which does not tell."""
+    """Paths of its routes; empty for an ASGI application, whose routes are unknown."""
     init_ms: float | None = None
     menus: tuple[dict[str, Any], ...] = ()

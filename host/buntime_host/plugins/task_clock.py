@@ -1,4 +1,4 @@
-"""Time as the work of plugins in the background sees it; a test puts one in its place."""
+"""The time for background work of plugins; a test can replace it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Protocol
 
 
 class TaskClock(Protocol):
-    """What time it is, and waiting."""
+    """A clock, and waiting."""
 
     def wall(self) -> float:
-        """Seconds since 1970, which all hosts agree on more or less, and which may jump."""
+        """Seconds since 1970, which hosts more or less agree on, and which may jump."""
         ...
 
     def monotonic(self) -> float:
@@ -19,7 +19,7 @@ class TaskClock(Protocol):
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait for so long."""
+        """Sleep for that many seconds."""
         ...
 
 

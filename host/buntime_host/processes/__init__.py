@@ -1,1 +1,1 @@
-"""The server in its process, its workers, and signals."""
+"""Processes: the server in its process, its workers, and signals."""

@@ -1,7 +1,7 @@
-"""A parent of workers that becomes its own successor, with new code and the sockets that it has.
+"""A parent of workers that becomes its own successor, with new code and the same sockets.
 
-It keeps its process id and its children: only the program is another one. Whoever connects
-meanwhile waits in the queue of a socket that is never closed.
+It keeps its process id and its children: only the program is replaced. Clients that connect
+meanwhile wait in the queue of a socket that is never closed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ logger = logging.getLogger("App")
 
 
 class HandedWorker(msgspec.Struct, frozen=True):
-    """A worker of the predecessor, which serves still."""
+    """A worker of the predecessor that still serves."""
 
     number: int
     pid: int
@@ -33,7 +33,7 @@ class HandedWorker(msgspec.Struct, frozen=True):
 
 
 class Handover(msgspec.Struct, frozen=True):
-    """What a predecessor leaves. File descriptors are open, and signals held back."""
+    """The inheritance from a predecessor. File descriptors are open, and signals blocked."""
 
     parent: int
     """The process id, which is that of the successor as well."""
@@ -41,7 +41,7 @@ class Handover(msgspec.Struct, frozen=True):
     """File descriptors, one for each worker; the same one several times where they share it."""
     workers: list[HandedWorker]
     lacking: list[str] = []
-    """Plugins that did not run in them either."""
+    """Plugins that did not run in those workers either."""
 
 
 def problem_of_new_code(config: Path | None) -> str | None:
@@ -66,10 +66,10 @@ def become_successor(
     lacking: Iterable[str],
     signals: Iterable[int],
 ) -> None:
-    """Run the command of this process anew, in its place. Does not return.
+    """Run the command of this process again, in its place. Does not return.
 
     `workers` are number, process id and socket of each, `lacking` the plugins that do not run in
-    them. `signals` are held back until the successor has handlers for them.
+    them. `signals` are blocked until the successor has handlers for them.
     """
     handed = []
     sockets = [*listeners]
@@ -86,7 +86,7 @@ def become_successor(
 
 
 def take_over() -> Handover | None:
-    """What a predecessor has left for this process; None if there was none."""
+    """Read the inheritance of this process; None if there was no predecessor."""
     text = os.environ.pop(VARIABLE, None)
     if text is None:
         return None

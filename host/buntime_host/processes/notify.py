@@ -1,4 +1,4 @@
-"""What a service manager is told: systemd's protocol of notifications, a datagram each."""
+"""Notifications to a service manager: systemd's protocol, a datagram each."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ READY = "READY=1"
 STOPPING = "STOPPING=1"
 
 VARIABLE = "NOTIFY_SOCKET"
-"""Where somebody listens, if anybody does; `@` begins a name that is no file."""
+"""The socket of the manager, if there is one; `@` begins a name that is not a file."""
 
 logger = logging.getLogger("App")
 
 
 def notify(state: str) -> None:
-    """Tell the manager of this process, if it has one that wants to know."""
+    """Notify the manager of this process, if it has one that listens."""
     address = os.environ.get(VARIABLE)
     if not address:
         return

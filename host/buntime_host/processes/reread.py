@@ -1,4 +1,4 @@
-"""What SIGHUP does: settings are read again, and those that can be are in force at once."""
+"""SIGHUP: reads the settings again, and applies those that can change at once."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ AT_ONCE = frozenset(
         "send_timeout", "drain_timeout", "hook_timeout", "shutdown_timeout",
     }
 )  # fmt: skip
-"""Settings that hold as soon as they are read, limits and timeouts for new connections."""
+"""Settings that apply as soon as they are read: limits and timeouts for new connections."""
 
 _NAMES = {
     **dict(zip(HostSettings.__struct_fields__, HostSettings.__struct_encode_fields__, strict=True)),
     "plugins": "plugins",
 }
-"""How each is written in buntime.jsonc."""
+"""The name of each in buntime.jsonc."""
 
 logger = logging.getLogger("App")
 
 
 async def reload_settings(host: Host) -> None:
-    """Read the settings again; keys and the certificate, too. Whatever is wrong changes nothing.
+    """Read the settings again, as well as keys and the certificate. An error changes nothing.
 
-    What needs a restart is named in the log.
+    Settings that need a restart are named in the log.
     """
     before = host.config
     try:

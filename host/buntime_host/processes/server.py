@@ -35,61 +35,61 @@ DRAIN_POLL_SECONDS = 0.01
 CANCEL_GRACE_SECONDS = 1.0
 
 DATE_SECONDS = 1.0
-"""How often the date in answers is made anew."""
+"""Seconds between two updates of the date in answers."""
 NEW_DATE_TICK = 0
-"""The tick of uvicorn's that does that."""
+"""The tick of uvicorn's that updates it."""
 
 RENEWAL_SECONDS = 10
-"""Between two looks whether the certificate's files have changed."""
+"""Seconds between two checks whether the certificate's files have changed."""
 
 DRAIN_SHARE = 0.5
-"""Of the cap for shutdown; the rest is for the plugins, however long `drainTimeout` is."""
+"""Share of the cap for shutdown; the rest is for the plugins, however long `drainTimeout` is."""
 
 FORCE_EXIT_SLACK_SECONDS = 2.0
-"""Past the cap for shutdown: only code that blocks the process makes it this far."""
+"""Seconds past the cap for shutdown: only code that blocks the process makes it this far."""
 
 GC_THRESHOLDS = (10_000, 20, 20)
-"""When Python looks for cycles of garbage, in the terms of `gc.set_threshold`.
+"""When Python collects garbage, in the terms of `gc.set_threshold`.
 
-Its default, after every 700 new objects, is meant for small programs: under load it took a tenth of
-the time, and the rare look at everything that was ever loaded held up requests for 10 ms.
-"""
+Its default, after every 700 new objects, is meant for small programs: under load it took a
+tenth of the time, and the rare collection over everything that was ever loaded held up requests
+for 10 ms."""
 
 SWITCH_SECONDS = 0.00007
-"""How long a thread waits for Python's lock before whoever has it is asked to give it up.
+"""How long a thread waits for Python's lock before its holder is asked to give it up.
 
-With Python's default, 5 ms, the loop waits so long each time that it gives the lock up, several
-times in a request, while a thread is busy; and threads wait for as long as the loop is busy with
-work that gives the lock up for moments within less than that: each time they are woken too late,
-and begin to wait anew. A loop that answers small requests does so every 0.1 ms: with 1 ms a commit
-waited for up to 0.7 s until its thread began, with 0.2 ms for 0.15 s. With 0.05 ms and less the
-processor time of reads that are mixed with writes grows.
-"""
+With Python's default, 5 ms, the loop waits that long each time that it gives the lock up while a
+thread is busy, several times in a request. Conversely, threads wait for as long as the loop is busy
+with work that gives the lock up for moments more often than that: each time they are woken too
+late, and begin to wait again. A loop that answers small requests does so every 0.1 ms: with 1 ms a
+commit waited for up to 0.7 s until its thread began, with 0.2 ms for 0.15 s. With 0.05 ms and less
+the processor time of reads that are mixed with writes grows."""
 
 M_MMAP_THRESHOLD = -3
-"""Of `mallopt`: the size from which a block is memory of its own. Once set, it does not grow."""
+"""For `mallopt`: the size from which a block is memory of its own. Once set, it does not grow."""
 
 LARGE_BLOCK_BYTES = 256 * 1024
 
 BLOCKED_START_SECONDS = 3.0
-"""How long a signal waits for a start that does not give way: a plugin blocks its thread."""
+"""Seconds that a signal waits for a start that does not give way: a plugin blocks its thread."""
 
 BACKLOG = 512
-"""Connections that wait to be accepted. All of them are in one turn of the loop, at 40 µs each."""
+"""Connections that wait to be accepted. All of them are accepted in one turn of the loop, at 40 µs
+each."""
 
 LAST_WORDS_SECONDS = 1.0
-"""How long a forced exit waits for its log line: whoever reads the log may have stopped."""
+"""Seconds that a forced exit waits for its log line: the reader of the log may have stopped."""
 
 MAX_FILES = 65_536
-"""Open files that are asked for at the most; systems without a limit have to name one."""
+"""Most open files to request; systems without a limit have to name one."""
 
 logger = logging.getLogger("App")
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket bound to the address, which does not listen yet. Raises `BindError`.
+    """Return a socket bound to the address, which does not listen yet. Raises `BindError`.
 
-    Bound before any plugin runs, so that a second host fails before it touches their files.
+    It is bound before any plugin runs, so that a second host fails before it touches their files.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -112,13 +112,13 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def listen(config: HostConfig) -> socket.socket:
-    """The socket that a configuration says. Raises `BindError`."""
+    """Return the socket of the configuration. Raises `BindError`."""
     path = config.socket_path
     return bind(config.host, config.port) if path is None else bind_path(path)
 
 
 def bind_path(path: Path) -> socket.socket:
-    """The same of a Unix socket; one that a host has left behind is replaced."""
+    """The same for a Unix socket; one that a host has left behind is replaced."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if path.is_socket():
@@ -134,13 +134,13 @@ def bind_path(path: Path) -> socket.socket:
 
 
 def remove_path(config: HostConfig) -> None:
-    """Remove the Unix socket that nobody listens on any more."""
+    """Remove the Unix socket when no process listens on it any more."""
     if config.socket_path is not None:
         config.socket_path.unlink(missing_ok=True)
 
 
 def raise_file_limit() -> None:
-    """Take all the file descriptors that the system allows: a stream needs one for its life."""
+    """Request all the file descriptors that the system allows: a stream needs one for its life."""
     if os.name != "posix":
         return
     import resource
@@ -152,17 +152,19 @@ def raise_file_limit() -> None:
 
 
 def give_back_large_blocks() -> None:
-    """Let the C library give memory of large answers and bodies back once it is free.
+    """Let the C library return memory of large answers and bodies once it is free.
 
-    Otherwise it keeps ever larger blocks for the next time, in each thread: several times what is
-    in use. Only the GNU library can be told.
+    Otherwise it keeps ever larger blocks for the next time, in each thread: several times the
+    memory in use. Only the GNU library has this setting.
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
 
 
 def spare_the_collector() -> None:
-    """Leave what start-up has loaded out of the search for garbage, and search less often."""
+    """Exclude everything that start-up has loaded from garbage collection, and collect less
+    often.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
@@ -174,7 +176,7 @@ def share_the_lock() -> None:
 
 
 class HostServer(uvicorn.Server):
-    """Serves a host: announce closing, drain, then shut the plugins down."""
+    """Serves a host; at the end it announces closing, drains, then shuts the plugins down."""
 
     def __init__(self, host: Host, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -188,8 +190,8 @@ class HostServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the plugins, then listen, then tell the plugins. Raises `StartupError`.
 
-        A signal ends the start where it is; what is up by then is shut down again, and nobody is
-        listened to for a moment only.
+        A signal ends the start where it is: plugins that run by then are shut down again, and the
+        socket never listens for just a moment.
         """
         if hasattr(signal, "SIGHUP"):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
@@ -210,7 +212,7 @@ class HostServer(uvicorn.Server):
         await self.prepared()
         if self.should_exit:
             self.servers = []
-            self.started = True  # as far as that there is something to be shut down
+            self.started = True  # far enough that there is something to shut down
             return
         await super().startup(sockets)
         await self.host.server_started(self)
@@ -218,10 +220,10 @@ class HostServer(uvicorn.Server):
             await self.announce(started_lines(self.host, listener))
 
     async def prepared(self) -> None:
-        """Called when the plugins are up, before it is listened."""
+        """Called when the plugins are up, before the socket listens."""
 
     async def announce(self, lines: Sequence[str]) -> None:
-        """Say that the plugins are up and the socket listens."""
+        """Report that the plugins are up and the socket listens."""
         for line in lines:
             logger.info("%s", line)
         self.tell_manager(READY)
@@ -233,9 +235,9 @@ class HostServer(uvicorn.Server):
     async def main_loop(self) -> None:
         """Keep the date of answers right until the host closes.
 
-        uvicorn's looks for a signal ten times a second; this one ends with it. The cap for shutdown
-        runs from the signal on, and up to 100 ms of it were lost; and most of what an idle host did
-        was to look.
+        uvicorn's loop checks for a signal ten times a second, while this one is ended by the
+        signal. The cap for shutdown runs from the signal on, and up to 100 ms of it were lost; and
+        the checks were most of an idle host's work.
         """
         closing = asyncio.create_task(self.host.closing.wait())
         certificate, seconds = self.host.certificate, 0
@@ -258,8 +260,8 @@ class HostServer(uvicorn.Server):
             server.close()
         for sock in sockets or ():
             sock.close()
-        # What was accepted just now becomes a connection only in the next turn of the loop, after
-        # all others were told to end: nobody would tell it, and the drain would wait for it.
+        # Connections accepted just now are set up only in the next turn of the loop, after all
+        # others were told to end: they would not be told, and the drain would wait for them.
         self.host.edge.close()
         await self.host.close_websockets()
         for connection in list(self.server_state.connections):
@@ -271,7 +273,7 @@ class HostServer(uvicorn.Server):
             logger.info("Bye")
 
     def tell_manager(self, state: str) -> None:
-        """Tell whoever has started the process; with several workers their parent does that."""
+        """Notify the process that started this one; with several workers their parent does that."""
         notify(state)
 
     async def _drain(self, timeout: float) -> None:
@@ -314,7 +316,7 @@ class HostServer(uvicorn.Server):
         _leave(1, partial(logger.error, "%s blocks the process while it starts, exiting", who))
 
     def disarm(self) -> None:
-        """Everything is over: the process need not be forced to end."""
+        """Shutdown is complete: the process need not be forced to end."""
         if self._force_exit_timer is not None:
             self._force_exit_timer.cancel()
 
@@ -335,7 +337,7 @@ def _exit_now() -> None:
 
 
 def _leave(code: int, last_words: Callable[[], None]) -> NoReturn:
-    """End the process at once, even if nobody reads the log and its writers are stuck."""
+    """End the process at once, even if the log is not read and its writers are stuck."""
 
     def speak() -> None:
         last_words()
@@ -348,7 +350,7 @@ def _leave(code: int, last_words: Callable[[], None]) -> NoReturn:
 
 
 def started_lines(host: Host, listener: socket.socket) -> list[str]:
-    """What is served where."""
+    """A summary of what is served where."""
     scheme = "http" if host.certificate is None else "https"
     name = listener.getsockname()
     if isinstance(name, str):
@@ -369,12 +371,12 @@ def started_lines(host: Host, listener: socket.socket) -> list[str]:
 
 
 def _not_a_refused_handshake(record: logging.LogRecord) -> bool:
-    # uvicorn takes a handshake that was refused with a response for one that was forgotten.
+    # uvicorn takes a handshake that was refused with a response for a forgotten one.
     return record.msg != "ASGI callable returned without completing handshake."
 
 
 def uvicorn_config(host: Host) -> uvicorn.Config:
-    """How uvicorn serves a host."""
+    """uvicorn's configuration for a host."""
     logging.getLogger("uvicorn.error").addFilter(_not_a_refused_handshake)
     certificate = host.certificate
     return uvicorn.Config(
@@ -393,7 +395,7 @@ def uvicorn_config(host: Host) -> uvicorn.Config:
 
 
 def serve(host: Host) -> int:
-    """Serve until a signal; returns the exit code: 0, or 1 if shutdown exceeded its cap.
+    """Serve until a signal; return the exit code: 0, or 1 if shutdown exceeded its cap.
 
     Raises `StartupError` with nothing left running.
     """

@@ -1,13 +1,13 @@
 """`buntime serve --workers n`: a parent that starts the workers, watches them, and ends them.
 
-The parent loads no plugin and serves nothing. It holds the sockets, forks, and waits: for words of
-the workers, for the end of one, and for signals. A worker is told to end through the socket that
-connects it with the parent, whose end it takes for the same.
+The parent loads no plugin and serves nothing. It holds the sockets, forks, and waits for messages
+of the workers, for the end of one, and for signals. A worker is told to end through the socket that
+connects it with the parent; the end of that socket means the same.
 
 Each worker has a listening socket of its own on the same port, and Linux spreads connections over
-them evenly. With one socket for all, the worker that happens to be awake takes most of what comes.
-Linux goes on to do so while a worker is dead and its successor starts, for which the parent keeps
-the socket: the other workers accept from it meanwhile.
+them evenly. With one socket for all, the worker that happens to be awake takes most of them. Linux
+also assigns connections to a worker that is dead while its successor starts. So the parent keeps
+the socket, and the other workers accept from it meanwhile.
 """
 
 from __future__ import annotations
@@ -57,23 +57,23 @@ from buntime_host.processes.worker import (
 from buntime_host.workers import Group
 
 MAX_RESTARTS = 10
-"""Times that one worker may die in a row before everything ends."""
+"""Deaths of one worker in a row before everything ends."""
 
 STEADY_SECONDS = 60.0
-"""A worker that has served for so long had a good start: its earlier deaths are forgotten."""
+"""Seconds after which a worker had a good start: its earlier deaths are forgotten."""
 
 RESTART_PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0)
-"""Before the first restart in a row, the second, and so on."""
+"""Pauses before the first restart in a row, the second, and so on."""
 
 logger = logging.getLogger("App")
 _WORDS = msgspec.json.Decoder(Word)
 
 
 def supervise(config: HostConfig) -> int:
-    """Serve with `config.workers` processes until a signal; returns the exit code.
+    """Serve with `config.workers` processes until a signal; return the exit code.
 
-    0, or 1 if a worker exceeded the cap for shutdown, or died too often. Raises `StartupError`
-    with nothing left running.
+    It is 0, or 1 if a worker exceeded the cap for shutdown, or died too often. Raises
+    `StartupError` with nothing left running.
     """
     if not hasattr(os, "fork"):
         raise ConfigError("several workers need a system that can fork: use one")
@@ -92,11 +92,11 @@ def supervise(config: HostConfig) -> int:
 
 
 def bind_all(config: HostConfig) -> list[socket.socket]:
-    """A socket for each worker, all on one address. Raises `BindError`.
+    """Return a socket for each worker, all on one address. Raises `BindError`.
 
     Where the system does not spread connections over several sockets, it is the same for all.
     """
-    # Bound alone at first: of sockets that share a port from the start, nobody would be refused.
+    # Bound alone at first: if sockets share a port from the start, a second host is not refused.
     first, count = server.listen(config), config.workers
     if not sys.platform.startswith("linux") or config.socket_path is not None:
         return [first] * count
@@ -121,7 +121,7 @@ def bind_all(config: HostConfig) -> list[socket.socket]:
 
 
 class _Place:
-    """A worker's place: its socket, and the process that has it now."""
+    """A worker's place: its socket, and its present process."""
 
     def __init__(self, number: int, listener: socket.socket) -> None:
         self.number = number
@@ -131,11 +131,11 @@ class _Place:
         self.channel: socket.socket | None = None
         self.received = b""
         self.prepared: WorkerPrepared | None = None
-        """What the process said when its plugins were up."""
+        """The process's message when its plugins were up."""
         self.ready: WorkerReady | None = None
-        """What the process said when it was."""
+        """The process's message when it was ready."""
         self.accepts = False
-        """Whether the process takes what arrives at the socket."""
+        """Whether the process accepts from the socket."""
         self.failed: str | None = None
         """Why the process could not start."""
         self.started_at = 0.0
@@ -146,7 +146,7 @@ class _Place:
         return f"Worker {self.number}"
 
     def tell(self, word: bytes, sock: socket.socket | None = None) -> None:
-        """Tell the process something, if it is there to hear it."""
+        """Send the process a message, if it is there to hear it."""
         if self.channel is not None:
             with suppress(OSError):
                 socket.send_fds(self.channel, [word + b"\n"], [sock.fileno()] if sock else [])
@@ -158,7 +158,7 @@ class Supervisor:
     def __init__(
         self, config: HostConfig, listeners: list[socket.socket], left: Handover | None = None
     ) -> None:
-        """`left` is what a predecessor in this process has left."""
+        """`left` is the inheritance from a predecessor in this process."""
         self._config = config
         self._group = Group(len(listeners))
         self._places = [_Place(number, sock) for number, sock in enumerate(listeners)]
@@ -201,7 +201,7 @@ class Supervisor:
         return 0 if self._in_time else 1
 
     def close(self) -> None:
-        """Give everything back. Workers that are still there are killed."""
+        """Release everything. Workers that are still there are killed."""
         self._kill()
         for place in self._places:
             place.listener.close()
@@ -209,7 +209,7 @@ class Supervisor:
         self._group.close()
 
     def _start_or_go_on(self) -> None:
-        """Start; where that fails and a predecessor has left workers, go on with those."""
+        """Start; if that fails and a predecessor has left workers, continue with those."""
         try:
             self._start()
         except StartupError as error:
@@ -230,8 +230,8 @@ class Supervisor:
     def _start(self) -> None:
         """Start the first worker, then all others. Raises `StartupError`.
 
-        What is to be done once is done by the first, such as bringing a schema up to date; and if
-        it cannot start, that is said once.
+        The first one does everything that is done once, such as bringing a schema up to date; and
+        if it cannot start, there is one message.
         """
         for places in (self._places[:1], self._places[1:]):
             if self._signal is not None:
@@ -257,14 +257,14 @@ class Supervisor:
             logger.info("%d workers, with the process ids %s", len(self._places), pids)
 
     def _wait_for_start(self) -> None:
-        """Wait for something to happen. Raises `StartupError` for a worker that does not start."""
+        """Wait for an event. Raises `StartupError` for a worker that does not start."""
         self._wait(None)
         for place in self._places:
             if place.failed is not None or (place.started_at and not place.pid):
                 raise StartupError(place.failed or f"{place} died during its start")
 
     def _compare(self, places: list[_Place]) -> None:
-        """Raise `StartupError` if these are less ready than workers that serve still."""
+        """Raise `StartupError` if the new workers are less ready than those that still serve."""
         if not self._leaving:
             return
         for name, reason in self._lacking(places).items():
@@ -286,7 +286,7 @@ class Supervisor:
         sys.stdout.flush()
         sys.stderr.flush()
         # Until the new process has handlers of its own, a signal would run the parent's in it. It
-        # lets them through once it has: a SIGTERM that came before is not lost.
+        # unblocks them once it has: a SIGTERM that came before is not lost.
         signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
         pid = os.fork()
         if pid == 0:
@@ -317,7 +317,7 @@ class Supervisor:
             os._exit(code)
 
     def _wait(self, seconds: float | None) -> None:
-        """Wait for something to happen, and see to it."""
+        """Wait for an event, and handle it."""
         for key, _ in self._selector.select(seconds):
             if isinstance(key.data, _Place):
                 self._listen_to(key.data)
@@ -360,7 +360,7 @@ class Supervisor:
                     _stand_in(place, other)
 
     def _accepts_no_more(self, place: _Place) -> None:
-        """Have others accept from its socket: whoever is in its queue would wait for a start."""
+        """Let other workers accept from its socket: clients in its queue would wait for a start."""
         place.accepts = False
         if self._serving and self._signal is None and place in self._places:
             for other in self._places:
@@ -368,7 +368,7 @@ class Supervisor:
                     _stand_in(other, place)
 
     def _ended(self, place: _Place) -> None:
-        """A process is over."""
+        """A process has ended."""
         if place.channel is not None:
             self._selector.unregister(place.channel)
             place.channel.close()
@@ -386,12 +386,12 @@ class Supervisor:
             self._count_death(place, pid, code)
 
     def _count_death(self, place: _Place, pid: int, code: int) -> None:
-        """Say that a worker died, and when the next one shall take its place."""
+        """Log that a worker died, and when the next one will take its place."""
         now = time.monotonic()
         if now - place.started_at >= STEADY_SECONDS:
             place.deaths = 0
         place.deaths += 1
-        if code == 0:  # as it does at a signal that was sent to itself
+        if code == 0:  # as it does for a signal that was sent to itself
             logger.warning(
                 "%s (process id %d) has ended in order, unasked by its parent", place, pid
             )
@@ -406,7 +406,7 @@ class Supervisor:
         place.restart_at = now + pause
 
     def _pause(self) -> float | None:
-        """Until the next restart, or the next look for workers that hang."""
+        """Seconds until the next restart, or the next check for workers that hang."""
         due = [place.restart_at for place in self._places if place.restart_at is not None]
         pauses = [max(0.0, min(due) - time.monotonic())] if due else []
         if self._config.hung_timeout:
@@ -435,7 +435,7 @@ class Supervisor:
                 place.ready = None
 
     def _reload_if_asked(self) -> None:
-        """Hand SIGHUP on to the workers, each of which reads the settings again."""
+        """Forward SIGHUP to the workers, each of which reads the settings again."""
         if self._has_to_reload:
             self._has_to_reload = False
             for place in self._places:
@@ -444,7 +444,7 @@ class Supervisor:
                         os.kill(place.pid, signal.SIGHUP)
 
     def _restart_if_asked(self) -> None:
-        """At SIGUSR2, have all workers replaced by new ones, with code as it is now."""
+        """At SIGUSR2, replace all workers by new ones, with the present code."""
         if not self._has_to_restart:
             return
         self._has_to_restart = False
@@ -477,16 +477,16 @@ class Supervisor:
         self._signal = self._signal or signal.SIGTERM
         notify(STOPPING)
         for place in (*self._places, *self._leaving):
-            place.listener.close()  # whoever comes now is refused, not left waiting
+            place.listener.close()  # new connections are refused, not left waiting
             if place.pid:
-                # One that was stopped, by a terminal or a debugger, would hear nothing.
+                # A worker stopped by a terminal or a debugger would hear nothing.
                 with suppress(ProcessLookupError):
                     os.kill(place.pid, signal.SIGCONT)
             if place.channel is not None:
                 with suppress(OSError):
                     place.channel.shutdown(socket.SHUT_WR)
             if place.pid and place.ready is None:
-                # A plugin may block the start, and the worker is deaf to the channel meanwhile.
+                # A plugin may block the start, and its worker does not hear messages meanwhile.
                 with suppress(ProcessLookupError):
                     os.kill(place.pid, signal.SIGTERM)
         # A worker ends itself by force before this.
@@ -505,7 +505,7 @@ class Supervisor:
     def _kill(self) -> None:
         for place in self._places if self._signal is None else (*self._places, *self._leaving):
             if place.pid:
-                # A signal may come when one is over and its end not noted yet.
+                # A signal may arrive when shutdown is over and not noted yet.
                 with suppress(ProcessLookupError, ChildProcessError):
                     os.kill(place.pid, signal.SIGKILL)
                     os.waitpid(place.pid, 0)
@@ -513,7 +513,7 @@ class Supervisor:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """Have signals handled, and let them end the waiting."""
+        """Install handlers of signals, which end the waiting."""
         ours, theirs = socket.socketpair()
         with ours, theirs:
             theirs.setblocking(False)
@@ -546,7 +546,7 @@ class Supervisor:
 
 
 def _stand_in(place: _Place, other: _Place) -> None:
-    """Have a worker accept for another one, unless both have the same socket anyway."""
+    """Let a worker accept for another one, unless both have the same socket anyway."""
     if place.listener is not other.listener:
         place.tell(b"%b=%d" % (STAND_IN, other.number), other.listener)
 

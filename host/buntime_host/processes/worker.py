@@ -1,4 +1,4 @@
-"""One of several workers: a host that is started and ended by its parent."""
+"""One of several workers: a host that its parent starts and ends."""
 
 from __future__ import annotations
 
@@ -31,73 +31,73 @@ from buntime_host.workers import PULSE, Group, Workers
 
 ADDED_HEADERS = 4
 ADDED_HEADER_BYTES = 256
-"""What a request may grow by on its way from worker to worker."""
+"""Bytes that a request may grow by on its way from worker to worker."""
 
 LONGEST_PULSE_SECONDS = 1.0
 
 SAID_BYTES = 4096
-"""Of words of the parent that are taken at once."""
+"""Most bytes of messages from the parent that are read at once."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-"""What the parent and its workers end by."""
+"""Signals that end the parent and its workers."""
 
 SERVE = b"serve"
-"""Said by the parent to a worker that is prepared."""
+"""Sent by the parent to a prepared worker."""
 
 MAKE_WAY = b"make way"
-"""Said by the parent to a worker in whose place there is another one."""
+"""Sent by the parent to a worker that has been replaced."""
 
 STAND_IN = b"stand in"
 STEP_BACK = b"step back"
-"""Said with the number of another worker: to accept from its socket, which comes with the word, as
-nobody else does; and that it does so again by itself."""
+"""Sent with the number of another worker: to accept from its socket, which comes with the message,
+since it does not itself; and that it does so itself again."""
 
 WAY_SECONDS = 2.0
 """How long such a worker answers on the connections that it has."""
 
 HANDLED = (*SIGNALS, signal.SIGHUP, signal.SIGUSR2)
-"""All that the parent has handlers for. They are held back in a new worker until it listens."""
+"""Signals that the parent has handlers for. They are blocked in a new worker until it listens."""
 
 logger = logging.getLogger("App")
 
 
 class WorkerPrepared(msgspec.Struct, tag="prepared"):
-    """Said by a worker that waits for `SERVE`, and accepts nothing before."""
+    """Sent by a worker that waits for `SERVE`, and accepts nothing before."""
 
     lacking: dict[str, str]
-    """Plugins that should run and do not, or are not well, and why."""
+    """Plugins that should run and do not, or are not well, with the reasons."""
 
 
 class WorkerReady(msgspec.Struct, tag="ready"):
-    """Said by a worker that serves from now on."""
+    """Sent by a worker that serves from now on."""
 
     lines: list[str]
-    """What it serves where."""
+    """A summary of what is served where."""
 
 
 class Failed(msgspec.Struct, tag="failed"):
-    """Said by a worker that cannot start."""
+    """Sent by a worker that cannot start."""
 
     reason: str
 
 
 class WorkerEnding(msgspec.Struct, tag="ending"):
-    """Said by a worker that accepts nothing any more."""
+    """Sent by a worker that has stopped accepting."""
 
 
 Word = WorkerPrepared | WorkerReady | Failed | WorkerEnding
-"""What a worker says to its parent: a line of JSON each."""
+"""Messages of a worker to its parent: a line of JSON each."""
 
 
 class RelayedProtocol(HostProtocol):
-    """A connection from another worker, for a client that is connected with that one."""
+    """A connection from another worker, for a client that is connected to that one."""
 
     def __init__(self, client: tuple[str, int] | None, **options: Any) -> None:
         super().__init__(**options)
         self._client = client
 
     def limits_of(self, edge: Edge) -> EdgeLimits:
-        """Room for the headers that the other worker adds; it has looked at the others."""
+        """Room for the headers that the other worker adds; it has checked the others."""
         limits = super().limits_of(edge)
         return msgspec.structs.replace(
             limits,
@@ -106,19 +106,19 @@ class RelayedProtocol(HostProtocol):
         )
 
     def share_of(self) -> str | None:
-        """Nobody: the connection with the client counts where it is."""
+        """None: the connection with the client counts in its own worker."""
         return None
 
     def connection_made(  # type: ignore[override] # as uvicorn narrows it
         self, transport: asyncio.Transport
     ) -> None:
-        """Begin to serve, and remember whom."""
+        """Begin to serve, and remember the client."""
         super().connection_made(transport)
         self.client = self._client
 
 
 class WorkerServer(HostServer):
-    """Serves a host until its parent, or a signal, says that it is enough."""
+    """Serves a host until its parent, or a signal, ends it."""
 
     def __init__(self, host: Host, config: uvicorn.Config, parent: socket.socket) -> None:
         super().__init__(host, config)
@@ -127,14 +127,14 @@ class WorkerServer(HostServer):
         self._leaving: asyncio.Task[None] | None = None
         self._heard = b""
         self._handed: list[socket.socket] = []
-        """Sockets that came with words of the parent, of which it has not heard the end."""
+        """Sockets that came with messages of the parent whose end has not arrived yet."""
         self._stand_ins: dict[int, asyncio.Task[asyncio.Server]] = {}
-        """What accepts from sockets of other workers, by their numbers."""
+        """Acceptors for sockets of other workers, by their numbers."""
         self._pulse = host.workers.numbers(PULSE, 1).own
         self._may_serve = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, with an ear for the parent and for signals, which have their handlers by now."""
+        """Start, and listen to the parent and to signals, which have their handlers by now."""
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
         asyncio.get_running_loop().add_reader(self._parent, self._parent_spoke)
         if self.host.config.hung_timeout:
@@ -161,7 +161,7 @@ class WorkerServer(HostServer):
         task.add_done_callback(self._accepting.discard)
 
     def _beat(self) -> None:
-        """Show that the loop turns, by which the parent tells a worker that hangs."""
+        """Show that the loop turns, by which the parent recognises a worker that hangs."""
         self._pulse[0] = time.monotonic()
         pause = pulse_seconds(self.host.config.hung_timeout)
         asyncio.get_running_loop().call_later(pause, self._beat)
@@ -169,11 +169,11 @@ class WorkerServer(HostServer):
     async def prepared(self) -> None:
         """Tell the parent, and accept nothing until it says so.
 
-        A worker that is less ready than those in whose place it would be is ended: whoever was
-        connected with it would be cut off.
+        A worker that is less ready than those that it would replace is ended: their clients would
+        be cut off for it.
         """
         lacking = await lacking_plugins(self.host.statuses, self.host.health_hooks)
-        with suppress(OSError):  # it is gone, which `_parent_spoke` hears
+        with suppress(OSError):  # it is gone, which `_parent_spoke` notices
             say(self._parent, WorkerPrepared(lacking))
         await self._may_serve.wait()
 
@@ -182,11 +182,11 @@ class WorkerServer(HostServer):
         self._may_serve.set()  # to end in order
 
     async def announce(self, lines: Sequence[str]) -> None:
-        """Tell the parent, which tells the world once all workers are up."""
+        """Tell the parent, which announces it once all workers are up."""
         say(self._parent, WorkerReady(list(lines)))
 
     def tell_manager(self, state: str) -> None:
-        """Leave it to the parent, and let others accept what would be for this worker."""
+        """Leave the socket to the parent, so that others accept from it."""
         if state == STOPPING:
             self._accept_nothing()
             with suppress(OSError):  # it may be gone
@@ -199,10 +199,10 @@ class WorkerServer(HostServer):
             server.close()
 
     async def _make_way(self) -> None:
-        """End for others that accept at the same socket, so that nobody notices.
+        """End unnoticed while others accept from the same socket.
 
-        Whoever has a connection is told with the next answer that it ends, and only connections on
-        which nothing has happened since are closed.
+        Clients are told with the next answer that the connection ends, and only idle connections
+        are closed.
         """
         self._accept_nothing()
         self.config.encoded_headers.append((b"connection", b"close"))
@@ -213,8 +213,8 @@ class WorkerServer(HostServer):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to shut down at the first SIGTERM.
 
-        Where every process of a group gets the signal, the parent's word comes second: it must
-        not end this one at once. SIGINT is left to the parent, who gets Ctrl-C as well.
+        Where every process of a group gets the signal, the parent's message comes second: it must
+        not end this one at once. SIGINT is left to the parent, which gets Ctrl-C as well.
         """
         if sig == signal.SIGTERM and not self.should_exit:
             super().handle_exit(sig, frame)
@@ -224,7 +224,7 @@ class WorkerServer(HostServer):
             said, descriptors, _, _ = socket.recv_fds(self._parent, SAID_BYTES, 1)
         except ConnectionError:
             said, descriptors = b"", []
-        if not said:  # the parent says that it is enough, or is gone
+        if not said:  # the parent says so, or is gone
             asyncio.get_running_loop().remove_reader(self._parent)
             self.handle_exit(signal.SIGTERM, None)
             return
@@ -242,7 +242,7 @@ class WorkerServer(HostServer):
                 self._leaving = asyncio.create_task(self._make_way())
 
     def _stand_in(self, number: int, listener: socket.socket) -> None:
-        """Accept from the socket of a worker that does not, or whoever it got would wait for it."""
+        """Accept from the socket of a worker that does not: its clients would wait for it."""
         if self.should_exit or self._leaving is not None or number in self._stand_ins:
             listener.close()
             return
@@ -262,7 +262,7 @@ class WorkerServer(HostServer):
 
 
 def pulse_seconds(patience: float) -> float:
-    """How often a worker shows that it lives, given how long it may not."""
+    """Seconds between two signs of life of a worker, given how long it may be silent."""
     return min(LONGEST_PULSE_SECONDS, patience / 4)
 
 
@@ -275,7 +275,7 @@ def run_worker(
 ) -> int:
     """Serve as worker `number` until the parent says so; returns the exit code.
 
-    0, or 1 if it could not start, of which the parent is told, or if shutdown exceeded its cap.
+    It is 0, or 1 if it could not start, which the parent is told, or if shutdown exceeded its cap.
     """
     try:
         host = Host(config, workers=Workers(number, group))
@@ -291,5 +291,5 @@ def run_worker(
 
 
 def say(parent: socket.socket, word: Word) -> None:
-    """Tell the parent something."""
+    """Send the parent a message."""
     parent.sendall(msgspec.json.encode(word) + b"\n")

@@ -1,1 +1,1 @@
-"""What the host answers by itself, mounted like a plugin."""
+"""The host's own routes, mounted like a plugin."""

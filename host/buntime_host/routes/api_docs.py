@@ -41,7 +41,7 @@ async def viewer_page(request: Request) -> Response:
 
 
 async def viewer_file(request: Request) -> Response:
-    """A file that the viewer consists of."""
+    """A file of the viewer."""
     name = request.scope["path"].rpartition("/")[2]
     path = FOLDER / name
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""What the host serves itself: health, the list of plugins, `/`, `/.well-known/buntime`."""
+"""The host's own routes: health, the list of plugins, `/`, `/.well-known/buntime`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ RouteHandler = Callable[[Request], Response | Awaitable[Response]]
 
 
 class HostState(Protocol):
-    """What these routes need to know of the host."""
+    """The host as these routes need it."""
 
     @property
     def ready(self) -> bool:
@@ -68,7 +68,7 @@ class HostState(Protocol):
 
     @property
     def edge_metrics(self) -> EdgeMetrics:
-        """What is measured of connections."""
+        """The metrics of connections."""
         ...
 
     @property
@@ -78,7 +78,7 @@ class HostState(Protocol):
 
     @property
     def http_numbers(self) -> HttpNumbers | None:
-        """What is counted of requests; None if nothing is."""
+        """The counts of requests; None if they are not counted."""
         ...
 
     @property
@@ -87,12 +87,12 @@ class HostState(Protocol):
         ...
 
     async def openapi(self, root: str) -> bytes:
-        """The OpenAPI document; `root` is what is before all paths."""
+        """The OpenAPI document; `root` is the prefix of all paths."""
         ...
 
     @property
     def gate(self) -> Gate:
-        """Who gets in."""
+        """The gate that recognises senders."""
         ...
 
     @property
@@ -107,10 +107,10 @@ class HostState(Protocol):
 
 
 class PrivateRoute(NamedTuple):
-    """An endpoint that not everybody may call."""
+    """An endpoint that needs a permission."""
 
     permission: str
-    """Of the host, as `plugins:read`."""
+    """A scope of the host, such as `plugins:read`."""
     call: RouteHandler
 
 
@@ -124,7 +124,7 @@ class _BelowBase:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         below = scope["path"][len(scope["root_path"]) :]
-        # As Starlette calls it: what is before all paths of the host.
+        # As Starlette calls it: the prefix of all paths of the host.
         scope["app_root_path"] = scope["root_path"].removesuffix(self._prefix)
         response = await self._routes.respond(self._prefix + below, scope, receive)
         await response(scope, receive, send)
@@ -164,8 +164,8 @@ class CoreRoutes:
             },
             f"{api}/admin/tickets": {"POST": sessions.ticket},
         }  # fmt: skip
-        """What sees to the credential by itself."""
-        # Who looks after the health of a host may have parameters of their own.
+        """Endpoints that handle the credential themselves."""
+        # Monitors may add parameters of their own.
         self._strict = (f"{api}/plugins", f"{api}/keys", "/metrics")
         keys = KeyRoutes(state.keys)
         self._private: dict[str, dict[str, PrivateRoute]] = {
@@ -184,11 +184,11 @@ class CoreRoutes:
             },
             f"{api}/keys/{{id}}/rotate": {"POST": PrivateRoute("keys:create", keys.rotate)},
         }
-        """What needs a permission of the host, by path and method."""
+        """Permissions of the host that paths need, by path and method."""
         self._patterns = [_pattern(path) for path in self._private if "{" in path]
 
     def operations(self) -> list[Operation]:
-        """What is said of these routes, files of pages aside."""
+        """The descriptions of these routes, without files of pages."""
         files = ("/favicon.ico", *(f"{self._api}/docs/{name}" for name in VIEWER_FILES))
         found = [
             operation_of("GET", path, call)
@@ -205,13 +205,13 @@ class CoreRoutes:
         return found
 
     def mounts(self, limit: int) -> dict[str, Mount]:
-        """Where the dispatcher sends requests here: the first segments of all paths."""
+        """The first segments of all paths, by which the dispatcher sends requests here."""
         paths = (*self._public, *self._private, *self._own_check)
         bases = {"/" + path.split("/")[1] for path in paths}
         return {base: mount_at(base, _BelowBase(self, base), limit) for base in bases}
 
     def template_of(self, path: str) -> str | None:
-        """The path as it is served, with `{id}` for what varies; None if it is not."""
+        """The template of the path, with `{id}` for variable parts; None if it is not served."""
         path = path.rstrip("/") or "/"
         if any(path in paths for paths in (self._public, self._own_check, self._private)):
             return path
@@ -242,7 +242,7 @@ class CoreRoutes:
         return await response if inspect.isawaitable(response) else response
 
     def _permitted(self, path: str, request: Request) -> RouteHandler:
-        """The endpoint, if it is there and who asks may call it."""
+        """Return the endpoint, if it exists and the sender may call it."""
         methods = None if "{" in path else self._private.get(path)
         if methods is None:
             for template, pattern in self._patterns:
@@ -255,7 +255,7 @@ class CoreRoutes:
         method: str = request.scope["method"]
         route = methods.get("GET" if method == "HEAD" else method)
         if route is None:
-            # Who may call none of them is not told which there are.
+            # Senders who may call none of them are not told which exist.
             needed = next(iter(methods.values())).permission
             principal_of(request.scope).require(f"host:{needed}")
             allow = [*methods, "HEAD"] if "GET" in methods else [*methods]
@@ -265,7 +265,9 @@ class CoreRoutes:
 
     @described(media_type="text/plain")
     async def _home(self, request: Request) -> Response:
-        """The page of the host for browsers, or where `homepage` says; for others its version."""
+        """The page of the host for browsers, or a redirect to `homepage`; for others its
+        version.
+        """
         root: str = request.scope["app_root_path"]
         if self._homepage:
             target = self._homepage
@@ -273,7 +275,7 @@ class CoreRoutes:
                 target = f"{root}/{target.removeprefix('/')}"
             return RedirectResponse(target, status_code=302)
         if not request.scope["path"].endswith("/"):
-            return RedirectResponse(f"{root}/", status_code=308)  # its links begin there
+            return RedirectResponse(f"{root}/", status_code=308)  # the page's links begin there
         if "text/html" not in request.headers.get("accept", ""):
             return PlainTextResponse(f"Buntime v{__version__}")
         running = [status for status in self._state.statuses.values() if status.state == "loaded"]
@@ -285,8 +287,8 @@ class CoreRoutes:
         return await self._shared.get(name, request.scope)
 
     async def _ready(self, request: Request) -> Response:
-        """Whether all plugins run and are well; 503 while one is not, or the host starts."""
-        # Everyone may know that something is wrong; what it is may tell of the inside.
+        """Report whether all plugins run and are well; 503 while one is not, or the host starts."""
+        # Anybody may know that something is wrong; the details may reveal the inside.
         explain = principal_of(request.scope).allows("host:plugins:read")
         plugins: dict[str, Any] = {}
         lacking = await lacking_plugins(self._state.statuses, self._state.health_hooks)
@@ -314,7 +316,7 @@ class CoreRoutes:
         return _json({"ok": True, "status": "ready", "version": __version__, "plugins": plugins})
 
     def _facts(self, _: Request) -> Response:
-        """Where the API of this host is, and its version."""
+        """The path of this host's API, and its version."""
         return _json({"api": self._api, "version": __version__})
 
     async def _openapi(self, request: Request) -> Response:
@@ -323,11 +325,11 @@ class CoreRoutes:
         return Response(text, media_type="application/json")
 
     def _healthy(self, _: Request) -> Response:
-        """Whether the process answers, as it does while it can."""
+        """Answer as long as the process lives."""
         return self._health("healthy")
 
     def _live(self, _: Request) -> Response:
-        """The same, for who restarts what does not live."""
+        """The same, for whatever restarts dead processes."""
         return self._health("live")
 
     def _health(self, status: str) -> Response:
@@ -338,8 +340,8 @@ class CoreRoutes:
 
     @described(media_type="text/plain")
     async def _metrics(self, _: Request) -> Response:
-        """What host and plugins measure, in Prometheus' text format."""
-        # Only who asks pays for the library.
+        """The metrics of host and plugins, in Prometheus' text format."""
+        # Only callers pay for the library.
         from buntime_host.routes.metrics import (
             CONTENT_TYPE,
             edge_families,
@@ -373,7 +375,7 @@ class CoreRoutes:
         )
 
     def _plugins(self, _: Request) -> Response:
-        """All plugins, those that do not run, too."""
+        """All plugins, including those that do not run."""
         return _json(
             [
                 {
@@ -389,12 +391,13 @@ class CoreRoutes:
 
     @described(answer=list[PluginStatus])
     def _status(self, _: Request) -> Response:
-        """What became of each plugin: hooks, routes, and why one does not run."""
+        """The status of each plugin: hooks, routes, and why one does not run."""
         return _json(list(self._state.statuses.values()))
 
 
 def _slash_arrives(request: Request) -> Response:
-    """Whether `%2F` in a path arrives as it was sent: ask for `/.well-known/buntime/slash/a%2Fb`.
+    """Check whether `%2F` in a path arrives as it was sent: request
+    `/.well-known/buntime/slash/a%2Fb`.
 
     400 if a proxy before the host has decoded it: a key with a slash would be another one.
     """
@@ -409,12 +412,12 @@ def _slash_arrives(request: Request) -> Response:
 
 
 def _no_icon(_: Request) -> Response:
-    """Nothing, which browsers ask for."""
+    """An empty answer for browsers, which ask for this."""
     return Response(status_code=204)
 
 
 def _pattern(template: str) -> tuple[str, re.Pattern[str]]:
-    """A path in which `{id}` stands for one segment, and what fits it."""
+    """A path in which `{id}` stands for one segment, and the pattern that matches it."""
     return template, re.compile(re.escape(template).replace(r"\{id\}", "(?P<id>[^/]+)"))
 
 

@@ -1,4 +1,4 @@
-"""`{API}/keys`: keys over HTTP, for who has the permissions `keys:…`."""
+"""`{API}/keys`: keys over HTTP, for senders with the permissions `keys:…`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Rotation(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class KeyRoutes:
-    """The endpoints. Who may call them was asked before."""
+    """The endpoints. Permissions were checked before."""
 
     def __init__(self, keys: KeyAdministration) -> None:
         self._keys = keys
@@ -48,7 +48,7 @@ class KeyRoutes:
         return json_response({"success": True, "data": row_of(made)}, 201)
 
     async def revoke(self, request: Request) -> Response:
-        """End a key: it is good for nothing from then on."""
+        """Revoke a key: it is invalid from then on."""
         await self._keys.revoke(request.path_params["id"])
         return json_response({"success": True})
 
@@ -62,7 +62,7 @@ class KeyRoutes:
 
 
 async def read_body(request: Request, shape: type[T]) -> T:
-    """The body as JSON of a shape; none is an empty object. Raises `BadRequest`."""
+    """Decode the body as JSON of a shape; no body is an empty object. Raises `BadRequest`."""
     content = bytearray()
     async for part in request.stream():
         content += part
@@ -75,7 +75,7 @@ async def read_body(request: Request, shape: type[T]) -> T:
 
 
 def json_response(value: Any, status: int = 200) -> Response:
-    """An answer of JSON, which nobody keeps: it may have a secret."""
+    """A JSON answer that must not be cached: it may have a secret."""
     headers = {"cache-control": "no-store"}
     content = msgspec.json.encode(value)
     return Response(content, status, headers, media_type="application/json")

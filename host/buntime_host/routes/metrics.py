@@ -31,7 +31,7 @@ logger = logging.getLogger("App")
 
 
 class _Gathered:
-    """Families that were measured already, as a collector."""
+    """Measured families, as a collector."""
 
     def __init__(self, families: Iterable[Metric]) -> None:
         self._families = families
@@ -48,14 +48,14 @@ def metrics_text(families: Iterable[Metric]) -> str:
 
 
 def _whole(sample: re.Match[str]) -> str:
-    """A sample whose number, if it is whole, is written as one: 366, neither 366.0 nor 3.66e+02."""
+    """A sample; a whole number is written as an integer: 366, neither 366.0 nor 3.66e+02."""
     number = float(sample[2])
     whole = abs(number) < _EXACT and number.is_integer()
     return f"{sample[1]}{int(number)}" if whole else sample[0]
 
 
 def edge_families(edge: EdgeMetrics) -> list[Metric]:
-    """What the host measures of its connections."""
+    """The host's metrics of its connections."""
     refused = CounterMetricFamily(
         "buntime_refused",
         "Requests and connections that were refused or cut off below the plugins",
@@ -99,17 +99,17 @@ def task_family(failures: Mapping[str, int]) -> Metric:
 
 
 def process_families() -> list[Metric]:
-    """What the system says of this process: processor time, memory, open files, its start."""
+    """The system's metrics of this process: processor time, memory, open files, its start."""
     return list(ProcessCollector(registry=None).collect())
 
 
 async def gather_metrics(
     hooks: Mapping[str, Hook], own: Iterable[Metric] = (), *, timeout: float
 ) -> str:
-    """What the `metrics()` hooks of the plugins return, and the host's own, as one text.
+    """The results of the plugins' `metrics()` hooks and the host's own, as one text.
 
-    A plugin that fails, or whose families another one has already, is left out as a whole and
-    logged: one broken family would make Prometheus refuse everything.
+    A plugin that fails, or repeats families of another one, is left out as a whole and logged: one
+    broken family would make Prometheus refuse everything.
     """
     texts = [metrics_text(own)]
     owners: dict[str, str] = {}
@@ -137,7 +137,7 @@ async def gather_metrics(
 
 
 def _claim(text: str, plugin: str, owners: dict[str, str]) -> str | None:
-    """Note whose the families of a text are; what is wrong with that."""
+    """Register the families of a text; return what is wrong with them."""
     names = _NAME.findall(text)
     for name in names:
         if name in owners:

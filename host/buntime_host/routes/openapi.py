@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of a host: what it and its plugins serve, as `described.py` has it."""
+"""The OpenAPI 3.1 document of a host, made from the descriptions of `described.py`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ERROR: JsonSchema = {
         }
     ],
 }
-"""Every error of the host and its plugins; a plugin may say more."""
+"""The body of every error of the host and its plugins; a plugin may add members."""
 
 _REFUSALS = {
     "400": "What was asked is wrong: the text names it and says what would be right",
@@ -46,19 +46,19 @@ _REFUSALS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiPart:
-    """What one plugin says, or the host."""
+    """The part of one plugin, or of the host."""
 
     name: str
-    """Of the tag under which its routes stand."""
+    """The description of the tag under which its routes stand."""
     base: str
     operations: Sequence[Operation]
     text: str = ""
 
 
 def document(parts: Sequence[ApiPart], *, is_open: bool) -> dict[str, Any]:
-    """The document without its `servers`: they depend on how the host is asked.
+    """The document without its `servers`, which depend on the request.
 
-    On a host that is not `is_open` everything asks for a credential.
+    On a host that is not `is_open` everything needs a credential.
     """
     types = _types(parts)
     shapes, components = msgspec.json.schema_components(

@@ -30,7 +30,7 @@ class _TicketFor(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class SessionRoutes:
-    """The endpoints. They see to the credential themselves."""
+    """The endpoints. They handle the credential themselves."""
 
     def __init__(self, gate: Gate, signed: Signed) -> None:
         self._gate = gate
@@ -55,14 +55,14 @@ class SessionRoutes:
         return response
 
     def who(self, request: Request) -> Response:
-        """Say whose the credential is."""
+        """Return the owner of the credential."""
         principal = principal_of(request.scope)
         if principal is ANONYMOUS:
             raise unauthorized()
         return json_response({"data": _shown(principal)})
 
     def logout(self, request: Request) -> Response:
-        """Have the browser forget its session."""
+        """Delete the session cookie of the browser."""
         response = json_response({"success": True})
         response.headers["set-cookie"] = _cookie("", 0, request)
         return response
@@ -71,7 +71,7 @@ class SessionRoutes:
     async def ticket(self, request: Request) -> Response:
         """Make a ticket for one stream or websocket."""
         wanted = await read_body(request, _TicketFor)
-        # Whoever asks from without may say the path as it is seen there.
+        # A client outside of the proxy may name the path as it is seen there.
         path = wanted.path.removeprefix(request.scope["app_root_path"])
         if not path.startswith("/") or "?" in path:
             raise BadRequest(
@@ -86,7 +86,7 @@ class SessionRoutes:
 
 
 def _shown(principal: Principal) -> dict[str, object]:
-    # A role by its scopes: pages look in them for what somebody may do.
+    # A role by its scopes: pages look in them for permissions.
     scopes = [scope for text in principal.grant.texts for scope in ROLES.get(text, (text,))]
     return {"id": principal.id, "name": principal.name, "grant": scopes}
 

@@ -1,1 +1,1 @@
-"""From a request to the application of a plugin."""
+"""Routing: from a request to the application of a plugin."""

@@ -1,4 +1,4 @@
-"""Older paths of plugins: what is asked for there is served at today's path."""
+"""Older paths of plugins, which are served as today's paths."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _NEW = re.compile(r"(/[a-zA-Z0-9_.-]+)*")
 
 
 def full_aliases(value: Any, base: str | None) -> dict[str, str]:
-    """What a plugin's `aliases()` returned, with whole paths instead of those below its base.
+    """Return a plugin's `aliases()`, with whole paths instead of those below its base.
 
-    Raises `InvalidPlugin`. An old path has two segments at the least: one alone is a base.
+    Raises `InvalidPlugin`. An old path has at least two segments: one alone is a base.
     """
     if value is None:
         return {}
@@ -39,12 +39,12 @@ class Aliases:
     """The older paths of all plugins."""
 
     def __init__(self, paths: Mapping[str, str]) -> None:
-        """`paths` leads from old paths to the new ones."""
+        """`paths` maps old paths to the new ones."""
         self._paths = dict(paths)
         self.first_segments = frozenset("/" + old.split("/")[1] for old in paths)
 
     def rewrite(self, scope: Scope) -> bool:
-        """Let a request for an old path be one for the new path; whether it was one.
+        """Rewrite a request for an old path to the new path; return whether it was one.
 
         Its paths begin where those of the host do.
         """
@@ -56,7 +56,7 @@ class Aliases:
             if raw is not None:
                 start = old.encode()
                 if not raw.startswith(start):
-                    return False  # with percent signs in it: nobody has ever written it so
+                    return False  # with percent signs in it: no client has ever written it so
                 scope["raw_path"] = new.encode() + raw[len(start) :]
             scope["path"] = new + path[len(old) :]
             return True

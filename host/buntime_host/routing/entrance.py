@@ -1,4 +1,4 @@
-"""Who sends a request by ASGI: what it says of its sender, and what everybody may ask for."""
+"""The sender of an ASGI request: its credential, and the paths that need none."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Entrance:
     async def principal(
         self, scope: Scope, mount: Mount | None, said: Said, cookie: bytes | None
     ) -> Principal:
-        """Who sends a request; the ticket that it may have is not in its query any more.
+        """Return the sender of a request, and remove the ticket from its query.
 
-        `cookie` is that of the request, if it can be believed. Raises `Unauthorized`,
-        `TooManyRequests` and `PermissionDenied`, and on an open host `UntrustedHost` for a name
-        that it does not answer to.
+        `cookie` is that of the request, if it counts. Raises `Unauthorized`, `TooManyRequests` and
+        `PermissionDenied`, and on an open host `UntrustedHost` for a name that it does not answer
+        to.
         """
         if self._gate.is_open:
             self._gate.check_host(said.host, _server_of(scope))
@@ -46,7 +46,7 @@ class Entrance:
     ) -> Principal:
         """The same on a host with keys.
 
-        Somebody who says nothing, or something wrong, is nobody where everybody may ask.
+        On public paths, senders without a credential, or with a wrong one, are anonymous.
         """
         is_public = self.is_public(scope, mount)
         ticket = _take_ticket(scope) if TICKET in scope["query_string"] else None
@@ -77,7 +77,7 @@ class Entrance:
         return found
 
     def is_public(self, scope: Scope, mount: Mount | None) -> bool:
-        """Whether everybody may ask for that."""
+        """Whether the path is public."""
         if mount is None:
             return False
         if mount.info is None:
@@ -94,7 +94,7 @@ class Entrance:
 
 
 def _take_ticket(scope: Scope) -> bytes | None:
-    """Take the ticket out of the query of what may have one; None for others, and for none."""
+    """Take the ticket out of the query of a request that may have one; None if there is none."""
     if scope["type"] == "http":
         accepted = [value for name, value in scope["headers"] if name == b"accept"]
         if scope["method"] != "GET" or not any(b"text/event-stream" in v for v in accepted):

@@ -1,6 +1,6 @@
-"""What the headers of a request say to the host, found in one look at each of them.
+"""The headers of a request that matter to the host, found in one look at each of them.
 
-What is uncommon and for plugins goes to `noticed`.
+Uncommon ones for plugins go to `noticed`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from buntime_host.observe.logs import REQUEST_ID
 SPOOFABLE = frozenset(
     {b"x-identity", b"x-base", b"x-not-found", b"x-buntime-internal", b"x-vhost-tenant"}
 )
-"""Headers that plugins set for each other; from outside they are removed."""
+"""Headers that plugins set for each other; those from outside are removed."""
 LOOKED_AT = (
     SPOOFABLE
     | CREDENTIALS
@@ -38,25 +38,25 @@ LOOKED_AT = (
         FORWARDED_PREFIX,
     }
 )
-"""All that matter to the host."""
+"""All headers that matter to the host."""
 REQUEST_ID_HEADER = b"x-request-id"
 GOOD_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
-"""The ids of requests that are taken from outside."""
+"""The form of request ids that are accepted from outside."""
 _PRECONDITIONS = {b"if-match": "If-Match", b"if-none-match": "If-None-Match"}
 _MAX_LENGTH_DIGITS = 18
 
 
 class Said(msgspec.Struct, gc=False):
-    """What the headers of one request say. None is for a header that is not there.
+    """The headers of one request. None stands for an absent header.
 
-    Where a header is repeated the last one counts, but of ids the first; of encodings and prefixes
-    all do, with commas between them.
+    If a header is repeated the last one counts, but the first one of ids; encodings and prefixes
+    are joined with commas.
     """
 
     host: bytes = b""
     origin: bytes | None = None
     site: bytes | None = None
-    """`Sec-Fetch-Site`: from where its page is, as the browser sees that."""
+    """`Sec-Fetch-Site`: where its page comes from, as the browser sees it."""
     key: bytes | None = None
     token: bytes | None = None
     """`Authorization`, with its scheme."""
@@ -66,20 +66,21 @@ class Said(msgspec.Struct, gc=False):
     chunked: bool = False
     encoding: bytes | None = None
     prefix: bytes | None = None
-    """What a proxy says it took from the path."""
+    """The prefix that a proxy has removed from the path."""
     request_id: bytes = b""
-    """The id that the request came with, or has been given."""
+    """The id that the request came with, or was given."""
 
     def fits(self, limit: int) -> bool:
-        """Whether the body is said to have at most so many bytes, for a length that is there."""
+        """Whether the body has at most so many bytes, according to a length that is present."""
         length = self.length or b""
         return length.isdigit() and len(length) <= _MAX_LENGTH_DIGITS and int(length) <= limit
 
 
 def read_headers(scope: MutableMapping[str, Any]) -> Said:
-    """Look at all headers of a request or a handshake.
+    """Read all headers of a request or a handshake.
 
-    After that its scope has none of `SPOOFABLE`, and one request id, as its lines in the log have.
+    After that its scope has none of `SPOOFABLE`, and one request id, the same as its lines in the
+    log.
     """
     said = Said()
     given_id: bytes | None = None
@@ -122,7 +123,7 @@ def read_headers(scope: MutableMapping[str, Any]) -> Said:
 
 
 def of_plain_body(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The headers of a body that is no longer compressed, and whose length is not known."""
+    """The headers of a body that was inflated, so that its length is unknown."""
     return [pair for pair in headers if pair[0] not in (b"content-encoding", b"content-length")]
 
 

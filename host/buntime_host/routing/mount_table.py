@@ -1,4 +1,4 @@
-"""Which mount a request is for: that of its first path segment, also by an older name of it."""
+"""Finds the mount of a request: by its first path segment, or by an older name of it."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from buntime_host.routing.aliases import Aliases
 from buntime_host.routing.mounts import Mount
 
 OF_THE_HOST = "host"
-"""Whose the bases are that are no plugin's."""
+"""Owner of the bases that belong to no plugin."""
 
 
 class MountTable:
-    """The mounts of a host. What is found is noted in the scope: paths as the mount has them."""
+    """The mounts of a host. The result is noted in the scope: paths as the mount has them."""
 
     def __init__(
         self, mounts: Mapping[str, Mount], aliases: Aliases, fallback: Mount | None = None
     ) -> None:
-        """`fallback` is the mount of whatever is below none of the others."""
+        """`fallback` is the mount of all paths below none of the others."""
         self._aliases = aliases
         self._fallback = fallback
-        # What shares its first segment with an alias is found only once that was looked for.
+        # Paths that share their first segment with an alias need the look for aliases first.
         self._behind_aliases = {
             base: mount for base, mount in mounts.items() if base in aliases.first_segments
         }
         self.by_segment = {
             base: mount for base, mount in mounts.items() if base not in self._behind_aliases
         }
-        """Those that the first segment of a path alone says."""
+        """Mounts that the first segment of a path alone determines."""
 
     def at(self, base: str) -> Mount:
         """The mount of a plugin. Raises `NotFound`."""
@@ -43,7 +43,7 @@ class MountTable:
 
     @property
     def first_segments(self) -> frozenset[str]:
-        """How paths begin that are not for the fallback, percent-encoding aside."""
+        """Beginnings of paths that are not for the fallback, percent-encoding aside."""
         mounts = {*self.by_segment, *self._behind_aliases}
         return frozenset(mounts | set(self._aliases.first_segments))
 
@@ -56,7 +56,7 @@ class MountTable:
         return mount.info.plugin if mount.info is not None else OF_THE_HOST
 
     def find(self, scope: Scope) -> Mount | None:
-        """The mount for the first path segment, or the one for all others; None without one."""
+        """The mount of the first path segment, or the one for all others; None without one."""
         path: str = scope["path"]
         if scope.get("root_path"):
             return self._find_below_root(scope)

@@ -1,4 +1,4 @@
-"""Where a plugin is served: its base, its application, its limits."""
+"""The place of a plugin: its base, its application, its limits."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from buntime_host.plugins.fallback import Fallback
 from buntime_host.routing.paged import ANY_ROUTE, Paged, is_api, redirected
 
 NO_PREFIX = b"\0"
-"""How no path starts."""
+"""A prefix that no path has."""
 
 
 MOST_TEMPLATES = 1000
-"""So many are kept of an application; more are made each time."""
+"""Most cached templates of an application; more are computed each time."""
 
 
 @runtime_checkable
 class TellsRoutes(Protocol):
-    """An application that says which of its routes a request is for."""
+    """An application that knows which of its routes a request is for."""
 
     def route_of(self, method: str, path: bytes) -> str | None:
         """The template of the route, such as `/api/keys/{key}`; None if there is none.
@@ -47,23 +47,23 @@ class Mount(msgspec.Struct, frozen=True, kw_only=True):
     limit: int
     """Largest request body in bytes."""
     root_path: str
-    """What the application sees as `root_path`: the base, or nothing for `/`."""
+    """The `root_path` for the application: the base, or nothing for `/`."""
     raw_prefix: bytes
-    """How `raw_path` starts for everything below the base; `/` has nothing below it."""
+    """The prefix of `raw_path` for everything below the base; `/` has nothing below it."""
     route_of: RouteOf
-    """With the base."""
+    """The prefix with the base."""
     handles_bare_base: bool = False
-    """Whether the application wants to see `/keyval` itself; others see `/keyval/` instead."""
+    """Whether the application handles `/keyval` itself; others get `/keyval/` instead."""
     info: AppInfo | None = None
     """The plugin; None for the host itself."""
     direct: DirectApp | None = None
-    """The application, where it answers requests without ASGI as well."""
+    """The application, if it answers requests without ASGI as well."""
     asks_for: str | None = None
-    """The scope that the host asks for, on behalf of a plugin that does not ask for any itself."""
+    """The scope that the host asks for, on behalf of a plugin that asks for none itself."""
     public: PublicRoutes | Fallback | None = None
-    """What needs no credential."""
+    """Public paths."""
     takes_encoded: bool = False
-    """Whether compressed bodies come as they were sent."""
+    """Whether compressed bodies stay as they were sent."""
 
 
 def mount_at(
@@ -93,7 +93,7 @@ def mount_at(
 
 
 def fallback_mount(fallback: Fallback, limit: int, info: AppInfo) -> Mount:
-    """The mount of all that has no other one."""
+    """The mount of all paths without another one."""
     return Mount(
         base="",
         app=fallback.app,
@@ -119,7 +119,7 @@ def _direct_app(app: ASGIApp) -> DirectApp | None:
 
 
 class NotRunning:
-    """In the place of a plugin that failed: 503, with the reason for who may know it."""
+    """Replaces a plugin that failed: 503, with the reason for those who may know it."""
 
     def __init__(self, name: str, reason: str) -> None:
         self._name = name
@@ -155,7 +155,7 @@ def _routes_of(root: str, app: ASGIApp) -> RouteOf:
 class PageBeside(Paged):
     """An opaque application with a page beside it.
 
-    What an ASGI application serves cannot be known before asking it, and its 404 is final. So it
+    The routes of an ASGI application are unknown before it is called, and its 404 is final. So it
     gets `api/` and everything that is not GET or HEAD; the page gets the rest.
     """
 
@@ -176,7 +176,7 @@ class PageBeside(Paged):
 def application(routes: Any, page: ASGIApp | None) -> ASGIApp | None:
     """One application from what `routes()` returned and the plugin's page; None for neither.
 
-    Raises `InvalidPlugin` for anything that is neither a sequence of routes nor an application.
+    Raises `InvalidPlugin` if the result is neither a sequence of routes nor an application.
     """
     if routes is None:
         return _table((), page) if page is not None else None
@@ -192,7 +192,7 @@ def application(routes: Any, page: ASGIApp | None) -> ASGIApp | None:
 
 
 def _table(routes: Sequence[Any], page: ASGIApp | None) -> ASGIApp:
-    """Raises `InvalidPlugin` for what is no route."""
+    """Raises `InvalidPlugin` for an element that is no route."""
     from buntime_host.routing.route_table import RouteTable  # Starlette: a store here has none
 
     wrong = next((route for route in routes if not _is_route(route)), None)
@@ -202,13 +202,13 @@ def _table(routes: Sequence[Any], page: ASGIApp | None) -> ASGIApp:
 
 
 def _is_route(value: object) -> bool:
-    """Whether it is one of Starlette, which whoever made one has imported."""
+    """Whether it is a route of Starlette; then its maker has imported that."""
     module = sys.modules.get("starlette.routing")
     return module is not None and isinstance(value, module.BaseRoute)
 
 
 def route_problems(routes: Any, base: str | None) -> list[str]:
-    """What is probably not meant, a sentence each: a plugin starts all the same."""
+    """Probable mistakes, a sentence each: a plugin starts all the same."""
     if routes is None:
         return []
     if base is None:
@@ -222,7 +222,7 @@ def route_problems(routes: Any, base: str | None) -> list[str]:
 
 
 def route_paths(routes: Any) -> tuple[str, ...]:
-    """Paths of the routes, as far as they tell."""
+    """Paths of the routes, as far as they are known."""
     if isinstance(routes, Sequence):
         return tuple(path for route in routes if (path := getattr(route, "path", None)))
     return ()

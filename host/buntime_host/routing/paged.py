@@ -1,21 +1,21 @@
-"""Applications with a page beside them: what is for which of the two."""
+"""Applications with a page beside them, and which of the two a request is for."""
 
 from __future__ import annotations
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 ANY_ROUTE = "/*"
-"""The route of whatever an application does not tell more of."""
+"""The route of requests whose application does not tell it."""
 
 
 class Paged:
-    """An application of ours that has the page of its plugin."""
+    """An application of ours that serves the page of its plugin."""
 
     page: ASGIApp | None
 
 
 async def redirected(scope: Scope, receive: Receive, send: Send) -> bool:
-    """Send GET of the bare base to `base/`, where relative links work; others see `base/`."""
+    """Redirect GET of the bare base to `base/`, where relative links work; others go to `base/`."""
     if scope["path"] != scope["root_path"]:
         return False
     if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):

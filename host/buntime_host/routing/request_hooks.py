@@ -63,7 +63,7 @@ class RequestHooks:
         else:
             connection = Request(scope, replay.record)
         info = mount.info if mount is not None else None
-        # Whoever has a key passes without the plugins' own checks: what it permits is known.
+        # A sender with a key passes without the plugins' own checks: its permissions are known.
         is_known = principal_of(scope) not in (EVERYONE, ANONYMOUS)
         for item in () if is_known else self._on_request:
             answer = await self._ask(item, connection, info)
@@ -83,7 +83,7 @@ class RequestHooks:
             try:
                 await self._serve(scope, receive, head.send)
             except Exception as error:
-                # Also an error is a response, and a browser needs, say, its CORS headers.
+                # Errors are responses, too, and a browser needs, say, their CORS headers.
                 if head.started or problem_of(error).status == 500:
                     raise
                 await send_problem(head.send, problem_of(error))
@@ -124,7 +124,7 @@ class RequestHooks:
 
 
 class _Replay:
-    """Gives what hooks read of a body to the application once more."""
+    """Replays the part of a body that hooks have read to the application."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive

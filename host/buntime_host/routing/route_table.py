@@ -16,7 +16,7 @@ from buntime_host.routing.paged import ANY_ROUTE, Paged, is_api, redirected
 
 
 class RouteTable(Paged):
-    """The routes of one plugin as an application; what they miss goes to the page, or is a 404."""
+    """The routes of one plugin as an application; other paths go to the page, or are a 404."""
 
     def __init__(self, routes: Sequence[BaseRoute], page: ASGIApp | None) -> None:
         self.state = State()
@@ -25,7 +25,7 @@ class RouteTable(Paged):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        # With an "app", Starlette raises 404 and 405 instead of answering in plain text.
+        # Without an "app", Starlette answers 404 and 405 in plain text instead of raising.
         scope["app"] = self
         if self.page is not None and await redirected(scope, receive, send):
             return
