@@ -131,7 +131,7 @@ class CacheConfig(Options, frozen=True, forbid_unknown_fields=True):
         Duration,
         option("Longest time that an answer is kept", "Its Cache-Control may say less", least=1),
     ] = Duration("10s")
-    methods: Annotated[OneOrMore, option("GET and HEAD, or one of them")] = ("GET",)
+    methods: Annotated[OneOrMore, option("Methods that are kept: GET, HEAD or both")] = ("GET",)
     paths: Annotated[
         OneOrMore,
         option(

@@ -16,6 +16,7 @@ from keyval.service.world import World
 pytestmark = pytest.mark.engines("sqlite", "odd", "postgres", "libsql", "rqlite")
 
 MINUTE = 60_000
+DAILY_MS = 24 * 60 * MINUTE
 TASK = {"name": "report", "payload": {"to": "ada"}, "maxRetries": 5}
 
 
@@ -112,14 +113,64 @@ async def test_one_is_started_by_hand_beside_its_times(world: World) -> None:
         await schedules.run("b")
 
 
-async def test_a_clock_that_is_set_back_starts_no_time_again(world: World) -> None:
-    await world.kv.schedules.put("a", TASK, every="1m")
+@pytest.mark.parametrize("timing", [{"every": "1m"}, {"cron": "* * * * *"}])
+@pytest.mark.parametrize("minutes", [60, 10 * 365 * 24 * 60])
+async def test_pauses_go_on_when_the_clock_is_set_back(
+    world: World, timing: dict[str, Any], minutes: int
+) -> None:
+    await world.kv.schedules.put("a", TASK, **timing)
+    await step(world)
     world.clock.advance(MINUTE)
     await step(world)
+    world.clock.step(-minutes * MINUTE)
+    await step(world)
+    assert len(await tasks(world)) == 1  # not at once
+    for number in range(2, 4):
+        world.clock.advance(MINUTE)
+        await step(world)
+        assert len(await tasks(world)) == number
+
+
+async def test_a_clock_that_is_set_back_by_little_starts_no_time_of_a_day_again(
+    world: World,
+) -> None:
+    made = await world.kv.schedules.put("a", TASK, cron="@daily")
+    world.clock.advance(made.next[0] - world.clock.wall())
+    await step(world)
+    world.clock.advance(30 * MINUTE)
     world.clock.step(-60 * MINUTE)
-    world.clock.advance(MINUTE)
-    await step(world)
+    for _ in range(4):
+        await step(world)
+        world.clock.advance(30 * MINUTE)
+    found = await world.kv.schedules.get("a")
+    assert found is not None
+    assert found.next == [*made.next[1:], made.next[-1] + DAILY_MS]
     assert len(await tasks(world)) == 1
+
+
+async def test_times_found_by_a_wrong_clock_are_met_by_the_right_one(
+    world: World, other: World
+) -> None:
+    right_ms = world.clock.wall()
+    world.clock.step(10 * 365 * DAILY_MS)
+    await world.kv.schedules.put("a", TASK, cron="@daily")
+    world.clock.step(-10 * 365 * DAILY_MS)
+    await step(other)  # which begins when the clock is right
+    found = await world.kv.schedules.get("a")
+    assert found is not None
+    assert right_ms < found.next[0] <= right_ms + DAILY_MS
+    world.clock.advance(found.next[0] - world.clock.wall())
+    await step(world, other)
+    assert len(await tasks(world)) == 1
+
+
+async def test_hosts_whose_clocks_differ_a_little_take_nothing_back(world: World) -> None:
+    made = await world.kv.schedules.put("a", TASK, every="1m")
+    world.clock.step(-5000)  # as the clock of a host that begins later
+    await step(world)
+    found = await world.kv.schedules.get("a")
+    assert found is not None
+    assert found.next == made.next
 
 
 async def test_one_at_a_time_where_the_task_says_so(world: World) -> None:

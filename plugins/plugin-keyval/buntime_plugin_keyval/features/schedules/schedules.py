@@ -21,7 +21,12 @@ from buntime_plugin_keyval.engine.loop import Loop
 from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.engine.recorder import measured
 from buntime_plugin_keyval.engine.store import Store
-from buntime_plugin_keyval.features.schedules.timing import Timing, due_times, last_due
+from buntime_plugin_keyval.features.schedules.timing import (
+    Timing,
+    due_times,
+    last_due,
+    next_if_set_back,
+)
 from buntime_plugin_keyval.model.errors import ScheduleNotFound
 from buntime_plugin_keyval.model.messages import new_id
 from buntime_plugin_keyval.storage.effects import Effect
@@ -51,6 +56,8 @@ LOOK_SECONDS = 5.0
 """After at most so long it is looked whether others have made schedules, or clocks were set."""
 TOGETHER = 100
 """Schedules that a step looks at, and missed times that a commit makes up for."""
+SET_BACK_MS = 30_000
+"""If the clock was set back by more, it is looked what was to come by the clock before."""
 
 
 class WantedSchedule(NamedTuple):
@@ -73,6 +80,9 @@ class ScheduleDesk:
         self.recorder = store.recorder
         self._read_task = read_task
         self._logger = logger
+        self._ahead_ms: int | None = None
+        """How far the clock was ahead of the store's time, at the most since next times were
+        compared with it; None before that."""
         self.loop = Loop(
             self._step, "schedules", logger=logger, complaint="Schedules are not started: %s"
         )
@@ -145,6 +155,7 @@ class ScheduleDesk:
 
     async def _step(self) -> float | None:
         """Start what is due; seconds until it is worth looking again."""
+        await self._follow_clock()
         now_ms = self._store.clock.wall()
         due = await read_due(self._store.db, now_ms, TOGETHER)
         if due:
@@ -158,6 +169,33 @@ class ScheduleDesk:
             return LOOK_SECONDS
         left_ms = earliest - self._store.clock.wall()
         return min(LOOK_SECONDS, max(0.001, left_ms / 1000))
+
+    async def _follow_clock(self) -> None:
+        """Let nothing wait for a time that only a wrong clock found near.
+
+        Looks when the host begins, as its clock may have been set while it was down, and when the
+        clock is set back.
+        """
+        ahead_ms = self._store.clock.wall() - self._store.clock.now()
+        if self._ahead_ms is not None and ahead_ms > self._ahead_ms - SET_BACK_MS:
+            self._ahead_ms = max(self._ahead_ms, ahead_ms)
+            return
+        name = ""
+        while found := await list_schedules(self._store.db, name, TOGETHER):
+            await asyncio.gather(*map(self._rearm_if_set_back, found))
+            name = found[-1].name
+        self._ahead_ms = ahead_ms
+
+    async def _rearm_if_set_back(self, found: StoredSchedule) -> None:
+        if found.next_at is None:
+            return
+        next_at = next_if_set_back(timing_of(found), found.next_at, self._store.clock.wall())
+        if next_at is None:
+            return
+        decision = Decision[bool | None]([Rearm(found.name, next_at)], lambda *_: True)
+        guard = is_next(self._store.sql, found.name, found.next_at)
+        if await self._store.write(Write(lambda _: decision, guards=[guard], may_refuse=True)):
+            self._logger.info("The clock was set back: the schedule %s goes by it", found.name)
 
     async def _fire(self, found: StoredSchedule, next_ms: int, now_ms: int) -> None:
         """Start a schedule that is due, unless another host does."""

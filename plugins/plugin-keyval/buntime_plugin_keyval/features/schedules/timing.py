@@ -35,6 +35,11 @@ NAMED = {
     "@annually": "0 0 1 1 *",
 }
 """Names that cron has for expressions."""
+PAUSE_SET_BACK_MS = 60 * 1000
+TIMES_SET_BACK_MS = 3 * 60 * 60 * 1000
+"""A clock that was set back by more was wrong before: times are met again that were met by it, and
+pauses begin anew. The second is that of Debian's cron. The first is more than the clocks of hosts
+differ by, as one of them would else take back what another one has started."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -57,6 +62,18 @@ class Timing(msgspec.Struct, frozen=True, omit_defaults=True):
         """The first of them, None if there is none within fifty years."""
         return next(self.following(after_ms, last_ms), None)
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether it is about the pause from one time to the next rather than about certain times
+        of a day: as for cron, where minute or hour begins with a star."""
+        if self.every is not None:
+            return True
+        minute, hour, *_ = self._expression().split(" ")
+        return minute.startswith("*") or hour.startswith("*")
+
+    def _expression(self) -> str:
+        return NAMED.get(str(self.cron), str(self.cron))
+
     def _following_of_pause(self, every: int, after_ms: int, last_ms: int) -> Iterator[int]:
         at_ms = last_ms + every * max(1, (after_ms - last_ms) // every + 1)
         while True:
@@ -70,8 +87,7 @@ class Timing(msgspec.Struct, frozen=True, omit_defaults=True):
 
         after = _EPOCH + timedelta(milliseconds=after_ms)
         zone = UTC if self.timezone == "UTC" else ZoneInfo(self.timezone)
-        expression = NAMED.get(str(self.cron), str(self.cron))
-        for at in CronSim(expression, after.astimezone(zone)):
+        for at in CronSim(self._expression(), after.astimezone(zone)):
             at_ms = (at.astimezone(UTC) - _EPOCH) // _MILLISECOND
             # In an hour that the day has twice, the next time may be that of the first one.
             if at_ms > after_ms:
@@ -156,3 +172,15 @@ def last_due(timing: Timing, next_ms: int, now_ms: int, within_ms: int) -> int |
             break
         found = at_ms
     return found
+
+
+def next_if_set_back(timing: Timing, next_ms: int, now_ms: int) -> int | None:
+    """When something is due next if `next_ms` was found by a clock that has been set back since.
+
+    None if it was not, or by so little that its times until then were met already.
+    """
+    within_ms = PAUSE_SET_BACK_MS if timing.goes_on else TIMES_SET_BACK_MS
+    latest_ms = timing.next(now_ms + within_ms, now_ms + within_ms)
+    if latest_ms is None or next_ms <= latest_ms:
+        return None
+    return timing.next(now_ms, now_ms)
