@@ -15,8 +15,8 @@ from typing import NamedTuple, Protocol
 from buntime_keyval.wire import part_end
 
 from buntime_plugin_keyval.storage.database import Database
-from buntime_plugin_keyval.storage.dialects.patterns import Seeking
-from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, single
+from buntime_plugin_keyval.storage.dialects.patterns import Seeking, where_to_look
+from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, hexadecimal, single
 from buntime_plugin_keyval.storage.selection import RowCondition
 
 FIRST_RUN = 32
@@ -72,10 +72,9 @@ class PatternWalk:
 
     def _run(self, keys: Sequence[bytes]) -> KeyRun:
         first, last = (keys[-1], keys[0]) if self._reverse else (keys[0], keys[-1])
-        among, args = self._among(keys)
         sql, others, recheck = self._condition
-        text = f"{among} AND ({sql})" if sql else among
-        condition = RowCondition(text, (*args, *others), recheck)
+        text = f"{self._among} AND ({sql})" if sql else self._among
+        condition = RowCondition(text, (hexadecimal(keys), *others), recheck)
         return KeyRun(KeyRange(first, single(last).end), condition)
 
 
@@ -164,8 +163,8 @@ class _Behind:
 
     async def _seek(self, asked: Sequence[Seeking], each: int) -> list[_Found]:
         """Up to so many parts for each."""
-        statement = self._db.sql.patterns.seek(asked, each, self._reverse)
-        rows = await self._db.adapter.query(*statement, fresh=self._fresh)
+        sql = self._db.sql.patterns.seek[self._reverse]
+        rows = await self._db.adapter.query(sql, (where_to_look(asked), each), fresh=self._fresh)
         beginnings: list[list[bytes]] = [[] for _ in asked]
         is_all = [False] * len(asked)
         for number, key in rows:

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+import msgspec
 from buntime_keyval.wire import InvalidInput
 
 _FIRST_SUFFIX = b"\x00"
@@ -13,6 +14,11 @@ _FIRST_SUFFIX = b"\x00"
 
 _BEYOND = b"\xff"
 """Sorts after every tag, so after every key that starts with what it is appended to."""
+
+
+def hexadecimal(keys: Iterable[bytes]) -> str:
+    """Any number of keys as one argument of a statement: a JSON array of hexadecimal texts."""
+    return msgspec.json.encode([key.hex() for key in keys]).decode()
 
 
 class KeyRange(NamedTuple):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 from buntime_database import Value
+from buntime_keyval.wire import InvalidInput
 from buntime_keyval.wire.searching import HitMarks
 
 from buntime_plugin_keyval.model.where import Where
@@ -91,3 +92,19 @@ class SearchOptions(NamedTuple):
     def is_narrowed(self) -> bool:
         """Whether only a part of the keys is asked for."""
         return self.start is not None or self.end is not None
+
+    def narrowed(self, keys: KeyRange) -> KeyRange:
+        """The part of keys that is asked for."""
+        if self.start is not None:
+            keys = keys.from_key(self.start)
+        return keys if self.end is None else keys.before(self.end)
+
+    def weights_of(self, fields: Sequence[str]) -> list[float]:
+        """The weights of an index's fields; none where all count the same.
+
+        Raises `InvalidInput` for the weight of another field.
+        """
+        for field in self.weights:
+            if field not in fields:
+                raise InvalidInput(f"weights.{field}: the index has no such field")
+        return [self.weights.get(field, 1.0) for field in fields] if self.weights else []

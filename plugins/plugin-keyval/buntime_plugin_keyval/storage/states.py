@@ -14,7 +14,7 @@ from buntime_database import Value
 
 from buntime_plugin_keyval.model.changes import Place, mark_of
 from buntime_plugin_keyval.storage.database import Database
-from buntime_plugin_keyval.storage.ranges import KeyRange
+from buntime_plugin_keyval.storage.ranges import KeyRange, hexadecimal
 from buntime_plugin_keyval.storage.reads import LongReads
 from buntime_plugin_keyval.storage.selection import POINT_LIMIT
 
@@ -98,7 +98,7 @@ async def read_states(
 
     Fewer, if their values are more than `MOST_BYTES`.
     """
-    statement_keys, pairs, one_more = _hexadecimal(keys), _pairs(ranges), limit + 1 if ranges else 0
+    statement_keys, pairs, one_more = hexadecimal(keys), _pairs(ranges), limit + 1 if ranges else 0
     args = (statement_keys, pairs, one_more)
     is_few = len(keys) + limit <= POINT_LIMIT and len(ranges) <= POINT_LIMIT
     rows = await db.adapter.query(
@@ -151,7 +151,7 @@ async def read_news(
     if changed.is_whole and not changed.keys and until is None:
         return Catch([], changed.place, changed.place)
     sql = db.sql.watch.news
-    wanted = (after.seq, changed.place.seq, _hexadecimal(changed.keys), MOST_KEYS)
+    wanted = (after.seq, changed.place.seq, hexadecimal(changed.keys), MOST_KEYS)
     until_seq = until.seq if until is not None else None
     rows = await db.adapter.query(
         sql,
@@ -254,10 +254,6 @@ def _stored(
 
 def _place(log: Value, seq: Value, stamp: Value) -> Place:
     return Place(str(log), seq, mark_of(str(stamp)))  # type: ignore[arg-type] # an integer
-
-
-def _hexadecimal(keys: Iterable[bytes]) -> str:
-    return msgspec.json.encode([key.hex() for key in keys]).decode()
 
 
 def _pairs(ranges: Iterable[KeyRange]) -> str:

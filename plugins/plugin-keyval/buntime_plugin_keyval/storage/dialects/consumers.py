@@ -8,6 +8,11 @@ LOCK_MARK = "\x01"
 """In front of the name of a consumer, it is that of the lock which its instances hold: names that
 callers give to locks have no such character."""
 
+LETTER = (
+    "position, key, action, versionstamp, at, revision, type, octet_length(value), error, attempts,"
+    " failed_at, requeued"
+)
+
 
 class ConsumerSql(NamedTuple):
     """Operations on consumers and their dead letters. A position is one of the log.

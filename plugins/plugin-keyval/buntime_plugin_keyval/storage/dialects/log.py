@@ -12,6 +12,15 @@ from typing import NamedTuple
 
 from buntime_database import ResultSet
 
+CHANGE = "seq, key, operation, versionstamp, at"
+
+ACTION = """CASE
+    WHEN operation <> 'set' THEN operation WHEN revision = 1 THEN 'create' ELSE 'update' END"""
+"""What a change did to its entry."""
+
+HEAD_COLUMNS = "epoch, coalesce(seq, 0) AS newest, coalesce(versionstamp, '') AS newest_stamp"
+"""Of the log joined with its newest change, if it ever had one."""
+
 
 class Appended(NamedTuple):
     """The changes that one statement appended to the log."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from buntime_database import Statement
+import msgspec
 
 from buntime_plugin_keyval.storage.ranges import KeyRange
 
@@ -17,18 +17,21 @@ class Seeking(NamedTuple):
     keys: KeyRange
 
 
-Seek: TypeAlias = Callable[[Sequence[Seeking], int, bool], Statement]
-"""Where to look, how many keys for each, whether backwards."""
-
-
 class PatternSql(NamedTuple):
     """Operations that find keys by their parts. What has expired is among them."""
 
-    seek: Seek
-    """The place of a `Seeking` among all, and a key: the first one, or backwards the last, for each
+    seek: Mapping[bool, str]
+    """By whether it is backwards. Where to look as `where_to_look` has it, how many keys for each:
+    the place of a `Seeking` among all, and a key: the first one, or backwards the last, for each
     part that there is, in their order. NULL for the key behind those of a `Seeking` that has no
     more. It may have more without saying so, where a part does not show its end at a glance: then
     the key with that part comes last."""
-    among: Callable[[Sequence[bytes]], Statement]
-    """Keys: the condition that an entry has one of them, to go into statements, and its argument.
-    They are looked up one by one, whatever else the statement asks for."""
+    among: str
+    """Keys as `hexadecimal` has them: the condition that an entry has one of them, to go into
+    statements. They are looked up one by one, whatever else the statement asks for."""
+
+
+def where_to_look(asked: Sequence[Seeking]) -> str:
+    """A JSON array for each: start and end in hexadecimal, and the bytes of the base."""
+    places = [(it.keys.start.hex(), it.keys.end.hex(), len(it.base)) for it in asked]
+    return msgspec.json.encode(places).decode()

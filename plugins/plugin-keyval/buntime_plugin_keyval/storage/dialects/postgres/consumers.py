@@ -5,8 +5,9 @@ As with locks, whatever changes them has the lock that all commits take first.
 
 from __future__ import annotations
 
-from buntime_plugin_keyval.storage.dialects.consumers import ConsumerSql
-from buntime_plugin_keyval.storage.dialects.postgres.log import ACTION, LAST
+from buntime_plugin_keyval.storage.dialects.consumers import LETTER, ConsumerSql
+from buntime_plugin_keyval.storage.dialects.log import ACTION
+from buntime_plugin_keyval.storage.dialects.postgres.log import LAST
 
 _STATE = f"""
 SELECT consumer.name, position, updated_at, failed_position, attempts, error, held.owner,
@@ -16,10 +17,6 @@ SELECT consumer.name, position, updated_at, failed_position, attempts, error, he
 FROM kv_consumers AS consumer
 LEFT JOIN kv_locks AS held
   ON held.name = chr(1) || consumer.name AND held.expires_at > {{now}}::bigint"""
-_LETTER = (
-    "position, key, action, versionstamp, at, revision, type, octet_length(value), error, attempts,"
-    " failed_at, requeued"
-)
 
 CONSUMERS = ConsumerSql(
     begin="""
@@ -75,9 +72,9 @@ ON CONFLICT (name) DO UPDATE SET
 WHERE consumer.name >= $1 AND ($2::text IS NULL OR consumer.name < $2::text)
 ORDER BY consumer.name LIMIT $4""",
     letters=f"""
-SELECT {_LETTER} FROM kv_consumer_letters WHERE consumer = $1 AND position > $2
+SELECT {LETTER} FROM kv_consumer_letters WHERE consumer = $1 AND position > $2
 ORDER BY position LIMIT $3""",
-    letter=f"SELECT {_LETTER} FROM kv_consumer_letters WHERE consumer = $1 AND position = $2",
+    letter=f"SELECT {LETTER} FROM kv_consumer_letters WHERE consumer = $1 AND position = $2",
     letter_values="""
 SELECT position, key, value FROM kv_consumer_letters
 WHERE consumer = $1 AND position >= $2 AND position <= $3 AND value IS NOT NULL""",

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import msgspec
-from buntime_database import Statement
-
-from buntime_plugin_keyval.storage.dialects.patterns import PatternSql, Seeking
+from buntime_plugin_keyval.storage.dialects.patterns import PatternSql
 
 # How many bytes `code` has up to the end of the part that begins behind `place` of them, as
 # `buntime_keyval.wire.keys` encodes parts. NULL for a bigint, and for text or bytes that hold NUL.
@@ -47,14 +42,4 @@ SELECT number, code FROM found ORDER BY number, turn"""
 _AMONG = """key = ANY (ARRAY(
   SELECT decode(code, 'hex') FROM json_array_elements_text(?::json) AS codes (code)))"""
 
-
-def _seek(asked: Sequence[Seeking], each: int, reverse: bool) -> Statement:
-    places = [(it.keys.start.hex(), it.keys.end.hex(), len(it.base)) for it in asked]
-    return Statement(_SEEK[reverse], (msgspec.json.encode(places).decode(), each))
-
-
-def _among(keys: Sequence[bytes]) -> Statement:
-    return Statement(_AMONG, (msgspec.json.encode([key.hex() for key in keys]).decode(),))
-
-
-PATTERNS = PatternSql(seek=_seek, among=_among)
+PATTERNS = PatternSql(seek=_SEEK, among=_AMONG)

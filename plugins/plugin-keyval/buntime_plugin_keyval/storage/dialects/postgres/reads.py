@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 
-import msgspec
 from buntime_database import Statement, Value
-from buntime_keyval.wire.shapes import Shape
 
 from buntime_plugin_keyval.storage.dialects.postgres.arguments import numbered
 from buntime_plugin_keyval.storage.dialects.postgres.rows import (
-    ENTRY_JSON,
-    ENTRY_SIZE,
-    IN_RANGE,
-    LIVE,
+    ENTRIES,
     VALUE_SIZE,
     as_bytes,
     entry_of,
@@ -24,31 +18,31 @@ from buntime_plugin_keyval.storage.dialects.reads import (
     LONG_VALUE,
     READ_INLINE,
     SHORT_ENTRY,
-    OfKeys,
     ReadSql,
-    Selecting,
-    SelectingWithin,
 )
-from buntime_plugin_keyval.storage.ranges import KeyRange
-from buntime_plugin_keyval.storage.selection import RowCondition, Selection
-
-VARIABLE_LIMIT = 1024
-"""Keys that one statement takes as variables; the protocol has room for 32,767."""
+from buntime_plugin_keyval.storage.dialects.templates import (
+    COUNTED,
+    IN_RANGE,
+    LIVE,
+    MATCHING,
+    OF_KEYS,
+    Templates,
+    within,
+)
 
 # Any number of keys in one argument, as JSON array of hexadecimal texts: one statement, so one
 # snapshot, and no more variables than the protocol allows.
 _KEYS_OF_JSON = "SELECT decode(code, 'hex') FROM json_array_elements_text(?::json) AS codes (code)"
 
-_COUNTED = "revision, type"
 _ENTRY = entry_of("code")
 
-# In what reads keys, %s is where they go in.
-_OF_KEYS = f"FROM kv_entries WHERE key IN (%s) AND {LIVE}"
-_GET_MANY_JSON = {shape: f"SELECT key, {entry} {_OF_KEYS}" for shape, entry in ENTRY_JSON.items()}
+_TEXTS = Templates(ENTRIES, keys_of_json=_KEYS_OF_JSON, printed=numbered)
+
+_GET_MANY_JSON = {shape: f"SELECT key, {entry} {OF_KEYS}" for shape, entry in ENTRIES.json.items()}
 _GET_MANY_ENTRIES = {
     shape: f"""
-SELECT key, versionstamp, CASE WHEN {VALUE_SIZE} <= {SHORT_ENTRY} THEN {entry} END {_OF_KEYS}"""
-    for shape, entry in ENTRY_JSON.items()
+SELECT key, versionstamp, CASE WHEN {VALUE_SIZE} <= {SHORT_ENTRY} THEN {entry} END {OF_KEYS}"""
+    for shape, entry in ENTRIES.json.items()
 }
 # Keys with the number of times that each is wanted come as a JSON array of pairs.
 _GET_MANY_WITHIN = {
@@ -57,16 +51,14 @@ WITH wanted AS MATERIALIZED (
   SELECT decode(pair ->> 0, 'hex') AS code, (pair ->> 1)::bigint AS times
   FROM json_array_elements($1::json) AS pairs (pair)),
 total AS MATERIALIZED (
-  SELECT sum(times * ({ENTRY_SIZE[shape]}))::bigint AS bytes
+  SELECT sum(times * ({ENTRIES.size[shape]}))::bigint AS bytes
   FROM wanted CROSS JOIN {_ENTRY} WHERE (expires_at IS NULL OR expires_at > $2))
 SELECT key, versionstamp, CASE WHEN times > 0 AND bytes <= $3 THEN {as_bytes(entry)} END, bytes
 FROM total CROSS JOIN wanted CROSS JOIN {_ENTRY}
 WHERE (expires_at IS NULL OR expires_at > $2)"""
-    for shape, entry in ENTRY_JSON.items()
+    for shape, entry in ENTRIES.json.items()
 }
 
-# In what lists, `{entry}` is its JSON and `{size}` about how many bytes that has, `{where}` TRUE or
-# a filter, and `{order}` ASC or DESC.
 _SELECTED = f"""FROM kv_entries
 WHERE {IN_RANGE} AND {LIVE} AND {{where}} ORDER BY key {{order}} LIMIT ?"""
 _BEHIND = _SELECTED.replace("LIMIT ?", "LIMIT 1 OFFSET ?")
@@ -109,10 +101,6 @@ _PAGE_ROWS_WITHIN = f"""{_FOUND}
 SELECT code, {as_bytes("{entry}")}, (SELECT count(*) FROM found)
 FROM {_FITTING_PART} CROSS JOIN {_ENTRY} ORDER BY number"""
 
-_ANY = f"SELECT EXISTS (SELECT 1 FROM kv_entries WHERE {IN_RANGE} AND {LIVE} AND {{where}})"
-
-_MATCHING = f"SELECT count(*) FROM kv_entries WHERE {IN_RANGE} AND {LIVE} AND {{where}}"
-
 
 # Each key is looked up in the index.
 _GET_TOGETHER = f"""
@@ -125,79 +113,7 @@ def get_together(keys: Sequence[bytes]) -> tuple[str, Sequence[Value]]:
     return _GET_TOGETHER, ([*keys],)  # type: ignore[return-value] # an array
 
 
-def _of_keys(template: str) -> OfKeys:
-    return lambda keys, now_ms: _reading(template, keys, now_ms)
-
-
-def _reading(template: str, keys: Sequence[bytes], now_ms: int) -> Statement:
-    if len(keys) > VARIABLE_LIMIT:
-        codes = msgspec.json.encode([key.hex() for key in keys]).decode()
-        return Statement(_with_many(template), (codes, now_ms))
-    # The next power of two: few distinct statements, so that they stay prepared.
-    places = 1 << (len(keys) - 1).bit_length()
-    args: list[Value] = [*keys, *[keys[-1]] * (places - len(keys)), now_ms]
-    return Statement(_with_places(template, places), args)
-
-
-@lru_cache
-def _with_places(template: str, places: int) -> str:
-    return numbered(template % ",".join("?" * places))
-
-
-@lru_cache
-def _with_many(template: str) -> str:
-    return numbered(template % _KEYS_OF_JSON)
-
-
-def _get_many_within(times: Mapping[bytes, int], now_ms: int, shape: Shape, most: int) -> Statement:
-    pairs = msgspec.json.encode([(key.hex(), number) for key, number in times.items()]).decode()
-    return Statement(_GET_MANY_WITHIN[shape], (pairs, now_ms, most))
-
-
-def _selecting(template: str) -> Selecting:
-    return lambda selection, now_ms: Statement(_made(template, selection), selection.args(now_ms))
-
-
-def _selecting_within(template: str) -> SelectingWithin:
-    return lambda selection, now_ms, most: Statement(
-        _made(template, selection), (*selection.args(now_ms), most)
-    )
-
-
-def _made(template: str, selection: Selection) -> str:
-    where = selection.condition.sql
-    if not where:
-        return _plain(template, selection.shape, selection.reverse)
-    return _filled(template, selection.shape, selection.reverse, where)
-
-
-@lru_cache
-def _plain(template: str, shape: Shape, reverse: bool) -> str:
-    return _filled(template, shape, reverse, "TRUE")
-
-
-def _filled(template: str, shape: Shape, reverse: bool, where: str) -> str:
-    return numbered(
-        template.format(
-            entry=ENTRY_JSON[shape],
-            size=ENTRY_SIZE[shape],
-            order="DESC" if reverse else "ASC",
-            where=where,
-        )
-    )
-
-
-def _any(selection: Selection, now_ms: int) -> Statement:
-    condition = selection.condition
-    return Statement(_made(_ANY, selection), (*selection.keys, now_ms, *condition.args))
-
-
-def _matching(keys: KeyRange, condition: RowCondition, now_ms: int) -> Statement:
-    text = numbered(_MATCHING.format(where=condition.sql or "TRUE"))
-    return Statement(text, (*keys, now_ms, *condition.args))
-
-
-_ALL = numbered(_MATCHING.format(where="TRUE"))
+_ALL = numbered(MATCHING.format(where="TRUE"))
 
 _UP_TO = numbered(
     f"SELECT count(*) FROM (SELECT 1 FROM kv_entries WHERE {IN_RANGE} LIMIT ?) AS counted"
@@ -214,36 +130,37 @@ SELECT {value_up_to(READ_INLINE)}, versionstamp FROM kv_entries WHERE key = ? AN
 SELECT {VALUE_SIZE} + octet_length(versionstamp), versionstamp
 FROM kv_entries WHERE key = ? AND {LIVE}"""
     ),
-    get_many=_of_keys(
-        f"SELECT key, value, versionstamp, expires_at, metadata, {_COUNTED} {_OF_KEYS}"
+    get_many=_TEXTS.of_keys(
+        f"SELECT key, value, versionstamp, expires_at, metadata, {COUNTED} {OF_KEYS}"
     ),
-    get_many_short=_of_keys(
+    get_many_short=_TEXTS.of_keys(
         f"""
-SELECT key, {value_up_to(LONG_VALUE)}, versionstamp, expires_at, metadata, {_COUNTED},
+SELECT key, {value_up_to(LONG_VALUE)}, versionstamp, expires_at, metadata, {COUNTED},
   {VALUE_SIZE}
-{_OF_KEYS}"""
+{OF_KEYS}"""
     ),
-    get_many_stamps=_of_keys(
-        f"SELECT key, '' AS value, versionstamp, expires_at, NULL AS metadata, {_COUNTED}"
-        f" {_OF_KEYS}"
+    get_many_stamps=_TEXTS.of_keys(
+        f"SELECT key, '' AS value, versionstamp, expires_at, NULL AS metadata, {COUNTED} {OF_KEYS}"
     ),
-    get_many_json={shape: _of_keys(text) for shape, text in _GET_MANY_JSON.items()},
-    get_many_entries={shape: _of_keys(text) for shape, text in _GET_MANY_ENTRIES.items()},
+    get_many_json={shape: _TEXTS.of_keys(text) for shape, text in _GET_MANY_JSON.items()},
+    get_many_entries={shape: _TEXTS.of_keys(text) for shape, text in _GET_MANY_ENTRIES.items()},
     get_joined={},
-    get_many_within=_get_many_within,
-    rows=_selecting(f"SELECT key, value, versionstamp {_SELECTED}"),
-    short_rows=_selecting(f"SELECT key, {value_up_to(SHORT_ENTRY)}, versionstamp {_SELECTED}"),
-    stamps=_selecting(f"SELECT key, versionstamp {_SELECTED}"),
-    behind=_selecting(f"SELECT key {_BEHIND}"),
-    entries=_selecting(f"SELECT key, value, {{entry}} {_SELECTED}"),
-    list_json=_selecting(_LIST_JSON),
-    list_within=_selecting_within(_LIST_WITHIN),
-    page_json=_selecting(_PAGE_JSON),
-    page_within=_selecting_within(_PAGE_WITHIN),
-    page_rows=_selecting(_PAGE_ROWS),
-    page_rows_within=_selecting_within(_PAGE_ROWS_WITHIN),
-    any=_any,
-    matching=_matching,
+    get_many_within=within(_GET_MANY_WITHIN),
+    rows=_TEXTS.selecting(f"SELECT key, value, versionstamp {_SELECTED}"),
+    short_rows=_TEXTS.selecting(
+        f"SELECT key, {value_up_to(SHORT_ENTRY)}, versionstamp {_SELECTED}"
+    ),
+    stamps=_TEXTS.selecting(f"SELECT key, versionstamp {_SELECTED}"),
+    behind=_TEXTS.selecting(f"SELECT key {_BEHIND}"),
+    entries=_TEXTS.selecting(f"SELECT key, value, {{entry}} {_SELECTED}"),
+    list_json=_TEXTS.selecting(_LIST_JSON),
+    list_within=_TEXTS.selecting_within(_LIST_WITHIN),
+    page_json=_TEXTS.selecting(_PAGE_JSON),
+    page_within=_TEXTS.selecting_within(_PAGE_WITHIN),
+    page_rows=_TEXTS.selecting(_PAGE_ROWS),
+    page_rows_within=_TEXTS.selecting_within(_PAGE_ROWS_WITHIN),
+    any=_TEXTS.any(),
+    matching=_TEXTS.matching,
     all=lambda keys, now_ms: Statement(_ALL, (*keys, now_ms)),
     up_to=lambda keys, number: Statement(_UP_TO, (*keys, number)),
     next_expiry="SELECT min(expires_at) FROM kv_entries WHERE expires_at IS NOT NULL",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from buntime_database import Statement
 
+from buntime_plugin_keyval.storage.dialects.log import HEAD_COLUMNS
 from buntime_plugin_keyval.storage.dialects.postgres.arguments import numbered
-from buntime_plugin_keyval.storage.dialects.postgres.log import HEAD, HEAD_COLUMNS
-from buntime_plugin_keyval.storage.dialects.postgres.rows import ENTRY_JSON
+from buntime_plugin_keyval.storage.dialects.postgres.log import HEAD
+from buntime_plugin_keyval.storage.dialects.postgres.rows import ENTRIES
 from buntime_plugin_keyval.storage.dialects.snapshots import SnapshotSql
 from buntime_plugin_keyval.storage.selection import Selection
 
@@ -24,7 +25,9 @@ ORDER BY part"""
 
 def _changed_entries(selection: Selection, place: int, now_ms: int) -> Statement:
     condition = selection.condition
-    text = _CHANGED_ENTRIES.format(entry=ENTRY_JSON[selection.shape], where=condition.sql or "TRUE")
+    text = _CHANGED_ENTRIES.format(
+        entry=ENTRIES.json[selection.shape], where=condition.sql or "TRUE"
+    )
     return Statement(numbered(text), (place, *selection.keys, now_ms, *condition.args))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from buntime_plugin_keyval.storage.dialects.postgres.log import HEAD, HEAD_COLUMNS
+from buntime_plugin_keyval.storage.dialects.log import HEAD_COLUMNS
+from buntime_plugin_keyval.storage.dialects.postgres.log import HEAD
 from buntime_plugin_keyval.storage.dialects.postgres.rows import entry_of
 from buntime_plugin_keyval.storage.dialects.watch import WatchSql
 

@@ -10,8 +10,8 @@ from buntime_database import Statement
 from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.storage.dialects.postgres.arguments import numbered
 from buntime_plugin_keyval.storage.dialects.postgres.log import LAST, TOLD
-from buntime_plugin_keyval.storage.dialects.postgres.rows import IN_RANGE, LIVE
 from buntime_plugin_keyval.storage.dialects.postgres.stamps import FIRM_STAMP, LATE_STAMP
+from buntime_plugin_keyval.storage.dialects.templates import IN_RANGE, LIVE
 from buntime_plugin_keyval.storage.dialects.writes import NewEntry, WriteSql
 from buntime_plugin_keyval.storage.ranges import DisjointRanges, KeyRange
 from buntime_plugin_keyval.storage.selection import RowCondition

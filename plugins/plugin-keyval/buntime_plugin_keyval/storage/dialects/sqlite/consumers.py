@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from buntime_plugin_keyval.storage.dialects.consumers import ConsumerSql
-from buntime_plugin_keyval.storage.dialects.sqlite.log import ACTION
+from buntime_plugin_keyval.storage.dialects.consumers import LETTER, ConsumerSql
+from buntime_plugin_keyval.storage.dialects.log import ACTION
 
 LAG = "max(0, coalesce((SELECT max(seq) FROM kv_changes), 0) - position)"
 """How many changes are behind a position: this dialect leaves no numbers out."""
@@ -15,10 +15,6 @@ SELECT consumer.name, position, updated_at, failed_position, attempts, error, lo
     WHERE letter.consumer = consumer.name AND letter.requeued = 1)
 FROM kv_consumers AS consumer
 LEFT JOIN kv_locks AS lock ON lock.name = char(1) || consumer.name AND lock.expires_at > {{now}}"""
-_LETTER = (
-    "position, key, action, versionstamp, at, revision, type, octet_length(value), error, attempts,"
-    " failed_at, requeued"
-)
 
 CONSUMERS = ConsumerSql(
     begin="""
@@ -70,9 +66,9 @@ ON CONFLICT (name) DO UPDATE SET
 WHERE consumer.name >= ?1 AND (?2 IS NULL OR consumer.name < ?2)
 ORDER BY consumer.name LIMIT ?4""",
     letters=f"""
-SELECT {_LETTER} FROM kv_consumer_letters WHERE consumer = ? AND position > ?
+SELECT {LETTER} FROM kv_consumer_letters WHERE consumer = ? AND position > ?
 ORDER BY position LIMIT ?""",
-    letter=f"SELECT {_LETTER} FROM kv_consumer_letters WHERE consumer = ? AND position = ?",
+    letter=f"SELECT {LETTER} FROM kv_consumer_letters WHERE consumer = ? AND position = ?",
     letter_values="""
 SELECT position, key, value FROM kv_consumer_letters
 WHERE consumer = ? AND position >= ? AND position <= ? AND value IS NOT NULL""",

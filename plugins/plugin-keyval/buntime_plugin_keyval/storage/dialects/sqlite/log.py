@@ -9,7 +9,13 @@ from __future__ import annotations
 
 from buntime_database import ResultSet
 
-from buntime_plugin_keyval.storage.dialects.log import Appended, LogSql
+from buntime_plugin_keyval.storage.dialects.log import (
+    ACTION,
+    CHANGE,
+    HEAD_COLUMNS,
+    Appended,
+    LogSql,
+)
 from buntime_plugin_keyval.storage.dialects.sqlite.stamps import (
     FIRM_STAMP,
     LATE_STAMP,
@@ -18,10 +24,7 @@ from buntime_plugin_keyval.storage.dialects.sqlite.stamps import (
     NOTED_STAMP,
 )
 
-_CHANGE = "seq, key, operation, versionstamp, at"
-
 # The newest place in the log. The newest row is never trimmed, so an empty log never had one.
-HEAD_COLUMNS = "epoch, coalesce(seq, 0) AS newest, coalesce(versionstamp, '') AS newest_stamp"
 HEAD = "kv_log LEFT JOIN (SELECT seq, versionstamp FROM kv_changes ORDER BY seq DESC LIMIT 1)"
 
 
@@ -39,21 +42,17 @@ FROM (SELECT {LOGGED_STAMP} AS newest UNION SELECT {NOTED_STAMP})
 WHERE substr(newest, 20) = '{tail}')"""
 
 
-ACTION = """CASE
-    WHEN operation <> 'set' THEN operation WHEN revision = 1 THEN 'create' ELSE 'update' END"""
-"""What a change did to its entry."""
-
 _CHOSEN = f"""FROM kv_changes
 WHERE seq > ?1 AND seq <= ?2 AND key >= ?3 AND key < ?4 AND (?5 IS NULL OR type = ?5)
   AND (?6 IS NULL OR {ACTION} = ?6)"""
 
 LOG = LogSql(
     appended=_appended,
-    changes=f"SELECT {_CHANGE} FROM kv_changes WHERE seq > ? ORDER BY seq LIMIT ?",
+    changes=f"SELECT {CHANGE} FROM kv_changes WHERE seq > ? ORDER BY seq LIMIT ?",
     changes_in_range=f"""
-SELECT {_CHANGE} FROM kv_changes
+SELECT {CHANGE} FROM kv_changes
 WHERE seq > ? AND key >= ? AND key < ? ORDER BY seq LIMIT ?""",
-    last_changes=f"SELECT {_CHANGE} FROM kv_changes WHERE seq <= ? ORDER BY seq DESC LIMIT ?",
+    last_changes=f"SELECT {CHANGE} FROM kv_changes WHERE seq <= ? ORDER BY seq DESC LIMIT ?",
     records=f"""
 SELECT seq, key, {ACTION}, versionstamp, at, revision, type, octet_length(value)
 {_CHOSEN} ORDER BY seq LIMIT ?7""",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from buntime_plugin_keyval.storage.dialects.log import HEAD_COLUMNS
 from buntime_plugin_keyval.storage.dialects.reads import LONG_VALUE
-from buntime_plugin_keyval.storage.dialects.sqlite.log import HEAD, HEAD_COLUMNS
+from buntime_plugin_keyval.storage.dialects.sqlite.log import HEAD
 from buntime_plugin_keyval.storage.dialects.sqlite.values import VALUE, VALUE_SIZE
 from buntime_plugin_keyval.storage.dialects.watch import WatchSql
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from buntime_database import Statement
 
 from buntime_plugin_keyval.model.clock import Moment
-from buntime_plugin_keyval.storage.dialects.sqlite.rows import CREATED_AT, IN_RANGE, LIVE
+from buntime_plugin_keyval.storage.dialects.sqlite.rows import CREATED_AT
 from buntime_plugin_keyval.storage.dialects.sqlite.stamps import (
     FIRM_STAMP,
     LATE_STAMP,
@@ -21,6 +21,7 @@ from buntime_plugin_keyval.storage.dialects.sqlite.values import (
     VALUE,
     long_size,
 )
+from buntime_plugin_keyval.storage.dialects.templates import IN_RANGE, LIVE
 from buntime_plugin_keyval.storage.dialects.writes import NewEntry, WriteSql
 from buntime_plugin_keyval.storage.ranges import DisjointRanges, KeyRange, single
 from buntime_plugin_keyval.storage.selection import RowCondition

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from buntime_plugin_keyval.storage.dialects.postgres.arguments import numbered
-from buntime_plugin_keyval.storage.dialects.postgres.rows import IN_RANGE, VALUE_SIZE
+from buntime_plugin_keyval.storage.dialects.postgres.rows import VALUE_SIZE
 from buntime_plugin_keyval.storage.dialects.postgres.search import explaining, queries, tables
 from buntime_plugin_keyval.storage.dialects.postgres.search.match import to_match
 from buntime_plugin_keyval.storage.dialects.search import CatalogueSql, SearchSql
+from buntime_plugin_keyval.storage.dialects.templates import IN_RANGE
 
 _INDEX = "id, prefix, fields, tokenize, format"
 _LAST_ID = "(SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM kv_indexes_id_seq)"

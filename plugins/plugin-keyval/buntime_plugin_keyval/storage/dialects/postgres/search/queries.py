@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import msgspec
 from buntime_database import Statement, Value
-from buntime_keyval.wire import InvalidInput
 from buntime_keyval.wire.searching import HitMarks
 
 from buntime_plugin_keyval.storage.dialects.postgres import rows as entry_rows
 from buntime_plugin_keyval.storage.dialects.postgres.arguments import numbered
-from buntime_plugin_keyval.storage.dialects.postgres.rows import ENTRY_MEMBERS, LIVE, entry_of
-from buntime_plugin_keyval.storage.ranges import KeyRange
+from buntime_plugin_keyval.storage.dialects.postgres.rows import ENTRIES, entry_of
+from buntime_plugin_keyval.storage.dialects.templates import LIVE
 from buntime_plugin_keyval.storage.searching import EVERYTHING, Index, SearchOptions
 from buntime_plugin_keyval.storage.selection import RowCondition
 
@@ -99,7 +98,7 @@ WITH hits AS MATERIALIZED (
   WHERE index_id = ? AND doc_key >= ? AND doc_key < ?
     AND {LIVE} AND {condition.sql or "TRUE"}
   ORDER BY {_order(options)} LIMIT kv_asked(?, ?) OFFSET ?)"""
-    args += [*asked(index, match), index.id, *_narrowed(index.keys, options)]
+    args += [*asked(index, match), index.id, *options.narrowed(index.keys)]
     args += [now_ms, *condition.args, index.id, limit, options.offset]
     return sql, args
 
@@ -112,33 +111,22 @@ def asked(index: Index, match: str, field: int | None = None) -> tuple[Value, ..
 
 def _score(index: Index, match: str, options: SearchOptions) -> tuple[str, list[Value]]:
     """SQL for how good a hit is, the best the smallest, with its arguments."""
-    fields = index.options.fields
-    for field in options.weights:
-        if field not in fields:
-            raise InvalidInput(f"weights.{field}: the index has no such field")
-    if not options.weights:
+    weights = options.weights_of(index.options.fields)
+    if not weights:
         return f"-{_RANK}", [1.0, *asked(index, match)]
     args: list[Value] = []
-    for number, field in enumerate(fields):
-        args += [options.weights.get(field, 1.0), *asked(index, match, number)]
-    return f"-({' + '.join([_RANK] * len(fields))})", args
+    for number, weight in enumerate(weights):
+        args += [weight, *asked(index, match, number)]
+    return f"-({' + '.join([_RANK] * len(weights))})", args
 
 
 def _order(options: SearchOptions) -> str:
     return "score DESC, doc_key DESC" if options.reverse else "score, doc_key"
 
 
-def _narrowed(keys: KeyRange, options: SearchOptions) -> KeyRange:
-    if options.start is not None:
-        keys = keys.from_key(options.start)
-    if options.end is not None:
-        keys = keys.before(options.end)
-    return keys
-
-
 def _entry(index: Index, match: str, options: SearchOptions) -> tuple[str, list[Value]]:
     """SQL for a result, with its arguments: the entry and what was asked for beside it."""
-    members = [ENTRY_MEMBERS]
+    members = [ENTRIES.members]
     args: list[Value] = []
     if options.explain:
         members.append("""',"score":', -score""")

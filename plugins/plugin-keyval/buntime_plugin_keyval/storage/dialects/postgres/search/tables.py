@@ -15,7 +15,7 @@ from buntime_database import Guard, Statement
 from buntime_plugin_keyval.model.where.paths import parse_path
 from buntime_plugin_keyval.storage.dialects.postgres.arguments import numbered
 from buntime_plugin_keyval.storage.dialects.postgres.filters.conditions import escaped
-from buntime_plugin_keyval.storage.dialects.postgres.rows import IN_RANGE
+from buntime_plugin_keyval.storage.dialects.templates import IN_RANGE
 from buntime_plugin_keyval.storage.ranges import KeyRange
 from buntime_plugin_keyval.storage.searching import Index
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from buntime_plugin_keyval.storage.dialects.search import CatalogueSql, SearchSql
-from buntime_plugin_keyval.storage.dialects.sqlite.rows import IN_RANGE
 from buntime_plugin_keyval.storage.dialects.sqlite.search import explaining, queries, tables
 from buntime_plugin_keyval.storage.dialects.sqlite.search.match import to_match
 from buntime_plugin_keyval.storage.dialects.sqlite.values import VALUE_SIZE
+from buntime_plugin_keyval.storage.dialects.templates import IN_RANGE
 
 _INDEX = "id, prefix, fields, tokenize, format"
 _LAST_ID = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'kv_indexes'), 0)"

@@ -6,13 +6,12 @@ import functools
 import secrets
 
 from buntime_database import Statement, Value
-from buntime_keyval.wire import InvalidInput
 from buntime_keyval.wire.searching import HitMarks
 
-from buntime_plugin_keyval.storage.dialects.sqlite.rows import ENTRY_MEMBERS, LIVE
+from buntime_plugin_keyval.storage.dialects.sqlite.rows import ENTRIES
 from buntime_plugin_keyval.storage.dialects.sqlite.search.tables import vocabulary_of
 from buntime_plugin_keyval.storage.dialects.sqlite.values import VALUE, value_up_to
-from buntime_plugin_keyval.storage.ranges import KeyRange
+from buntime_plugin_keyval.storage.dialects.templates import LIVE
 from buntime_plugin_keyval.storage.searching import (
     EVERYTHING,
     FEW,
@@ -67,8 +66,8 @@ def small(index: Index, match: str, options: SearchOptions) -> Statement:
     Ranks `FEW` and one entries at the most, so for one word this is a bounded read. Raises
     `InvalidInput` for the weight of an unknown field.
     """
-    weights = _weights(index, options)
-    narrowed = _narrowed(index.keys, options) if options.is_narrowed else ()
+    weights = options.weights_of(index.options.fields)
+    narrowed = options.narrowed(index.keys) if options.is_narrowed else ()
     sql = _small_sql(index.table, len(weights), options.is_narrowed, options.reverse)
     one_more = options.limit if options.limit == EVERYTHING else options.limit + 1
     return Statement(sql, (*weights, match, *narrowed, one_more, options.offset))
@@ -120,9 +119,9 @@ def _hits_args(
     index: Index, match: str, options: SearchOptions, condition: RowCondition, now_ms: int
 ) -> tuple[Value, ...]:
     return (
-        *_weights(index, options),
+        *options.weights_of(index.options.fields),
         match,
-        *_narrowed(index.keys, options),
+        *options.narrowed(index.keys),
         now_ms,
         *condition.args,
         options.limit,
@@ -156,27 +155,9 @@ def _score_args(index: Index, options: SearchOptions) -> str:
     return ", ".join([index.table, *weights])
 
 
-def _narrowed(keys: KeyRange, options: SearchOptions) -> KeyRange:
-    if options.start is not None:
-        keys = keys.from_key(options.start)
-    if options.end is not None:
-        keys = keys.before(options.end)
-    return keys
-
-
-def _weights(index: Index, options: SearchOptions) -> list[float]:
-    fields = index.options.fields
-    if not options.weights:
-        return []
-    for field in options.weights:
-        if field not in fields:
-            raise InvalidInput(f"weights.{field}: the index has no such field")
-    return [options.weights.get(field, 1.0) for field in fields]
-
-
 def _entry(index: Index, options: SearchOptions) -> tuple[str, list[Value]]:
     """SQL for a result, with its arguments: the entry and what was asked for beside it."""
-    members = [ENTRY_MEMBERS]
+    members = [ENTRIES.members]
     args: list[Value] = []
     if options.explain:
         members.append("""',"score":', -score""")

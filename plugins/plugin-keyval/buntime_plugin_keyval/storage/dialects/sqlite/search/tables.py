@@ -16,8 +16,8 @@ from buntime_keyval.wire.numbers import BIGINT_TYPE, TYPE_MEMBER
 from buntime_plugin_keyval.model.where.nodes import Path
 from buntime_plugin_keyval.model.where.paths import parse_path
 from buntime_plugin_keyval.storage.dialects.sqlite.paths import json_path
-from buntime_plugin_keyval.storage.dialects.sqlite.rows import IN_RANGE
 from buntime_plugin_keyval.storage.dialects.sqlite.values import VALUE
+from buntime_plugin_keyval.storage.dialects.templates import IN_RANGE
 from buntime_plugin_keyval.storage.ranges import KeyRange
 from buntime_plugin_keyval.storage.searching import Index, is_element
 
