@@ -123,7 +123,7 @@ def test_a_proxy_that_cannot_be_used_is_named(
 def test_certificates_are_verified_wherever_something_is_encrypted(
     url: str, proxy: str | None, verifies: bool
 ) -> None:
-    verify = Settings(url, proxy=proxy).verify
+    verify = Settings(url, proxy=proxy).server.verify
     assert isinstance(verify, ssl.SSLContext) is verifies
     if isinstance(verify, ssl.SSLContext):
         assert verify.verify_mode is ssl.CERT_REQUIRED
@@ -131,8 +131,8 @@ def test_certificates_are_verified_wherever_something_is_encrypted(
 
 def test_tls_options(tmp_path: Path) -> None:
     own = ssl.create_default_context()
-    assert Settings("https://x", tls=Tls(verify=own)).verify is own
-    unverified = Settings("https://x", tls=Tls(verify=False)).verify
+    assert Settings("https://x", tls=Tls(verify=own)).server.verify is own
+    unverified = Settings("https://x", tls=Tls(verify=False)).server.verify
     assert isinstance(unverified, ssl.SSLContext)
     assert unverified.verify_mode is ssl.CERT_NONE
     nothing = str(tmp_path / "missing.pem")

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import ssl
 import time
-from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any, TypeVar
-from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit
 
 from msgspec.structs import replace
 
@@ -24,6 +21,7 @@ from buntime_keyval._core import (
     error_of,
     invalid_response,
 )
+from buntime_keyval._destination import destination
 from buntime_keyval._errors import (
     ConnectionLost,
     KvError,
@@ -33,20 +31,14 @@ from buntime_keyval._errors import (
 )
 from buntime_keyval._exchange import Observer
 from buntime_keyval._network import (
-    DEFAULT_PORTS,
     VERIFIED,
     Tls,
-    checked_proxy,
-    find_proxy,
-    is_remote_name,
-    make_context,
     of_environment,
 )
 from buntime_keyval._positions import POSITION, LastPosition
 from buntime_keyval._retries import Retries, seconds
 from buntime_keyval._tokens import AUTHORIZATION, AsyncTokenSource, GivenToken, checked_token
 from buntime_keyval._transport import (
-    Address,
     Failure,
     NoneFree,
     NotSent,
@@ -63,7 +55,6 @@ USER_AGENT = "buntime-keyval"
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"(?:[!-~](?:[\t -~]*[!-~])?)?")
 _OF_THE_FRAME = {"content-length", "transfer-encoding"}
-_IN_A_PATH = "/%:@!$&'()*+,;=~[]"
 
 
 class Settings:
@@ -88,22 +79,18 @@ class Settings:
         loses_answers: bool = True,
     ) -> None:
         base_url, token = of_environment(base_url, token)
-        self.given_token: GivenToken | None = None
+        self.server = destination(base_url, tls=tls, proxy=proxy, unix_socket=unix_socket)
+        self.given_token = GivenToken(token) if callable(token) else None
         """For a token that a function gives; any other is one of the headers."""
-        self.server = parts = checked_server(base_url)
-        self.base_url = base_url.rstrip("/")
-        self._base_path = quote(parts.path.rstrip("/"), safe=_IN_A_PATH)
         self.headers = {
             "accept": JSON_CONTENT,
             "user-agent": USER_AGENT,
             **checked_headers(headers or {}),
         }
-        if callable(token):
-            self.given_token = GivenToken(token)
-        elif token is not None:
+        if token is not None and not callable(token):
             self.headers[AUTHORIZATION] = checked_token(token)
-        elif parts.username and AUTHORIZATION not in self.headers:
-            self.headers[AUTHORIZATION] = _basic(parts)
+        elif token is None and self.server.basic:
+            self.headers.setdefault(AUTHORIZATION, self.server.basic)
         connect, pause = (
             _seconds_or_none("connect_timeout", connect_timeout),
             _seconds_or_none("timeout", timeout),
@@ -118,32 +105,6 @@ class Settings:
         self._loses_answers = loses_answers
         """Whether there is a network on the way."""
         self._position = LastPosition()
-        self.unix_socket = unix_socket
-        if unix_socket is not None and proxy is not None:
-            raise InvalidInput("a unix_socket is reached without a proxy: give one of them")
-        found = None
-        if proxy is not None:
-            found = checked_proxy(proxy, "proxy")
-        elif unix_socket is None:
-            found = find_proxy(parts)
-        self.proxy = None if found is None else found.url
-        encrypted = parts.scheme == "https" or (found is not None and found.is_encrypted)
-        self.verify = make_context(tls, encrypted=encrypted)
-        tls_of_server = self.verify if isinstance(self.verify, ssl.SSLContext) else None
-        self.address = Address(
-            parts.hostname or "",
-            parts.port or DEFAULT_PORTS[parts.scheme],
-            unix_socket,
-            tls_of_server if parts.scheme == "https" else None,
-            is_remote_name(parts.hostname or ""),
-        )
-        self.host = _host(parts)
-        self.shown = f"{parts.scheme}://{self.host}{parts.path.rstrip('/')}"
-        """The base URL for messages, without what may be secret."""
-        socket = "" if unix_socket is None else f" at the socket {unix_socket}"
-        proxy_of = "" if found is None else f" through the proxy of {found.source}"
-        self.via = f" to {parts.scheme}://{self.host}{socket}{proxy_of}"
-        """Says which server that is and how it is reached, in messages."""
 
     def keyed(self, call: Call[R], key: str | None) -> Call[R]:
         """The call with its idempotency key: the caller's, or a new one if it may be repeated.
@@ -174,7 +135,7 @@ class Settings:
             headers[IDEMPOTENCY_KEY] = call.idempotency_key
         if self._position.newest is not None:
             headers[POSITION] = str(self._position.newest)
-        target = self._base_path + call.target
+        target = self.server.base_path + call.target
         return OutgoingRequest(call.method, target, headers, call.body, ends)
 
     def heard(self, request: OutgoingRequest, headers: Mapping[str, str]) -> None:
@@ -192,37 +153,7 @@ class Settings:
         headers = {"accept": EVENT_STREAM, "accept-encoding": "identity"}
         if call.last_event_id is not None and _HEADER_VALUE.fullmatch(call.last_event_id):
             headers["last-event-id"] = call.last_event_id
-        return OutgoingRequest("GET", self._base_path + call.target, headers)
-
-
-def checked_server(base_url: str) -> SplitResult:
-    """The parts of a base URL. Raises `InvalidInput`."""
-    try:
-        parts = urlsplit(base_url)
-        if parts.netloc.count(":") > 1 and "[" not in parts.netloc and "@" not in parts.netloc:
-            raise InvalidInput(
-                "base_url needs brackets around an IPv6 address, such as http://[::1]:8000,"
-                f" received {base_url!r}"
-            )
-        absolute = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except InvalidInput:
-        raise
-    except ValueError as error:  # a port that is no number, brackets that do not close
-        raise InvalidInput(f"base_url is no URL: {error}: {base_url!r}") from None
-    if not absolute:
-        raise InvalidInput(
-            f"base_url must be absolute, such as http://127.0.0.1:8000/keyval/api, "
-            f"received {base_url!r}"
-        )
-    if parts.query or parts.fragment:
-        raise InvalidInput(f"base_url must have no query and no fragment: {base_url!r}")
-    if parts.path.rstrip("/").endswith("/api/keys"):
-        # Where keys are: what is below it is a key of another name, and seems to be missing.
-        raise InvalidInput(
-            "base_url must end before /keys, such as http://127.0.0.1:8000/keyval/api,"
-            f" received {base_url!r}"
-        )
-    return parts
+        return OutgoingRequest("GET", self.server.base_path + call.target, headers)
 
 
 def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
@@ -278,29 +209,12 @@ def no_answer(
     )
 
 
-def _host(parts: SplitResult) -> str:
-    """The header that names the server. Raises `InvalidInput`."""
-    name = parts.hostname or ""
-    try:
-        name = name.encode("idna").decode() if not name.isascii() else name
-    except UnicodeError as error:
-        raise InvalidInput(f"base_url names no host: {error}: {name!r}") from None
-    shown = f"[{name}]" if ":" in name else name
-    return shown if parts.port in (None, DEFAULT_PORTS[parts.scheme]) else f"{shown}:{parts.port}"
-
-
 def _fresh() -> str:
     """A text that nobody else has, behind those from before: neighbours in an index of them.
 
     Made so in a quarter of the time of a UUID.
     """
     return f"{time.time_ns():016x}{os.urandom(8).hex()}"
-
-
-def _basic(parts: SplitResult) -> str:
-    """The header for a name and a password in a URL."""
-    pair = unquote_to_bytes(parts.username or "") + b":" + unquote_to_bytes(parts.password or "")
-    return f"Basic {b64encode(pair).decode()}"
 
 
 def _seconds_or_none(name: str, duration: Duration | None) -> float | None:

@@ -6,7 +6,6 @@ It is imported here and in `through_httpx` alone, and only where it is needed.
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlunsplit
 
 import httpx2
 
@@ -39,11 +38,11 @@ def transport_options(settings: Settings, *, for_streams: bool) -> dict[str, Any
         keepalive_expiry=KEEPALIVE_SECONDS,
     )
     return {
-        "verify": settings.verify,
+        "verify": settings.server.verify,
         "trust_env": False,
         "limits": limits,
-        "proxy": settings.proxy,
-        "uds": settings.unix_socket,
+        "proxy": settings.server.proxy,
+        "uds": settings.server.unix_socket,
     }
 
 
@@ -64,8 +63,7 @@ def timeout(
 
 def url_of(settings: Settings, request: OutgoingRequest) -> str:
     """Where a request goes."""
-    server = settings.server
-    return urlunsplit((server.scheme, server.netloc, "", "", "")) + request.target
+    return settings.server.origin + request.target
 
 
 def reply_of(response: httpx2.Response, base_url: str, content: bytes) -> Reply:

@@ -131,7 +131,7 @@ class AsyncKv(
         if isinstance(transport, Embedded):
             self._shown = f"{transport.location.shown} ({transport.location.engine})"
         else:
-            self._shown = settings.shown
+            self._shown = settings.server.shown
         self._sharing = AsyncSharing(self._session)
         self._flights = AsyncFlights()
         self._running: set[AsyncWatchFlow | AsyncListenerFlow | AsyncRunner] = set()

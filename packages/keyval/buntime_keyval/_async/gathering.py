@@ -59,7 +59,7 @@ class AsyncGathering:
         try:
             results = await self._exchange(call, request)
         except Exception as error:  # noqa: BLE001 - each of them gets it
-            if deliver_error(part, error, request_id, self._settings.via):
+            if deliver_error(part, error, request_id, self._settings.server.via):
                 self._knows_sets = not part[0].lane.sets
         else:
             deliver(part, results, request_id)

@@ -138,7 +138,7 @@ class AsyncSession:
                     raise refused
                 yield opened
         except Failure as failure:
-            lost = no_answer(failure, None, via=self._settings.via)
+            lost = no_answer(failure, None, via=self._settings.server.via)
             observed.ended(None, lost)
             raise lost from failure
 
@@ -171,7 +171,7 @@ class AsyncSession:
             return await self._transport().send(request, partial(observed.result, call))
         except Failure as failure:
             request_id = request.headers.get(REQUEST_ID)
-            lost = no_answer(failure, call, request_id, via=self._settings.via)
+            lost = no_answer(failure, call, request_id, via=self._settings.server.via)
             observed.ended(None, lost)
             raise lost from failure
 

@@ -67,7 +67,7 @@ class AsyncThroughProcess:
             await asyncio.sleep(0)
             self._turn_ends = perf_counter() + _WORK_SECONDS
         answered = await store.answer(request.method, request.target, headers, request.body)
-        return read(Reply(*answered, self._settings.base_url))
+        return read(Reply(*answered, self._settings.server.base_url))
 
     @asynccontextmanager
     async def stream(self, request: OutgoingRequest) -> AsyncIterator[_AsyncOpened]:
@@ -75,7 +75,7 @@ class AsyncThroughProcess:
         store = self._store or await self._opened()
         headers = {**self._settings.headers, **request.headers}
         async with store.stream(request.method, request.target, headers) as stream:
-            yield _AsyncOpened(stream, Reply(*stream.answered, self._settings.base_url))
+            yield _AsyncOpened(stream, Reply(*stream.answered, self._settings.server.base_url))
 
     async def close(self) -> None:
         """See `AsyncTransport`."""

@@ -55,7 +55,7 @@ def transport_of(
         from buntime_keyval._async.through_process import AsyncThroughProcess
 
         return AsyncThroughProcess(settings, given)
-    if given is None and settings.proxy is None:
+    if given is None and settings.server.proxy is None:
         from buntime_keyval._async.pool import AsyncPool  # brings h11
 
         return AsyncPool(settings)

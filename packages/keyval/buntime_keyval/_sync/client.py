@@ -130,7 +130,7 @@ class Kv(KvEntries, KvSearch, KvQueue, KvViews, Shortcuts[KeyLike, Any]):
         if isinstance(transport, Embedded):
             self._shown = f"{transport.location.shown} ({transport.location.engine})"
         else:
-            self._shown = settings.shown
+            self._shown = settings.server.shown
         self._sharing = Sharing(self._session)
         self._flights = Flights()
         self._running: set[WatchFlow | ListenerFlow | Runner] = set()

@@ -32,9 +32,9 @@ class Pool:
     """An `Transport`."""
 
     def __init__(self, settings: Settings) -> None:
-        self._base_url = settings.base_url
-        self._address = settings.address
-        self._heads = RequestHeads(settings.host, settings.headers)
+        self._base_url = settings.server.base_url
+        self._address = settings.server.address
+        self._heads = RequestHeads(settings.server.host, settings.headers)
         self._timeouts = settings.timeouts
         self._most = settings.max_connections
         self._lock = lock()

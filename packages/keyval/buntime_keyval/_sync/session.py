@@ -137,7 +137,7 @@ class Session:
                     raise refused
                 yield opened
         except Failure as failure:
-            lost = no_answer(failure, None, via=self._settings.via)
+            lost = no_answer(failure, None, via=self._settings.server.via)
             observed.ended(None, lost)
             raise lost from failure
 
@@ -170,7 +170,7 @@ class Session:
             return self._transport().send(request, partial(observed.result, call))
         except Failure as failure:
             request_id = request.headers.get(REQUEST_ID)
-            lost = no_answer(failure, call, request_id, via=self._settings.via)
+            lost = no_answer(failure, call, request_id, via=self._settings.server.via)
             observed.ended(None, lost)
             raise lost from failure
 

@@ -67,7 +67,7 @@ class ThroughHttpx:
             )
         except FAILURES as error:
             raise failure_of(error) from error
-        return read(reply_of(response, self._settings.base_url, response.content))
+        return read(reply_of(response, self._settings.server.base_url, response.content))
 
     @contextmanager
     def stream(self, request: OutgoingRequest) -> Iterator[_Opened]:
@@ -81,7 +81,7 @@ class ThroughHttpx:
                 request.method, url, headers=request.headers, timeout=bounds
             ) as response:
                 content = b"" if response.status_code == 200 else response.read()
-                reply = reply_of(response, self._settings.base_url, content)
+                reply = reply_of(response, self._settings.server.base_url, content)
                 yield _Opened(response, reply)
         except FAILURES as error:
             raise failure_of(error) from error

@@ -73,7 +73,7 @@ class ThroughProcess:
         headers = {**self._settings.headers, **request.headers}
         asking = place.store.answer(request.method, request.target, headers, request.body)
         answered = place.result_of(asking, interruptible=True)
-        return read(Reply(*answered, self._settings.base_url))
+        return read(Reply(*answered, self._settings.server.base_url))
 
     @contextmanager
     def stream(self, request: OutgoingRequest) -> Iterator[_Opened]:
@@ -83,7 +83,7 @@ class ThroughProcess:
         context = place.store.stream(request.method, request.target, headers)
         stream = place.result_of(context.__aenter__())
         try:
-            yield _Opened(place, stream, Reply(*stream.answered, self._settings.base_url))
+            yield _Opened(place, stream, Reply(*stream.answered, self._settings.server.base_url))
         finally:
             place.result_of(context.__aexit__(None, None, None))
 

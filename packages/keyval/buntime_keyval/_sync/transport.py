@@ -54,7 +54,7 @@ def transport_of(settings: Settings, given: httpx2.BaseTransport | Embedded | No
         from buntime_keyval._sync.through_process import ThroughProcess
 
         return ThroughProcess(settings, given)
-    if given is None and settings.proxy is None:
+    if given is None and settings.server.proxy is None:
         from buntime_keyval._sync.pool import Pool  # brings h11
 
         return Pool(settings)
