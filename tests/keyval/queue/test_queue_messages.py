@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
 import pytest
 from buntime_keyval import BigInt, InvalidInput
@@ -53,6 +54,12 @@ async def test_values_keep_their_types(kv: LocalKv, value: Any) -> None:
     assert message is not None
     stored = BigInt(value) if isinstance(value, int) and value > 2**53 else value
     assert exact(message.value) == exact(stored)
+
+
+async def test_ids_grow_so_that_new_ones_share_pages_of_their_index(kv: LocalKv) -> None:
+    ids = [(await kv.enqueue(number)).id for number in range(100)]
+    assert ids == sorted(ids)
+    assert {UUID(id_).version for id_ in ids} == {7}
 
 
 async def test_messages_of_one_moment_keep_their_order(kv: LocalKv) -> None:
