@@ -86,20 +86,14 @@ def serve(
     from buntime_host.observe.logs import configure_logging
     from buntime_host.processes import server, supervisor
 
-    overrides: dict[str, Any] = {}
-    if host is not None:
-        overrides["host"] = host
-    if port is not None:
-        overrides["port"] = port
-    if overrides or socket is not None:  # an address given here wins over a socket of the file
+    given = {"host": host, "port": port, "workers": workers, "strict": strict or None}
+    overrides: dict[str, Any] = {name: it for name, it in given.items() if it is not None}
+    # An address that is given here wins over a socket of the file.
+    if socket is not None or host is not None or port is not None:
         overrides["socket"] = "" if socket is None else str(socket.absolute())
-    if workers is not None:
-        overrides["workers"] = workers
     files = {"cert": tls_cert, "key": tls_key}
     if any(files.values()):
         overrides["tls"] = {name: str(path.absolute()) for name, path in files.items() if path}
-    if strict:
-        overrides["strict"] = True
     config = _load(config_path, overrides)
     config = _as_served(msgspec.structs.replace(config, insecure=insecure))
     configure_logging(config.log_level, config.log_format)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -20,7 +20,7 @@ from buntime_host.errors import (
 from buntime_host.names import known_name
 from buntime_host.options.effective import effective_options
 from buntime_host.options.jsonc import expand
-from buntime_host.options.schema import undeclared
+from buntime_host.options.schema import Schema, undeclared
 from buntime_host.options.units import parse_size
 from buntime_host.plugins.discovery import Catalogue, FoundPlugin, find_module
 from buntime_host.plugins.manifest import (
@@ -165,8 +165,7 @@ def _select(
     options: dict[str, Any] = {}
     if manifest.enabled:
         warnings += remarks(found.manifest)
-        known = manifest.options
-        unknown = [name for name in undeclared(manifest.schema, given) if name not in known]
+        unknown = [it for it in undeclared(manifest.schema, given) if it not in manifest.options]
         if unknown and not config.strict:
             warnings.append(f"{label}: unknown options are of no use: {', '.join(unknown)}")
         defaults = manifest.unconfigured if config.takes_unconfigured else {}
@@ -181,12 +180,7 @@ def _select(
             problem = str(error)
         else:
             if unknown and config.strict:
-                # The options of a section are not known here.
-                named = (
-                    name if "." in name else name + hint_at(name, manifest.schema)
-                    for name in unknown
-                )
-                problem = f"there are no such options: {', '.join(named)}"
+                problem = _no_such_options(unknown, manifest.schema)
     return Selected(
         manifest=manifest,
         source=found.source,
@@ -195,6 +189,12 @@ def _select(
         options=options,
         problem=problem,
     )
+
+
+def _no_such_options(unknown: Sequence[str], schema: Schema) -> str:
+    # The options of a section are not known here.
+    named = (name if "." in name else name + hint_at(name, schema) for name in unknown)
+    return f"there are no such options: {', '.join(named)}"
 
 
 def _override(manifest: Manifest, given: dict[str, Any], label: str) -> Manifest:

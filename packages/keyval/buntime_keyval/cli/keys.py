@@ -231,7 +231,6 @@ def delete(
 
     At a terminal it asks first, unless you say --exact or --yes.
     """
-    conditions: dict[str, Any] = {"if_match": if_match, "if_revision": if_revision}
     has_conditions = requirement(if_match, if_revision) is not None
     given = {name for name, it in selectors.items() if it not in (None, 0)}
     if has_conditions and (len(keys) != 1 or where is not None or given):
@@ -243,35 +242,31 @@ def delete(
             "say either KEY..., or --starts-with, or --pattern, or --start and --end, or --type, or"
             " --everything"
         )
-    if not keys and in_range:
-        confirm("Delete everything that is so selected?", yes=yes)
-        result = job.kv.delete(
-            (),
-            exact=exact,
-            where=where,
-            idempotency_key=idempotency_key,
-            **selectors,
-        )
-    elif everything:
-        confirm("Delete the whole store?" if where is None else _MATCHING_ANYWHERE, yes=yes)
-        result = job.kv.delete([], where=where, everything=True, idempotency_key=idempotency_key)
-    else:
-        if not exact:
-            what = ", ".join([shown_key(key) for key in keys[:5]]) + (", ..." if keys[5:] else "")
-            which = "everything" if where is None else "everything that matches"
-            confirm(f"Delete {what}, and {which} below?", yes=yes)
-        result = job.kv.delete(
-            keys[0] if has_conditions else list(keys),
-            exact=exact,
-            where=where,
-            idempotency_key=idempotency_key,
-            **conditions,
-            **selectors,
-        )
+    if not (keys and exact):
+        confirm(_question(keys, where, everything=everything), yes=yes)
+    result = job.kv.delete(
+        keys[0] if has_conditions else list(keys),
+        exact=exact,
+        where=where,
+        everything=everything,
+        if_match=if_match,
+        if_revision=if_revision,
+        idempotency_key=idempotency_key,
+        **selectors,
+    )
     job.out.result(result.deleted_count, deletedCount=result.deleted_count)
 
 
-_MATCHING_ANYWHERE = "Delete everything that matches in the whole store?"
+def _question(keys: tuple[Key, ...], where: Where | None, *, everything: bool) -> str:
+    """What a terminal is asked before something is deleted."""
+    if everything:
+        which = "the whole store" if where is None else "everything that matches in the whole store"
+        return f"Delete {which}?"
+    if not keys:
+        return "Delete everything that is so selected?"
+    what = ", ".join([shown_key(key) for key in keys[:5]]) + (", ..." if keys[5:] else "")
+    which = "everything" if where is None else "everything that matches"
+    return f"Delete {what}, and {which} below?"
 
 
 @click.command("list")
