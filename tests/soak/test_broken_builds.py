@@ -90,8 +90,8 @@ BREAKS = {
         {
             "buntime_plugin_database.engines.libsql.writer": [
                 (
-                    "told = await self._find_out(self._witness)",
-                    "return await self._commit(group)\n            told = None",
+                    "told = await self._find_out(witness)",
+                    "return [None] * len(batches)\n            told = None",
                 )
             ]
         },

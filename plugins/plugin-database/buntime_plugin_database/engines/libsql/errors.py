@@ -84,19 +84,9 @@ def _translation(error: Exception, server: str, *, wrote: bool) -> DatabaseError
     if isinstance(error, DatabaseError):
         return error
     if isinstance(error, LibsqlError):
-        status = _STATUS.search(error.explanation) if error.code == "SERVER_ERROR" else None
-        if status is not None and status[1] == "404" and _MISSING.search(error.explanation):
-            return NamespaceMissing(f"{server} has no such namespace")
-        refused = status is not None and int(status[1]) in _ACCESS_STATUSES
-        if refused or error.code.startswith("AUTH_"):
-            return AccessRefused(f"{server} refuses access, check authToken: {error.explanation}")
-        if status is not None and int(status[1]) in _CONTENT_STATUSES:
-            return InvalidStatement(f"{server}: {error.explanation}")
-        if status is not None and int(status[1]) < 500:
-            return DatabaseUnavailable(f"{server}: {error.explanation}")
-        known = error.code in _BY_CODE and not (wrote and error.code == "RESPONSE_TOO_LARGE")
-        if known or (error.code.startswith("SQLITE_") and not wrote):
-            return translate_step(error.explanation, error.code)
+        told = _told(error, server, wrote=wrote)
+        if told is not None:
+            return told
         text = f"{server}: {error.explanation} ({error.code})"
     elif isinstance(error, aiohttp.ClientConnectorError):
         # Its own text names a TLS setting, also where there is no TLS.
@@ -111,3 +101,21 @@ def _translation(error: Exception, server: str, *, wrote: bool) -> DatabaseError
     if wrote:
         return OutcomeUnknown(f"{text}; the write may have been carried out")
     return DatabaseUnavailable(text)
+
+
+def _told(error: LibsqlError, server: str, *, wrote: bool) -> DatabaseError | None:
+    """What a server says that refuses; None where it may have carried out a write."""
+    status = _STATUS.search(error.explanation) if error.code == "SERVER_ERROR" else None
+    if status is not None and status[1] == "404" and _MISSING.search(error.explanation):
+        return NamespaceMissing(f"{server} has no such namespace")
+    refused = status is not None and int(status[1]) in _ACCESS_STATUSES
+    if refused or error.code.startswith("AUTH_"):
+        return AccessRefused(f"{server} refuses access, check authToken: {error.explanation}")
+    if status is not None and int(status[1]) in _CONTENT_STATUSES:
+        return InvalidStatement(f"{server}: {error.explanation}")
+    if status is not None and int(status[1]) < 500:
+        return DatabaseUnavailable(f"{server}: {error.explanation}")
+    known = error.code in _BY_CODE and not (wrote and error.code == "RESPONSE_TOO_LARGE")
+    if known or (error.code.startswith("SQLITE_") and not wrote):
+        return translate_step(error.explanation, error.code)
+    return None

@@ -24,6 +24,7 @@ from buntime_database import (
 
 from buntime_plugin_database.engines.libsql.plan import (
     Encoded,
+    ServerRequest,
     encode_batch,
     make_request,
     read_answer,
@@ -102,44 +103,56 @@ class BatchWriter:
         has_savepoints = has_savepoints or (len(group) > 1 and self._is_cautious())
         if self._witness is None:
             self._witness = Witness()  # here, since no two processes may share it
-        request = make_request(batches, self._witness, now_ms(), has_savepoints=has_savepoints)
+        witness = self._witness
+        request = make_request(batches, witness, now_ms(), has_savepoints=has_savepoints)
         started = perf_counter()
-        outcomes: Sequence[BatchOutcome | None] | None
         try:
-            answer = await self._send(request.steps)
-            outcomes = await read_answer(request, batches, answer)
-        except OutcomeUnknown as lost:
-            told = await self._find_out(self._witness)
-            if told is None:
-                conclude(group, lost)
-                return
-            outcomes = recall(request, batches, told)
-        except TablesMissing as missing:
-            if has_tables:
-                conclude(group, missing)
-                return
-            self._witness.forget_tables()
-            await self._commit(group, has_tables=True)
-            return
-        except InvalidStatement as refused:
-            # The server parses all before it runs any, and says of none which one was wrong.
-            if len(group) > 1:
-                await self._commit_alone(group)
-            else:
-                conclude(group, refused)
-            return
+            outcomes = await self._outcomes(request, batches, witness)
         except DatabaseBusy as busy:
             await self._commit_later(group, busy, has_savepoints=has_savepoints)
-            return
         except DatabaseError as error:
-            conclude(group, error)
-            return
-        if outcomes is None:
-            await self._commit_again(group, has_savepoints=has_savepoints)
-            return
+            if isinstance(error, TablesMissing) and not has_tables:
+                witness.forget_tables()
+                await self._commit(group, has_tables=True)
+            elif isinstance(error, InvalidStatement) and len(group) > 1:
+                # The server parses all before it runs any, and says of none which one was wrong.
+                await self._commit_alone(group)
+            else:
+                conclude(group, error)
+        else:
+            if outcomes is None:
+                await self._commit_again(group, has_savepoints=has_savepoints)
+            else:
+                seconds = perf_counter() - started
+                await self._conclude(group, outcomes, seconds, has_savepoints=has_savepoints)
+
+    async def _outcomes(
+        self, request: ServerRequest, batches: Sequence[Encoded], witness: Witness
+    ) -> Sequence[BatchOutcome | None] | None:
+        """What became of each of a group, None of those that nothing is written of.
+
+        None alone if one of them undid all. Raises `DatabaseError`.
+        """
+        try:
+            return await read_answer(request, batches, await self._send(request.steps))
+        except OutcomeUnknown:
+            told = await self._find_out(witness)
+            if told is None:
+                raise
+            return recall(request, batches, told)
+
+    async def _conclude(
+        self,
+        group: list[Unsent[Encoded]],
+        outcomes: Sequence[BatchOutcome | None],
+        seconds: float,
+        *,
+        has_savepoints: bool,
+    ) -> None:
+        """Tell what became of them, and send those again of which nothing is written."""
         is_written = any(outcome is not None for outcome in outcomes)
         if is_written:
-            self._writes.count(len(group), perf_counter() - started)
+            self._writes.count(len(group), seconds)
         for job, outcome in zip(group, outcomes, strict=True):
             if outcome is not None:
                 job.conclude(outcome)
