@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from buntime_keyval.wire.tasks import NewTask, TaskOptions
-from buntime_plugin_keyval.features.tasks.tasks import Run, RunnerCall
+from buntime_plugin_keyval.features.tasks.runners import Run, RunnerCall
 from buntime_plugin_keyval.storage.tasks import StoredTask
 from keyval.service.world import World
 
@@ -20,7 +20,7 @@ async def send(world: World, name: str = "a", payload: str = "null", **options: 
 
 async def lease(world: World, *names: str, limit: int = 10, runner: str = "w") -> list[Run]:
     call = RunnerCall(runner, frozenset(names) or None, limit, LEASE_MS)
-    return await world.service.tasks.desk.lease(call)
+    return await world.service.tasks.runners.lease(call)
 
 
 async def status(world: World, task: StoredTask) -> str:

@@ -18,7 +18,7 @@ async def test_finished_tasks_are_kept_for_a_time(world: World) -> None:
     part, clock = world.service.tasks, world.clock
     task = await send(world, keep_ms=1000)
     (run,) = await lease(world)
-    await part.desk.complete(task.id, run.token)
+    await part.runners.complete(task.id, run.token)
     clock.advance(999)
     assert await part.clean_up(10) == 0
     clock.advance(1)
@@ -29,6 +29,7 @@ async def test_finished_tasks_are_kept_for_a_time(world: World) -> None:
 
 async def test_a_task_can_be_removed_whatever_it_is_in(world: World) -> None:
     desk = world.service.tasks.desk
+    runners = world.service.tasks.runners
     running, waiting = await send(world, "a"), await send(world, "b")
     (run,) = await lease(world, "a")
     assert await desk.delete(running.id)
@@ -36,7 +37,7 @@ async def test_a_task_can_be_removed_whatever_it_is_in(world: World) -> None:
     assert not await desk.delete(waiting.id)
     assert await lease(world) == []
     with pytest.raises(TaskLost):
-        await desk.complete(running.id, run.token)
+        await runners.complete(running.id, run.token)
 
 
 async def test_lists_by_status_name_and_parent(world: World) -> None:
@@ -68,12 +69,12 @@ async def test_lists_by_status_name_and_parent(world: World) -> None:
 
 async def test_a_page_of_a_status_is_full(world: World) -> None:
     """What is stored as running is pending again once its lease is over."""
-    desk, tasks = world.service.tasks.desk, world.kv.tasks
+    runners, tasks = world.service.tasks.runners, world.kv.tasks
     parent = await send(world, "parent")
     over, running, waiting = [(await send(world, parent=parent.id)).id for _ in range(3)]
     token = {run.task.id: run.token for run in await lease(world, "a", limit=2)}[running]
     world.clock.advance(LEASE_MS - 1)
-    await desk.heartbeat(running, token)
+    await runners.heartbeat(running, token)
     world.clock.advance(1)
     found: dict[TaskStatus, list[str]] = {"pending": [waiting, over], "running": [running]}
     for of in ({"name": "a"}, {"parent": parent.id}, {"name": "a", "parent": parent.id}):
@@ -91,6 +92,7 @@ async def test_a_page_of_a_status_is_full(world: World) -> None:
 
 async def test_each_status_has_its_list(world: World) -> None:
     desk, seen = world.service.tasks.desk, list[tuple[str, list[str]]]()
+    runners = world.service.tasks.runners
     statuses: tuple[TaskStatus, ...] = ("pending", "running", "completed", "failed", "cancelled")
 
     async def look() -> None:
@@ -105,12 +107,12 @@ async def test_each_status_has_its_list(world: World) -> None:
     await look()
     runs = {run.name: run for run in await lease(world)}
     await look()
-    await desk.complete(good.id, runs["good"].token)
-    await desk.fail(bad.id, runs["bad"].token, "no")
+    await runners.complete(good.id, runs["good"].token)
+    await runners.fail(bad.id, runs["bad"].token, "no")
     await look()
     world.clock.advance(10)
     (again,) = await lease(world)
-    await desk.fail(bad.id, again.token, "no")
+    await runners.fail(bad.id, again.token, "no")
     await desk.cancel((await send(world, "gone")).id)
     await look()
     assert seen == [

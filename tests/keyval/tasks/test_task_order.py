@@ -27,6 +27,7 @@ async def test_a_task_after_one_that_is_not_there_has_failed(world: World) -> No
 
 async def test_one_with_a_unique_text_at_a_time(world: World) -> None:
     desk = world.service.tasks.desk
+    runners = world.service.tasks.runners
     first = await desk.send(NewTask("a", "1", TaskOptions(unique="x")))
     second = await desk.send(NewTask("a", "2", TaskOptions(unique="x")))
     assert (first.is_new, second.is_new) == (True, False)
@@ -34,7 +35,7 @@ async def test_one_with_a_unique_text_at_a_time(world: World) -> None:
     assert (await desk.send(NewTask("b", "3", TaskOptions(unique="x")))).is_new
     (run,) = await lease(world, "a")
     assert not (await desk.send(NewTask("a", "4", TaskOptions(unique="x")))).is_new
-    await desk.fail(first.task.id, run.token, "no", retry=False)
+    await runners.fail(first.task.id, run.token, "no", retry=False)
     third = await desk.send(NewTask("a", "5", TaskOptions(unique="x")))
     assert third.is_new
     with pytest.raises(TaskConflict, match="unique text x"):
@@ -53,37 +54,38 @@ async def test_a_given_id_is_sent_once(world: World) -> None:
 
 async def test_a_sequence_runs_one_at_a_time_in_order(world: World) -> None:
     desk, clock = world.service.tasks.desk, world.clock
+    runners = world.service.tasks.runners
     tasks = [await send(world, sequence="s", pauses_ms=(10,)) for _ in range(4)]
     other = await send(world, sequence="t")
     assert {run.task.id for run in await lease(world)} == {tasks[0].id, other.id}
     (found,) = [it for it in await desk.newest(WantedTasks("running")) if it.sequence == "s"]
-    await desk.fail(tasks[0].id, str(found.lease), "once")
+    await runners.fail(tasks[0].id, str(found.lease), "once")
     assert await lease(world) == []  # the first one is to be tried again, and the others wait
     clock.advance(11)
     (run,) = await lease(world)
     assert run.task.id == tasks[0].id
-    await desk.complete(run.task.id, run.token)
+    await runners.complete(run.task.id, run.token)
     await desk.cancel(tasks[2].id)
     (run,) = await lease(world)
     assert run.task.id == tasks[1].id
-    await desk.fail(run.task.id, run.token, "no", retry=False)
+    await runners.fail(run.task.id, run.token, "no", retry=False)
     (run,) = await lease(world)
     assert run.task.id == tasks[3].id
 
 
 async def test_a_task_runs_after_those_before_it(world: World) -> None:
-    desk = world.service.tasks.desk
+    runners = world.service.tasks.runners
     first, second = await send(world, "a"), await send(world, "b")
     third = await send(world, "c", after=(first.id, second.id))
     fourth = await send(world, "d", after=(third.id,))
     (run_a,) = await lease(world, "a")
-    await desk.complete(first.id, run_a.token)
+    await runners.complete(first.id, run_a.token)
     assert await lease(world, "c", "d") == []
     (run_b,) = await lease(world, "b")
-    await desk.complete(second.id, run_b.token)
+    await runners.complete(second.id, run_b.token)
     (run_c,) = await lease(world, "c", "d")
     assert run_c.task.id == third.id
-    await desk.complete(third.id, run_c.token)
+    await runners.complete(third.id, run_c.token)
     (run_d,) = await lease(world)
     assert run_d.task.id == fourth.id
     late = await send(world, "e", after=(first.id, second.id))
@@ -92,13 +94,14 @@ async def test_a_task_runs_after_those_before_it(world: World) -> None:
 
 async def test_what_comes_after_a_failure_fails(world: World) -> None:
     desk = world.service.tasks.desk
+    runners = world.service.tasks.runners
     first, healthy = await send(world, "a"), await send(world, "b")
     second = await send(world, "c", after=(first.id, healthy.id), sequence="s")
     third = await send(world, "d", after=(second.id,))
     next_one = await send(world, "c", sequence="s")
     (run,) = await lease(world, "a")
     assert await lease(world, "c") == []
-    await desk.fail(first.id, run.token, "no", retry=False)
+    await runners.fail(first.id, run.token, "no", retry=False)
     for task in (second, third):
         found = await desk.get(task.id)
         assert found.status == "failed"
@@ -110,20 +113,21 @@ async def test_what_comes_after_a_failure_fails(world: World) -> None:
         f"the task {first.id}, which comes before it, is failed",
     )
     (run,) = await lease(world, "b")
-    await desk.complete(healthy.id, run.token)
+    await runners.complete(healthy.id, run.token)
     assert await world.rows("SELECT count(*) FROM kv_task_order") == [(0,)]
 
 
 async def test_who_is_run_again_waits_again(world: World) -> None:
     desk = world.service.tasks.desk
+    runners = world.service.tasks.runners
     first = await send(world, "a", max_retries=1)
     second = await send(world, "b", after=(first.id,))
     (run,) = await lease(world)
-    await desk.fail(first.id, run.token, "no")
+    await runners.fail(first.id, run.token, "no")
     await desk.retry(first.id)
     assert (await desk.retry(second.id)).status == "pending"
     (run,) = await lease(world)
-    await desk.complete(first.id, run.token)
+    await runners.complete(first.id, run.token)
     assert [it.task.id for it in await lease(world)] == [second.id]
 
 
@@ -146,7 +150,7 @@ async def test_limits_hold_over_all_runners(world: World) -> None:
     running = await lease(world)
     assert [run.task.id for run in running] == [task.id for task in tasks[:2]]
     assert await lease(world, runner="another") == []
-    await part.desk.complete(running[0].task.id, running[0].token)
+    await part.runners.complete(running[0].task.id, running[0].token)
     assert len(await lease(world)) == 1
     clock.advance(LEASE_MS)
     assert len(await lease(world)) == 2

@@ -10,8 +10,8 @@ import pytest
 from buntime_keyval import NotFound, TaskConflict, TaskLost
 from buntime_keyval.wire.tasks import pause_behind
 from buntime_plugin_keyval.features.tasks import http
+from buntime_plugin_keyval.features.tasks.runners import Heard, Run, RunnerCall
 from buntime_plugin_keyval.features.tasks.shapes import TaskListening
-from buntime_plugin_keyval.features.tasks.tasks import Heard, Run, RunnerCall
 from buntime_plugin_keyval.features.tasks.waiting import Caller
 from buntime_plugin_keyval.model.messages import QueueSettings
 from buntime_plugin_keyval.requests.sse import OPENED, PING
@@ -26,6 +26,7 @@ pytestmark = pytest.mark.engines("sqlite", "odd", "postgres", "libsql", "rqlite"
 
 async def test_a_task_from_its_beginning_to_its_end(world: World) -> None:
     desk, clock = world.service.tasks.desk, world.clock
+    runners = world.service.tasks.runners
     task = await send(world, "mail", '{"to":"a"}', priority=2)
     assert (task.status, task.attempts, task.payload) == ("pending", 0, '{"to":"a"}')
     clock.advance(10)
@@ -40,10 +41,10 @@ async def test_a_task_from_its_beginning_to_its_end(world: World) -> None:
     found = await desk.get(task.id)
     assert (found.status, found.runner, found.attempts) == ("running", "w1", 1)
     assert (found.started_at, found.visible_at) == (clock.wall(), clock.now() + LEASE_MS)
-    await desk.heartbeat(task.id, run.token, progress="[0.5,null]")
+    await runners.heartbeat(task.id, run.token, progress="[0.5,null]")
     assert (await desk.get(task.id)).progress == "[0.5,null]"
     clock.advance(5)
-    assert not (await desk.complete(task.id, run.token, '{"sent":1}')).cancelled
+    assert not (await runners.complete(task.id, run.token, '{"sent":1}')).cancelled
     found = await desk.get(task.id)
     assert (found.status, found.result, found.attempts) == ("completed", '{"sent":1}', 1)
     assert (found.completed_at, found.last_error) == (clock.wall(), None)
@@ -68,21 +69,21 @@ async def test_who_is_cancelled_while_he_leases_leaves_the_tasks_to_others(world
 async def test_who_waits_looks_again_at_the_end_only_where_something_was_missed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk, looks = world.service.tasks.desk, 0
-    take_of_ready = desk._take
+    runners, looks = world.service.tasks.runners, 0
+    take_of_ready = runners._take
 
     async def counted(call: RunnerCall) -> list[Run]:
         nonlocal looks
         looks += 1
         return await take_of_ready(call)
 
-    monkeypatch.setattr(desk, "_take", counted)
+    monkeypatch.setattr(runners, "_take", counted)
     call = RunnerCall("w1", frozenset({"mail"}), 1, LEASE_MS)
-    assert await desk.lease(call, 50) == []
+    assert await runners.lease(call, 50) == []
     assert looks == 1
     monkeypatch.setattr(Caller, "call", lambda _: None)  # as if nobody had noticed
-    leasing = asyncio.ensure_future(desk.lease(call, 500))
-    await until(lambda: desk.room.number == 1)
+    leasing = asyncio.ensure_future(runners.lease(call, 500))
+    await until(lambda: world.service.tasks.room.number == 1)
     before = looks
     await send(world, "mail")
     (run,) = await leasing
@@ -91,6 +92,7 @@ async def test_who_waits_looks_again_at_the_end_only_where_something_was_missed(
 
 async def test_several_are_completed_in_one_commit(world: World) -> None:
     desk = world.service.tasks.desk
+    runners = world.service.tasks.runners
     names = ["good", "cancelled", "lost", "last"]
     sent = [await send(world, name, sequence="s") for name in names]
     behind = await send(world, "last", sequence="s")
@@ -99,7 +101,7 @@ async def test_several_are_completed_in_one_commit(world: World) -> None:
     done = [CompletedTask(run.task.id, run.token, f'["{name}"]') for name, run in runs.items()]
     done = [replace(it, lease="another") if it.id == sent[2].id else it for it in done]
     for _ in range(2):  # the same again is as good as once
-        heard = dict(zip(runs, await desk.complete_many(done), strict=True))
+        heard = dict(zip(runs, await runners.complete_many(done), strict=True))
         assert heard == {
             "good": Heard(cancelled=False),
             "cancelled": Heard(cancelled=True),
@@ -113,16 +115,17 @@ async def test_several_are_completed_in_one_commit(world: World) -> None:
     assert (found.result, found.attempts) == ('["good"]', 1)
     assert found.completed_at == world.clock.wall()
     assert [run.task.id for run in await lease(world)] == [behind.id]  # the next of its sequence
-    assert await desk.complete_many([]) == []
+    assert await runners.complete_many([]) == []
 
 
 async def test_a_failed_attempt_waits_longer_each_time(world: World) -> None:
     desk, clock = world.service.tasks.desk, world.clock
+    runners = world.service.tasks.runners
     task = await send(world, max_retries=3, pauses_ms=(MINUTE_MS, 2 * MINUTE_MS))
     for attempt, pause in ((1, MINUTE_MS), (2, 2 * MINUTE_MS)):
         (run,) = await lease(world)
         assert run.task.attempts == attempt
-        await desk.fail(task.id, run.token, f"no {attempt}")
+        await runners.fail(task.id, run.token, f"no {attempt}")
         found = await desk.get(task.id)
         assert (found.status, found.last_error) == ("pending", f"no {attempt}")
         assert found.attempts == attempt
@@ -130,7 +133,7 @@ async def test_a_failed_attempt_waits_longer_each_time(world: World) -> None:
         assert await lease(world) == []
         clock.advance(1 + pause // 10)
     (run,) = await lease(world)
-    await desk.fail(task.id, run.token, "for good")
+    await runners.fail(task.id, run.token, "for good")
     found = await desk.get(task.id)
     assert (found.status, found.attempts, found.last_error) == ("failed", 3, "for good")
 
@@ -150,9 +153,10 @@ def test_pauses_double_up_to_an_hour() -> None:
 @pytest.mark.parametrize("retries", [0, 1])
 async def test_no_retries_are_one_attempt(world: World, retries: int) -> None:
     desk = world.service.tasks.desk
+    runners = world.service.tasks.runners
     task = await send(world, max_retries=retries)
     (run,) = await lease(world)
-    await desk.fail(task.id, run.token, "no")
+    await runners.fail(task.id, run.token, "no")
     assert (await desk.get(task.id)).attempts == 1
     assert await status(world, task) == "failed"
 
@@ -160,32 +164,32 @@ async def test_no_retries_are_one_attempt(world: World, retries: int) -> None:
 async def test_who_fails_without_a_retry_fails_for_good(world: World) -> None:
     task = await send(world)
     (run,) = await lease(world)
-    await world.service.tasks.desk.fail(task.id, run.token, "no", retry=False)
+    await world.service.tasks.runners.fail(task.id, run.token, "no", retry=False)
     assert await status(world, task) == "failed"
 
 
 async def test_a_lease_that_ends_gives_the_task_back(world: World) -> None:
-    desk, clock = world.service.tasks.desk, world.clock
+    runners, clock = world.service.tasks.runners, world.clock
     task = await send(world)
     (first,) = await lease(world)
     clock.advance(LEASE_MS - 1)
     assert await lease(world) == []
-    heard = await desk.heartbeat(task.id, first.token)
+    heard = await runners.heartbeat(task.id, first.token)
     assert heard.ends_at == clock.now() + LEASE_MS
     clock.advance(LEASE_MS)
     assert await status(world, task) == "pending"
     (second,) = await lease(world)
     assert second.task.attempts == 2
     for call in (
-        desk.heartbeat(task.id, first.token),
-        desk.complete(task.id, first.token),
-        desk.fail(task.id, first.token, "late"),
-        desk.release(task.id, first.token),
+        runners.heartbeat(task.id, first.token),
+        runners.complete(task.id, first.token),
+        runners.fail(task.id, first.token, "late"),
+        runners.release(task.id, first.token),
     ):
         with pytest.raises(TaskLost):
             await call
-    await desk.complete(task.id, second.token)
-    await desk.complete(task.id, second.token)  # the same again is as good as once
+    await runners.complete(task.id, second.token)
+    await runners.complete(task.id, second.token)  # the same again is as good as once
     assert await status(world, task) == "completed"
 
 
@@ -202,9 +206,10 @@ async def test_a_task_whose_last_runner_died_fails(world: World) -> None:
 
 async def test_a_released_task_was_not_attempted(world: World) -> None:
     desk = world.service.tasks.desk
+    runners = world.service.tasks.runners
     task = await send(world)
     (run,) = await lease(world)
-    await desk.release(task.id, run.token)
+    await runners.release(task.id, run.token)
     assert (await desk.get(task.id)).attempts == 0
     (run,) = await lease(world)
     assert run.task.attempts == 1
@@ -212,13 +217,14 @@ async def test_a_released_task_was_not_attempted(world: World) -> None:
 
 async def test_a_cancelled_task_stays_cancelled(world: World) -> None:
     desk = world.service.tasks.desk
+    runners = world.service.tasks.runners
     waiting, running = await send(world, "a"), await send(world, "b")
     assert (await desk.cancel(waiting.id)).status == "cancelled"
     (run,) = await lease(world)
     assert (await desk.cancel(running.id)).status == "cancelled"
-    assert (await desk.heartbeat(running.id, run.token)).cancelled
-    assert (await desk.complete(running.id, run.token)).cancelled
-    assert (await desk.fail(running.id, run.token, "no")).cancelled
+    assert (await runners.heartbeat(running.id, run.token)).cancelled
+    assert (await runners.complete(running.id, run.token)).cancelled
+    assert (await runners.fail(running.id, run.token, "no")).cancelled
     assert await status(world, running) == "cancelled"
     assert await lease(world) == []
     with pytest.raises(NotFound):
@@ -227,6 +233,7 @@ async def test_a_cancelled_task_stays_cancelled(world: World) -> None:
 
 async def test_a_cancelled_task_keeps_its_place_while_its_runner_works(world: World) -> None:
     desk = world.service.tasks.desk
+    runners = world.service.tasks.runners
     await world.service.tasks.set_limits("a", QueueSettings(max_running=1))
     first = await send(world, sequence="x", unique="u")
     second = await send(world, sequence="x")
@@ -234,7 +241,7 @@ async def test_a_cancelled_task_keeps_its_place_while_its_runner_works(world: Wo
     cancelled = await desk.cancel(first.id)
     assert (cancelled.status, cancelled.attempts, cancelled.completed_at) == ("cancelled", 1, None)
     assert (await desk.cancel(first.id)).status == "cancelled"
-    assert (await desk.heartbeat(first.id, run.token)).cancelled
+    assert (await runners.heartbeat(first.id, run.token)).cancelled
     third = await send(world)
     assert await lease(world) == []
     with pytest.raises(TaskConflict, match="its runner has not stopped yet"):
@@ -243,14 +250,14 @@ async def test_a_cancelled_task_keeps_its_place_while_its_runner_works(world: Wo
     assert not (await unique.commit()).ok
     with pytest.raises(TaskConflict, match="its runner has not stopped yet"):
         await desk.retry(first.id)
-    await desk.release(first.id, run.token)
+    await runners.release(first.id, run.token)
     over = await desk.get(first.id)
     assert (over.status, over.completed_at) == ("cancelled", world.clock.wall())
     ids = []
     for _ in range(2):
         (run,) = await lease(world)
         ids.append(run.task.id)
-        await desk.complete(run.task.id, run.token)
+        await runners.complete(run.task.id, run.token)
     assert ids == [third.id, second.id]
     assert (await desk.retry(first.id)).status == "pending"
 
@@ -258,17 +265,18 @@ async def test_a_cancelled_task_keeps_its_place_while_its_runner_works(world: Wo
 @pytest.mark.parametrize("says", ["complete", "fail", "retry", "nothing"])
 async def test_the_place_of_a_cancelled_task_is_free_in_the_end(world: World, says: str) -> None:
     desk = world.service.tasks.desk
+    runners = world.service.tasks.runners
     first, second = await send(world, sequence="x"), await send(world, sequence="x")
     after = await send(world, "c", after=(first.id,))
     (run,) = await lease(world, "a")
     await desk.cancel(first.id)
     if says == "complete":
-        assert (await desk.complete(first.id, run.token)).cancelled
+        assert (await runners.complete(first.id, run.token)).cancelled
     elif says == "nothing":
         world.clock.advance(LEASE_MS)
         await world.service.queue.bury_exhausted()
     else:
-        assert (await desk.fail(first.id, run.token, "no", retry=says == "retry")).cancelled
+        assert (await runners.fail(first.id, run.token, "no", retry=says == "retry")).cancelled
     found = await desk.get(first.id)
     assert (found.status, found.last_error) == ("cancelled", None)
     assert found.completed_at is not None
@@ -279,16 +287,17 @@ async def test_the_place_of_a_cancelled_task_is_free_in_the_end(world: World, sa
 
 async def test_a_failed_or_cancelled_task_can_be_run_again(world: World) -> None:
     desk = world.service.tasks.desk
+    runners = world.service.tasks.runners
     task = await send(world, max_retries=1)
     with pytest.raises(TaskConflict, match="is pending"):
         await desk.retry(task.id)
     (run,) = await lease(world)
-    await desk.fail(task.id, run.token, "no")
+    await runners.fail(task.id, run.token, "no")
     again = await desk.retry(task.id)
     assert (again.status, again.attempts) == ("pending", 0)
     (run,) = await lease(world)
     assert run.task.attempts == 1
-    await desk.complete(task.id, run.token)
+    await runners.complete(task.id, run.token)
     with pytest.raises(TaskConflict, match="is completed"):
         await desk.retry(task.id)
 
@@ -305,10 +314,10 @@ async def test_a_queue_knows_nothing_of_tasks(world: World) -> None:
 
 
 async def test_a_runner_waits_for_work(world: World) -> None:
-    desk = world.service.tasks.desk
+    runners = world.service.tasks.runners
     call = RunnerCall("w", frozenset({"a"}), 1, LEASE_MS)
-    waiting = [asyncio.ensure_future(desk.lease(call, 60_000)) for _ in range(2)]
-    await until(lambda: desk.room.number == 2)
+    waiting = [asyncio.ensure_future(runners.lease(call, 60_000)) for _ in range(2)]
+    await until(lambda: world.service.tasks.room.number == 2)
     await send(world, "b")
     first = await send(world, "a")
     done, left = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=PATIENCE)
@@ -316,18 +325,19 @@ async def test_a_runner_waits_for_work(world: World) -> None:
     second = await send(world, "a")
     (waiter,) = left
     assert [run.task.id for run in await asyncio.wait_for(waiter, 10)] == [second.id]
-    await desk.room.loop.stop()
+    await world.service.tasks.room.loop.stop()
 
 
 async def test_somebody_waits_for_the_end(world: World) -> None:
     desk = world.service.tasks.desk
+    runners = world.service.tasks.runners
     task = await send(world)
     assert (await desk.wait(task.id, 1)).status == "pending"
     waiting = asyncio.create_task(desk.wait(task.id, 60_000))
     (run,) = await lease(world)
-    await desk.complete(task.id, run.token, "7")
+    await runners.complete(task.id, run.token, "7")
     assert (await asyncio.wait_for(waiting, 10)).result == "7"
-    await desk.room.loop.stop()
+    await world.service.tasks.room.loop.stop()
 
 
 @pytest.mark.engines("sqlite")
@@ -362,38 +372,38 @@ async def test_idle_runners_ask_again_without_a_look(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As long as nobody commits, nothing becomes ready, and their names were looked for."""
-    desk = world.service.tasks.desk
+    runners, room = world.service.tasks.runners, world.service.tasks.room
     takes = 0
-    take = desk._take
+    take = runners._take
 
     async def counted(call: RunnerCall) -> list[Run]:
         nonlocal takes
         takes += 1
         return await take(call)
 
-    monkeypatch.setattr(desk, "_take", counted)
+    monkeypatch.setattr(runners, "_take", counted)
     call = RunnerCall("w", frozenset({"a"}), 1, LEASE_MS)
-    staying = asyncio.ensure_future(desk.lease(call, 60_000))
-    await until(lambda: takes == 1 and desk.room.has_nothing(call.names))
+    staying = asyncio.ensure_future(runners.lease(call, 60_000))
+    await until(lambda: takes == 1 and room.has_nothing(call.names))
     for _ in range(5):
-        assert await desk.lease(call, 1) == []
+        assert await runners.lease(call, 1) == []
     assert takes == 1
-    assert await desk.lease(call._replace(names=frozenset({"b"})), 1) == []
+    assert await runners.lease(call._replace(names=frozenset({"b"})), 1) == []
     assert takes == 2
     staying.cancel()
     await asyncio.wait([staying])
 
-    await until(lambda: desk.room.has_nothing(call.names))
+    await until(lambda: room.has_nothing(call.names))
     async with open_world(tmp_path / "kv.db", world.clock) as other:
         foreign = await send(other, "a")
-        assert not desk.room.has_nothing(call.names)
-        assert [run.task.id for run in await desk.lease(call, 60_000)] == [foreign.id]
+        assert not room.has_nothing(call.names)
+        assert [run.task.id for run in await runners.lease(call, 60_000)] == [foreign.id]
         own = await send(world, "a")
-        assert not desk.room.has_nothing(call.names)
-        assert [run.task.id for run in await desk.lease(call, 60_000)] == [own.id]
+        assert not room.has_nothing(call.names)
+        assert [run.task.id for run in await runners.lease(call, 60_000)] == [own.id]
     later = await send(world, "a", delay_ms=1_000)
-    assert await desk.lease(call, 1) == []
+    assert await runners.lease(call, 1) == []
     world.clock.advance(1_000)
-    assert not desk.room.has_nothing(call.names)
-    assert [run.task.id for run in await desk.lease(call, 60_000)] == [later.id]
-    await desk.room.loop.stop()
+    assert not room.has_nothing(call.names)
+    assert [run.task.id for run in await runners.lease(call, 60_000)] == [later.id]
+    await room.loop.stop()

@@ -50,7 +50,7 @@ from buntime_plugin_keyval.faces.local.part import NOW_TEXT, LocalPart
 from buntime_plugin_keyval.features.queue.queues import checked_options
 from buntime_plugin_keyval.features.queue.queues import read_place as read_task_place
 from buntime_plugin_keyval.features.tasks.part import TaskPart
-from buntime_plugin_keyval.features.tasks.tasks import Heard, Run, RunnerCall
+from buntime_plugin_keyval.features.tasks.runners import Heard, Run, RunnerCall
 from buntime_plugin_keyval.model.clock import Clock, moment_of
 from buntime_plugin_keyval.model.errors import TaskLost, TaskNotFound
 from buntime_plugin_keyval.requests.permissions import TASK_ADMIN, TASK_RUN, TASK_SEND, Permits
@@ -67,6 +67,7 @@ class LocalTasks:
     def __init__(self, part: TaskPart, permits: Permits) -> None:
         self._part = part
         self._desk = part.desk
+        self._runners = part.runners
         self._clock = part.store.clock
         self._permits = permits
 
@@ -227,7 +228,7 @@ class LocalTasks:
             checked_task_count(limit),
             task_lease_ms(duration),
         )
-        runs = await self._desk.lease(call, task_wait_ms(wait))
+        runs = await self._runners.lease(call, task_wait_ms(wait))
         return [self._leased(run) for run in runs]
 
     async def heartbeat(
@@ -246,14 +247,14 @@ class LocalTasks:
         length = None if duration is None else task_lease_ms(duration)
         told = None if progress is None else told_text(progress, self._clock.wall())
         return self._heard(
-            await self._desk.heartbeat(known, checked_task_token(token), length, told)
+            await self._runners.heartbeat(known, checked_task_token(token), length, told)
         )
 
     async def complete(self, task: str, token: str, result: Any = None) -> TaskHeard:
         """Say that a leased task is done. Raises `TaskLost`."""
         known = await self._known(TASK_RUN, task, TaskLost)
         told = told_text(result, self._clock.wall())
-        return self._heard(await self._desk.complete(known, checked_task_token(token), told))
+        return self._heard(await self._runners.complete(known, checked_task_token(token), told))
 
     async def complete_many(self, done: Sequence[TaskDone]) -> Ended:
         """Several leased tasks are done, at most 1000, in one commit; what is said of each.
@@ -273,12 +274,12 @@ class LocalTasks:
         """Say that an attempt failed; without `retry` it was the last one. Raises `TaskLost`."""
         known = await self._known(TASK_RUN, task, TaskLost)
         token, said = checked_task_token(token), checked_error("error", error, as_written)
-        return self._heard(await self._desk.fail(known, token, said, retry=retry))
+        return self._heard(await self._runners.fail(known, token, said, retry=retry))
 
     async def release(self, task: str, token: str) -> None:
         """Give back a task that nobody began with: no attempt is counted. Raises `TaskLost`."""
         known = await self._known(TASK_RUN, task, TaskLost)
-        await self._desk.release(known, checked_task_token(token))
+        await self._runners.release(known, checked_task_token(token))
 
     async def _known(
         self, scope: str, task: TaskInfo | str, absent: Callable[[str], Exception] = TaskNotFound

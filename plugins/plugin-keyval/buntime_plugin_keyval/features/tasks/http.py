@@ -15,6 +15,7 @@ from buntime_keyval.wire.names import checked_name
 
 from buntime_plugin_keyval.engine.loop import EARLY_SECONDS, until_beat
 from buntime_plugin_keyval.features.tasks.part import TaskPart
+from buntime_plugin_keyval.features.tasks.runners import Heard, Run, RunnerCall
 from buntime_plugin_keyval.features.tasks.shapes import (
     Completion,
     Completions,
@@ -29,7 +30,6 @@ from buntime_plugin_keyval.features.tasks.shapes import (
     TaskWait,
     Tokened,
 )
-from buntime_plugin_keyval.features.tasks.tasks import Heard, Run, RunnerCall
 from buntime_plugin_keyval.model.clock import moment_of
 from buntime_plugin_keyval.model.errors import TaskLost, TaskNotFound
 from buntime_plugin_keyval.model.messages import QueueSettings
@@ -148,10 +148,10 @@ def lease(part: TaskPart, request: Request[Leasing]) -> Asked:
     call = RunnerCall(given.runner, given.names, given.limit, given.duration)
 
     async def run() -> Text:
-        runs = await part.desk.lease(call, given.wait, request.source.hung_up)
+        runs = await part.runners.lease(call, given.wait, request.source.hung_up)
         if runs:
             leased = [(it.task.id, it.token) for it in runs]
-            request.source.unwanted = partial(part.desk.give_back_soon, leased)
+            request.source.unwanted = partial(part.runners.give_back_soon, leased)
         return f'{{"tasks":[{",".join(run_json(part, it) for it in runs)}]}}'
 
     return Asked("task_lease", "write", run, cost=Cost(given.limit), needs=_of_names(given.names))
@@ -176,7 +176,7 @@ def release(part: TaskPart, request: Request[Tokened]) -> Asked:
     token = request.given.token
 
     async def run(task_id: str) -> str:
-        await part.desk.release(task_id, token, request.once)
+        await part.runners.release(task_id, token, request.once)
         return '{"ok":true}'
 
     return _of_one(part, request, ("task_release", "write"), TASK_RUN, run, TaskLost)
@@ -189,7 +189,7 @@ def heartbeat(part: TaskPart, request: Request[Heartbeat]) -> Asked:
     text = None if progress is None else text_of(progress, part.store.clock.wall())
 
     async def run(task_id: str) -> str:
-        heard = await part.desk.heartbeat(task_id, given.token, given.duration, text)
+        heard = await part.runners.heartbeat(task_id, given.token, given.duration, text)
         return _heard_json(part, heard)
 
     return _of_one(part, request, ("task_heartbeat", "write"), TASK_RUN, run, TaskLost)
@@ -202,7 +202,7 @@ def complete(part: TaskPart, request: Request[Completion]) -> Asked:
 
     async def run(task_id: str) -> str:
         return _heard_json(
-            part, await part.desk.complete(task_id, given.token, result, request.once)
+            part, await part.runners.complete(task_id, given.token, result, request.once)
         )
 
     return _of_one(part, request, ("task_complete", "write"), TASK_RUN, run, TaskLost)
@@ -230,7 +230,7 @@ def fail(part: TaskPart, request: Request[FailedRun]) -> Asked:
     given = request.given
 
     async def run(task_id: str) -> str:
-        heard = await part.desk.fail(
+        heard = await part.runners.fail(
             task_id, given.token, given.error, retry=given.retry, once=request.once
         )
         return _heard_json(part, heard)
@@ -409,7 +409,7 @@ _PLACE_DIGITS = 18
 
 async def _frames(part: TaskPart, given: TaskListening, client: str | None) -> Frames:
     """What a stream tells: tasks, as many as may be open, and that it is alive."""
-    desk, beat_s = part.desk, part.heartbeat_ms / 1000
+    runners, beat_s = part.runners, part.heartbeat_ms / 1000
     now = asyncio.get_running_loop().time
     call = RunnerCall(given.runner, given.names, given.prefetch, given.duration)
     part.shares.take(client)
@@ -419,14 +419,14 @@ async def _frames(part: TaskPart, given: TaskListening, client: str | None) -> F
         yield OPENED
         yield PING
         beat = now() + until_beat(beat_s)
-        while not desk.room.has_ended():
+        while not part.room.has_ended():
             left_ms = max(1, round((beat - now()) * 1000))
-            open_runs = await desk.still_running(open_runs)
+            open_runs = await runners.still_running(open_runs)
             free = given.prefetch - len(open_runs)
             if free:
-                unsent = await desk.lease(call._replace(limit=free), left_ms)
+                unsent = await runners.lease(call._replace(limit=free), left_ms)
             else:
-                await desk.until_one_ends(open_runs, left_ms)
+                await runners.until_one_ends(open_runs, left_ms)
             while unsent:
                 open_runs.append(unsent[0])
                 yield frame("task", run_json(part, unsent[0]), unsent[0].task.id)
@@ -436,4 +436,4 @@ async def _frames(part: TaskPart, given: TaskListening, client: str | None) -> F
                 beat = now() + until_beat(beat_s)
     finally:
         part.shares.give(client)
-        await desk.give_back(unsent)
+        await runners.give_back(unsent)

@@ -18,8 +18,11 @@ from buntime_plugin_keyval.engine.shares import Shares
 from buntime_plugin_keyval.features.feature import Ground, Part
 from buntime_plugin_keyval.features.queue.feature import QUEUE
 from buntime_plugin_keyval.features.queue.part import QueuePart
+from buntime_plugin_keyval.features.tasks.runners import Heard, RunnerDesk
 from buntime_plugin_keyval.features.tasks.shapes import read_task_mutation
-from buntime_plugin_keyval.features.tasks.tasks import Heard, TaskDesk
+from buntime_plugin_keyval.features.tasks.tasks import TaskDesk
+from buntime_plugin_keyval.features.tasks.waiting import WaitingRoom
+from buntime_plugin_keyval.features.tasks.writer import TaskWriter
 from buntime_plugin_keyval.model.messages import QueueSettings, new_id
 from buntime_plugin_keyval.requests.permissions import TASK_RUN, TASK_SEND, require_some
 from buntime_plugin_keyval.storage.dialects.tasks import MARK
@@ -39,15 +42,18 @@ class TaskPart(Part):
             most=ground.config.queue.max_listeners,
             most_of_client=ground.config.queue.max_listeners_per_client,
         )
-        self.desk = TaskDesk(
-            ground.store, sending.queue, foreign_poll_ms=ground.config.foreign_poll.milliseconds
+        self.room = WaitingRoom(
+            ground.store, foreign_poll_ms=ground.config.foreign_poll.milliseconds
         )
+        writer = TaskWriter(ground.store, sending.queue, self.room)
+        self.desk = TaskDesk(writer)
+        self.runners = RunnerDesk(writer)
         self._queues = sending.queues
 
     @property
     def loops(self) -> Mapping[str, Loop]:
         """See `Part`."""
-        return {"tasks": self.desk.room.loop}
+        return {"tasks": self.room.loop}
 
     @property
     def mutations(self) -> MutationParsers:
@@ -57,11 +63,11 @@ class TaskPart(Part):
     def start(self) -> None:
         """See `Part`."""
         super().start()
-        self.store.peers.tasks.listen(self.desk.room.wake)
+        self.store.peers.tasks.listen(self.room.wake)
 
     def numbers(self) -> Mapping[str, float]:
         """See `Part`."""
-        return {"task_waiters": self.desk.room.number}
+        return {"task_waiters": self.room.number}
 
     async def clean_up(self, limit: int) -> int:
         """Remove tasks that need not be kept any longer."""
@@ -69,13 +75,13 @@ class TaskPart(Part):
 
     async def end_streams(self) -> None:
         """See `Part`."""
-        self.desk.room.end()
+        self.room.end()
 
     async def close(self) -> None:
         """See `Part`."""
         self.store.peers.tasks.listen(None)
-        self.desk.room.end()
-        await self.desk.close()
+        self.room.end()
+        await self.runners.close()
         await super().close()
 
     async def limits(self, name: str) -> QueueSettings:
@@ -85,7 +91,7 @@ class TaskPart(Part):
     async def set_limits(self, name: str, limits: QueueSettings, once: Once | None = None) -> None:
         """Limit the tasks of a name over all runners of all hosts; all that is said of it."""
         await self._queues.set_options(MARK + name, limits, once)
-        self.desk.room.wake()
+        self.room.wake()
 
     async def may(self, principal: Principal, scope: str, task_id: str) -> bool:
         """Whether somebody has a scope on the task with this id, by its name.
@@ -108,7 +114,7 @@ class TaskPart(Part):
         """
         may = [await self.may(principal, TASK_RUN, one.id) for one in done]
         own = [one for one, its in zip(done, may, strict=True) if its]
-        heard = iter(await self.desk.complete_many(own, once))
+        heard = iter(await self.runners.complete_many(own, once))
         return [next(heard) if its else Heard(cancelled=False, lost=True) for its in may]
 
     def task(self, new: NewTask, before: str = "") -> Addition:
@@ -128,7 +134,7 @@ class TaskPart(Part):
         return Addition(
             AddTask(given or new_id(), new),
             size=len(new.payload),
-            committed=self.desk.room.wake,
+            committed=self.room.wake,
             scope=TASK_SEND,
             resource=new.name,
             guards=guards,

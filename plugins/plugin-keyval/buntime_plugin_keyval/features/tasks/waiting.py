@@ -6,7 +6,8 @@ the next task becomes ready, and from time to time for those who cannot ring.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 
 import msgspec
@@ -15,6 +16,7 @@ from buntime_database import DatabaseError
 from buntime_plugin_keyval.engine.arrival import Arrival
 from buntime_plugin_keyval.engine.loop import Loop
 from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.requests.answers import Gone
 from buntime_plugin_keyval.storage.tasks import read_several
 
 MOST_DOUBLINGS = 5
@@ -224,6 +226,28 @@ class WaitingRoom:
                     caller.call()
                     break
         return min(soon, self._poll_s) if called else soon  # it may come away with nothing
+
+
+class CallWatch:
+    """Tells a call that nobody wants its answer any more."""
+
+    def __init__(self, gone: Gone | None, tell: Callable[[], None]) -> None:
+        self._has_gone = False
+        self._task = None if gone is None else asyncio.create_task(self._watch(gone, tell))
+
+    async def _watch(self, gone: Gone, tell: Callable[[], None]) -> None:
+        await gone()
+        self._has_gone = True
+        tell()
+
+    def has_gone(self) -> bool:
+        """Whether that is so."""
+        return self._has_gone
+
+    def stop(self) -> None:
+        """It is answered."""
+        if self._task is not None:
+            self._task.cancel()
 
 
 def _tell(arrivals: Sequence[Arrival]) -> None:

@@ -1,0 +1,380 @@
+"""What runners do with tasks: taking them, keeping them, and saying what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from contextlib import suppress
+from time import monotonic
+from typing import NamedTuple
+
+from buntime_database import DatabaseError, GuardFailed, Value
+from buntime_keyval.wire.tasks import pause_behind
+
+from buntime_plugin_keyval.engine.once import Once
+from buntime_plugin_keyval.engine.recorder import measured
+from buntime_plugin_keyval.features.queue.queue import LEASE_EXPIRED
+from buntime_plugin_keyval.features.tasks.waiting import Caller, CallWatch, Names
+from buntime_plugin_keyval.features.tasks.writer import TaskWriter
+from buntime_plugin_keyval.model.errors import KeyValError, TaskLost
+from buntime_plugin_keyval.model.messages import LeasedMessage
+from buntime_plugin_keyval.requests.answers import Gone
+from buntime_plugin_keyval.storage.dialects.tasks import MARK
+from buntime_plugin_keyval.storage.effects import Effect
+from buntime_plugin_keyval.storage.message_effects import (
+    LEASE_BYTES,
+    Extend,
+    Lease,
+    Retry,
+    Undeliver,
+)
+from buntime_plugin_keyval.storage.task_effects import (
+    BeginTasks,
+    CompletedTask,
+    CompleteTasks,
+    Finish,
+    LeavePlace,
+    Progress,
+    Stop,
+    is_leased,
+    message_id,
+)
+from buntime_plugin_keyval.storage.tasks import (
+    TakenTask,
+    read_several,
+    read_task,
+)
+
+
+class Run(NamedTuple):
+    """A task that a runner has."""
+
+    name: str
+    task: TakenTask
+    token: str
+    ends_at: int
+    """When the lease ends unless it is prolonged, in the store's time."""
+
+
+class Heard(NamedTuple):
+    """What a runner is told that says something of its task."""
+
+    cancelled: bool
+    ends_at: int | None = None
+    """When the lease ends now, in the store's time; None if there is none any more."""
+    lost: bool = False
+    """Among several: the task is not run under this token any more."""
+
+
+class RunnerCall(NamedTuple):
+    """What a runner asks for."""
+
+    runner: str
+    names: Names
+    limit: int
+    duration_ms: int
+
+
+class RunnerDesk:
+    """The tasks of one store, for those who run them."""
+
+    def __init__(self, writer: TaskWriter) -> None:
+        self._writer = writer
+        self._store = writer.store
+        self._queue = writer.queue
+        self._room = writer.room
+        self.recorder = writer.store.recorder
+        self._giving: set[asyncio.Task[None]] = set()
+        writer.queue.end_otherwise(MARK, _expired)
+
+    @measured("task_lease")
+    async def lease(
+        self, call: RunnerCall, wait_ms: int = 0, gone: Gone | None = None
+    ) -> list[Run]:
+        """Give a runner tasks that are ready, or the first ones that are within a time.
+
+        Who is cancelled meanwhile has none of them.
+        """
+        if not wait_ms:
+            return await self._take(call)
+        ends = monotonic() + wait_ms / 1000
+        # Before it looks: what becomes ready after that calls it.
+        caller = self._room.enter(call.names)
+        try:
+            found = [] if self._room.has_nothing(call.names) else await self._take(call)
+            return found or await self._take_later(call, caller, ends, gone)
+        finally:
+            self._room.leave(caller)
+
+    async def _take_later(
+        self, call: RunnerCall, caller: Caller, ends: float, gone: Gone | None
+    ) -> list[Run]:
+        """The first tasks that become ready until then."""
+        watching = CallWatch(gone, caller.arrival.tell)
+        try:
+            while not self._room.has_ended() and (left := ends - monotonic()) > 0:
+                is_called = await caller.wait(left)
+                # A look where there is nothing is dear: of a thousand idle runners the time of
+                # many is over in every second.
+                if watching.has_gone() or not (is_called or self._room.may_have_missed()):
+                    break
+                found = await self._take(call)
+                if not found:
+                    continue
+                await asyncio.sleep(0)  # whoever has just gone is noticed in the next turn
+                if not watching.has_gone():
+                    return found
+                await self.give_back(found)
+        finally:
+            watching.stop()
+        return []
+
+    async def _take(self, call: RunnerCall) -> list[Run]:
+        """Lease what is ready, the names that have waited longest first.
+
+        It is given back where the caller is cancelled before it has it.
+        """
+        runs: list[Run] = []
+        now_ms = self._store.clock.now()
+        try:
+            for name, at in (await self._room.ready(call.names)).items():
+                if at > now_ms or len(runs) >= call.limit:
+                    break
+                taken = await self._take_of(name, call._replace(limit=call.limit - len(runs)))
+                if not taken:
+                    self._room.gave_nothing(name)
+                runs += taken
+        except asyncio.CancelledError:
+            await self.give_back(runs)
+            raise
+        return runs
+
+    async def _take_of(self, name: str, call: RunnerCall) -> list[Run]:
+        lease = Lease(call.limit, call.duration_ms, MARK + name)
+        leasing = self._queue.lease_by(lease, BeginTasks(name, call.runner, call.duration_ms))
+        try:
+            return await self._taken(name, _messages(await asyncio.shield(leasing)))
+        except asyncio.CancelledError:
+            await self._leave(_messages(await leasing))
+            raise
+
+    async def _taken(self, name: str, messages: Sequence[LeasedMessage]) -> list[Run]:
+        """What a runner gets of the tasks that were leased."""
+        if not messages:
+            return []
+        token, ends_at = messages[0].lease, messages[0].ends_at_ms
+        sql = self._store.sql.tasks.taken
+        args = (MARK + name, token, ends_at, LEASE_BYTES)
+        tasks = [
+            TakenTask(*row)  # type: ignore[arg-type] # as the schema says
+            for row in await self._store.adapter.query(sql, args, fresh=True)
+        ]
+        fitting = {message_id(task.id) for task in tasks}
+        for message in messages:
+            if message.id in fitting:
+                self._queue.given(message)
+        await self._leave([message for message in messages if message.id not in fitting])
+        return [Run(name, task, token, ends_at) for task in tasks]
+
+    async def _leave(self, messages: Sequence[LeasedMessage]) -> None:
+        """Let others have tasks that were leased, and that no runner gets."""
+        for message in messages:
+            with suppress(TaskLost):
+                await self.release(message.id.removeprefix(MARK), message.lease)
+
+    async def still_running(self, runs: Sequence[Run]) -> list[Run]:
+        """Those of the tasks that their runner still has."""
+        if not runs:
+            return []
+        ids = [run.task.id for run in runs]
+        found = await read_several(self._store.db, ids, self._store.clock.now())
+        held = {(task.id, task.lease) for task in found if task.status == "running"}
+        return [run for run in runs if (run.task.id, run.token) in held]
+
+    async def until_one_ends(self, runs: Sequence[Run], wait_ms: int) -> None:
+        """Wait until something becomes of one of the tasks, but not longer than that."""
+        ids = [run.task.id for run in runs]
+        arrival = self._room.watch(ids)
+        try:
+            if len(await self.still_running(runs)) == len(runs) and not self._room.has_ended():
+                await arrival.wait(wait_ms / 1000)
+        finally:
+            self._room.forget(ids, arrival)
+
+    async def give_back(self, runs: Sequence[Run]) -> None:
+        """Let others have tasks that nobody began with."""
+        await self._release_all([(run.task.id, run.token) for run in runs])
+
+    def give_back_soon(self, leased: Sequence[tuple[str, str]]) -> None:
+        """The same in the background, by their ids and tokens."""
+        giving = asyncio.create_task(self._given_back(leased))
+        self._giving.add(giving)
+        giving.add_done_callback(self._giving.discard)
+
+    async def _release_all(self, leased: Sequence[tuple[str, str]]) -> None:
+        for task_id, token in leased:
+            with suppress(TaskLost):
+                await self.release(task_id, token)
+
+    async def _given_back(self, leased: Sequence[tuple[str, str]]) -> None:
+        try:
+            await self._release_all(leased)
+        except (DatabaseError, KeyValError) as error:
+            # Their leases will run out: late, but nothing is lost.
+            self._store.logger.warning("Tasks could not be given back: %s", error)
+
+    async def close(self) -> None:
+        """Wait until all that nobody wants is given back."""
+        while self._giving:
+            await asyncio.wait(self._giving)
+
+    @measured("task_release")
+    async def release(self, task_id: str, token: str, once: Once | None = None) -> None:
+        """Take back that a task was leased: the attempt does not count. Raises `TaskLost`.
+
+        One that is cancelled gives up its place.
+        """
+        leave, undeliver, _ = await self._writer.commit(
+            LeavePlace(task_id, token),
+            Undeliver(message_id(task_id), token),
+            Stop(task_id, token),
+            once=once,
+        )
+        if not (leave.rowcount or undeliver.rowcount):
+            raise TaskLost(task_id)
+        self._writer.settled(task_id)
+
+    @measured("task_heartbeat")
+    async def heartbeat(
+        self, task_id: str, token: str, duration_ms: int | None = None, progress: str | None = None
+    ) -> Heard:
+        """Prolong a lease, and keep what its runner says of the task.
+
+        It ends then as long from now as it was to last at first, unless it is said. Raises
+        `TaskLost`.
+        """
+        task = await read_task(self._store.db, task_id, self._store.clock.now())
+        if task is None or task.last_lease != token:
+            raise TaskLost(task_id)
+        if task.status == "cancelled":
+            return Heard(cancelled=True)
+        if task.lease != token:
+            raise TaskLost(task_id)
+        duration = duration_ms or task.lease_ms or 0
+        effects: list[Effect] = [Extend(message_id(task_id), token, duration, is_usual=False)]
+        if progress is not None:
+            effects.append(Progress(task_id, token, progress))
+        extended, *_ = await self._writer.commit(*effects)
+        if not extended.rowcount:
+            # It ended in this moment, as the next look says.
+            return await self.heartbeat(task_id, token, duration_ms, progress)
+        self._queue.extended(message_id(task_id))
+        return Heard(cancelled=False, ends_at=self._store.clock.now() + duration)
+
+    @measured("task_complete")
+    async def complete(
+        self, task_id: str, token: str, result: str = "null", once: Once | None = None
+    ) -> Heard:
+        """A task is done. The same again is as good as once.
+
+        Raises `TaskLost` where it is not run under this token any more.
+        """
+        finish = Finish(task_id, token, "completed", result)
+        (finished,) = await self._writer.commit(finish, once=once, size=len(result))
+        if not finished.rowcount:
+            return await self._ended(task_id, token, "completed")
+        self._writer.settled(task_id)
+        return Heard(cancelled=False)
+
+    @measured("task_complete")
+    async def complete_many(
+        self, done: Sequence[CompletedTask], once: Once | None = None
+    ) -> list[Heard]:
+        """Several tasks are done, all in one commit; the same again is as good as once.
+
+        What their runner is told of each, in their order. One that is lost stops none of the
+        others.
+        """
+        completed = Heard(cancelled=False)
+        if not done:
+            return []
+        size = sum(len(one.result) for one in done)
+        (finished,) = await self._writer.commit(CompleteTasks(done), once=once, size=size)
+        if finished.rowcount == len(done):
+            heard = [completed] * len(done)
+        else:
+            heard = [await self._heard(one) for one in done]
+        for one, told in zip(done, heard, strict=True):
+            if not told.lost:
+                self._queue.settled(message_id(one.id))
+                self._room.tell(one.id)
+        self._room.wake()
+        return heard
+
+    async def _heard(self, done: CompletedTask) -> Heard:
+        """What a runner is told of one that may not have been completed."""
+        try:
+            return await self._ended(done.id, done.lease, "completed")
+        except TaskLost:
+            return Heard(cancelled=False, lost=True)
+
+    @measured("task_fail")
+    async def fail(
+        self,
+        task_id: str,
+        token: str,
+        error: str,
+        *,
+        retry: bool = True,
+        once: Once | None = None,
+    ) -> Heard:
+        """An attempt was in vain: there is another one after a pause, or the task has failed.
+
+        Without `retry` it was the last one. Raises `TaskLost`.
+        """
+        if once is not None and await self._store.replays.find(once) is not None:
+            return Heard(cancelled=False)  # before a look at the task, which is another one by now
+        task = await read_task(self._store.db, task_id, self._store.clock.now())
+        if task is None or task.lease != token or task.status == "cancelled":
+            return await self._ended(task_id, token, "failed", error)
+        effects: list[Effect] = [Finish(task_id, token, "failed", None, error)]
+        if retry and task.attempts < max(1, task.max_retries):
+            chance = random.random()  # noqa: S311 - no secret
+            pause = pause_behind(task.attempts, task.pauses_ms, chance)
+            effects = [Stop(task_id, token, error), Retry(message_id(task_id), pause)]
+        try:
+            guard = is_leased(self._store.sql, task_id, token)
+            first, *_ = await self._writer.commit(*effects, once=once, guards=[guard])
+        except GuardFailed:
+            return await self._ended(task_id, token, "failed", error)
+        if not first.rowcount:
+            return await self._ended(task_id, token, "failed", error)
+        self._writer.settled(task_id)
+        return Heard(cancelled=False)
+
+    async def _ended(
+        self, task_id: str, token: str, status: str, error: str | None = None
+    ) -> Heard:
+        """What a runner is told that does not have its task any more. Raises `TaskLost`."""
+        task = await read_task(self._store.db, task_id, self._store.clock.now())
+        if task is not None and task.last_lease == token:
+            if task.status == "cancelled":
+                await self._writer.commit(LeavePlace(task_id, token))
+                self._writer.settled(task_id)
+                return Heard(cancelled=True)
+            was_told = task.status == status or (status == "failed" and task.status == "pending")
+            if was_told and (error is None or task.last_error == error):
+                return Heard(cancelled=False)  # its first answer was lost
+        raise TaskLost(task_id)
+
+
+def _messages(rows: Sequence[tuple[Value, ...]]) -> list[LeasedMessage]:
+    """Those of the tasks that were leased, in their order."""
+    return [LeasedMessage(*row[2:]) for row in sorted(rows)]  # type: ignore[arg-type] # as the schema says
+
+
+def _expired(message: str) -> Sequence[Effect]:
+    """What becomes of a task whose last lease has ended without a word."""
+    task_id = message.removeprefix(MARK)
+    return [Finish(task_id, None, "failed", None, LEASE_EXPIRED), LeavePlace(task_id, None)]
