@@ -1,4 +1,5 @@
-"""The client for asyncio. `scripts/unasync` makes the blocking one of it.
+"""The client for asyncio, from which `scripts/unasync` makes the blocking one.
 
-What the two cannot share is in `concurrency` and `connections`, which both have by hand.
+The parts that the two cannot share are in `concurrency` and `connections`, which are written by
+hand in both.
 """

@@ -1,4 +1,4 @@
-"""Atomic commits to whatever takes them: an API, or a store of this process."""
+"""Atomic commits to any target that takes them: an API, or a store of this process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class AsyncSource(Protocol):
-    """Where a transaction reads, and who commits."""
+    """The target of a transaction: where it reads and commits."""
 
     async def read(self, keys: Sequence[Key]) -> list[Entry]:
         """The newest entries of checked keys, at least one, in their order."""
@@ -29,7 +29,7 @@ class AsyncSource(Protocol):
         *,
         results: bool = False,
     ) -> CommitResult:
-        """Apply all mutations if all checks hold; with `results` tell what they made."""
+        """Apply all mutations if all checks hold; with `results` return those of the mutations."""
 
 
 class AsyncAtomic(AtomicBuilder[MutationKey]):
@@ -44,10 +44,10 @@ class AsyncAtomic(AtomicBuilder[MutationKey]):
     ) -> CommitResult:
         """Apply all mutations if all checks hold; `ok` is False, and nothing written, if not.
 
-        With `results` it is told what each mutation made, which needs the permission to read that.
-        With an `idempotency_key` that was used before, nothing but the result of then is told.
-        Raises `InvalidInput` (of a client: `RequestRejected`) when a mutation meets a value that
-        it cannot work on, and `OutcomeUnknown` when the answer was lost.
+        With `results` the answer has the result of each mutation, which needs the permission to
+        read it. With an `idempotency_key` that was used before, nothing is written and the earlier
+        result returned. Raises `InvalidInput` (of a client: `RequestRejected`) when a mutation
+        meets a value that it cannot work on, and `OutcomeUnknown` when the answer was lost.
         """
         return await self._source.commit(self, idempotency_key, results=results)
 
@@ -69,8 +69,9 @@ class AsyncStoreAtomic(ScopedBuilder[T]):
     async def commit(
         self, *, results: bool = False, idempotency_key: str | None = None
     ) -> CommitResult:
-        """Apply all that the commit holds, of this store and of others; as `AsyncAtomic.commit`.
+        """Commit everything that was collected, of this store and of others; as
+        `AsyncAtomic.commit`.
 
-        `results` are plain values, which were not validated.
+        `results` are plain values, which are not validated.
         """
         return await self._atomic.commit(results=results, idempotency_key=idempotency_key)

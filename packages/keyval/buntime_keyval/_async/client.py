@@ -66,8 +66,8 @@ class AsyncKv(
     """A client of one KeyVal API, for asyncio.
 
     Use it as `async with AsyncKv(url) as kv`, or call `aclose` at the end. Every method checks its
-    input before anything is sent and raises `InvalidInput`; what else it raises is a `KvError`.
-    Durations are milliseconds or texts such as `"500ms"`, `"30s"`, `"1h"`, `"7d"`.
+    input before anything is sent and raises `InvalidInput`; all its other exceptions are
+    `KvError`s. Durations are milliseconds or texts such as `"500ms"`, `"30s"`, `"1h"`, `"7d"`.
     """
 
     def __init__(
@@ -142,13 +142,13 @@ class AsyncKv(
         self.locks = AsyncLocks(self._session)
         """Locks by name, to take and release yourself; `lock` does that for a block of code."""
         self.consumers = AsyncConsumers(self._session)
-        """Consumers of the stream as such; see `consumer`."""
+        """The consumers of the stream, for administration; see `consumer` to process records."""
         self.schedules = AsyncSchedules(self._session)
         """Tasks that are started at times."""
         self.stream = AsyncChangeStream(self._session)
         """All changes, in the order of their commits."""
         self.queues = AsyncQueues(self._session)
-        """Queues as such: what is in them and what they are told."""
+        """The queues, for administration: their contents and their settings."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._shown}>"
@@ -207,7 +207,7 @@ class AsyncKv(
 
         Up to `concurrency` messages are processed at a time. Delivery is at least once: a message
         whose handler takes longer than the server's lock, or whose acknowledgement is lost, comes
-        again. `on_error` hears of failures of handlers and of connections, which are retried;
+        again. `on_error` is called with failures of handlers and of connections, which are retried;
         without it they are logged.
         """
         return self._listen(
@@ -233,7 +233,7 @@ class AsyncKv(
         concurrency: int,
         on_error: ErrorHandler | None,
     ) -> AsyncQueueListener:
-        """The same, with values as a function makes them."""
+        """The same, with values converted by a function."""
         if auto_ack and handler is None and concurrency != 1:
             raise InvalidInput("Iterating with concurrency needs auto_ack=False")
         pause = seconds(poll_interval)
@@ -266,9 +266,9 @@ class AsyncKv(
     ) -> AsyncLock:
         """A lock to hold for a block, as `async with kv.lock(...) as lock`; prolonged meanwhile.
 
-        It ends `ttl` after this process has died. With `wait` it waits in line for so long; raises
-        `LockHeld` if it cannot be had. Once it is lost, what the block asks of a store raises
-        `LockLost`.
+        It ends `ttl` after this process has died. With `wait` it waits in line for that long;
+        raises `LockHeld` if another owner keeps it. Once the lock is lost, calls of a store within
+        the block raise `LockLost`.
         """
         return AsyncLock(self.locks, name, ttl=ttl, wait=wait, owner=owner, metadata=metadata)
 
@@ -284,7 +284,8 @@ class AsyncKv(
         max_attempts: int = MAX_ATTEMPTS,
         retry: Duration = "1s",
     ) -> AsyncConsumer:
-        """Works through the stream under a name: see `records` and `run` of what it returns.
+        """Return a consumer, which works through the stream under a name: see its `records` and
+        `run`.
 
         Of all instances with one name one is at work, and goes on where the last one was; the
         others stand by until its lock is released or has ended. `batch` records are read at a time,
@@ -310,11 +311,12 @@ class AsyncKv(
         lease: Duration = "30s",
         on_error: ErrorHandler | None = None,
     ) -> AsyncRunner:
-        """A runner, which runs tasks with your functions: decorate them with `runner.task(name)`.
+        """Return a runner, which runs tasks with your functions: decorate them with
+        `runner.task(name)`.
 
-        Up to `concurrency` run at a time. A task is kept by a `lease` that is prolonged while its
-        function runs: so long after this process has died, others get it. `on_error` hears of
-        what fails; without it that is logged.
+        Up to `concurrency` run at a time. A task is held by a `lease`, which is prolonged while its
+        function runs: that long after this process has died, other runners get it. `on_error` is
+        called with failures; without it they are logged.
         """
         runner = AsyncRunner(
             self.tasks, concurrency=concurrency, name=name, lease=lease, on_error=on_error
@@ -339,13 +341,13 @@ class AsyncKv(
     ) -> AsyncWatch:
         """Follow the changes of keys and of all that extend them, or only of the keys if `exact`.
 
-        Batches of entries go to `callback`, or to who iterates over the watch; the first one tells
-        what is there (of a prefix `limit` entries, 100 by default) unless `emit_initial` is False.
-        A lost connection is made again and goes on where the old one ended. Of several changes
-        of one key in short order only the last may be told.
+        Batches of entries go to `callback`, or to the code that iterates over the watch; the first
+        batch has the present entries (of a prefix `limit` entries, 100 by default) unless
+        `emit_initial` is False. A lost connection is made again and goes on where the old one
+        ended. Of several changes of one key in short order, only the last may be reported.
 
-        `shared` watches of one target have one stream to the server; who comes late is told what
-        it has told so far. They have a buffer of 1000 keys unless `buffer_size` says otherwise.
+        `shared` watches of one target have one stream to the server; a late one first gets the
+        batches so far. They have a buffer of 1000 keys unless `buffer_size` says otherwise.
 
         Without `buffer_size` nothing is read before the last batch was taken. With it, up to so
         many changed keys wait, each with its latest entry; `overflow_strategy` says which of them

@@ -1,4 +1,5 @@
-"""What runs beside the caller: tasks of the event loop. `_sync` has the same with threads.
+"""Concurrency: work beside the caller, as tasks of the event loop. `_sync` has the same with
+threads.
 
 Cancelling a task ends whatever it waits for with `Cancelled`.
 """
@@ -25,19 +26,19 @@ sleep = asyncio.sleep
 T = TypeVar("T")
 
 LOOK_SECONDS = 0.2
-"""How often it is looked whether a wait is over that nobody ends."""
+"""Seconds between two checks whether a wait is over, where nothing wakes it."""
 
 JOIN_SECONDS = None
-"""How long to wait for what was cancelled: it ends."""
+"""Seconds to wait for cancelled work to end."""
 
 WAIT_SECONDS = 20.0
-"""For how long a request in the background has the server wait: cancelled, it ends at once."""
+"""Seconds that a request in the background has the server wait: cancelled, it ends at once."""
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-"""What asks a process to end."""
+"""Exceptions that ask a process to end."""
 
 Place = asyncio.AbstractEventLoop
-"""What runs in one place may share connections and streams."""
+"""Identifies a place whose code may share connections and streams."""
 
 
 def here() -> Place:
@@ -54,7 +55,7 @@ _ending: set[asyncio.Future[None]] = set()
 
 
 def when_dropped(handle: object, stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Have something stopped, in the background, when nobody has its handle any more."""
+    """Have an object stopped, in the background, when its handle is no longer referenced."""
     weakref.finalize(handle, stop_later, asyncio.get_running_loop(), stop).atexit = False
 
 
@@ -72,7 +73,7 @@ def _stop_now(stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 async def call(function: Callable[..., T | Awaitable[T]], *args: Any) -> T:
-    """Call what a user gave, a function or a coroutine function."""
+    """Call a user's function or coroutine function."""
     outcome = function(*args)
     return await outcome if inspect.isawaitable(outcome) else outcome
 
@@ -83,32 +84,32 @@ def waking(wake: Callable[[], None]) -> AbstractContextManager[object]:  # noqa:
 
 
 class Turn:
-    """Something that one waits for and another gives, once."""
+    """A value that one task waits for and another gives, once."""
 
     def __init__(self) -> None:
         self._given = asyncio.get_running_loop().create_future()
 
     @property
     def is_given(self) -> bool:
-        """Whether it was, also to who does not wait any more."""
+        """Whether the value was given, also if the waiter has left."""
         return self._given.done() and not self._given.cancelled()
 
     def give(self) -> bool:
-        """Whether there is still somebody who may take it."""
+        """Whether the waiter is still there."""
         if self._given.done():
             return False
         self._given.set_result(None)
         return True
 
     async def wait(self, timeout: float | None) -> None:
-        """Until it is given, or so many seconds are over."""
+        """Wait until it is given, or so many seconds are over."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._given
 
 
 class StopSignal:
-    """Asks a caller to stop, and ends what it waits for here, then or later."""
+    """Asks a caller to stop, and ends its present or next wait here."""
 
     def __init__(self) -> None:
         self.is_asked = False
@@ -122,7 +123,9 @@ class StopSignal:
                 end.reschedule(0)
 
     async def wait(self, function: Callable[[], Awaitable[T]]) -> T | None:
-        """What a function returns; None as soon as a stop is asked for, which cancels it."""
+        """Return a function's result; None as soon as a stop is requested, which cancels the
+        function.
+        """
         end = asyncio.timeout(0 if self.is_asked else None)
         try:
             async with end:
@@ -190,7 +193,7 @@ class SideBySide:
             await asyncio.wait(others, timeout=timeout)
 
     async def stop(self, timeout: float | None) -> None:
-        """Wait so long for those that run, but for the caller, and cancel the others."""
+        """Wait that long for the running tasks, the caller excepted, and cancel the rest."""
         await self.wait(timeout)
         for task in self._running - {asyncio.current_task()}:
             task.cancel()
@@ -202,7 +205,7 @@ class UserCall:
 
     def __init__(self, function: Callable[..., Any], *args: Any) -> None:
         self.result: Any = None
-        """What it returned."""
+        """The function's result."""
         self._thread: asyncio.Future[Any] | None = None
 
         async def run() -> None:
@@ -212,7 +215,7 @@ class UserCall:
             context = contextvars.copy_context()
             loop = asyncio.get_running_loop()
             self._thread = loop.run_in_executor(None, partial(context.run, function, *args))
-            self._thread.add_done_callback(lambda it: it.exception())  # perhaps nobody waits
+            self._thread.add_done_callback(lambda it: it.exception())  # possibly unwaited
             outcome = await asyncio.shield(self._thread)
             self.result = await outcome if inspect.isawaitable(outcome) else outcome
 
@@ -220,12 +223,12 @@ class UserCall:
 
     @property
     def error(self) -> BaseException | None:
-        """What it raised, once it is done."""
+        """The exception that it raised, once it is done."""
         return asyncio.CancelledError() if self._task.cancelled() else self._task.exception()
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing of it runs any more: a thread goes on that nobody waits for."""
+        """Whether nothing of it runs any more: an abandoned thread goes on."""
         return self._task.done() and (self._thread is None or self._thread.done())
 
     async def wait(self, timeout: float) -> bool:

@@ -1,4 +1,4 @@
-"""One connection of ours: a request, its whole answer, the next request."""
+"""One connection of the client: a request, its whole answer, the next request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from buntime_keyval._transport import NotSent, within
 
 
 class AsyncConnection:
-    """What has a socket carries one request at a time."""
+    """An HTTP connection: it owns a socket and carries one request at a time."""
 
     def __init__(self, socket: Socket, base_url: str) -> None:
         self._socket = socket
@@ -25,10 +25,11 @@ class AsyncConnection:
     async def ask(
         self, method: str, request: bytes, pause: float | None, ends: float | None = None
     ) -> Reply:
-        """The answer, whose parts come without longer pauses than `pause` seconds.
+        """Send a request and return its answer, whose parts come without longer pauses than `pause`
+        seconds.
 
-        It is there by `ends` of the monotonic clock. Raises `NotSent` or `Failure`; then the
-        connection is of no use any more.
+        It is complete by `ends` of the monotonic clock. Raises `NotSent` or `Failure`; then the
+        connection is unusable.
         """
         self.reusable = False
         answer = AnswerReader(method)
@@ -48,7 +49,7 @@ class AsyncConnection:
         return AsyncOpenedHere(self._socket, answer, self._reply(answer, content), silence)
 
     def interrupt(self) -> None:
-        """Let who waits for an answer go on, without one."""
+        """Wake the waiter for an answer, without one."""
         self._socket.interrupt()
 
     def close(self) -> None:

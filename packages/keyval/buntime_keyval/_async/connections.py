@@ -1,4 +1,4 @@
-"""Whose connections are whose: those of asyncio belong to one process and one event loop.
+"""The owners of connections: for asyncio, one process and one event loop.
 
 A child process, and another loop, get connections of their own; those of the parent are left alone.
 """
@@ -34,7 +34,7 @@ class Connections(Generic[C]):
         self._made: WeakKeyDictionary[asyncio.AbstractEventLoop, C] = WeakKeyDictionary()
 
     def here(self) -> C:
-        """Those of the caller, made when they are asked for first."""
+        """The connections of the caller, made on the first call."""
         if self._pid != os.getpid():
             _of_parents.append(self._made)
             self._made = WeakKeyDictionary()
@@ -59,7 +59,7 @@ class Connections(Generic[C]):
             elif loop.is_running():
                 closing = asyncio.run_coroutine_threadsafe(_closed(made.close), loop)
                 await asyncio.wrap_future(closing)
-            # What belongs to a loop that has ended is closed with it.
+            # Connections of a loop that has ended are closed with it.
         self._made.clear()
 
 

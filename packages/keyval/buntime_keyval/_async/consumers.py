@@ -1,4 +1,4 @@
-"""Consumers as such: `kv.consumers`, and what works through the stream by one: `kv.consumer`."""
+"""Consumers of the stream: `kv.consumers` to administer them, `kv.consumer` to process records."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ RecordHandler = Callable[[StreamRecord], Any]
 """Processes one record, a function or a coroutine function."""
 
 _RENEWALS = 3
-"""How often a lock is prolonged in the time that it lasts."""
+"""How often a lock is prolonged during its lifetime."""
 
 MAX_ATTEMPTS = 5
 _LONGEST_PAUSE = 30.0
@@ -53,7 +53,7 @@ _LONGEST_PAUSE = 30.0
 
 
 class AsyncConsuming(Protocol):
-    """What gives out records and takes positions."""
+    """The source of records, which also takes positions."""
 
     async def fetch(
         self,
@@ -110,8 +110,8 @@ class AsyncConsumers:
         These are at most 1000, and the same ones again until they are committed.
 
         Waits up to a minute for the first record, and for another owner to leave. With `after` only
-        what is behind that record is given. Raises `ConsumerLocked`, and `StreamTrimmed` where
-        records behind the position are not there any more.
+        records behind that one are returned. Raises `ConsumerLocked`, and `StreamTrimmed` if
+        records behind the position were removed.
         """
         wanted = calls.order(name, owner, limit, lock_duration, prefix, type, after)
         ends = time.monotonic() + stream_wait_ms(wait) / 1000
@@ -129,9 +129,9 @@ class AsyncConsumers:
                 return batch
 
     async def commit(self, name: str, token: str, up_to: int) -> int:
-        """Say that all records up to `up_to` are done; returns the position, which never goes back.
+        """Commit all records up to `up_to` as done; return the position, which never goes back.
 
-        Raises `StaleConsumer` if the consumer is not held under this token any more.
+        Raises `StaleConsumer` if the consumer is no longer held under this token.
         """
         return await self._session.send(calls.commit(name, token, up_to))
 
@@ -144,7 +144,7 @@ class AsyncConsumers:
         error: str | None = None,
         max_attempts: int = MAX_ATTEMPTS,
     ) -> ConsumerFailure:
-        """Say that a record could not be processed, and that all before it are done.
+        """Report that a record could not be processed, and commit all before it as done.
 
         It is given out again, and after `max_attempts` kept as a dead letter. Raises
         `StaleConsumer`.
@@ -159,7 +159,7 @@ class AsyncConsumers:
         return await self._session.send(calls.release(name, owner, token))
 
     async def get(self, name: str) -> ConsumerInfo | None:
-        """How far a consumer has come; None if there is no consumer of that name."""
+        """The position of a consumer; None if there is no consumer of that name."""
         return await self._session.send(calls.get(name))
 
     async def list(self, prefix: str = "", *, limit: int = DEFAULT_LIMIT) -> Infos:
@@ -207,8 +207,8 @@ class AsyncConsumers:
 class AsyncConsumer:
     """Works through the stream under a name: `async for record in kv.consumer("mailer").records()`.
 
-    Of all instances with the same name one is at work, and the others stand by. It goes on from
-    where the last one was: what was not committed comes again.
+    Of all instances with the same name one is at work, and the others stand by. It continues where
+    the last one stopped: records that were not committed come again.
     """
 
     def __init__(
@@ -250,11 +250,11 @@ class AsyncConsumer:
         return self._token
 
     async def records(self, *, commit: CommitMode = "batch") -> AsyncIterator[StreamRecord]:
-        """One record after the other, and then each one as it comes, until `stop`.
+        """Iterate over the records, and then over each new one as it comes, until `stop`.
 
-        Asking for the next record says that the one before is done: with "each" it is committed
-        then, with "batch" those of a batch together, and with "none" not at all, which leaves that
-        to `commit`, or to an atomic commit. An exception, or the end of the loop, commits nothing.
+        Asking for the next record marks the previous one as done: with "each" it is committed then,
+        with "batch" those of a batch together, and with "none" not at all, which leaves that to
+        `commit`, or to an atomic commit. An exception, or the end of the loop, commits nothing.
         Raises `StreamTrimmed`.
         """
         mode = calls.checked_mode(commit)
@@ -283,9 +283,9 @@ class AsyncConsumer:
     async def run(self, handler: RecordHandler, *, concurrency: int = 1) -> None:
         """Have a handler process the records, until `stop`.
 
-        Up to so many at a time, but those of one key one after the other, and with a `concurrency`
-        of 1 all of them. A record whose handler raises comes again, after a pause, and becomes a
-        dead letter after `max_attempts`. Raises `StreamTrimmed`.
+        Up to `concurrency` at a time, but those of one key one after the other, and with a
+        `concurrency` of 1 all of them. A record whose handler raises comes again, after a pause,
+        and becomes a dead letter after `max_attempts`. Raises `StreamTrimmed`.
         """
         most = checked_concurrency(concurrency)
         keeping = Task(self._keep, name="kv-consumer")
@@ -304,23 +304,25 @@ class AsyncConsumer:
             await self._leave(keeping)
 
     async def commit(self, up_to: int) -> int:
-        """Say that all records up to `up_to` are done; returns the position.
+        """Commit all records up to `up_to` as done; return the position.
 
         Raises `StaleConsumer`.
         """
         return await self._consumers.commit(self.name, self._token, up_to)
 
     def stop(self) -> None:
-        """Let `records` and `run` end with what they are at; where they wait, at once (a thread
-        within four seconds). Idempotent."""
+        """Let `records` and `run` end after their present record; their waits end at once (those of
+        a thread within four seconds). Idempotent.
+        """
         self._stop.ask()
 
     def _goes_on(self) -> bool:
         return not self._stop.is_asked
 
     async def _fetch(self, after: int = 0) -> ConsumerBatch | None:
-        """The next records, perhaps none; None if others were at work since the last ones, or it
-        is to stop."""
+        """The next records, perhaps none; None if other instances were at work since the last ones,
+        or it has to stop.
+        """
         fetching = partial(
             self._consumers.fetch,
             self.name,
@@ -352,7 +354,7 @@ class AsyncConsumer:
     async def _conclude(
         self, records: Records, done: set[int], failed: dict[int, Exception]
     ) -> None:
-        """Commit what is done up to the first record that is not, and say why that is not."""
+        """Commit the records up to the first one that failed, and report why that one failed."""
         up_to = 0
         for record in records:
             if record.seq not in done:
@@ -394,7 +396,7 @@ class AsyncConsumer:
                 logger.warning("The consumer %s could not be kept: %s", self.name, error)
 
     async def _leave(self, keeping: Task) -> None:
-        """Let others go on, as well as can be."""
+        """Let other instances go on, if possible."""
         keeping.cancel()
         await keeping.join(JOIN_SECONDS)
         token, self._token = self._token, ""
@@ -414,7 +416,7 @@ async def _process(
     done: set[int],
     goes_on: Callable[[], bool],
 ) -> dict[int, Exception]:
-    """Process records, those of one key in order; what was raised, by position."""
+    """Process records, those of one key in order; return the exceptions, by position."""
     lanes: dict[object, Records] = {}
     for record in records:
         lanes.setdefault(None if concurrency == 1 else record.key, []).append(record)

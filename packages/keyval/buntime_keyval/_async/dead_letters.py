@@ -29,7 +29,7 @@ class AsyncDeadLetters:
         return await self._session.send(calls.list_dlq(limit, offset, self._name))
 
     async def get(self, letter_id: str) -> DeadLetter[Any] | None:
-        """One dead letter, or None."""
+        """Return one dead letter, or None."""
         return await self._session.send(calls.get_dlq(letter_id, self._name))
 
     async def requeue(self, letter_id: str, *, idempotency_key: str | None = None) -> EnqueueResult:

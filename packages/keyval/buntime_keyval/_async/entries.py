@@ -1,4 +1,4 @@
-"""What a typed store needs of the client or the store that it is over."""
+"""The methods that a typed store needs of its client or store."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Callback: TypeAlias = Callable[[Batch[T]], Any]
 
 
 class AsyncChanges(Protocol):
-    """What records need of the stream of changes."""
+    """The methods that records need of the stream of changes."""
 
     async def read(
         self, after: int = 0, *, limit: int = ..., type: str | None = None
@@ -48,7 +48,7 @@ class AsyncChanges(Protocol):
 
 
 class AsyncEntries(Protocol):
-    """What a store needs of `AsyncKv`, or of another one with its methods."""
+    """The methods of `AsyncKv`, or of an equivalent, that a store needs."""
 
     _flights: AsyncFlights
 
@@ -241,7 +241,7 @@ class AsyncEntries(Protocol):
 
 
 class AsyncSwept(Protocol):
-    """What `sweep` needs."""
+    """The methods that `sweep` needs."""
 
     async def delete(
         self, key: Any = (), *, exact: bool = False, where: Where | None = None
@@ -266,7 +266,7 @@ async def sweep(
     on_progress: Progress | None = None,
     include_prefix: bool = False,
 ) -> DeleteResult:
-    """Delete what is below a prefix in batches, and the prefix itself if it is included."""
+    """Delete the entries below a prefix in batches, and the prefix itself if it is included."""
     deleted = 0
 
     async def delete(keys: list[Key]) -> None:

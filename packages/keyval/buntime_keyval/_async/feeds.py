@@ -1,4 +1,4 @@
-"""What feeds watches and queue listeners: the streams and polls of an API."""
+"""Feeds of watches and queue listeners: the streams and polls of an API."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class ApiMessages:
         poll_seconds: float | None,
         on_error: ErrorHandler | None,
     ) -> None:
-        """Without `poll_seconds` over a stream."""
+        """Without `poll_seconds`, reads a stream."""
         self._session = session
         self._queue = queue
         self._of = queue or None
@@ -89,7 +89,7 @@ class ApiMessages:
 
     async def ack(self, message_id: str, *, draining: bool) -> None:
         """See `AsyncMessages`."""
-        # Without a lease: it is processed, whoever has it by now.
+        # Without a lease: it is processed, whichever consumer has it by now.
         await self._session.send(calls.ack(message_id, None, queue=self._of, drain=draining))
 
     async def nack(

@@ -35,7 +35,7 @@ from buntime_keyval.wire.limits import DEFAULT_LIMIT
 B = TypeVar("B", bound=AtomicBuilder[Any])
 
 MAX_VISITED = 100_000
-"""Nodes that a search visits unless it is told otherwise."""
+"""Most nodes that a search visits by default."""
 MAX_DRAWN = 10_000
 """Edges of a picture."""
 
@@ -89,7 +89,7 @@ class AsyncGraph:
         *,
         create_only: bool = False,
     ) -> B:
-        """The same as part of a commit: two mutations, and with `create_only` a check."""
+        """Add the edge as part of a commit: two mutations, and with `create_only` a check."""
         out, into = self._layout.keys(source, type, target)
         if create_only:
             atomic.check((out, None))
@@ -114,7 +114,7 @@ class AsyncGraph:
         return result.deleted_count > 0
 
     def remove_from(self, atomic: B, source: NodeLike, type: str, target: NodeLike) -> B:
-        """The same as part of a commit: two mutations."""
+        """Delete the edge as part of a commit: two mutations."""
         out, into = self._layout.keys(source, type, target)
         return atomic.delete(out).delete(into)
 
@@ -180,7 +180,7 @@ class AsyncGraph:
         return EdgePage(edges, page.cursor, page.has_more)
 
     async def degree(self, node: NodeLike, type: str | None = None) -> Degree:
-        """How many edges a node has in each direction; counted where they are, not fetched."""
+        """The number of a node's edges in each direction; counted by the server, not fetched."""
         return Degree(
             await self._kv.count(self._layout.around(node, "in", type)),
             await self._kv.count(self._layout.around(node, "out", type)),
@@ -210,11 +210,11 @@ class AsyncGraph:
         direction: Direction = "out",
         where: Callable[[GraphEdge], bool] | None = None,
     ) -> AsyncIterator[GraphPath]:
-        """A shortest path to each node that can be reached, the nearest, which is `start`, first.
+        """Iterate over shortest paths to all reachable nodes, the nearest first, which is `start`.
 
         No path has more than `max_depth` edges, and there are at most `limit`. Edges are walked if
-        they are of `types` and `where` says yes, in the `direction` "out", "in" or "both". A node's
-        edges are read when its turn has come, so who stops early reads no more.
+        they are of `types` and `where` returns true, in the `direction` "out", "in" or "both". A
+        node's edges are read when its turn has come, so a loop that stops early reads no more.
         """
         walk = walk_of(max_depth, types, direction, where)
         first = GraphPath((node_of(start),), ())
@@ -289,7 +289,7 @@ class AsyncGraph:
         """
         walk = walk_of(max_depth, types, direction, where)
         most = checked_number("limit", limit, 1)
-        rendered((), (), format)  # refuses what is no format before anything is read
+        rendered((), (), format)  # refuses unknown formats before anything is read
         nodes = [] if start is None else [node_of(start)]
         if start is None:
             edges = self._chosen(node_type, walk)

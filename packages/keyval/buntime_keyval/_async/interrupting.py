@@ -6,4 +6,4 @@ import httpx2
 
 
 def interrupt(response: httpx2.Response) -> None:
-    """Let who waits for the next chunk go on."""
+    """Wake a waiter for the next chunk."""

@@ -1,4 +1,4 @@
-"""What the client does with entries."""
+"""The client's methods for entries."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class AsyncKvEntries:
     async def get(
         self, key: Any, *, default: Any = None, consistency: Consistency = "eventual"
     ) -> KvEntry[Any] | Entries:
-        """One entry, or, for a list of keys, one for each in their order; `[]` for no keys.
+        """Return one entry, or, for a list of keys, one for each in their order; `[]` for no keys.
 
         A key that does not exist gives an entry whose value is `default` and whose versionstamp is
-        None. `consistency` matters where servers have replicas: a `strong` read sees all that
-        anybody has written, an `eventual` one at least what this client has written and read.
+        None. `consistency` matters where servers have replicas: a `strong` read sees all earlier
+        writes, an `eventual` one at least those that this client has made or read.
         """
         if is_many(key):
             if not key:
@@ -67,7 +67,7 @@ class AsyncKvEntries:
     async def get_with_metadata(
         self, key: Any, *, consistency: Consistency = "eventual"
     ) -> KvEntry[Any] | Entries:
-        """The same, with the `details` of what exists: its metadata and its times."""
+        """The same, with the `details` of existing entries: their metadata and their times."""
         shape = Shape(details=True)
         if is_many(key):
             if not key:
@@ -94,12 +94,12 @@ class AsyncKvEntries:
         idempotency_key: str | None = None,
         **unknown: Never,
     ) -> CommitResult:
-        """Store a value, in the place of the one that is there with its life and its metadata.
+        """Store a value, which replaces the present one with its life and its metadata.
 
         `expires_in` is a duration and wins over `expires_at`, epoch milliseconds or an aware
-        datetime; without them it stays for ever. `metadata` is anything that a value may be, up to
-        16 KiB of JSON, and `type` a text that says what kind of entry it is. With an
-        `idempotency_key` that was used before, nothing but the result of then is told.
+        datetime; without them it stays for ever. `metadata` is any value of up to 16 KiB of JSON,
+        and `type` a text that names the kind of entry. With an `idempotency_key` that was used
+        before, nothing is written and the earlier result returned.
 
         Raises `PreconditionFailed` if the key is there and is to be created only, if its
         versionstamp is not `if_match`, or its revision not `if_revision` (0: missing).
@@ -156,12 +156,12 @@ class AsyncKvEntries:
 
         Without a key, `prefixes` say what to delete, as several keys do, or `starts_with`, or a
         `pattern`, or a `type`, or `start`, inclusive, with `end`, exclusive; these may also narrow
-        what is below a key. Of that, in key order, the first `offset` entries stay, and of the
-        rest at most `limit` (up to 1000) are deleted. `where` restricts that to entries whose value
-        matches. The empty prefix, which is the whole store, has to be confirmed by
-        `everything=True`, and is deleted
-        in batches. An `idempotency_key`, which is as in `set`, is for one commit, and so not for
-        everything. `if_match` and `if_revision` are as in `set`, for the entry of one key.
+        what is below a key. Of these entries, in key order, the first `offset` stay, and of the
+        rest at most `limit` (up to 1000) are deleted. `where` restricts the deletion to entries
+        whose value matches. The empty prefix, which is the whole store, has to be confirmed by
+        `everything=True`, and is deleted in batches. An `idempotency_key`, which is as in `set`, is
+        for one commit, and so not for everything. `if_match` and `if_revision` are as in `set`, for
+        the entry of one key.
         """
         required = requirement(if_match, if_revision)
         bounds = selecting(
@@ -207,10 +207,10 @@ class AsyncKvEntries:
         snapshot: bool = False,
         consistency: Consistency = "eventual",
     ) -> AsyncIterator[KvEntry[Any]]:
-        """The entries below a prefix in key order, `start` inclusive, `end` exclusive.
+        """Iterate over the entries below a prefix in key order, `start` inclusive, `end` exclusive.
 
-        In the place of the prefix there may be several `prefixes`, or `starts_with`, a key whose
-        last part is the beginning of a text: `["user"]` is the beginning of `["users", 1]`; or a
+        Instead of the prefix there may be several `prefixes`, or `starts_with`, a key whose last
+        part is the beginning of a text: `["user"]` is the beginning of `["users", 1]`; or a
         `pattern` with `ANY` for parts that may be any, which means keys of as many parts:
         `["users", ANY, "name"]`. With a `type` only entries of that. The first `offset` entries are
         passed over, each of which costs what reading its key costs.
@@ -283,7 +283,8 @@ class AsyncKvEntries:
         snapshot: bool = False,
         consistency: Consistency = "eventual",
     ) -> KvPage[Any]:
-        """One page (at most 1000) of the entries below a prefix; `cursor` is of the page before.
+        """Return one page (at most 1000) of the entries below a prefix; `cursor` is that of the
+        previous page.
 
         Selectors, `details`, `values` and `consistency` are as in `list`; `offset` is for the
         first page, and a snapshot has one prefix, no pattern and no offset. With `snapshot`, of
@@ -302,9 +303,9 @@ class AsyncKvEntries:
         return await self._session.send(consistent(call, consistency))
 
     async def vacuum(self, *, limit: int | None = None) -> VacuumResult:
-        """Remove what has expired now, all of it or at most `limit` entries.
+        """Remove expired entries now, all of them or at most `limit`.
 
-        That happens by itself too; it is for who wants the room, or the events, at once.
+        This also happens by itself; call it to get the room, or the events, at once.
         """
         plan = Vacuum(limit)
         while (call := plan.next_call()) is not None:

@@ -1,4 +1,4 @@
-"""What the client does with messages, one at a time."""
+"""The client's methods for single messages."""
 
 from __future__ import annotations
 
@@ -119,5 +119,5 @@ class AsyncKvQueue:
         await self._session.send(call, idempotency_key)
 
     async def queue_stats(self, queue: str = "") -> QueueStats:
-        """How many messages of a queue there are in which state."""
+        """The number of messages of a queue in each state."""
         return await self._session.send(queue_calls.stats(queue))

@@ -1,4 +1,4 @@
-"""What the client does with search indexes."""
+"""The client's methods for search indexes."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ class AsyncKvSearch:
         fuzzy: bool = False,
         consistency: Consistency = "eventual",
     ) -> AsyncIterator[SearchHit[Any]]:
-        """The entries that match a query, the most relevant first; all, or the first `limit`.
+        """Iterate over the entries that match a query, the most relevant first; all, or the first
+        `limit`.
 
         `prefix` is exactly that of an index; raises `NotFound` without one. Words have to occur
         all, `OR` and `NOT` and parentheses join them otherwise; `"a phrase"`, `begin*` and
@@ -107,7 +108,8 @@ class AsyncKvSearch:
         explain: bool = False,
         consistency: Consistency = "eventual",
     ) -> SearchPage[Any]:
-        """One page (at most 1000) of what `search` finds; `cursor` is of the page before.
+        """Return one page (at most 1000) of the hits of `search`; `cursor` is that of the previous
+        page.
 
         `explain` asks how it was found (`explained`), and how good each hit is (`score`).
         """

@@ -1,4 +1,4 @@
-"""What a client hands out, made of its own methods: builders, transactions, typed views."""
+"""The client's factories of builders, transactions and typed views."""
 
 from __future__ import annotations
 
@@ -81,15 +81,15 @@ class AsyncKvViews:
         on_invalid: OnInvalid = "raise",
         **unknown: Never,
     ) -> AsyncStore[Any]:
-        """The entries below a prefix as a store of its own, with values of one type.
+        """Return the entries below a prefix as a store of its own, with values of one type.
 
         The type may be a msgspec struct, a dataclass, a TypedDict or anything else that msgspec
         validates, or a Pydantic model, which validates itself. `expires_in` and `metadata` are for
-        what is set without them; with `sliding`, an entry lives on so long when it is read by its
-        key, too (see `AsyncStore.get`). `on_invalid` says what reading does with a value that is
-        not of the type: "raise" `InvalidValue`, "skip" it as if it were not there, or call a
-        function with the entry and the error, which gives the value in its place, as it may have
-        been written by an older program.
+        entries that are set without them; with `sliding`, reading an entry by its key renews that
+        life, too (see `AsyncStore.get`). `on_invalid` decides about a value that is read and not of
+        the type: "raise" `InvalidValue`, "skip" it as if it were not there, or call a function with
+        the entry and the error, which gives the value in its place, as it may have been written by
+        an older program.
         """
         if unknown:
             refuse_unknown("store", unknown)
@@ -100,7 +100,7 @@ class AsyncKvViews:
     def records(self: AsyncEntries, *, strict: bool = False) -> AsyncRecords:
         """The entries whose key is one text, with versions that writers may insist on.
 
-        With `strict` a version that is insisted on is missed by a missing record, too.
+        With `strict`, a missing record fails such a version, too.
         """
         return AsyncRecords(self, strict=strict)
 

@@ -13,7 +13,7 @@ class Lanes(Generic[T]):
     """Hands over together what begins in one turn, for each lane on its own."""
 
     def __init__(self, deliver: Callable[[list[T]], Awaitable[None]]) -> None:
-        """`deliver` takes care of what it gets, and raises nothing."""
+        """`deliver` handles its items, and raises nothing."""
         self._deliver = deliver
         self._waiting: dict[Hashable, list[tuple[T, asyncio.Future[bool]]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -21,7 +21,8 @@ class Lanes(Generic[T]):
     async def go(self, lane: Hashable, item: T) -> None:
         """Wait until the item was delivered, with all others that go with it.
 
-        Who is cancelled before it begins is left out; later the others are not disturbed.
+        A caller that is cancelled before the delivery begins is left out; later the others are not
+        disturbed.
         """
         loop = asyncio.get_running_loop()
         begun = loop.create_future()

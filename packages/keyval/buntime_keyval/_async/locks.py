@@ -20,14 +20,14 @@ from buntime_keyval.wire.limits import DEFAULT_LIMIT
 Infos = list[LockInfo]
 
 _RENEWALS = 3
-"""How often a lock is prolonged in the time that it lasts."""
+"""How often a lock is prolonged during its lifetime."""
 
 _LAST_WORD_SECONDS = 1.0
-"""How long who gives up waits until that is said: it ends by itself, if later."""
+"""Seconds that giving up waits for its confirmation: later, the lock ends by itself."""
 
 
 class AsyncLocking(Protocol):
-    """What takes, prolongs and releases locks."""
+    """The client's methods for locks."""
 
     async def acquire(
         self,
@@ -66,7 +66,7 @@ class AsyncLocks:
     ) -> LockGrant:
         """Take a lock for `duration`, or prolong the one that the owner has, with its token.
 
-        With `wait`, up to ten minutes, in line behind those who asked before. Raises `LockHeld`.
+        With `wait`, up to ten minutes, waits in line behind earlier callers. Raises `LockHeld`.
         """
         wanted = calls.order(name, owner, duration, metadata)
         ends = time.monotonic() + calls.wait_ms(wait) / 1000
@@ -104,25 +104,25 @@ class AsyncLocks:
     async def steal(
         self, name: str, owner: str, *, duration: Duration = "30s", metadata: Any = None
     ) -> LockGrant:
-        """Take a lock away from whoever has it, without asking; for administrators."""
+        """Take a lock away from its owner, without asking; for administrators."""
         return await self._session.send(calls.steal(calls.order(name, owner, duration, metadata)))
 
     async def get(self, name: str) -> LockInfo | None:
-        """A lock, or None if nobody has it."""
+        """Return a lock, or None if it is free."""
         return await self._session.send(calls.get(name))
 
     async def list(self, prefix: str = "", *, limit: int = DEFAULT_LIMIT) -> Infos:
-        """The locks that are held and whose names begin with `prefix`, at most 1000."""
+        """The held locks whose names begin with `prefix`, at most 1000."""
         return await self._session.send(calls.list_locks(prefix, limit))
 
 
 class AsyncLock:
     """A lock that a block of code holds: `async with kv.lock("report") as lock: ...`
 
-    It is prolonged in the background. When that fails for as long as it lasts, or the store says
-    that somebody else has it, the lock is lost: what the block asks of a store raises `LockLost`.
-    What is written beside it checks the lock itself: `kv.atomic().check_lock(lock.name,
-    lock.token)` writes nothing unless it is held at that moment.
+    It is prolonged in the background. When that fails for as long as it lasts, or another owner has
+    it, the lock is lost: calls of a store within the block raise `LockLost`. Writes by other means
+    check the lock themselves: `kv.atomic().check_lock(lock.name, lock.token)` writes nothing unless
+    it is held at that moment.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class AsyncLock:
         self.name = calls.lock_name(name)
         self._is_known_to_nobody = owner is None
         self.owner = uuid.uuid4().hex if owner is None else calls.lock_owner(owner)
-        """Who holds it: another name for each lock object, unless one is given."""
+        """The owner: another name for each lock object, unless one is given."""
         self._ttl = ttl
         self._ttl_s = seconds(ttl)
         if not self._ttl_s:
@@ -160,13 +160,13 @@ class AsyncLock:
 
     @property
     def lost(self) -> bool:
-        """Whether somebody else may have it by now."""
+        """Whether another owner may have it by now."""
         return self._is_lost or time.monotonic() >= self._ends
 
     async def acquire(self) -> None:
         """Take the lock. Raises `LockHeld`.
 
-        Who is cancelled meanwhile does not have it, and waits for it no more.
+        A caller that is cancelled meanwhile does not have it, and has left the line.
         """
         asked = time.monotonic()
         granted: LockGrant | None = None
@@ -175,7 +175,8 @@ class AsyncLock:
                 self.name, self.owner, duration=self._ttl, wait=self._wait, metadata=self._metadata
             )
             if self._wait is not None:
-                # It may have come at any time since: what is left is known once it is prolonged.
+                # It may have been given at any time since: the rest of its life is known once it is
+                # prolonged.
                 asked = time.monotonic()
                 granted = await self._locks.renew(
                     self.name, self.owner, granted.token, duration=self._ttl
@@ -213,7 +214,7 @@ class AsyncLock:
         try:
             await self.release()
         except KvError as error:
-            # It ends by itself; what the block has raised is worth more.
+            # It ends by itself; the exception of the block is worth more.
             logger.warning("The lock %s could not be released: %s", self.name, error)
         if was_lost and kind is None:
             raise lost(self.name)
@@ -235,7 +236,7 @@ class AsyncLock:
 
 
 async def _withdraw(locks: AsyncLocking, name: str, owner: str, token: str | None = None) -> None:
-    """Give up a lock, or the place in its line, for who is about to raise; as well as can be."""
+    """Give up a lock, or the place in its line, before an exception is raised; if possible."""
 
     async def release() -> None:
         try:

@@ -1,4 +1,4 @@
-"""One line for a store, wherever it is."""
+"""Opens a store, wherever it is, in one line."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def open_kv(
 ) -> AsyncKv:
     """A store, on a server or in this process: `async with open_kv("app.db") as kv`.
 
-    `url` is the URL of a server (`http://127.0.0.1:8000`, with `token` if it asks for one), or says
-    where the data of a store in this process are: the path of a file, `file:app.db`, `:memory:`, or
+    `url` is the URL of a server (`http://127.0.0.1:8000`, with `token` if it needs one), or the
+    place of the data of a store in this process: the path of a file, `file:app.db`, `:memory:`, or
     the URL of a database server (`libsql://…`, `rqlite://…`, `postgresql://…`). Such a store needs
     the distribution `buntime`. It is opened by its first request and works in the background until
     `aclose`; several processes may have the same one open, but for one in memory.

@@ -1,4 +1,4 @@
-"""The connections of one client in one place, and who may use which of them when."""
+"""The connections of one client in one place, and the rules of their use."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ from buntime_keyval._transport import NoneFree, NotSent, OutgoingRequest, within
 R = TypeVar("R")
 
 KEEPALIVE_SECONDS = 3.0
-"""How long a connection waits for its next request.
+"""Seconds that a connection waits for its next request.
 
 Servers commonly close idle connections after 5 seconds. A write on a connection that the server is
-just closing has an unknown outcome, so the client lets go of them first.
-"""
+just closing has an unknown outcome, so the client closes it first."""
 
 
 class AsyncPool:
@@ -38,10 +37,10 @@ class AsyncPool:
         self._most = settings.max_connections
         self._lock = lock()
         self._idle: list[AsyncConnection] = []
-        """Those without a request; the one that was used last is the last."""
+        """Idle connections; the one that was used last is the last."""
         self._busy: set[AsyncConnection] = set()
         self._calls = 0
-        """How many calls have, or are making, a connection."""
+        """Number of calls that have, or are making, a connection."""
         self._waiting: deque[Turn] = deque()
         self._closed = False
 
@@ -104,7 +103,7 @@ class AsyncPool:
             return True
 
     async def _wait(self, ends: float | None) -> None:
-        """Until one of the others gives its place. Raises `NoneFree`."""
+        """Wait until another call gives its place. Raises `NoneFree`."""
         with self._lock:
             turn = Turn()
             self._waiting.append(turn)
@@ -118,7 +117,7 @@ class AsyncPool:
             raise NoneFree("none became free")
 
     def _has_place(self, turn: Turn) -> bool:
-        """Whether it was given, to who waits no more."""
+        """Whether the place was given, even if the waiter has left."""
         with self._lock:
             if not turn.is_given and turn in self._waiting:
                 self._waiting.remove(turn)

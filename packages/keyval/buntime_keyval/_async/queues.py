@@ -1,4 +1,4 @@
-"""Queues as such: `kv.queues`, and one queue with messages of one type: `kv.queue`."""
+"""Administration of queues, `kv.queues`, and one queue with messages of one type, `kv.queue`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Infos = list[QueueInfo]
 
 
 class AsyncQueues:
-    """All queues of a store: what they are told, and looks at them that take nothing."""
+    """All queues of a store: their settings, and their contents without taking any."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -56,7 +56,7 @@ class AsyncQueues:
         return await self._session.send(calls.page(queue, cursor, limit))
 
     async def pause(self, queue: str = "", *, idempotency_key: str | None = None) -> None:
-        """Deliver nothing of a queue, on no host; what was delivered can be settled."""
+        """Pause the deliveries of a queue on all hosts; delivered messages can still be settled."""
         await self._session.send(calls.pause(queue, is_paused=True), idempotency_key)
 
     async def resume(self, queue: str = "", *, idempotency_key: str | None = None) -> None:
@@ -68,7 +68,7 @@ class AsyncQueues:
         return DeleteResult(await self._session.send(calls.purge(queue), idempotency_key))
 
     async def options(self, queue: str = "") -> QueueOptions:
-        """What is said of a queue."""
+        """The settings of a queue."""
         return await self._session.send(calls.options(queue))
 
     async def set_options(
@@ -81,18 +81,19 @@ class AsyncQueues:
         rate: Rate | None = None,
         idempotency_key: str | None = None,
     ) -> None:
-        """Say how a queue delivers, on all hosts; what is not given is not limited any more.
+        """Set how a queue delivers, on all hosts; limits that are not given are removed.
 
         `lease` is how long a consumer has for a message, `backoff_schedule` that of messages that
-        are sent without one; at most `max_running` are delivered and unsettled at a time, and at
-        most so many of `rate`, such as `(100, "1m")`, delivered in any time of that length.
+        are sent without one. At most `max_running` messages are delivered and unsettled at a time,
+        and `rate`, such as `(100, "1m")`, limits how many are delivered in any period of that
+        length.
         """
         wanted = calls.wanted_options(lease, backoff_schedule, max_running, rate)
         await self._session.send(calls.set_options(queue, wanted), idempotency_key)
 
 
 class AsyncMessaging(Protocol):
-    """What a queue needs of `AsyncKv`, or of another one with its methods."""
+    """The methods of `AsyncKv`, or of an equivalent, that a queue needs."""
 
     async def enqueue(
         self,
@@ -126,7 +127,7 @@ class AsyncMessaging(Protocol):
 
 
 class AsyncMessageQueue(Generic[T]):
-    """One queue, with messages of one type: what is sent is checked, what comes is converted."""
+    """One queue, with messages of one type: sent values are checked, received ones converted."""
 
     def __init__(self, kv: AsyncMessaging, name: str, type: type[T] | None) -> None:
         self._kv = kv
@@ -159,7 +160,7 @@ class AsyncMessageQueue(Generic[T]):
     async def dequeue(self) -> QueueMessage[T] | None:
         """Take one message, or None; settle it with `ack_message` or `nack_message` of `kv`.
 
-        Raises `InvalidValue` for one that is not of the type, whose lease then runs out.
+        Raises `InvalidValue` for a message that is not of the type, whose lease then runs out.
         """
         message = await self._kv.dequeue(self.name)
         return None if message is None else replace(message, value=self._read(message.value))

@@ -1,4 +1,4 @@
-"""Telling of failures that need nobody's help: to the caller's handler, or else to the log."""
+"""Reports failures that need no help: to the caller's handler, or else to the log."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ async def report(
         return
     try:
         await call(on_error, error)
-    except Exception:  # noqa: BLE001 - it is not theirs who failed
+    except Exception:  # noqa: BLE001 - the fault is the handler's
         logger.exception("on_error failed")

@@ -33,12 +33,14 @@ class AsyncSchedules:
         paused: bool = False,
         idempotency_key: str | None = None,
     ) -> ScheduleInfo:
-        """Make a schedule, or change it; what it is then. One with the same times keeps its next.
+        """Make a schedule, or change it; return it. A changed one with the same times keeps its
+        next.
 
-        `task` is what its tasks are made of, with the names of the wire: `{"name": "send-report",
-        "payload": …, "maxRetries": 5}`. Exactly one of `cron`, five fields read in `timezone` (UTC
-        unless it is named), and `every`, a pause, says when. `missed` is what becomes of times at
-        which no host ran: `skip` drops them, `once` starts one task for all, `all` one for each.
+        `task` is the template of its tasks, with the names of the wire format: `{"name":
+        "send-report", "payload": …, "maxRetries": 5}`. Exactly one of `cron`, five fields read in
+        `timezone` (UTC unless it is named), and `every`, a pause, says when. `missed` decides about
+        times at which no host ran: `skip` drops them, `once` starts one task for all, `all` one for
+        each.
         """
         order = calls.schedule_order(name, task, cron, every, timezone, missed, paused=paused)
         return await self._session.send(calls.put(order), idempotency_key)

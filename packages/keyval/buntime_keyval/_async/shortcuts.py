@@ -1,4 +1,4 @@
-"""What is made of reads and commits, and is wanted often: counters, caches, lives of entries."""
+"""Frequent combinations of reads and commits: counters, caches, lives of entries."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class AsyncShortcuts(Generic[K, V]):
     async def get(
         self, key: Any, *, default: Any = None, consistency: Consistency = "eventual"
     ) -> Any:
-        """One entry."""
+        """Return one entry."""
         raise NotImplementedError
 
     def _whole_key(self, key: Any) -> Key:
@@ -45,9 +45,10 @@ class AsyncShortcuts(Generic[K, V]):
         expires_at: float | datetime | None = None,
         idempotency_key: str | None = None,
     ) -> int | float:
-        """Add an integer to a number, which is 0 where there is none, and tell what it is now.
+        """Add an integer to a number, 0 if missing, and return the sum.
 
-        It keeps its life unless another one is given. Raises what `atomic().sum` does.
+        The entry keeps its life unless another one is given. Raises the same errors as
+        `atomic().sum`.
         """
         atomic = self.atomic().sum(key, by, expires_in=expires_in, expires_at=expires_at)
         result = await atomic.commit(results=True, idempotency_key=idempotency_key)
@@ -101,7 +102,7 @@ class AsyncShortcuts(Generic[K, V]):
         return result
 
     async def get_and_delete(self, key: K) -> KvEntry[V] | KvMissing[None]:
-        """The entry of a key, which is not there any more: of several who ask, one gets it."""
+        """Return the entry of a key, and remove it: of several callers, one gets it."""
         self._whole_key(key)  # refuses several
         while True:
             entry: KvEntry[V] = await self.get(key, consistency="strong")
@@ -118,12 +119,12 @@ class AsyncShortcuts(Generic[K, V]):
         metadata: Any = None,
         type: str | None = None,
     ) -> KvEntry[V]:
-        """The entry of a key; where there is none, with the value that `make` gives.
+        """Return the entry of a key; if there is none, make one with the result of `make`.
 
-        Of those who ask for it at a time in this process, one makes it and the others wait. Of
-        several processes each may, and what the first one stored is what all get. Options as in
-        `set`. What `make` raises is raised, and nothing stored. Raises `InvalidInput` where `make`
-        is no function, or itself asks for what is being made, which would wait for ever.
+        Of simultaneous callers in this process, one makes the value and the others wait. Of several
+        processes each may make one, and all get the value that was stored first. Options as in
+        `set`. Exceptions of `make` propagate, and nothing is stored. Raises `InvalidInput` where
+        `make` is no function, or itself asks for what is being made, which would wait for ever.
         """
         whole = self._whole_key(key)
         if not callable(make):
@@ -147,7 +148,7 @@ class AsyncShortcuts(Generic[K, V]):
                     metadata=metadata,
                     type=type,
                 ).commit()
-                # As it is read: JSON has no tuples, and `now()` is known to the server.
+                # As it is read: JSON has no tuples, and the server resolves `now()`.
                 entry = await self.get(key, consistency="strong")
                 if result.ok and not entry.exists:
                     return KvEntry(entry.key, value, result.versionstamp)  # it is over already
@@ -155,7 +156,7 @@ class AsyncShortcuts(Generic[K, V]):
 
 
 def _pairs(entries: Any) -> list[tuple[Any, Any]]:
-    """Keys with their values. Raises `InvalidInput` for what is neither a mapping nor pairs."""
+    """Keys with their values. Raises `InvalidInput` unless given a mapping or pairs."""
     pairs = entries.items() if isinstance(entries, Mapping) else entries
     try:
         return [(key, value) for key, value in pairs]

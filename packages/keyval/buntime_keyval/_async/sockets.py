@@ -10,7 +10,7 @@ from buntime_keyval._readiness import Readiness
 from buntime_keyval._transport import Address, Failure, NotSent, reason_of, within
 
 _PIECE = 64 * 1024
-"""Bytes of a request that are handed over at a time."""
+"""Most bytes of a request that are written at a time."""
 _MOST_UNREAD = 256 * 1024
 """Bytes that wait for a reader; then the server has to."""
 _MOST_TURNS = 10
@@ -39,7 +39,7 @@ class Socket(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     async def begin(self) -> bool:
-        """Whether it can carry a request: it is open, and nothing came that nobody asked for."""
+        """Whether it can carry a request: it is open, and no unrequested bytes have arrived."""
         for _ in range(_MOST_TURNS):
             if self._ended or self._received or self._transport.is_closing():
                 return False
@@ -86,17 +86,19 @@ class Socket(asyncio.Protocol):
         return True
 
     async def receive(self, timeout: float | None) -> bytes:
-        """What comes next, nothing at the end. Raises `Failure`, also after `timeout` seconds."""
+        """Return the next bytes, nothing at the end. Raises `Failure`, also after `timeout`
+        seconds.
+        """
         if not self._received and not self._ended:
             await self._wait(timeout)
         return self._taken()
 
     def interrupt(self) -> None:
-        """Let who waits go on."""
+        """Wake the waiter."""
         self.close()
 
     def close(self) -> None:
-        """End it now; what was not sent is not sent any more. Idempotent."""
+        """Close it now; unsent bytes are dropped. Idempotent."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -161,10 +163,10 @@ class Socket(asyncio.Protocol):
             self._waiter.set_result(None)
 
     async def _wait(self, timeout: float | None) -> None:
-        """Until something changes. Raises `Failure` after `timeout` seconds.
+        """Wait until something changes. Raises `Failure` after `timeout` seconds.
 
-        The timer stays from one wait to the next, since making one takes longer than looking
-        whether it is due when it rings.
+        The timer stays from one wait to the next, since making one takes longer than checking
+        whether it is due when it fires.
         """
         self._waiter = self._loop.create_future()
         if timeout is None:

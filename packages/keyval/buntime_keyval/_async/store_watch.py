@@ -15,8 +15,8 @@ T = TypeVar("T")
 class AsyncStoreWatch(Generic[T]):
     """A running watch of a typed store, as `AsyncWatch`: keys are relative, values of the type.
 
-    A value that is not of the type is treated as the store has it (`on_invalid`). Where that is to
-    raise, iterating raises `InvalidValue` for the batch, and may go on behind it.
+    `on_invalid` of the store decides about values that are not of the type. If it raises, iterating
+    raises `InvalidValue` for the batch, and may go on behind it.
     """
 
     def __init__(self, watch: AsyncWatch, scope: Scope[T], *, exact: bool) -> None:
@@ -31,7 +31,7 @@ class AsyncStoreWatch(Generic[T]):
 
     @property
     def error(self) -> Exception | None:
-        """What ended it, if not `stop`."""
+        """The error that ended it, if it was not `stop`."""
         return self._watch.error
 
     @property

@@ -34,7 +34,8 @@ from buntime_keyval.wire.limits import DEFAULT_LIMIT
 from buntime_keyval.wire.python_options import Consistency, refuse_unknown
 
 _TRIES = 3
-"""How often a life is given again that others change meanwhile: they may have given one, too."""
+"""How often renewing a life is tried while other writers change it: they may have renewed it,
+too."""
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -63,8 +64,8 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
     def key(self, key: StoreKey) -> Key:
         """The absolute key, for atomic commits, transactions and watches.
 
-        What is written to it is as if the store wrote it: checked, and with the life and the
-        metadata of the store where a key is set, or created, without others.
+        Writes to it are as if the store made them: checked, and with the life and the metadata of
+        the store where a key is set, or created, without others.
         """
         return self._scope.stored_key(key)
 
@@ -91,13 +92,13 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
     async def get(
         self, key: StoreKey, *, default: Any = None, consistency: Consistency = "eventual"
     ) -> KvEntry[Any]:
-        """One entry; where the key does not exist its value is `default`, its versionstamp None.
+        """Return one entry; of a missing key, the value is `default` and the versionstamp None.
 
-        The default is given as it is, and not validated. `consistency` is as in `AsyncKv.get`.
+        The default is returned as it is, and not validated. `consistency` is as in `AsyncKv.get`.
 
         In a `sliding` store the entry then lives on for the life of the store, as it does by
         `get_many`, `get_with_metadata` and `get_or_set`. That is a write, which needs its
-        permission and makes a new versionstamp: once in a tenth of the life at the most.
+        permission and makes a new versionstamp: at most once in a tenth of the life.
         """
         absolute = self._scope.absolute(key)
         if self._scope.sliding:
@@ -108,7 +109,9 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
         return self._scope.typed(entry).or_default(default)
 
     async def _prolonged(self, keys: list[Key], consistency: Consistency) -> list[KvEntry[Any]]:
-        """The entries of keys with their details; those of the store's own life live on."""
+        """Return the entries of keys with their details; renews the lives that come from the
+        store.
+        """
         entries: list[KvEntry[Any]]
         entries = await self._kv.get_with_metadata(keys, consistency=consistency)
         for _ in range(_TRIES):
@@ -127,7 +130,7 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
     async def get_with_metadata(
         self, key: StoreKey, *, consistency: Consistency = "eventual"
     ) -> KvEntry[T] | KvMissing[None]:
-        """The same, with the `details` of what exists: its metadata and its times."""
+        """The same, with the `details` of existing entries: their metadata and their times."""
         absolute = self._scope.absolute(key)
         if self._scope.sliding:
             (entry,) = await self._prolonged([absolute], consistency)
@@ -202,9 +205,9 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
     ) -> CommitResult:
         """Merge a JSON Merge Patch into a value; options as in `AsyncKv.patch`.
 
-        What is there keeps its life and its metadata; a missing key gets those of the store.
-        Members that the type does not have, or has otherwise, are an `InvalidValue`; what comes of
-        the merge is validated when it is read.
+        An existing entry keeps its life and its metadata; a missing key gets those of the store.
+        Members that the type does not have, or has with another type, raise `InvalidValue`; the
+        merged value is validated when it is read.
         """
         return await self._kv.patch(
             self._scope.stored_key(key),
@@ -318,7 +321,7 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
         snapshot: bool = False,
         consistency: Consistency = "eventual",
     ) -> Sequence[KvEntry[T]]:
-        """The same as a list; `limit` guards against more than fit into memory."""
+        """The same as a list; `limit` guards against more entries than fit into memory."""
         entries = self.list(
             prefix,
             prefixes=prefixes,
@@ -410,8 +413,8 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
     ) -> DeleteResult:
         """Delete everything below a prefix of the store, and the key that is the prefix.
 
-        Works in batches of `batch_size`, each a commit of its own, and tells `on_progress` after
-        each how many entries are deleted. Entries that others add meanwhile may stay.
+        Works in batches of `batch_size`, each a commit of its own, and calls `on_progress` after
+        each with the number of deleted entries. Entries that are added meanwhile may stay.
         """
         return await sweep(
             self._kv,
@@ -426,7 +429,7 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
         return self._scope.absolute(key)
 
     def atomic(self) -> AsyncStoreAtomic[T]:
-        """A commit whose keys are relative to the store, and whose values have its type."""
+        """Return a commit whose keys are relative to the store, and whose values have its type."""
         return self._kv.atomic().of(self)
 
     def watch(
@@ -516,7 +519,8 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
         fuzzy: bool = False,
         consistency: Consistency = "eventual",
     ) -> AsyncIterator[SearchHit[T]]:
-        """The entries that match a query, the most relevant first; options as in `AsyncKv.search`.
+        """Iterate over the entries that match a query, the most relevant first; options as in
+        `AsyncKv.search`.
 
         The index is that of the store, or of `prefix` in it.
         """
@@ -557,7 +561,8 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
         explain: bool = False,
         consistency: Consistency = "eventual",
     ) -> SearchPage[T]:
-        """One page (at most 1000) of what `search` finds; `cursor` is of the page before.
+        """Return one page (at most 1000) of the hits of `search`; `cursor` is that of the previous
+        page.
 
         `explain` asks how it was found (`explained`), and how good each hit is (`score`).
         """

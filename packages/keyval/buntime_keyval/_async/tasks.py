@@ -55,10 +55,10 @@ class AsyncTasks:
         """Make a task, or get the existing one if its `id` or `unique` text is used again.
 
         It runs once `delay` or `scheduled_for` is over and the tasks in `after` are completed, at
-        most `max_retries` times, `timeout` long each. Behind an attempt that failed it waits two
-        minutes, then four and so on up to an hour, or as `backoff_schedule` says. While one with
-        the `unique` text is not over there is no other one of that name; those with the same
-        `sequence` run one at a time, in order. What is over is kept for `keep_result`.
+        most `max_retries` times, `timeout` long each. After a failed attempt it waits two minutes,
+        then four and so on up to an hour, or by `backoff_schedule`. Until a task with a `unique`
+        text is over, no other one of that name is made; tasks with the same `sequence` run one at a
+        time, in order. A finished task is kept for `keep_result`.
         """
         new = calls.new_task(
             name,
@@ -123,7 +123,7 @@ class AsyncTasks:
         return await self._session.send(calls.delete(task), idempotency_key)
 
     async def limits(self, name: str) -> TaskLimits:
-        """How many tasks of a name may run at a time, and are begun in a time."""
+        """The limits on running tasks of a name, and on tasks begun in a period."""
         return await self._session.send(calls.limits(name))
 
     async def set_limits(
@@ -134,10 +134,11 @@ class AsyncTasks:
         rate: Rate | None = None,
         idempotency_key: str | None = None,
     ) -> None:
-        """Limit the tasks of a name over all runners of all hosts; what is not given is no limit.
+        """Limit the tasks of a name over all runners of all hosts; limits that are not given are
+        removed.
 
-        At most `max_running` run at a time, and at most so many of `rate`, such as `(100, "1m")`,
-        begin in any time of that length.
+        At most `max_running` run at a time, and `rate`, such as `(100, "1m")`, limits how many
+        begin in any period of that length.
         """
         wanted = calls.wanted_limits(max_running, rate)
         await self._session.send(calls.set_limits(name, wanted), idempotency_key)
@@ -153,8 +154,8 @@ class AsyncTasks:
     ) -> Leased:
         """Take tasks to run, of these names or of any; for runners of your own.
 
-        Who has one says within `duration` what became of it, or that it takes longer
-        (`heartbeat`); others get it then. With `wait`, up to a minute, until there is one.
+        The runner of a task has to report its result within `duration`, or prolong it
+        (`heartbeat`); otherwise other runners get it. With `wait`, waits up to a minute for a task.
         """
         length = calls.lease_ms(duration)
         call = calls.lease(runner, names, limit, length, calls.wait_ms(wait))
@@ -168,7 +169,7 @@ class AsyncTasks:
         duration: Duration | None = None,
         progress: Any = None,
     ) -> TaskHeard:
-        """Keep a task for as long as it was leased, or for `duration`; say how far it is.
+        """Prolong the lease of a task by its length, or by `duration`; report its progress.
 
         Raises `TaskLost` if another runner has it.
         """
@@ -176,20 +177,20 @@ class AsyncTasks:
         return await self._session.send(calls.heartbeat(task, token, length, progress))
 
     async def complete(self, task: str, token: str, result: Any = None) -> TaskHeard:
-        """Say that a leased task is done. Raises `TaskLost`."""
+        """Complete a leased task. Raises `TaskLost`."""
         return await self._session.send(calls.complete(task, token, result))
 
     async def complete_many(self, done: Sequence[TaskDone]) -> Ended:
-        """Several leased tasks are done, at most 1000, in one commit; what is said of each.
+        """Complete several leased tasks, at most 1000, in one commit; return a status for each.
 
         One that another runner has is `lost`, and stops none of the others.
         """
         return await self._session.send(calls.complete_many(done))
 
     async def fail(self, task: str, token: str, error: str, *, retry: bool = True) -> TaskHeard:
-        """Say that an attempt failed; without `retry` it was the last one. Raises `TaskLost`."""
+        """Report a failed attempt; without `retry` it was the last one. Raises `TaskLost`."""
         return await self._session.send(calls.fail(task, token, error, retry=retry))
 
     async def release(self, task: str, token: str) -> None:
-        """Give back a task that nobody began with: no attempt is counted. Raises `TaskLost`."""
+        """Give back a task that was not begun: no attempt is counted. Raises `TaskLost`."""
         await self._session.send(calls.release(task, token))

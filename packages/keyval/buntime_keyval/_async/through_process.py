@@ -17,7 +17,7 @@ from buntime_keyval.embedded import AnsweredStream, Embedded, EmbeddedStore
 R = TypeVar("R")
 
 _WORK_SECONDS = 0.004
-"""For how long requests that are answered at once may follow each other, with the loop held."""
+"""Seconds that immediately answered requests may follow each other while they hold the loop."""
 
 
 class _AsyncOpened:

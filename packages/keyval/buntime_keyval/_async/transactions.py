@@ -38,7 +38,7 @@ class AsyncTransaction(TransactionBuilder):
     @overload
     async def get(self, key: Sequence[KeyLike]) -> list[KvEntry[Any]]: ...
     async def get(self, key: Any) -> KvEntry[Any] | list[KvEntry[Any]]:
-        """One entry, or, for a list of keys, one for each in their order."""
+        """Return one entry, or, for a list of keys, one for each in their order."""
         if is_many(key) and not key:
             return []
         keys, unread = self._wanted(key)
@@ -60,7 +60,7 @@ class AsyncTransaction(TransactionBuilder):
 
 
 class AsyncStoreTransaction(ScopedBuilder[T]):
-    """What a transaction reads and writes in a typed store; keys are relative to it.
+    """The part of a transaction in a typed store; keys are relative to it.
 
     Writes are as those of an atomic commit, buffered until the transaction ends.
     """
@@ -70,11 +70,11 @@ class AsyncStoreTransaction(ScopedBuilder[T]):
         self._transaction = transaction
 
     async def get(self, key: StoreKey) -> KvEntry[T] | KvMissing[None]:
-        """One entry; value and versionstamp are None where the key does not exist."""
+        """Return one entry; value and versionstamp are None where the key does not exist."""
         return self._scope.typed(await self._transaction.get(self._scope.absolute(key)))
 
     async def get_many(self, keys: Sequence[StoreKey]) -> Sequence[KvEntry[T] | KvMissing[None]]:
-        """One entry for each key, in their order."""
+        """Return one entry for each key, in their order."""
         absolute = self._scope.each_absolute(keys)
         return [self._scope.typed(it) for it in await self._transaction.get(absolute)]
 

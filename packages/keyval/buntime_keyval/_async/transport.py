@@ -27,14 +27,15 @@ class AsyncOpened(Protocol):
         """The content of a 200, as it comes. Raises `Failure`."""
 
     def interrupt(self) -> None:
-        """Let who waits for the next chunk go on; it is of no use afterwards."""
+        """Wake the waiter for the next chunk; the stream is unusable afterwards."""
 
 
 class AsyncTransport(Protocol):
     """Connections to one server, of one event loop or one process."""
 
     async def send(self, request: OutgoingRequest, read: Callable[[Reply], R]) -> R:
-        """What `read` makes of the answer. Raises `Failure`, and what `read` does.
+        """Send a request and return its answer, converted by `read`. Raises `Failure`, and the
+        exceptions of `read`.
 
         The request is sent once, or not at all. Where the answer makes no sense, which `read` says
         by `InvalidResponse`, nothing else that its connection brings is believed.
@@ -44,13 +45,13 @@ class AsyncTransport(Protocol):
         """An event stream, on a connection that is no other call's. Raises `Failure`."""
 
     async def close(self) -> None:
-        """Close all connections. What is under way fails."""
+        """Close all connections. Running requests fail."""
 
 
 def transport_of(
     settings: Settings, given: httpx2.AsyncBaseTransport | Embedded | None
 ) -> AsyncTransport:
-    """What sends the requests of a client; `given` takes the place of the network."""
+    """Return the transport of a client; `given` replaces the network."""
     if isinstance(given, Embedded):
         from buntime_keyval._async.through_process import AsyncThroughProcess
 

@@ -22,7 +22,7 @@ Feed = Callable[[Callable[[EntryBatch], Awaitable[None]]], Awaitable[None]]
 
 
 class AsyncWatchFlow:
-    """What runs for a watch. It knows nothing of the handle, so that one can be dropped."""
+    """The engine of a watch. It knows nothing of the handle, so that the handle can be dropped."""
 
     def __init__(
         self,
@@ -76,13 +76,13 @@ class AsyncWatchFlow:
     async def _read(self) -> None:
         try:
             await self._feed(self._deliver)
-        except Exception as error:  # noqa: BLE001 - whoever takes the batches gets it
+        except Exception as error:  # noqa: BLE001 - raised where the batches are taken
             self.error = error
             if self.callback is not None:
                 logger.error("A watch ended: %s", error)
                 await report(error, self._on_error)
         finally:
-            # Whatever ends the reader, whoever waits for batches must hear of it.
+            # Whatever ends the reader, waiters for batches must learn of it.
             await self._close()
 
     async def _deliver(self, entries: EntryBatch) -> None:
@@ -112,15 +112,15 @@ class AsyncWatchFlow:
 class AsyncWatch:
     """A running watch: iterate over its batches, or give `watch` a callback.
 
-    A batch is a list of entries in the order of their commits; one from a buffer has each key where
-    it was changed first since the batch before. The entry of a key that was deleted or has expired
-    has value and versionstamp None. An empty batch comes only to who was away, or slow, for longer
-    than the log of changes reaches back: all that is there follows, and what does
-    not follow is gone. Ends with `stop`, or with the `async with` block.
+    A batch is a list of entries in the order of their commits; one from a buffer has each key in
+    the place of its first change since the previous batch. The entry of a key that was deleted or
+    has expired has value and versionstamp None. An empty batch comes only after the watch was away,
+    or slow, for longer than the log of changes reaches back: all existing entries follow, and
+    entries that do not follow are gone.
 
-    One without a callback also ends when nobody has it any more.
-
-    Iterating, `wait` and the end of the block raise the error that ended it.
+    Ends with `stop`, or with the `async with` block.
+    One without a callback also ends when it is no longer referenced. Iterating, `wait` and the end
+    of the block raise the error that ended it.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class AsyncWatch:
 
     @property
     def error(self) -> Exception | None:
-        """What ended it, if not `stop`."""
+        """The error that ended it, if it was not `stop`."""
         return self._flow.error
 
     @property

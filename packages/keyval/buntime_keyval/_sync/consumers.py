@@ -1,5 +1,5 @@
 # Made by scripts/unasync from _async/consumers.py: change that one.
-"""Consumers as such: `kv.consumers`, and what works through the stream by one: `kv.consumer`."""
+"""Consumers of the stream: `kv.consumers` to administer them, `kv.consumer` to process records."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ RecordHandler = Callable[[StreamRecord], Any]
 """Processes one record, a function or a coroutine function."""
 
 _RENEWALS = 3
-"""How often a lock is prolonged in the time that it lasts."""
+"""How often a lock is prolonged during its lifetime."""
 
 MAX_ATTEMPTS = 5
 _LONGEST_PAUSE = 30.0
@@ -54,7 +54,7 @@ _LONGEST_PAUSE = 30.0
 
 
 class Consuming(Protocol):
-    """What gives out records and takes positions."""
+    """The source of records, which also takes positions."""
 
     def fetch(
         self,
@@ -111,8 +111,8 @@ class Consumers:
         These are at most 1000, and the same ones again until they are committed.
 
         Waits up to a minute for the first record, and for another owner to leave. With `after` only
-        what is behind that record is given. Raises `ConsumerLocked`, and `StreamTrimmed` where
-        records behind the position are not there any more.
+        records behind that one are returned. Raises `ConsumerLocked`, and `StreamTrimmed` if
+        records behind the position were removed.
         """
         wanted = calls.order(name, owner, limit, lock_duration, prefix, type, after)
         ends = time.monotonic() + stream_wait_ms(wait) / 1000
@@ -130,9 +130,9 @@ class Consumers:
                 return batch
 
     def commit(self, name: str, token: str, up_to: int) -> int:
-        """Say that all records up to `up_to` are done; returns the position, which never goes back.
+        """Commit all records up to `up_to` as done; return the position, which never goes back.
 
-        Raises `StaleConsumer` if the consumer is not held under this token any more.
+        Raises `StaleConsumer` if the consumer is no longer held under this token.
         """
         return self._session.send(calls.commit(name, token, up_to))
 
@@ -145,7 +145,7 @@ class Consumers:
         error: str | None = None,
         max_attempts: int = MAX_ATTEMPTS,
     ) -> ConsumerFailure:
-        """Say that a record could not be processed, and that all before it are done.
+        """Report that a record could not be processed, and commit all before it as done.
 
         It is given out again, and after `max_attempts` kept as a dead letter. Raises
         `StaleConsumer`.
@@ -160,7 +160,7 @@ class Consumers:
         return self._session.send(calls.release(name, owner, token))
 
     def get(self, name: str) -> ConsumerInfo | None:
-        """How far a consumer has come; None if there is no consumer of that name."""
+        """The position of a consumer; None if there is no consumer of that name."""
         return self._session.send(calls.get(name))
 
     def list(self, prefix: str = "", *, limit: int = DEFAULT_LIMIT) -> Infos:
@@ -206,8 +206,8 @@ class Consumers:
 class Consumer:
     """Works through the stream under a name: `for record in kv.consumer("mailer").records()`.
 
-    Of all instances with the same name one is at work, and the others stand by. It goes on from
-    where the last one was: what was not committed comes again.
+    Of all instances with the same name one is at work, and the others stand by. It continues where
+    the last one stopped: records that were not committed come again.
     """
 
     def __init__(
@@ -249,11 +249,11 @@ class Consumer:
         return self._token
 
     def records(self, *, commit: CommitMode = "batch") -> Iterator[StreamRecord]:
-        """One record after the other, and then each one as it comes, until `stop`.
+        """Iterate over the records, and then over each new one as it comes, until `stop`.
 
-        Asking for the next record says that the one before is done: with "each" it is committed
-        then, with "batch" those of a batch together, and with "none" not at all, which leaves that
-        to `commit`, or to an atomic commit. An exception, or the end of the loop, commits nothing.
+        Asking for the next record marks the previous one as done: with "each" it is committed then,
+        with "batch" those of a batch together, and with "none" not at all, which leaves that to
+        `commit`, or to an atomic commit. An exception, or the end of the loop, commits nothing.
         Raises `StreamTrimmed`.
         """
         mode = calls.checked_mode(commit)
@@ -282,9 +282,9 @@ class Consumer:
     def run(self, handler: RecordHandler, *, concurrency: int = 1) -> None:
         """Have a handler process the records, until `stop`.
 
-        Up to so many at a time, but those of one key one after the other, and with a `concurrency`
-        of 1 all of them. A record whose handler raises comes again, after a pause, and becomes a
-        dead letter after `max_attempts`. Raises `StreamTrimmed`.
+        Up to `concurrency` at a time, but those of one key one after the other, and with a
+        `concurrency` of 1 all of them. A record whose handler raises comes again, after a pause,
+        and becomes a dead letter after `max_attempts`. Raises `StreamTrimmed`.
         """
         most = checked_concurrency(concurrency)
         keeping = Task(self._keep, name="kv-consumer")
@@ -303,23 +303,25 @@ class Consumer:
             self._leave(keeping)
 
     def commit(self, up_to: int) -> int:
-        """Say that all records up to `up_to` are done; returns the position.
+        """Commit all records up to `up_to` as done; return the position.
 
         Raises `StaleConsumer`.
         """
         return self._consumers.commit(self.name, self._token, up_to)
 
     def stop(self) -> None:
-        """Let `records` and `run` end with what they are at; where they wait, at once (a thread
-        within four seconds). Idempotent."""
+        """Let `records` and `run` end after their present record; their waits end at once (those of
+        a thread within four seconds). Idempotent.
+        """
         self._stop.ask()
 
     def _goes_on(self) -> bool:
         return not self._stop.is_asked
 
     def _fetch(self, after: int = 0) -> ConsumerBatch | None:
-        """The next records, perhaps none; None if others were at work since the last ones, or it
-        is to stop."""
+        """The next records, perhaps none; None if other instances were at work since the last ones,
+        or it has to stop.
+        """
         fetching = partial(
             self._consumers.fetch,
             self.name,
@@ -349,7 +351,7 @@ class Consumer:
         return True
 
     def _conclude(self, records: Records, done: set[int], failed: dict[int, Exception]) -> None:
-        """Commit what is done up to the first record that is not, and say why that is not."""
+        """Commit the records up to the first one that failed, and report why that one failed."""
         up_to = 0
         for record in records:
             if record.seq not in done:
@@ -391,7 +393,7 @@ class Consumer:
                 logger.warning("The consumer %s could not be kept: %s", self.name, error)
 
     def _leave(self, keeping: Task) -> None:
-        """Let others go on, as well as can be."""
+        """Let other instances go on, if possible."""
         keeping.cancel()
         keeping.join(JOIN_SECONDS)
         token, self._token = self._token, ""
@@ -411,7 +413,7 @@ def _process(
     done: set[int],
     goes_on: Callable[[], bool],
 ) -> dict[int, Exception]:
-    """Process records, those of one key in order; what was raised, by position."""
+    """Process records, those of one key in order; return the exceptions, by position."""
     lanes: dict[object, Records] = {}
     for record in records:
         lanes.setdefault(None if concurrency == 1 else record.key, []).append(record)

@@ -30,7 +30,7 @@ class DeadLetters:
         return self._session.send(calls.list_dlq(limit, offset, self._name))
 
     def get(self, letter_id: str) -> DeadLetter[Any] | None:
-        """One dead letter, or None."""
+        """Return one dead letter, or None."""
         return self._session.send(calls.get_dlq(letter_id, self._name))
 
     def requeue(self, letter_id: str, *, idempotency_key: str | None = None) -> EnqueueResult:

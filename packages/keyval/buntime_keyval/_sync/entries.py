@@ -1,5 +1,5 @@
 # Made by scripts/unasync from _async/entries.py: change that one.
-"""What a typed store needs of the client or the store that it is over."""
+"""The methods that a typed store needs of its client or store."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Callback: TypeAlias = Callable[[Batch[T]], Any]
 
 
 class Changes(Protocol):
-    """What records need of the stream of changes."""
+    """The methods that records need of the stream of changes."""
 
     def read(self, after: int = 0, *, limit: int = ..., type: str | None = None) -> StreamPage: ...
 
@@ -47,7 +47,7 @@ class Changes(Protocol):
 
 
 class Entries(Protocol):
-    """What a store needs of `Kv`, or of another one with its methods."""
+    """The methods of `Kv`, or of an equivalent, that a store needs."""
 
     _flights: Flights
 
@@ -236,7 +236,7 @@ class Entries(Protocol):
 
 
 class Swept(Protocol):
-    """What `sweep` needs."""
+    """The methods that `sweep` needs."""
 
     def delete(
         self, key: Any = (), *, exact: bool = False, where: Where | None = None
@@ -261,7 +261,7 @@ def sweep(
     on_progress: Progress | None = None,
     include_prefix: bool = False,
 ) -> DeleteResult:
-    """Delete what is below a prefix in batches, and the prefix itself if it is included."""
+    """Delete the entries below a prefix in batches, and the prefix itself if it is included."""
     deleted = 0
 
     def delete(keys: list[Key]) -> None:

@@ -1,5 +1,5 @@
 # Made by scripts/unasync from _async/feeds.py: change that one.
-"""What feeds watches and queue listeners: the streams and polls of an API."""
+"""Feeds of watches and queue listeners: the streams and polls of an API."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class ApiMessages:
         poll_seconds: float | None,
         on_error: ErrorHandler | None,
     ) -> None:
-        """Without `poll_seconds` over a stream."""
+        """Without `poll_seconds`, reads a stream."""
         self._session = session
         self._queue = queue
         self._of = queue or None
@@ -88,7 +88,7 @@ class ApiMessages:
 
     def ack(self, message_id: str, *, draining: bool) -> None:
         """See `Messages`."""
-        # Without a lease: it is processed, whoever has it by now.
+        # Without a lease: it is processed, whichever consumer has it by now.
         self._session.send(calls.ack(message_id, None, queue=self._of, drain=draining))
 
     def nack(

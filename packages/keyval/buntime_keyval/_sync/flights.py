@@ -1,5 +1,5 @@
 # Made by scripts/unasync from _async/flights.py: change that one.
-"""Who is making what of which key: one at a time, and nobody who would wait for himself."""
+"""Flights: one maker at a time for each key, and no maker that would wait for itself."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from buntime_keyval.wire import InvalidInput, Key, encode_key, key_to_json
 
 
 class _Making:
-    """The owner of a flight, and what it, or whatever it called, waits for."""
+    """The owner of a flight, and the flight that it, or code that it called, waits for."""
 
     def __init__(self) -> None:
         self.waits_for: list[_Flight] = []
 
 
 class _Flight:
-    """The turn to make what is under one key in one place."""
+    """The turn to make the value of one key in one place."""
 
     def __init__(self) -> None:
         self.turn = Lock()
         self.users = 0
-        """Everybody who has it or waits for it."""
+        """All owners that have it or wait for it."""
         self.making: _Making | None = None
 
     def waits_for(self, own: Sequence[_Making]) -> bool:
@@ -43,7 +43,7 @@ class _Flight:
 
 
 _own: ContextVar[tuple[_Making, ...]] = ContextVar("own", default=())
-"""What has led to the code that runs, the outermost first."""
+"""The flights that have led to the running code, the outermost first."""
 
 
 class Flights:
@@ -56,9 +56,9 @@ class Flights:
 
     @contextmanager
     def alone(self, key: Key) -> Iterator[None]:
-        """Keeps others in this place out of a block, as far as they say the same key.
+        """Keeps out of a block all others in this place with the same key.
 
-        Raises `InvalidInput` for who would wait for himself.
+        Raises `InvalidInput` for a caller that would wait for itself.
         """
         own = _own.get()
         flight = self._join(key, own)

@@ -24,7 +24,7 @@ def follow(
     deliver: Callable[[T], None],
     on_error: ErrorHandler | None,
 ) -> None:
-    """Deliver what the plan makes of its streams. Raises a `KvError` that will not pass."""
+    """Deliver the events of a plan's streams. Raises a `KvError` that will not pass."""
     reconnects = Reconnects()
     while True:
         try:

@@ -41,7 +41,7 @@ class Gathering:
         return result
 
     def close(self) -> None:
-        """Wait for what is under way, once the connections are closed."""
+        """Wait for running requests, once the connections are closed."""
         self._lanes.close()
 
     def _deliver(self, asked: list[AskedTogether[Any]]) -> None:
@@ -53,7 +53,7 @@ class Gathering:
 
     def _send_joined(self, part: list[AskedTogether[Any]]) -> None:
         call = joined(part)
-        # By the first one's end: those whose is later ask again.
+        # By the end of the first one: those with a later one ask again.
         ends = min((each.ends for each in part if each.ends is not None), default=None)
         request = self._settings.request(call, ends)
         request_id = request.headers.get(REQUEST_ID)

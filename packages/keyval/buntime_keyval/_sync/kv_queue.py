@@ -1,5 +1,5 @@
 # Made by scripts/unasync from _async/kv_queue.py: change that one.
-"""What the client does with messages, one at a time."""
+"""The client's methods for single messages."""
 
 from __future__ import annotations
 
@@ -120,5 +120,5 @@ class KvQueue:
         self._session.send(call, idempotency_key)
 
     def queue_stats(self, queue: str = "") -> QueueStats:
-        """How many messages of a queue there are in which state."""
+        """The number of messages of a queue in each state."""
         return self._session.send(queue_calls.stats(queue))

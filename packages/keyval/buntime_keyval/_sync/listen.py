@@ -28,9 +28,9 @@ from buntime_keyval.wire.failures import error_text
 
 
 class Messages(Protocol):
-    """Where a listener gets its messages, and whom it tells what became of them.
+    """The source of a listener's messages, which also takes its settlements.
 
-    `draining` says with a settlement that the listener takes no more messages.
+    `draining` tells it with a settlement that the listener takes no more messages.
     """
 
     def feed(
@@ -40,12 +40,12 @@ class Messages(Protocol):
     ) -> None:
         """Deliver messages, for as long as there may be any.
 
-        `has_room` waits until one can be taken, and is False when there are to be no more;
-        `deliver` is False for a message that was not taken.
+        `has_room` waits until one can be taken, and is False when no more are wanted; `deliver` is
+        False for a message that was not taken.
         """
 
     def ack(self, message_id: str, *, draining: bool) -> None:
-        """It was processed."""
+        """The message was processed."""
 
     def nack(
         self,
@@ -56,13 +56,13 @@ class Messages(Protocol):
         *,
         draining: bool,
     ) -> None:
-        """It is to be delivered again."""
+        """The message is to be delivered again."""
 
     def release(self, message_id: str, lease: str | None, *, draining: bool) -> None:
-        """Nobody began with it."""
+        """The message was not begun."""
 
     def extend(self, message_id: str, lease: str | None, duration: Duration | None) -> None:
-        """It takes longer."""
+        """The message takes longer."""
 
 
 class Delivery:
@@ -81,7 +81,7 @@ class Delivery:
 
     @property
     def value(self) -> Any:
-        """What was sent."""
+        """The value that was sent."""
         return self._message.value
 
     @property
@@ -95,7 +95,7 @@ class Delivery:
         return self._message.queue
 
     def ack(self) -> None:
-        """The message is processed: remove it. Raises `KvError` if the server cannot be told."""
+        """Remove the processed message. Raises `KvError` if the server cannot be reached."""
         if not self.settled:
             self.settled = True
             self._listener._ack(self._message)
@@ -118,8 +118,8 @@ class Delivery:
     def extend(self, duration: Duration | None = None) -> None:
         """Keep the message for `duration` from now, or for the server's lock duration.
 
-        For work that takes longer than that. Raises `StaleLease` when it is too late: somebody else
-        has the message.
+        For work that takes longer than that. Raises `StaleLease` when it is too late: another
+        consumer has the message.
         """
         self._listener._extend(self._message, duration)
 
@@ -129,7 +129,9 @@ Handler = Callable[[Delivery], Any]
 
 
 class ListenerFlow:
-    """What runs for a listener. It knows nothing of the handle, so that one can be dropped."""
+    """The engine of a listener. It knows nothing of the handle, so that the handle can be
+    dropped.
+    """
 
     def __init__(
         self,
@@ -175,7 +177,7 @@ class ListenerFlow:
         self._workers.wait(timeout)
 
     def leave(self, error: BaseException | None) -> None:
-        """Settle what was given out last, at the end of a block, and stop."""
+        """Settle the last message given out, at the end of a block, and stop."""
         self._close()  # what comes after this settlement is not for this listener
         try:
             if self._auto_ack and self._current is not None:
@@ -201,7 +203,7 @@ class ListenerFlow:
     def _read(self) -> None:
         try:
             self._messages.feed(self._has_room, self._take)
-        except Exception as error:  # noqa: BLE001 - whoever takes the messages gets it
+        except Exception as error:  # noqa: BLE001 - raised where the messages are taken
             self.error = error
             if self.handler is not None:
                 logger.error("A queue listener ended: %s", error)
@@ -210,7 +212,7 @@ class ListenerFlow:
             self._close()
 
     def _has_room(self) -> bool:
-        with self._changed:  # nobody but the reader takes a slot
+        with self._changed:  # only the reader takes a slot
             self._changed.wait_for(lambda: self._free > 0 or self.closed)
             return not self.closed
 
@@ -309,11 +311,11 @@ class ListenerFlow:
 class QueueListener:
     """A running consumer of the queue: with a handler, or iterated over.
 
-    With a handler each message is settled by what the handler does: it returns, and the message is
-    gone; it raises, and the message comes again later. Iterating, asking for the next message
-    acknowledges the one before, and an exception that leaves the `with` block gives it back.
-    With `auto_ack=False` neither happens: call `ack`, `nack` or `release`.
-    One without a handler also stops when nobody has it any more, and its messages go back.
+    With a handler, the end of the handler settles the message: if it returns, the message is
+    removed; if it raises, the message comes again later. While iterating, asking for the next
+    message acknowledges the previous one, and an exception that leaves the `with` block gives
+    it back. With `auto_ack=False` neither happens: call `ack`, `nack` or `release`. One without a
+    handler also stops when nobody has it any more, and its messages go back.
     """
 
     def __init__(
@@ -326,7 +328,7 @@ class QueueListener:
         concurrency: int,
         on_error: ErrorHandler | None,
     ) -> None:
-        """Values of messages are as `read` makes them; what it raises gives a message back."""
+        """`read` converts the values of messages; its exceptions give a message back."""
         self._flow = ListenerFlow(
             messages,
             read=read,
@@ -345,7 +347,7 @@ class QueueListener:
 
     @property
     def error(self) -> Exception | None:
-        """What ended it, if not `stop`."""
+        """The error that ended it, if it was not `stop`."""
         return self._flow.error
 
     def stop(self, timeout: float | None = None) -> None:

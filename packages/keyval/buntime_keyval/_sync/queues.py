@@ -1,5 +1,5 @@
 # Made by scripts/unasync from _async/queues.py: change that one.
-"""Queues as such: `kv.queues`, and one queue with messages of one type: `kv.queue`."""
+"""Administration of queues, `kv.queues`, and one queue with messages of one type, `kv.queue`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Infos = list[QueueInfo]
 
 
 class Queues:
-    """All queues of a store: what they are told, and looks at them that take nothing."""
+    """All queues of a store: their settings, and their contents without taking any."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -57,7 +57,7 @@ class Queues:
         return self._session.send(calls.page(queue, cursor, limit))
 
     def pause(self, queue: str = "", *, idempotency_key: str | None = None) -> None:
-        """Deliver nothing of a queue, on no host; what was delivered can be settled."""
+        """Pause the deliveries of a queue on all hosts; delivered messages can still be settled."""
         self._session.send(calls.pause(queue, is_paused=True), idempotency_key)
 
     def resume(self, queue: str = "", *, idempotency_key: str | None = None) -> None:
@@ -69,7 +69,7 @@ class Queues:
         return DeleteResult(self._session.send(calls.purge(queue), idempotency_key))
 
     def options(self, queue: str = "") -> QueueOptions:
-        """What is said of a queue."""
+        """The settings of a queue."""
         return self._session.send(calls.options(queue))
 
     def set_options(
@@ -82,18 +82,19 @@ class Queues:
         rate: Rate | None = None,
         idempotency_key: str | None = None,
     ) -> None:
-        """Say how a queue delivers, on all hosts; what is not given is not limited any more.
+        """Set how a queue delivers, on all hosts; limits that are not given are removed.
 
         `lease` is how long a consumer has for a message, `backoff_schedule` that of messages that
-        are sent without one; at most `max_running` are delivered and unsettled at a time, and at
-        most so many of `rate`, such as `(100, "1m")`, delivered in any time of that length.
+        are sent without one. At most `max_running` messages are delivered and unsettled at a time,
+        and `rate`, such as `(100, "1m")`, limits how many are delivered in any period of that
+        length.
         """
         wanted = calls.wanted_options(lease, backoff_schedule, max_running, rate)
         self._session.send(calls.set_options(queue, wanted), idempotency_key)
 
 
 class Messaging(Protocol):
-    """What a queue needs of `Kv`, or of another one with its methods."""
+    """The methods of `Kv`, or of an equivalent, that a queue needs."""
 
     def enqueue(
         self,
@@ -127,7 +128,7 @@ class Messaging(Protocol):
 
 
 class MessageQueue(Generic[T]):
-    """One queue, with messages of one type: what is sent is checked, what comes is converted."""
+    """One queue, with messages of one type: sent values are checked, received ones converted."""
 
     def __init__(self, kv: Messaging, name: str, type: type[T] | None) -> None:
         self._kv = kv
@@ -160,7 +161,7 @@ class MessageQueue(Generic[T]):
     def dequeue(self) -> QueueMessage[T] | None:
         """Take one message, or None; settle it with `ack_message` or `nack_message` of `kv`.
 
-        Raises `InvalidValue` for one that is not of the type, whose lease then runs out.
+        Raises `InvalidValue` for a message that is not of the type, whose lease then runs out.
         """
         message = self._kv.dequeue(self.name)
         return None if message is None else replace(message, value=self._read(message.value))

@@ -58,9 +58,9 @@ _PAUSES = Pauses(12, 1)
 class Records:
     """Entries under one text each, with versions, types and times.
 
-    They are the entries whose keys have one part, a text; others are not seen here. A record has
-    version 1 at first, and one more after each commit that writes it. Lists are in the order of
-    the keys, from `offset` on, at most `limit`, which is -1 for all.
+    They are the entries whose keys have one part, a text; other entries are invisible here. A new
+    record has version 1, and one more after each commit that writes it. Lists are in the order of
+    the keys, from `offset` on, with at most `limit` records, -1 for all.
     """
 
     def __init__(self, kv: Entries, *, strict: bool = False) -> None:
@@ -73,7 +73,7 @@ class Records:
     @overload
     def get(self, key: str, type: None = None) -> KvRecord[Any] | None: ...
     def get(self, key: str, type: Any = None) -> KvRecord[Any] | None:
-        """A record, or None if there is none; `type` validates its value."""
+        """Return a record, or None if there is none; `type` validates its value."""
         read = record_reader(type)
         entry = self._kv.get_with_metadata(record_key(key))
         return read(entry) if entry.exists else None
@@ -103,7 +103,7 @@ class Records:
     def get_type(
         self, of_type: str, offset: int = 0, limit: int = UNLIMITED, *, type: Any = None
     ) -> Found:
-        """The records that were put as of a type, such as the name of their class, or `all`."""
+        """The records that were put with a type, such as the name of their class, or `all`."""
         return self._records(typed(of_type), offset, limit, type)
 
     def list(self, offset: int = 0, limit: int = UNLIMITED, *, type: Any = None) -> Found:
@@ -120,10 +120,11 @@ class Records:
         page_size: int = MAX_LIMIT,
         type: Any = None,
     ) -> Iterator[KvRecord[Any]]:
-        """The records of a prefix, a range, a type, or all, read `page_size` at a time.
+        """Iterate over the records of a prefix, a range, a type, or all, read `page_size` at a
+        time.
 
-        It goes on behind the last key that it told, so what others write meanwhile makes it
-        neither pass over a record nor tell one twice. `page_size` is 1000 at the most.
+        Each page begins behind the last key of the previous one, so that concurrent writes make it
+        neither pass over a record nor return one twice. `page_size` is at most 1000.
         """
         given = [prefix is not None, start is not None or end is not None, of_type is not None]
         if sum(given) > 1:
@@ -154,7 +155,7 @@ class Records:
         """Merge members into a record (RFC 7396): None removes one, objects are merged in turn.
 
         A record that is missing is made of `{}`. The type stays. `version` is as in `put`; without
-        one the store merges, and nobody waits for others.
+        one the store merges, without waiting for other writers.
         """
         if checked_version(version) == ANY_VERSION:
             self._kv.patch(record_key(key), stored(patch))
@@ -200,8 +201,9 @@ class Records:
     def mutate_all(self, *mutations: RecordMutation) -> Counts:
         """All mutations in one commit, each after those before it, or none of them.
 
-        The result is how many records each has written or deleted. Raises `VersionMismatch`, whose
-        `results` are zeros, and `TransactionConflict` if others kept changing what it needs.
+        The result has the number of records that each has written or deleted. Raises
+        `VersionMismatch`, whose `results` are zeros, and `TransactionConflict` if others kept
+        changing what it needs.
         """
         if not mutations:
             return []
@@ -231,9 +233,9 @@ class Records:
     ) -> Changes:
         """The changes of records from a position (inclusive) on, in the order of their commits.
 
-        They end with the newest one of now. Those of one type are those of records that were put
-        as of it; values are validated if `type` says what they have to be. Raises `StreamTrimmed`
-        if changes from the position on are not there any more.
+        They end with the present newest one. With a type, only changes of records that were put
+        with it; values are validated if `type` is a type of values. Raises `StreamTrimmed` if
+        changes from the position on are not there any more.
         """
         read, kind = change_reader(type), typed(of_type).of_type
         _, most = checked_window(0, limit)

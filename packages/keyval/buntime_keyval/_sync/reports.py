@@ -1,5 +1,5 @@
 # Made by scripts/unasync from _async/reports.py: change that one.
-"""Telling of failures that need nobody's help: to the caller's handler, or else to the log."""
+"""Reports failures that need no help: to the caller's handler, or else to the log."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ def report(error: Exception, on_error: ErrorHandler | None, then: str = "trying 
         return
     try:
         call(on_error, error)
-    except Exception:  # noqa: BLE001 - it is not theirs who failed
+    except Exception:  # noqa: BLE001 - the fault is the handler's
         logger.exception("on_error failed")

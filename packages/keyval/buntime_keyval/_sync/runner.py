@@ -44,20 +44,20 @@ from buntime_keyval.wire.failures import error_text
 F = TypeVar("F", bound=Callable[..., Any])
 
 _GRACE_SECONDS = 5.0
-"""How long a handler that is cancelled has to end."""
+"""Seconds that a cancelled handler has to end."""
 
 _ARRIVAL_SECONDS = 0.1
-"""For what is on its way to a runner that stops: then it is given back, and not lost for as long as
-its lease lasts."""
+"""Seconds to wait for tasks on their way to a runner that stops: they are given back, and not lost
+for as long as their lease lasts."""
 
 _MOST_PAUSE_SECONDS = 10.0
-"""Between two tries to get tasks while the server cannot be reached."""
+"""Seconds between two attempts to get tasks while the server cannot be reached."""
 
 _FIRST_PAUSE_SECONDS = 0.25
 
 
 class TaskSource(Protocol):
-    """Where a runner gets its tasks, and whom it tells what became of them."""
+    """The source of a runner's tasks, which also takes their results."""
 
     def lease(
         self,
@@ -119,12 +119,12 @@ class Runner:
         on_error: ErrorHandler | None = None,
         passing: tuple[type[Exception], ...] = (KvError, OSError),
     ) -> None:
-        """`passing` is what the source of tasks raises when trying again is right."""
+        """`passing` are exceptions of the source after which another attempt is right."""
         self._tasks = tasks
         self._passing = passing
         self._concurrency = checked_concurrency(concurrency)
         self.name = name or runner_name()
-        """How tasks say who has them."""
+        """The owner of its tasks."""
         self._lease = lease
         self._lease_s = seconds(lease)
         if self._lease_s < 1:
@@ -151,7 +151,7 @@ class Runner:
         return register
 
     def add(self, name: str, function: Callable[..., Any]) -> None:
-        """Have a function run the tasks of a name. Raises `InvalidInput`."""
+        """Register a function for the tasks of a name. Raises `InvalidInput`."""
         if name in self._handlers:
             raise InvalidInput(f"The runner has a function for {name} already")
         self._handlers[name] = handler_of(function)
@@ -296,7 +296,7 @@ class Runner:
             report(failure, self._on_error, then)
 
     def _complete(self, done: TaskDone) -> None:
-        """Say that a task is done, together with those that are at the same time."""
+        """Report that a task is done, together with others that end at the same time."""
         completion = CompletedRun(done)
         self._completing.go(None, completion)
         if completion.is_left:
@@ -321,7 +321,7 @@ class Runner:
                 one.told(lost_task(one.done.task) if it.lost else None)
 
     def _watch(self, attempt: UserCall, context: TaskContext) -> bool:
-        """Keep the task while its function runs; False if nobody waits for that any more."""
+        """Keep the task while its function runs; False if its result is no longer wanted."""
         task = context.task
         beat = time.monotonic() + self._beat_s
         while not context.cancelled:
@@ -347,9 +347,9 @@ class Runner:
         return False
 
     def _end_early(self, context: TaskContext, *, has_ended: bool) -> None:
-        """Say of a task that its time is over, or let others have it where this runner stops.
+        """Report that the time of a task is over, or give it back where this runner stops.
 
-        One that was cancelled gives up its place, unless its function goes on.
+        A task that was cancelled gives up its place, unless its function goes on.
         """
         task = context.task
         if not context.seconds_left:

@@ -31,14 +31,14 @@ from buntime_keyval.wire import Key
 R = TypeVar("R")
 
 LONGEST_WAIT_S = 4.0
-"""Who waits longer asks again: a place in a line outlives that, but not a client that is gone."""
+"""Longest wait of one request: a place in a line outlives that, but not a client that is gone."""
 
 _EXPIRED = 401
-"""Says that a token is not valid any more, or never was."""
+"""Code of an answer about a token that is invalid or was revoked."""
 
 
 class Session:
-    """The connections to one API, whoever asks."""
+    """The connections to one API, whichever code uses them."""
 
     def __init__(
         self, settings: Settings, make: Callable[[], Transport], *, coalesce: bool = False
@@ -111,7 +111,7 @@ class Session:
                 yield chunks
 
     def heard_of(self, position: str | None) -> None:
-        """A stream told how far the store is: what is sent from now on is to see that."""
+        """A stream reported the store's position: later requests have to see it."""
         self._settings.heard_of(position)
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
 # Made by scripts/unasync from _async/sharing.py: change that one.
 """One event stream for all watches of one target in this process.
 
-Who joins late is told what the stream has told so far, as its first batches; from then on all are
-told the same. Each has a buffer of its own, so a slow one holds up nobody.
+A watch that joins late first gets the stream's changes so far; from then on all get the same. Each
+has a buffer of its own, so a slow one holds up no other.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from buntime_keyval._sync.watch import Feed
 from buntime_keyval._watching import WatchedKeys, WatchPlan
 
 Told = Queue[EntryBatch | Exception]
-"""What waits for one watch."""
+"""The batches that wait for one watch."""
 
 
 class _Stream:
@@ -30,13 +30,13 @@ class _Stream:
         self.latest = Latest(target)
         self.queues: dict[Told, ErrorHandler | None] = {}
         self.error: Exception | None = None
-        """What it ended with."""
+        """The error that it ended with."""
         self.task = Task(self._run, session, target, name="kv-shared-watch")
 
     def _run(self, session: Session, target: WatchedKeys) -> None:
         try:
             follow(session, WatchPlan(target, emit_initial=True), self._deliver, self._failed)
-        except Exception as error:  # noqa: BLE001 - whoever watches gets it
+        except Exception as error:  # noqa: BLE001 - raised where the watch is read
             with self.lock:
                 self.error = error
                 self._tell(error)
@@ -68,7 +68,7 @@ class Sharing:
         self._streams: dict[tuple[Place, WatchedKeys], _Stream] = {}
 
     def feed(self, target: WatchedKeys, *, initial: bool, on_error: ErrorHandler | None) -> Feed:
-        """What feeds one watch."""
+        """Feeds one watch."""
 
         def feed(deliver: Callable[[EntryBatch], None]) -> None:
             waiting = Told()
@@ -79,7 +79,7 @@ class Sharing:
                     if isinstance(news, Exception):
                         raise news
                     if skips:
-                        skips = False  # what was there at the beginning
+                        skips = False  # the entries at the beginning
                     else:
                         deliver(news)
             finally:
@@ -95,7 +95,7 @@ class Sharing:
         initial: bool,
         on_error: ErrorHandler | None,
     ) -> tuple[_Stream, bool]:
-        """The stream, and whether what it tells first is not for this one."""
+        """The stream, and whether its first batch is not for this watch."""
         place = (here(), target)
         with self._lock:
             stream = self._streams.get(place)
