@@ -50,7 +50,7 @@ MOST = {
     "put": 620_000,
     f"put-{TOGETHER}": 310_000,
     f"put-{TOGETHER}-key": 325_000,
-    f"sum-{TOGETHER}": 430_000,
+    f"sum-{TOGETHER}": 385_000,
     f"delete-{TOGETHER}": 335_000,
     f"enqueue-{TOGETHER}": 215_000,
     f"ack-{TOGETHER}": 205_000,

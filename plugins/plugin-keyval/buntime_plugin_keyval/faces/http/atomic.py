@@ -16,6 +16,7 @@ from buntime_keyval.wire.shapes import PLAIN
 from buntime_plugin_keyval.engine.additions import Addition, Requirement
 from buntime_plugin_keyval.engine.writes import Committed, placeholder_range, told_keys
 from buntime_plugin_keyval.faces.http.keys import commit_json
+from buntime_plugin_keyval.faces.http.quick_commits import plain_mutations
 from buntime_plugin_keyval.model.mutations import (
     parse_check,
     parse_mutation,
@@ -161,7 +162,14 @@ def _large(service: KeyValService) -> LargeMembers:
 _VALUES = ("value", "payload")
 """Members of mutations that hold what is to be stored, and may be large."""
 
-COMMIT = Route(commit_atomic, Commit, MemberPlace.BODY, _large)
+
+def _plain_commit(content: bytes) -> Commit | None:
+    """See `Route.quick`."""
+    mutations = plain_mutations(content)
+    return None if mutations is None else Commit(mutations=mutations)
+
+
+COMMIT = Route(commit_atomic, Commit, MemberPlace.BODY, _large, quick=_plain_commit)
 TRANSACTION = Route(commit_transaction, TransactionRequest, MemberPlace.BODY, _large)
 
 

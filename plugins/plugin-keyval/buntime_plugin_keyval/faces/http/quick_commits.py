@@ -1,0 +1,84 @@
+"""Bodies of commits as most clients send them, read in one step.
+
+That is a few sums, values or deletions of plain keys and nothing beside them. What is taken here is
+taken for the same as by the table of members and the parser of mutations; whatever might not be is
+left to them, with all that there is to say about it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from buntime_keyval.wire import InvalidInput, encode_key
+from buntime_keyval.wire.commits import Mutation
+from buntime_keyval.wire.limits import MAX_KEY_PART_LENGTH, MAX_KEY_PARTS, MAX_SAFE_INTEGER
+from buntime_keyval.wire.numbers import operand_of_text
+from buntime_keyval.wire.values import plain_text
+
+MOST_BYTES = 2048
+"""Of a body that is read so. In longer ones the number of mutations is looked at first."""
+
+# A text is as long as its UTF-16 code units, of which a character has two at the most.
+_Text = Annotated[str, msgspec.Meta(max_length=MAX_KEY_PART_LENGTH // 2)]
+_Integer = Annotated[int, msgspec.Meta(ge=-MAX_SAFE_INTEGER, le=MAX_SAFE_INTEGER)]
+_Key = Annotated[tuple[_Text | _Integer, ...], msgspec.Meta(min_length=1, max_length=MAX_KEY_PARTS)]
+
+
+class _PlainMutation(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    type: Literal["set", "delete", "sum", "max", "min"]
+    key: _Key
+    value: msgspec.Raw = msgspec.Raw()
+
+
+class _PlainCommit(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    mutations: list[_PlainMutation]
+    checks: tuple[()] | msgspec.UnsetType = msgspec.UNSET
+
+
+class _BigInt(msgspec.Struct, forbid_unknown_fields=True, tag_field="__type", tag="bigint"):
+    value: str
+
+
+_read_commit = msgspec.json.Decoder(_PlainCommit).decode
+_read_number = msgspec.json.Decoder(_Integer | _BigInt).decode
+
+
+def plain_mutations(content: bytes) -> list[Mutation] | None:
+    """All that a body asks for; None for one that is to be read in full."""
+    if len(content) > MOST_BYTES:
+        return None
+    try:
+        plain = _read_commit(content)
+        mutations = []
+        quotes = _QUOTES if plain.checks is msgspec.UNSET else _QUOTES + _QUOTES_OF_NAME
+        for mutation in plain.mutations:
+            kind, key = mutation.type, mutation.key
+            value = bytes(mutation.value)
+            operand: int | str | None
+            if kind == "delete":
+                if value:
+                    return None
+                operand = None
+            elif kind == "set":
+                operand = plain_text(value)
+                if operand is None:
+                    return None
+            else:
+                number = _read_number(value)
+                operand = number if type(number) is int else operand_of_text(kind, number.value)
+            quotes += _QUOTES_OF_MUTATION + 2 * len([part for part in key if type(part) is str])
+            if value:
+                quotes += _QUOTES_OF_NAME + value.count(b'"')
+            mutations.append(Mutation(kind, key, operand, encoded=encode_key(key)))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidInput):
+        return None
+    # Those that are left belong to a member that is there twice, or are in a text.
+    return mutations if content.count(b'"') == quotes else None
+
+
+_QUOTES_OF_NAME = 2
+_QUOTES = _QUOTES_OF_NAME
+"""Of a body, but for those of its mutations."""
+_QUOTES_OF_MUTATION = 3 * _QUOTES_OF_NAME
+"""Of its type, and of the names of that and of its key."""
