@@ -9,40 +9,10 @@ from gateway.conftest import Serve
 from playwright.sync_api import Browser, Error, Page
 from support.api import api_of
 from support.browser import open_browser, page_origin
+from support.foreign_page import FOLLOW, RESUME, WRITE_AND_READ
 from support.live import LiveServer
 
 pytestmark = pytest.mark.slow
-
-WRITE_AND_READ = """async api => {
-  const put = await fetch(`${api}/keys/page/1`, {
-    method: "PUT", body: JSON.stringify({by: "page"}),
-    headers: {"content-type": "application/json", "x-request-id": "page-1"},
-  });
-  const got = await fetch(`${api}/keys/page/1`);
-  const missing = await fetch(`${api}/keys/page/2`);
-  return {
-    put: put.status, id: put.headers.get("x-request-id"),
-    value: (await got.json()).value,
-    missing: missing.status, error: (await missing.json()).error,
-    left: missing.headers.get("ratelimit-remaining"),
-  };
-}"""
-
-FOLLOW = """api => {
-  window.seen = [];
-  window.source = new EventSource(`${api}/watch/prefix?prefix=watched`);
-  source.addEventListener("change", event => seen.push(...JSON.parse(event.data)));
-  source.onerror = () => { window.failed = true };
-}"""
-
-RESUME = """([api, id]) => fetch(`${api}/watch/prefix?prefix=watched`, {
-  headers: {"last-event-id": id},
-}).then(async answer => {
-  const reader = answer.body.getReader();
-  const {value} = await reader.read();
-  await reader.cancel();
-  return [answer.status, new TextDecoder().decode(value)];
-})"""
 
 ASK_TOO_OFTEN = """async api => {
   for (let n = 0; n < 60; n++) {

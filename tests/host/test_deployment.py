@@ -15,6 +15,7 @@ import yaml
 from buntime_host.config import load_config
 from buntime_host.plugins.plan import make_plan
 from support.live import live_server
+from support.programs import needed_program
 from support.sqld import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -82,11 +83,7 @@ def test_compose_files_fit_together(engine: str) -> None:
 @pytest.mark.parametrize("engine", ["", *ENGINES])
 def test_compose_takes_its_files(engine: str) -> None:
     """By its own schema, with what is set in the environment; no daemon is asked."""
-    program = shutil.which("docker-compose")
-    if program is None:
-        if os.environ.get("CI"):
-            pytest.fail("docker-compose is needed in CI")
-        pytest.skip("docker-compose is not installed: its files are NOT tried")
+    program = needed_program("docker-compose")
     more = ["-f", f"deploy/compose.{engine}.yaml"] if engine else []
     secrets = {"RUNTIME_MASTER_KEY": "m" * 32, "POSTGRES_PASSWORD": "of the test"}
 
@@ -113,11 +110,7 @@ def test_compose_takes_its_files(engine: str) -> None:
 
 
 def systemd(*arguments: str) -> str:
-    program = shutil.which("systemd-analyze")
-    if program is None:
-        if os.environ.get("CI"):
-            pytest.fail("systemd-analyze is needed in CI")
-        pytest.skip("systemd-analyze is not installed: the unit is NOT tested")
+    program = needed_program("systemd-analyze")
     done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr + done.stdout
     return done.stderr

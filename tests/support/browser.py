@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import pytest
 from playwright.sync_api import Browser, sync_playwright
+
+from support.programs import needed_program
 
 _ARGUMENTS = (
     "--no-sandbox",  # tests may run as root
@@ -26,11 +25,7 @@ _ARGUMENTS = (
 @contextmanager
 def open_browser(*arguments: str) -> Iterator[Browser]:
     """A headless browser. Where there is none the test is skipped, but never in CI."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        if os.environ.get("CI"):
-            pytest.fail("chromium is needed in CI")
-        pytest.skip("chromium is not installed: browsers are NOT tested")
+    program = needed_program("chromium", "chromium-browser")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=program, args=[*_ARGUMENTS, *arguments]

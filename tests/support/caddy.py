@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import ssl
 from collections.abc import Iterator
@@ -11,10 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
-
 from support.children import program
 from support.database import wait_until
+from support.programs import needed_program
 from support.sqld import free_port, listens
 from support.waiting import PATIENCE
 
@@ -36,22 +34,13 @@ class Caddy(NamedTuple):
     """Its own authority, which signed its certificate."""
 
 
-def _program() -> str:
-    found = shutil.which("caddy")
-    if found is None:
-        if os.environ.get("CI"):
-            pytest.fail("caddy is needed in CI")
-        pytest.skip("caddy is not installed: it is NOT tested")
-    return found
-
-
 @contextmanager
 def running_caddy(folder: Path, sites: str) -> Iterator[Caddy]:
     """Serve `sites`, a Caddyfile in which `SITE` stands for the address it listens on.
 
     All that it writes is in the folder. Where there is none the test is skipped, but never in CI.
     """
-    caddy = _program()
+    caddy = needed_program("caddy")
     address = f"localhost:{free_port()}"
     config = folder / "Caddyfile"
     config.write_text(_GLOBAL + sites.replace("SITE", address))

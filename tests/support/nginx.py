@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from support.database import wait_until
+from support.programs import needed_program
 from support.sqld import free_port, listens
 from support.waiting import PATIENCE
 
@@ -27,22 +25,13 @@ http {{
 """
 
 
-def _program() -> str:
-    program = shutil.which("nginx") or "/usr/sbin/nginx"
-    if not Path(program).exists():
-        if os.environ.get("CI"):
-            pytest.fail("nginx is needed in CI")
-        pytest.skip("nginx is not installed: it is NOT tested")
-    return program
-
-
 @contextmanager
 def running_nginx(folder: Path, http: str) -> Iterator[int]:
     """The port that it listens on, which stands for `PORT` in `http`: what is in its block `http`.
 
     Its logs are in the folder. Where there is none the test is skipped, but never in CI.
     """
-    program = _program()
+    program = needed_program("nginx", "/usr/sbin/nginx")
     port = free_port()
     config = folder / "nginx.conf"
     # By root it would otherwise be somebody who cannot write into the folder.

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-
-import pytest
 
 from support.postgres import ADMIN, Postgres, as_nobody_special, folder_for_servers
+from support.programs import needed_program
 from support.sqld import free_port, listens
 from support.waiting import PATIENCE
 
 SERVER_CONNECTIONS = 4
 """Fewer than clients have, so that these share them."""
-
-
-def _program() -> str:
-    program = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
-    if not Path(program).exists():
-        if os.environ.get("CI"):
-            pytest.fail("pgbouncer is needed in CI")
-        pytest.skip("pgbouncer is not installed: poolers are NOT tested")
-    return program
 
 
 @contextmanager
@@ -51,7 +38,7 @@ logfile = {folder / "pgbouncer.log"}
 """
         )
         process = subprocess.Popen(
-            [_program(), "-q", str(config)],
+            [needed_program("pgbouncer", "/usr/sbin/pgbouncer"), "-q", str(config)],
             cwd="/",
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

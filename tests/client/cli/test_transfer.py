@@ -15,32 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.keys import keys, order
 from support.sampling import share_of
+from support.values import shape, values
 
-leaves = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-(2**53) + 1, 2**53 - 1),
-    st.integers().map(BigInt),
-    st.floats(allow_nan=False, allow_infinity=False),
-    st.text(st.characters(codec="utf-8"), max_size=8),
-    st.binary(max_size=8),
-)
-values = st.recursive(
-    leaves,
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=4), st.dictionaries(st.text("ab_é", max_size=3), inner, max_size=4)
-    ),
-    max_leaves=10,
-)
-
-
-def shape(value: Any) -> Any:
-    """The value with the types that equality does not tell apart."""
-    if isinstance(value, list):
-        return [shape(item) for item in value]
-    if isinstance(value, dict):
-        return {name: shape(member) for name, member in value.items()}
-    return type(value), value
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 
 
 def content(store: Kv) -> list[Any]:
@@ -52,7 +29,7 @@ def content(store: Kv) -> list[Any]:
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(st.lists(st.tuples(keys(), values), min_size=1, max_size=20))
+@given(st.lists(st.tuples(keys(), values(FLOATS)), min_size=1, max_size=20))
 def test_what_is_exported_is_imported(
     run: Commands, store: Kv, items: list[tuple[Key, Any]]
 ) -> None:

@@ -9,39 +9,10 @@ import pytest
 from playwright.sync_api import Browser, Page
 from support.api import api_of
 from support.browser import open_browser, page_origin
+from support.foreign_page import FOLLOW, RESUME, WRITE_AND_READ
 from support.live import LiveServer, live_server
 
 pytestmark = pytest.mark.slow
-
-WRITE_AND_READ = """async api => {
-  const put = await fetch(`${api}/keys/page/1`, {
-    method: "PUT", body: JSON.stringify({by: "page"}),
-    headers: {"content-type": "application/json", "x-request-id": "page-1"},
-  });
-  const got = await fetch(`${api}/keys/page/1`);
-  const missing = await fetch(`${api}/keys/page/2`);
-  return {
-    put: put.status, id: put.headers.get("x-request-id"),
-    value: (await got.json()).value,
-    missing: missing.status, error: (await missing.json()).error,
-  };
-}"""
-
-WATCH = """api => {
-  window.seen = [];
-  window.source = new EventSource(`${api}/watch/prefix?prefix=watched`);
-  source.addEventListener("change", event => seen.push(...JSON.parse(event.data)));
-  source.onerror = () => { window.failed = true };
-}"""
-
-RESUME = """([api, id]) => fetch(`${api}/watch/prefix?prefix=watched`, {
-  headers: {"last-event-id": id},
-}).then(async answer => {
-  const reader = answer.body.getReader();
-  const {value} = await reader.read();
-  await reader.cancel();
-  return [answer.status, new TextDecoder().decode(value)];
-})"""
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +45,12 @@ def test_a_trusted_page_writes_and_reads_errors_too(page: Page, trusting: LiveSe
         "value": {"by": "page"},
         "missing": 404,
         "error": "Key not found",
+        "left": None,
     }
 
 
 def test_a_trusted_page_follows_a_watch(page: Page, trusting: LiveServer) -> None:
-    page.evaluate(WATCH, trusting.api)
+    page.evaluate(FOLLOW, trusting.api)
     page.wait_for_function("source.readyState === 1")
     with api_of(trusting.api) as api:
         api.put("watched/1", "new")
