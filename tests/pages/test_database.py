@@ -94,6 +94,28 @@ def test_adapters_and_tenants(page: Page, server: LiveServer) -> None:
     assert violations(page) == []
 
 
+def test_with_tenancy_the_default_tenant_is_named(page: Page, tmp_path: Path) -> None:
+    tenancy = {"enabled": True, "defaultTenant": "main"}
+    with (
+        database_server(tmp_path, api={"write": True}, tenancy=tenancy) as server,
+        httpx2.Client(base_url=f"{server.url}/database/api") as client,
+    ):
+        assert client.post("/tenants", json={"id": "acme"}).is_success
+        studio(page, server)
+        expect(page.get_by_text("Tenant not found: main")).to_be_visible()
+        tenant = page.get_by_label("Tenant")
+        expect(tenant).to_have_value("main")
+        tenant.select_option("acme")
+        expect(page.get_by_text("Choose a table.")).to_be_visible()
+
+        assert client.post("/tenants", json={"id": "main"}).is_success
+        sql = {"sql": "CREATE TABLE of_main (x)"}
+        assert client.post("/execute?tenant=main", json=sql).is_success
+        studio(page, server)
+        expect(page.get_by_role("link", name="of_main")).to_be_visible()
+        expect(page.get_by_label("Tenant").locator("option")).to_have_text(["acme", "main"])
+
+
 def test_edited_rows_are_written_together(page: Page, server: LiveServer, api: Api) -> None:
     studio(page, server, table="people")
     expect(cell(page, 0, 2)).to_have_text("Ada")
@@ -343,5 +365,8 @@ def test_who_may_read_sees_no_buttons(browser: Browser, tmp_path: Path) -> None:
         sign_in("database:write:sqlite/acme")
         expect(page.get_by_role("link", name="acme")).to_be_visible()
         expect(page.get_by_role("button", name="New tenant")).to_have_count(0)
+        studio(page, server)  # which begins with what may be seen
+        expect(page.get_by_label("Tenant")).to_have_value("acme")
+        expect(page.get_by_role("link", name="people")).to_be_visible()
         studio(page, server, type="sqlite", tenant="acme", table="people")
         expect(page.get_by_role("button", name="New row")).to_be_visible()

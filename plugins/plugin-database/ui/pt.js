@@ -69,6 +69,7 @@ export const PT = {
   "Read only": "Só leitura",
   Result: "Resultado",
   "Root database": "Banco principal",
+  "Default database": "Banco padrão",
   Rows: "Linhas",
   "Rows of a page": "Linhas por página",
   "Rows without a key cannot be changed here": "Linhas sem chave não podem ser alteradas aqui",

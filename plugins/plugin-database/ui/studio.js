@@ -3,7 +3,7 @@
  * Studio: tables and views, their rows and what they are made of.
  */
 import { whoIsIt } from "../.well-known/buntime/ui/access.js";
-import { api } from "../.well-known/buntime/ui/api.js";
+import { ApiError, api } from "../.well-known/buntime/ui/api.js";
 import { fill, h } from "../.well-known/buntime/ui/dom.js";
 import { count } from "../.well-known/buntime/ui/format.js";
 import { addressOf } from "../.well-known/buntime/ui/shell.js";
@@ -29,8 +29,20 @@ export async function openStudio({ query, signal }) {
   const target = targetOf(query, adapters);
   const [tenants, listed] = await Promise.all([
     loadTenants(somebody, target.type, signal),
-    api("tables", { query: queryOf(target), signal }),
+    api("tables", { query: queryOf(target), signal }).catch((error) => {
+      if (error instanceof ApiError && error.code === "TENANT_NOT_FOUND") return error;
+      throw error;
+    }),
   ]);
+  if (listed instanceof ApiError) {
+    // It may have been deleted, or is the default one and was not made yet: others can be chosen.
+    return h(
+      "div",
+      { class: "stack" },
+      picker("studio", adapters, tenants, target),
+      h("p", { class: "problem", role: "alert" }, listed.message),
+    );
+  }
   /** @type {Table[]} */
   const tables = listed.tables;
   const chosen = tables.find(({ name }) => name === query.get("table"));

@@ -25,9 +25,11 @@ import { t } from "../.well-known/buntime/ui/texts.js";
  * @property {string} default
  * @property {Detail[]} details empty where somebody may not look at all of them
  * @property {boolean} write whether the plugin lets anybody write
+ * @property {string | null} [tenant] the one of requests that name none, null for the root database;
+ * missing where it is not known
  */
 
-/** @typedef {{type: string, tenant: string}} Target The tenant is empty for the root database. */
+/** @typedef {{type: string, tenant: string}} Target The tenant is empty where the server chooses. */
 
 const COVERS = { write: ["read"], admin: ["read", "write"] };
 
@@ -44,7 +46,8 @@ export async function loadAdapters(signal) {
     const resources = permitted(await whoIsIt(), "database", "read", COVERS);
     if (!(error instanceof ApiError) || error.status !== 403 || !resources?.length) throw error;
     const adapters = [...new Set(resources.map((resource) => resource.split("/")[0]))];
-    return { adapters, default: adapters[0], details: [], write: true };
+    const tenant = resources[0].split("/")[1];
+    return { adapters, default: adapters[0], details: [], write: true, tenant };
   }
 }
 
@@ -87,7 +90,7 @@ export function mayDo(somebody, action, { type, tenant }) {
  * @returns {Target}
  */
 export function targetOf(query, adapters) {
-  return { type: query.get("type") ?? adapters.default, tenant: query.get("tenant") ?? "" };
+  return { type: query.get("type") ?? adapters.default, tenant: query.get("tenant") || (adapters.tenant ?? "") };
 }
 
 /**
@@ -111,7 +114,12 @@ export function picker(view, adapters, tenants, target) {
     if (!(await go(view, { type: type.value }))) type.value = target.type;
   });
   const names = [...new Set([...(tenants ?? []), target.tenant])].filter((name) => name !== "");
-  const options = [["", t("Root database")], ...names.map((name) => [name, name])];
+  // Where requests without a tenant are for one, the root database is out of reach.
+  const unnamed = adapters.tenant === null ? t("Root database") : t("Default database");
+  const options = [
+    ...(adapters.tenant ? [] : [["", unnamed]]),
+    ...names.map((name) => [name, name]),
+  ];
   const tenant = select(/** @type {[string, string][]} */ (options), target.tenant);
   tenant.addEventListener("change", async () => {
     if (!(await go(view, { type: target.type, tenant: tenant.value }))) tenant.value = target.tenant;

@@ -12,6 +12,7 @@ from support.live import LiveServer
 
 def test_adapters_and_health(api: Api) -> None:
     assert api.get("adapters") == {"adapters": ["sqlite"], "default": "sqlite"}
+    assert api.get("adapters?details=true")["tenant"] is None
     assert api.get("health") == {"status": "healthy", "adapters": {"sqlite": "healthy"}}
     assert api.get("health?type=sqlite") == {"status": "healthy", "type": "sqlite"}
     error = api.get("health?type=mysql", 400)
@@ -69,6 +70,9 @@ def test_tenancy_by_header(tmp_path: Path) -> None:
         for headers in ({"x-org": "acme"}, {}):
             api.call("POST", "execute", {"sql": "CREATE TABLE t (x)"}, 200, **headers)
         assert api.get("tenants")["tenants"] == ["acme", "default"]
+        for headers, tenant in (({"x-org": "acme"}, "acme"), ({}, "default")):
+            told = api.call("GET", "adapters?details=true", None, 200, **headers)
+            assert told["tenant"] == tenant
         api.client.close()
 
 

@@ -83,7 +83,7 @@ def _api_routes(
     large: LargeResults,
 ) -> list[BaseRoute]:
     sessions = RequestSessions(service, config.session_limits())
-    of_service = ServiceRoutes(service, access)
+    of_service = ServiceRoutes(service, targets, access)
     tables = TableRoutes(sessions, targets)
     rows = RowRoutes(sessions, targets)
     changes = ChangeRoutes(sessions, targets)

@@ -45,9 +45,7 @@ class Targets:
         tenant = _only(
             "tenant", connection.path_params.get("tenant"), tenant, query.get("tenant")
         ) or headers.get(TENANT_HEADER)
-        if not tenant and self._tenancy.enabled:
-            tenant = headers.get(self._tenancy.header) or self._tenancy.default_tenant
-        target = Target(engine, tenant or None)
+        target = Target(engine, tenant or self.tenant_of_unnamed(connection))
         principal = principal_of(connection.scope)
         if principal.unlimited:
             return target
@@ -57,6 +55,12 @@ class Targets:
             readonly=not allows(principal, "write", *meant),
             schema=allows(principal, "admin", *meant),
         )
+
+    def tenant_of_unnamed(self, connection: HTTPConnection) -> str | None:
+        """The tenant of a request that names none, None for the root database."""
+        if not self._tenancy.enabled:
+            return None
+        return connection.headers.get(self._tenancy.header) or self._tenancy.default_tenant or None
 
 
 def _only(name: str, *given: str | None) -> str | None:

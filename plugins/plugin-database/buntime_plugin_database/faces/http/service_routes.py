@@ -16,6 +16,7 @@ from starlette.responses import Response
 from buntime_plugin_database.faces.access import Access
 from buntime_plugin_database.faces.bodies import json_response, read_body
 from buntime_plugin_database.faces.permissions import require
+from buntime_plugin_database.faces.targets import Targets
 from buntime_plugin_database.service import Databases
 from buntime_plugin_database.shared.tenants import InvalidTenant
 
@@ -32,8 +33,9 @@ class TenantBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class ServiceRoutes:
     """The endpoints that show and change what the service has."""
 
-    def __init__(self, service: Databases, access: Access) -> None:
+    def __init__(self, service: Databases, targets: Targets, access: Access) -> None:
         self._service = service
+        self._targets = targets
         self._access = access
 
     async def adapters(self, request: Request) -> Response:
@@ -44,6 +46,7 @@ class ServiceRoutes:
         if flag_of(request, "details"):
             answer["details"] = await asyncio.gather(*(self._detail(engine) for engine in engines))
             answer["write"] = self._access.may_write(request)
+            answer["tenant"] = self._targets.tenant_of_unnamed(request)
         return json_response(answer)
 
     async def health(self, request: Request) -> Response:
