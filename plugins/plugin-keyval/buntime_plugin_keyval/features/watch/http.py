@@ -32,8 +32,8 @@ from buntime_plugin_keyval.requests.kinds import (
     STAMP_PAIRS,
     STAMPS,
     TEXT,
-    check_number_of_keys,
 )
+from buntime_plugin_keyval.requests.readers import check_number_of_keys
 from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
 from buntime_plugin_keyval.requests.sse import OPENED, frame_of_entries, opened, ping
 from buntime_plugin_keyval.storage.entry_json import missing_json
