@@ -50,9 +50,9 @@ def whole(method: str, path: str, netloc: str, body: bytes = b"", *headers: str)
     return start(method, path, netloc, length, *headers) + b"\r\n" + body
 
 
-def pieces(count: int, piece: bytes = PIECE) -> Iterator[bytes]:
+def pieces(count: int) -> Iterator[bytes]:
     """So many times the same."""
-    return itertools.repeat(piece, count)
+    return itertools.repeat(PIECE, count)
 
 
 def _one_header(mib: int) -> Callable[[str], Iterable[bytes]]:

@@ -7,31 +7,28 @@ import resource
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 STOP_SECONDS = 15.0
 
 
-def environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment for another one, with more in it, and with compiled modules.
+def environment() -> dict[str, str]:
+    """This process's environment for another one, with compiled modules.
 
     An installed program has them; without them a start would measure Python's compiler.
     """
-    inherited = {n: v for n, v in os.environ.items() if n != "PYTHONDONTWRITEBYTECODE"}
-    return {**inherited, **(environ or {})}
+    return {n: v for n, v in os.environ.items() if n != "PYTHONDONTWRITEBYTECODE"}
 
 
 @contextmanager
-def started(
-    command: Sequence[str], folder: Path, environ: Mapping[str, str] | None = None
-) -> Iterator[subprocess.Popen[str]]:
+def started(command: Sequence[str], folder: Path) -> Iterator[subprocess.Popen[str]]:
     """A process in a folder, with pipes for what it reads and prints."""
     with subprocess.Popen(
         command,
         cwd=folder,
-        env=environment(environ),
+        env=environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

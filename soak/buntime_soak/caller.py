@@ -11,7 +11,6 @@ from buntime_soak.history import History, Op, Outcome, Violation
 
 BASE = "/keyval/api"
 UNKNOWN = "KEYVAL_OUTCOME_UNKNOWN"
-LATER = "IDEMPOTENCY_KEY_IN_USE"
 POSITION = "x-buntime-position"
 
 

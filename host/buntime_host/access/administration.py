@@ -55,16 +55,10 @@ class Made(NamedTuple):
 class KeyAdministration:
     """Changes keys in the store, and makes the changes known to this process at once."""
 
-    def __init__(
-        self,
-        keyring: Keyring,
-        changed: Callable[[], Awaitable[None]],
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, keyring: Keyring, changed: Callable[[], Awaitable[None]]) -> None:
         """`changed` is awaited after each change."""
         self._keyring = keyring
         self._changed = changed
-        self._clock = clock
 
     def all(self) -> list[dict[str, Any]]:
         """The public details of all keys, the newest last."""
@@ -97,7 +91,7 @@ class KeyAdministration:
             )
         role, permissions = _granted(wanted)
         self._keyring.permissible.check_limits(wanted.limits)
-        now = self._clock()
+        now = time.time()
         made = new_key()
         key = ApiKey(
             id=made.id,
@@ -123,7 +117,7 @@ class KeyAdministration:
         """Revoke a key at once; a key that was revoked before stays as it is."""
 
         def change(key: ApiKey) -> ApiKey:
-            revoked_at = int(self._clock())
+            revoked_at = int(time.time())
             return key if key.revoked_at else msgspec.structs.replace(key, revoked_at=revoked_at)
 
         await self._change(key_id, change)
@@ -145,7 +139,7 @@ class KeyAdministration:
                 key,
                 digest=made.digest,
                 previous_digest=key.digest if seconds else None,
-                previous_until=int(self._clock()) + seconds if seconds else None,
+                previous_until=int(time.time()) + seconds if seconds else None,
             )
 
         return Made(made.text, await self._change(key_id, change))

@@ -63,7 +63,6 @@ class Principal:
         grant: Grant,
         *,
         limits: Mapping[str, Any] | None = None,
-        life: Life | None = None,
     ) -> None:
         self.id = id
         """Public: the id of the key, or a word in brackets. Empty if no credential was asked for.
@@ -74,7 +73,7 @@ class Principal:
         """Whether it may do everything, which is the first thing to ask."""
         self.limits: Mapping[str, Any] = limits or {}
         """How much it may use, by the short name of the plugin that these limits belong to."""
-        self.life = life or Life()
+        self.life = Life()
         """Streams end when this does."""
 
     def allows(self, scope: str, resource: bytes | str | None = None) -> bool:

@@ -36,16 +36,15 @@ class Findings(NamedTuple):
     """Findings that do not prevent loading, but are probably not meant."""
 
 
-def examine(plan: Plan, *, timeout: float, environ: Mapping[str, str] | None = None) -> Findings:
+def examine(plan: Plan, *, timeout: float) -> Findings:
     """Examine all plugins that would be loaded; a call of one may take `timeout` seconds."""
     findings = Findings([], [])
     hooks = HookRegistry()
-    variables = os.environ if environ is None else environ
     logging.disable(logging.ERROR)
     try:
         for selected in plan.order:
             if selected.problem is None:
-                asyncio.run(_examine(selected, hooks, variables, timeout, findings))
+                asyncio.run(_examine(selected, hooks, os.environ, timeout, findings))
     finally:
         logging.disable(logging.NOTSET)
     return findings

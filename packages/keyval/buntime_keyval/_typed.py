@@ -214,16 +214,19 @@ class Scope(Generic[T]):
             ) from error
         return plain
 
-    def typed(self, entry: Entry, *, validate: bool = True) -> KvEntry[T] | KvMissing[None]:
+    def typed(self, entry: Entry) -> KvEntry[T] | KvMissing[None]:
         """An entry with a relative key and a value of the type. Raises `InvalidValue`.
 
-        One that is passed over is missing. Without `validate` the entry is one that has no value.
+        One that is passed over is missing.
         """
-        found = self.found(entry, validate=validate)
+        found = self.found(entry)
         return KvMissing(self.relative(entry.key), None, None) if found is None else found
 
     def found(self, entry: E, *, validate: bool = True) -> E | None:
-        """The same of one of several, None where it is passed over."""
+        """The same of one of several, None where it is passed over.
+
+        Without `validate` the entry is one that has no value.
+        """
         key = self.relative(entry.key)
         if entry.versionstamp is None or not validate:
             return replace(entry, key=key)

@@ -25,13 +25,13 @@ def checked_name(what: str, value: object, shown: Describe = describe) -> str:
     )
 
 
-def checked_queue(what: str, value: object, shown: Describe = describe) -> str:
+def checked_queue(what: str, value: object) -> str:
     """The name of a queue; empty for the one without a name. Raises `InvalidInput`."""
     if _is_name(value):
         return value
     raise InvalidInput(
         f"{what} must be a text of up to {MOST_NAME} characters without control characters, empty"
-        f" for the queue without a name, received {shown(value)}"
+        f" for the queue without a name, received {describe(value)}"
     )
 
 
