@@ -133,6 +133,15 @@ class Adapter(Protocol):
         """
         ...
 
+    def when_written(self, call: Callable[[], None]) -> bool:
+        """Have `call` called once, on the event loop, when somebody writes from now on.
+
+        In whatever process, and perhaps when nobody does. What was being written before this is
+        not told of, and what is told of may be committed seconds later: it is for who asks for
+        `data_version` less often while nothing happens. False where nothing tells of that.
+        """
+        ...
+
     def statistics(self) -> dict[str, float]:
         """Numbers that the engine keeps of itself, by name; which ones depends on the engine."""
         ...

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from functools import partial
 
 import pytest
 from buntime_database import DatabaseBusy
@@ -17,6 +18,7 @@ from buntime_plugin_keyval.engine.loop import (
     until_moment,
     until_set,
 )
+from buntime_plugin_keyval.engine.rest import Rest
 from keyval.service.world import until
 from support.waiting import PATIENCE
 
@@ -306,6 +308,86 @@ async def test_nobody_is_woken_while_everything_is_still() -> None:
     await until(lambda: steps.taken == 4)
     await loop.stop()
     assert steps.taken == 4
+
+
+async def test_nobody_looks_while_word_of_writes_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("buntime_plugin_keyval.engine.rest.REST_SECONDS", 3600.0)
+    monkeypatch.setattr("buntime_plugin_keyval.engine.rest.SETTLED_SECONDS", 0.0)
+    steps, looks, told = Steps(0.001), 0, list[Callable[[], None]]()
+
+    def is_still() -> bool:
+        nonlocal looks
+        looks += 1
+        return True
+
+    def when_written(call: Callable[[], None]) -> bool:
+        told.append(call)
+        return True
+
+    def has_looked(times: int) -> bool:
+        return looks == times
+
+    rest = Rest(when_written)
+    loop = Loop(steps, NAME, logger=LOGGER, complaint="%s", is_still=is_still, rest=rest)
+    loop.start()
+    for words in range(1, 4):
+        await until(partial(has_looked, 2 * words))
+        await asyncio.sleep(0.05)
+        assert (looks, len(told)) == (2 * words, words)
+        told[-1]()
+    loop.wake()
+    await until(lambda: steps.taken == 2)
+    await loop.stop()
+    told[-1]()  # to nobody
+
+
+async def test_looks_go_on_for_a_while_after_word_of_writes_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was being written before that may be committed yet."""
+    loop, asked = asyncio.get_running_loop(), list[Callable[[], None]]()
+
+    def when_written(call: Callable[[], None]) -> bool:
+        asked.append(call)
+        return True
+
+    rest, words = Rest(when_written), 0
+
+    def disturbed() -> None:
+        nonlocal words
+        words += 1
+
+    rest.disturbed = disturbed
+    for begin in (100.0, 200.0, 300.0):
+        expected = [(0.0, 0.1), (2.5, 0.1), (4.9, 0.1), (5.0, 1.0), (60.0, 1.0)]
+        pauses = []
+        with monkeypatch.context() as at:
+            for passed, _ in expected:
+                at.setattr(loop, "time", lambda now=begin + passed: now)
+                pauses.append((passed, rest.pause(0.1)))
+        assert pauses == expected
+        asked[-1]()
+        assert len(asked) == words == begin / 100
+    assert Rest(when_written).pause(2.0) == 2.0
+    assert len(asked) == 3, "who looks seldom anyway needs no word"
+
+
+async def test_without_word_of_writes_looks_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("buntime_plugin_keyval.engine.rest.SETTLED_SECONDS", 0.0)
+    looks = 0
+
+    def is_still() -> bool:
+        nonlocal looks
+        looks += 1
+        return True
+
+    rest = Rest(lambda _: False)
+    loop = Loop(Steps(0.0005), NAME, logger=LOGGER, complaint="%s", is_still=is_still, rest=rest)
+    loop.start()
+    await until(lambda: looks >= 20)
+    await loop.stop()
 
 
 @pytest.mark.parametrize("seconds", [0.001, 0.05, 0.3, 1.0])

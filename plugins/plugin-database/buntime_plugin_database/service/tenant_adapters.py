@@ -235,6 +235,10 @@ class TenantAdapter(Executing):
     def data_version(self) -> None:
         """None: the one of another opening would say nothing about this one."""
 
+    def when_written(self, call: Callable[[], None]) -> bool:  # noqa: ARG002 - the seam's
+        """False, as for `data_version`."""
+        return False
+
     def statistics(self) -> dict[str, float]:
         """Those of the open database; none while it is not open."""
         adapter = self._adapters.opened(self._key)

@@ -110,6 +110,10 @@ class ServerAdapter(Executing):
         """None: only the server could tell."""
         return None  # noqa: RET501 - a method without anything looks like one that was forgotten
 
+    def when_written(self, call: Callable[[], None]) -> bool:  # noqa: ARG002 - the seam's
+        """False: only the server could tell."""
+        return False
+
     def is_current(self) -> bool:
         """Always: a server says itself when a tenant is gone."""
         return True

@@ -15,6 +15,8 @@ from functools import partial
 
 from buntime_database import DatabaseError
 
+from buntime_plugin_keyval.engine.rest import Rest
+
 RETRY_SECONDS = 1.0
 """Pause after the database failed."""
 
@@ -48,12 +50,16 @@ def nothing_is_still() -> bool:
 
 
 async def until_woken(
-    event: asyncio.Event, seconds: float | None, is_still: Callable[[], bool]
+    event: asyncio.Event,
+    seconds: float | None,
+    is_still: Callable[[], bool],
+    rest: Rest | None = None,
 ) -> None:
     """Wait until an event is set, which is done here when the time is over.
 
     Unless everything is still: then the time begins again. So a store that is watched does next to
-    nothing while nothing happens: no task is woken, and none cancelled to wake it.
+    nothing while nothing happens: no task is woken, and none cancelled to wake it. With `rest` the
+    times are longer then.
     """
     if seconds is None:
         await event.wait()
@@ -61,22 +67,33 @@ async def until_woken(
     loop = asyncio.get_running_loop()
     timer: asyncio.TimerHandle
 
-    def over() -> None:
+    def begin(pause: float) -> None:
         nonlocal timer
+        timer = loop.call_later(until_moment(loop.time(), pause), over)
+
+    def disturbed() -> None:
+        timer.cancel()
+        begin(seconds)
+
+    def over() -> None:
         try:
             still = is_still()
         except DatabaseError:  # as the step will find
             still = False
         if still:
-            timer = loop.call_later(until_moment(loop.time(), seconds), over)
+            begin(seconds if rest is None else rest.pause(seconds))
         else:
             event.set()
 
     timer = loop.call_later(seconds, over)
+    if rest is not None:
+        rest.disturbed = disturbed
     try:
         await event.wait()
     finally:
         timer.cancel()
+        if rest is not None:
+            rest.disturbed = None
 
 
 def until_moment(now: float, seconds: float) -> float:
@@ -112,6 +129,7 @@ class Loop:
         retry_s: float | None = None,
         finishes_step: bool = False,
         is_still: Callable[[], bool] = nothing_is_still,
+        rest: Rest | None = None,
         pause: Sleep | None = None,
     ) -> None:
         """`complaint` has one `%s`, for what the database raised.
@@ -119,7 +137,8 @@ class Loop:
         A step that fails so is repeated after `retry_s`, whoever wakes the loop meanwhile; None for
         `RETRY_SECONDS`. Any other exception ends the loop. With `finishes_step`, the one that is
         under way when the loop is stopped comes to its end; without, it is cancelled. `is_still` is
-        asked, without waiting, whether a step that is due would find nothing.
+        asked, without waiting, whether a step that is due would find nothing; with `rest` less
+        often while nobody writes.
         """
         self._step = step
         self._name = name
@@ -127,7 +146,7 @@ class Loop:
         self._complaint = complaint
         self._retry_s = retry_s
         self._finishes_step = finishes_step
-        self._pause_until_woken = pause or partial(until_woken, is_still=is_still)
+        self._pause_until_woken = pause or partial(until_woken, is_still=is_still, rest=rest)
         self._pause_until_stopped = pause or until_set
         self._said = ""
         """What the database raised when that was last logged; nothing after a step that worked."""

@@ -348,6 +348,10 @@ class Store(StoreReads):
         """See `Adapter.data_version`."""
         return self.adapter.data_version()
 
+    def when_written(self, call: Callable[[], None]) -> bool:
+        """See `Adapter.when_written`."""
+        return self.adapter.when_written(call)
+
     async def totals(self) -> tuple[int, int]:
         """How many entries there are, and the bytes of their keys and values."""
         return await reads.totals(self.db, self.clock.now())

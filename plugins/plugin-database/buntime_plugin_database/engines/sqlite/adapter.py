@@ -35,6 +35,7 @@ from buntime_plugin_database.engines.sqlite.room import Room
 from buntime_plugin_database.engines.sqlite.session import SqliteSession
 from buntime_plugin_database.engines.sqlite.sessions import Sessions
 from buntime_plugin_database.engines.sqlite.statements import AtMost, run
+from buntime_plugin_database.engines.sqlite.write_notices import WriteNotices
 from buntime_plugin_database.engines.sqlite.writer import Writer
 from buntime_plugin_database.shared.counters import (
     Counters,
@@ -96,6 +97,7 @@ class SqliteAdapter(Executing):
         try:
             self._condition = FileCondition(None if in_memory else path)
             self._readers = None if in_memory else Readers(path, options, self._condition)
+            self._notices = None if in_memory else WriteNotices(path)
         except BaseException:
             connection.close()
             raise
@@ -189,6 +191,9 @@ class SqliteAdapter(Executing):
     def data_version(self) -> int | None:
         return None if self._readers is None else self._readers.data_version()
 
+    def when_written(self, call: Callable[[], None]) -> bool:
+        return self._notices is not None and self._notices.tell(call)
+
     def statistics(self) -> dict[str, float]:
         """`commits`, `batches`, `commit_seconds`, and for a file `file_bytes` and `wal_bytes`."""
         numbers = commit_statistics(self._writer.counters)
@@ -222,6 +227,8 @@ class SqliteAdapter(Executing):
 
     async def close(self) -> None:
         self._writer.refuse_nesting()
+        if self._notices is not None:
+            self._notices.close()
         try:
             # First, since one of them may have the lock that the writer waits for.
             if self._sessions is not None:

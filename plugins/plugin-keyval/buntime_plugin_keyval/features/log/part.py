@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from buntime_plugin_keyval.engine.loop import Loop
+from buntime_plugin_keyval.engine.rest import Rest
 from buntime_plugin_keyval.features.feature import Ground, Part
 from buntime_plugin_keyval.model.changes import Change
 
@@ -22,6 +23,7 @@ class LogPart(Part):
             logger=ground.store.logger,
             complaint="The change log could not be read: %s",
             is_still=self._is_still,
+            rest=Rest(self._store.when_written),
         )
         self._version: int | None = None
         """Of the data, when it was looked at last."""

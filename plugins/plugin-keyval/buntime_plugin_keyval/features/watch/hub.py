@@ -4,9 +4,10 @@ Watchers are told of commits in the order of the log. A commit of this process t
 was told last hands its changes over with their values, so nobody reads the database for it.
 Otherwise somebody else has written: then the log says which keys were changed, and one reading
 what they hold behind the newest change, which watchers are told all at once. Whether anybody has
-committed is looked at every `foreign_poll_ms`, however many watchers there are, and at once when
-another worker of this host signals. A change finds its watchers through a dict by key and a dict by
-prefix, with one look-up for each part of the key.
+committed is looked at every `foreign_poll_ms`, however many watchers there are, less often while
+the database says by itself when somebody writes, and at once when another worker of this host
+signals. A change finds its watchers through a dict by key and a dict by prefix, with one look-up
+for each part of the key.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Callable, Sequence
 from buntime_keyval.wire import part_ends
 
 from buntime_plugin_keyval.engine.loop import Loop
+from buntime_plugin_keyval.engine.rest import Rest
 from buntime_plugin_keyval.engine.shares import Shares
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.features.watch.pending import Notice, PendingRoom, State
@@ -40,6 +42,7 @@ class WatchHub:
             logger=logger,
             complaint="The change log could not be read: %s",
             is_still=self._is_still,
+            rest=Rest(store.when_written),
         )
         self._watchers: set[Watcher] = set()
         self._by_key: dict[bytes, set[Watcher]] = {}
