@@ -133,15 +133,10 @@ class ClusterWriter:
             witness = self._witness
             sent = make_request(batches, witness, now_ms())
             started = perf_counter()
+            failure: FailedBatch | DatabaseError | None
             try:
                 results = await self._nodes.execute(sent.statements)
                 failure = failure_in(sent, batches, results)
-            except TablesMissing as missing:
-                if has_tables:
-                    return missing
-                has_tables = True
-                witness.forget_tables()
-                continue
             except OutcomeUnknown as lost:
                 told = await self._find_out(witness)
                 if told is None:
@@ -156,9 +151,10 @@ class ClusterWriter:
                     return None
                 continue
             except DatabaseError as error:
-                return error
+                failure = error
             if failure is not None:
-                if isinstance(failure.error, TablesMissing) and not has_tables:
+                reason = failure.error if isinstance(failure, FailedBatch) else failure
+                if isinstance(reason, TablesMissing) and not has_tables:
                     has_tables = True
                     witness.forget_tables()
                     continue
