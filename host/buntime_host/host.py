@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from starlette.middleware import Middleware
 from starlette.types import Receive, Scope, Send
 
 from buntime_host.access import Permissible, short_name
@@ -34,7 +33,7 @@ from buntime_host.errors import ConfigError, RequiredPluginFailed, ServiceUnavai
 from buntime_host.http.below import Below
 from buntime_host.http.clients import client_of_request
 from buntime_host.http.origin import OriginPolicy
-from buntime_host.http.passage import RequestPassage, one_passage
+from buntime_host.http.passage import one_passage
 from buntime_host.http.problem import problem_of, refuse_websocket, send_problem
 from buntime_host.lifecycle import Lifecycle, RunningPlugin, app_info
 from buntime_host.observe.http_numbers import HttpNumbers
@@ -277,11 +276,10 @@ class Host:
         for plugin in lifecycle.running:
             manifest = plugin.selected.manifest
             if plugin.app is not None and manifest.base is not None:
-                limit = manifest.max_body_size
                 mounts[manifest.base] = mount_at(
                     manifest.base,
                     plugin.app,
-                    self.config.body_default if limit is None else limit,
+                    self._body_limit(plugin),
                     plugin.info,
                     asks_for=(
                         f"{short_name(plugin.name)}:*" if plugin.permissions is None else None
@@ -296,31 +294,15 @@ class Host:
 
         config = self.config
         mounts = self._core().mounts(config.body_default) | self._mounts(lifecycle, plan)
+        running = lifecycle.running
+        manifests = {plugin.name: plugin.selected.manifest for plugin in running}
         aliases: dict[str, str] = {}
-        on_request: list[RequestHook] = []
-        on_response: list[RequestHook] = []
-        middleware: list[Middleware] = []
-        fallback: Mount | None = None
-        passages: list[tuple[str, RequestPassage]] = []
-        for plugin in lifecycle.running:
-            manifest = plugin.selected.manifest
-            if plugin.app is not None and manifest.base is not None:
+        for plugin in running:
+            if plugin.app is not None and manifests[plugin.name].base is not None:
                 aliases |= plugin.aliases
-            middleware += plugin.middleware
-            if plugin.fallback is not None:
-                limit = manifest.max_body_size
-                fallback = fallback_mount(
-                    plugin.fallback,
-                    config.body_default if limit is None else limit,
-                    plugin.info,
-                )
-            if plugin.passage is not None:
-                passages.append((plugin.name, plugin.passage))
-            if (hook := lifecycle.hooks.get(plugin.name, "on_request")) is not None:
-                on_request.append(RequestHook(plugin.name, hook, manifest.on_request_fail_open))
-            if (hook := lifecycle.hooks.get(plugin.name, "on_response")) is not None:
-                on_response.append(RequestHook(plugin.name, hook))
-        passage = one_passage(passages)
+        passage = one_passage(
+            [(plugin.name, plugin.passage) for plugin in running if plugin.passage is not None]
+        )
         make = RequestDispatcher if self.observer is None else _observing(self.observer)
         try:
             return make(
@@ -329,19 +311,36 @@ class Host:
                 origins=OriginPolicy(config.trusted_origins, passage),
                 passage=passage,
                 aliases=Aliases(aliases),
-                middleware=middleware,
-                on_request=on_request,
-                on_response=on_response,
+                middleware=[one for plugin in running for one in plugin.middleware],
+                on_request=[
+                    RequestHook(name, hook, manifests[name].on_request_fail_open)
+                    for name, hook in lifecycle.hooks_named("on_request").items()
+                ],
+                on_response=[
+                    RequestHook(name, hook)
+                    for name, hook in lifecycle.hooks_named("on_response").items()
+                ],
                 gate=self.gate,
                 tickets=self.signed,
                 audit=Audit(config.auth.audit),
                 api=config.api_path,
-                fallback=fallback,
+                fallback=self._fallback(running),
                 below=Below(config.base_path, self.edge.client_of),
             )
         except Exception as error:
             # Going on without it might leave a check out, so this is fatal.
             raise RequiredPluginFailed(f"a plugin's middleware: {describe(error)}") from error
+
+    def _fallback(self, running: Sequence[RunningPlugin]) -> Mount | None:
+        """What serves the paths below no base: that of the one plugin that has one."""
+        for plugin in running:
+            if plugin.fallback is not None:
+                return fallback_mount(plugin.fallback, self._body_limit(plugin), plugin.info)
+        return None
+
+    def _body_limit(self, plugin: RunningPlugin) -> int:
+        limit = plugin.selected.manifest.max_body_size
+        return self.config.body_default if limit is None else limit
 
     def _not_running(self, plan: Plan) -> dict[str, Mount]:
         """Mounts at the bases of plugins that should run, and do not."""
