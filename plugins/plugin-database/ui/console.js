@@ -145,7 +145,7 @@ export async function openConsole({ query, signal }) {
  * @param {string} text
  * @returns {unknown[] | object}
  */
-export function argumentsOf(text) {
+function argumentsOf(text) {
   if (text.trim() === "") return [];
   const found = JSON.parse(text);
   if (found === null || typeof found !== "object") {

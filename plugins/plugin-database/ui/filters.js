@@ -35,7 +35,7 @@ export function readFilter(text) {
  * A filter as a text for the address; null for an empty one.
  * @param {Filter} filter
  */
-export function writeFilter(filter) {
+function writeFilter(filter) {
   const used = Object.entries(filter).filter(([, tests]) => Object.keys(tests).length > 0);
   return used.length > 0 ? JSON.stringify(Object.fromEntries(used)) : null;
 }

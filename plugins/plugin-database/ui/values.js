@@ -18,7 +18,7 @@
  */
 
 /** How a row of a table without a primary key is named. */
-export const ROW_ID = "$rowid";
+const ROW_ID = "$rowid";
 
 /**
  * @param {Value} value
@@ -67,7 +67,7 @@ export function read(kind, text) {
  * @param {string} declared
  * @returns {Value}
  */
-export function asArgument(value, declared) {
+function asArgument(value, declared) {
   return typeof value === "string" && isLongInteger(value, declared) ? { $int: value } : value;
 }
 

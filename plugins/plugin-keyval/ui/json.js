@@ -107,7 +107,7 @@ function walk(text, from, depth, tell) {
  * All tokens of a text that is one value. Raises `JsonProblem`.
  * @param {string} text
  */
-export function tokensOf(text) {
+function tokensOf(text) {
   /** @type {Token[]} */
   const found = [];
   const end = walk(text, 0, 0, (token) => found.push(token));

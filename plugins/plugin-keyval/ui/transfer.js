@@ -79,7 +79,7 @@ export async function importFile(file, signal) {
  * @param {string[]} lines
  * @param {number} now milliseconds since 1970
  */
-export function setsOf(lines, now) {
+function setsOf(lines, now) {
   /** @type {{line: number, text: string}[]} */
   const sets = [];
   for (const [at, text] of lines.entries()) {

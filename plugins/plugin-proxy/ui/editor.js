@@ -84,7 +84,7 @@ function lines(texts) {
  * @param {string[] | Record<string, string[]> | null | undefined} routes
  * @returns {string[]}
  */
-export function routeLines(routes) {
+function routeLines(routes) {
   if (Array.isArray(routes)) return routes;
   return Object.entries(routes ?? {}).flatMap(([method, paths]) => paths.map((path) => `${method} ${path}`));
 }
@@ -94,7 +94,7 @@ export function routeLines(routes) {
  * @param {string} text
  * @returns {Record<string, string[]> | null}
  */
-export function readRoutes(text) {
+function readRoutes(text) {
   /** @type {Record<string, string[]>} */
   const routes = {};
   for (const line of linesOf(text)) {
@@ -110,7 +110,7 @@ export function readRoutes(text) {
  * @param {string} text
  * @returns {Record<string, string> | null}
  */
-export function readHeaders(text) {
+function readHeaders(text) {
   const headers = linesOf(text).map((line) => {
     const at = line.indexOf(":");
     if (at < 1) throw new SyntaxError(t("A line has a name and a value: {line}", { line }));

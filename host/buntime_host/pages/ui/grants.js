@@ -15,7 +15,7 @@ const CUSTOM = "custom";
  * A scope as the host writes it.
  * @param {Scope} scope
  */
-export function scopeText({ plugin, action, resource }) {
+function scopeText({ plugin, action, resource }) {
   if (plugin === "*") return "*";
   const text = resource.trim();
   return text === "" || plugin === HOST ? `${plugin}:${action}` : `${plugin}:${action}:${text}`;

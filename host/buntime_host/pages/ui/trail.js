@@ -83,6 +83,6 @@ function shown(lines) {
  * The time in an id of version 7, in milliseconds since 1970.
  * @param {string} uuid
  */
-export function timeOf(uuid) {
+function timeOf(uuid) {
   return Number.parseInt(uuid.replaceAll("-", "").slice(0, 12), 16);
 }
