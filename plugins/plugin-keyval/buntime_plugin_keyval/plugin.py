@@ -14,7 +14,7 @@ from buntime_host.plugins.background import Claim
 from buntime_keyval import InvalidInput, LockHeld
 from uuid_utils import uuid4
 
-from buntime_plugin_keyval.config import LEGACY_PATH, parse_config
+from buntime_plugin_keyval.config import LEGACY_PATH, KeyValConfig, parse_config
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.faces.http.app import KeyValApp
 from buntime_plugin_keyval.features.encryption.keys import open_sealing
@@ -68,30 +68,7 @@ class KeyValPlugin:
         """Bring the schema up to date and start. Raises `OptionError` or `DatabaseError`."""
         config = parse_config(ctx.config)
         self._legacy_base = config.legacy_base
-        databases: DatabaseService | None = ctx.get_plugin(DATABASE)
-        if databases is None:
-            raise RuntimeError(f"plugin-keyval requires {DATABASE} to be loaded first")
-        own_database = config.own_database()
-        if own_database is None:
-            adapter = databases.get_root_adapter(config.database or None)
-        else:
-            adapter = await databases.open_adapter("keyval", own_database)
-        store = Store(
-            adapter,
-            logger=ctx.logger,
-            clock=self._clock,
-            workers=ctx.workers,
-            limits=config.limits,
-            sealing=open_sealing(config.encryption, ctx.base_dir),
-            logged=logged_ranges(config.changes),
-        )
-        await migrate(adapter, store.clock.wall())
-        await migrate_features(adapter, store.clock.wall(), self.FEATURES)
-        moved_to = await check_complete(store.db)
-        if moved_to is not None:
-            ctx.logger.warning(
-                "The store was moved to %s: this one takes no writes any more", moved_to
-            )
+        store = await self._open_store(ctx, config)
         service = make_service(config, store, ctx.client_of, self.FEATURES)
         kv = None if self._is_alone and not config.tasks.modules else _local(service)
         if kv is not None:
@@ -105,7 +82,7 @@ class KeyValPlugin:
         for runner in self._runners:
             await runner.start()
             ctx.logger.info("%s runs tasks: %s", runner.name, ", ".join(runner.names))
-        where = adapter.type if own_database else config.database or "default"
+        where = store.adapter.type if config.own_database() else config.database or "default"
         ctx.logger.info("KeyVal initialized (database: %s)", where)
 
     @hookimpl
@@ -170,6 +147,34 @@ class KeyValPlugin:
             await self._kv.close()  # first, so that handlers of messages can still write
         if self._service is not None:
             await self._service.close()
+
+    async def _open_store(self, ctx: PluginContext, config: KeyValConfig) -> Store:
+        """The store with its schema up to date."""
+        databases: DatabaseService | None = ctx.get_plugin(DATABASE)
+        if databases is None:
+            raise RuntimeError(f"plugin-keyval requires {DATABASE} to be loaded first")
+        own_database = config.own_database()
+        if own_database is None:
+            adapter = databases.get_root_adapter(config.database or None)
+        else:
+            adapter = await databases.open_adapter("keyval", own_database)
+        store = Store(
+            adapter,
+            logger=ctx.logger,
+            clock=self._clock,
+            workers=ctx.workers,
+            limits=config.limits,
+            sealing=open_sealing(config.encryption, ctx.base_dir),
+            logged=logged_ranges(config.changes),
+        )
+        await migrate(adapter, store.clock.wall())
+        await migrate_features(adapter, store.clock.wall(), self.FEATURES)
+        moved_to = await check_complete(store.db)
+        if moved_to is not None:
+            ctx.logger.warning(
+                "The store was moved to %s: this one takes no writes any more", moved_to
+            )
+        return store
 
     async def _end_streams(self, closing: asyncio.Event, service: KeyValService) -> None:
         """The host waits for open responses before it shuts plugins down: let the streams end,

@@ -50,6 +50,11 @@ class Moment(NamedTuple):
         return _ahead_ms(self.now_ms, self.wall_ms)
 
 
+def wall_of(clock: Clock, at_ms: int) -> int:
+    """A time of the store by the clock on the wall, milliseconds."""
+    return at_ms - moment_of(clock).ahead_ms
+
+
 def moment_of(clock: Clock) -> Moment:
     """Now. Times that agree are the same, so that a life is exactly what was asked for."""
     now_ms, wall_ms = clock.now(), clock.wall()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from buntime_keyval import KvDetails, KvEntry, KvMissing
@@ -16,6 +16,8 @@ from buntime_plugin_keyval.storage.dialects.reads import MISSING
 from buntime_plugin_keyval.storage.entry_json import entry_json, missing_json
 from buntime_plugin_keyval.storage.reads import Row
 from buntime_plugin_keyval.storage.within import Text
+
+T = TypeVar("T", bound=Text)
 
 _MISSING = re.compile(f"{MISSING}([0-9]+){MISSING}")
 
@@ -34,20 +36,10 @@ def entries_json(
     return entries
 
 
-def shaped_json(
-    keys: Sequence[Key], encoded: Sequence[bytes], found: Mapping[bytes, str], shape: Shape
-) -> list[str]:
-    """The same for entries that were read as JSON."""
-    return [
-        found.get(code) or missing_json(key_to_json(key), shape)
-        for key, code in zip(keys, encoded, strict=True)
-    ]
-
-
 def found_json(
-    keys: Sequence[Key], encoded: Sequence[bytes], found: Mapping[bytes, Text], shape: Shape
-) -> list[Text]:
-    """The same for entries that were read for an answer."""
+    keys: Sequence[Key], encoded: Sequence[bytes], found: Mapping[bytes, T], shape: Shape
+) -> list[T | str]:
+    """The same for entries that were read as JSON."""
     return [
         found.get(code) or missing_json(key_to_json(key), shape)
         for key, code in zip(keys, encoded, strict=True)

@@ -25,7 +25,7 @@ from buntime_plugin_keyval.faces.local.part import LocalPart, reading
 from buntime_plugin_keyval.faces.local.selectors import ranges_of, wanted_of_call
 from buntime_plugin_keyval.faces.local.transactions import entry_of
 from buntime_plugin_keyval.model.where import Wanted
-from buntime_plugin_keyval.storage.entries import read_entries, shaped_json
+from buntime_plugin_keyval.storage.entries import found_json, read_entries
 from buntime_plugin_keyval.storage.ranges import KeyRange
 from buntime_plugin_keyval.storage.within import joined
 
@@ -272,7 +272,7 @@ class LocalReads(LocalPart):
         self._permits.read(*encoded)
         shape = Shape(details=True)
         found = await self._store.get_many_json(encoded, shape)
-        return read_entries(",".join(shaped_json(keys, encoded, found, shape)))
+        return read_entries(",".join(found_json(keys, encoded, found, shape)))
 
     async def _get_many(self, raw: Sequence[KeyLike]) -> Entries:
         if not raw:

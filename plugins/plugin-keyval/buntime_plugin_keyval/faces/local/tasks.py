@@ -51,7 +51,7 @@ from buntime_plugin_keyval.features.queue.queues import checked_options
 from buntime_plugin_keyval.features.queue.queues import read_place as read_task_place
 from buntime_plugin_keyval.features.tasks.part import TaskPart
 from buntime_plugin_keyval.features.tasks.runners import Heard, Run, RunnerCall
-from buntime_plugin_keyval.model.clock import Clock, moment_of
+from buntime_plugin_keyval.model.clock import Clock, wall_of
 from buntime_plugin_keyval.model.errors import TaskLost, TaskNotFound
 from buntime_plugin_keyval.requests.permissions import TASK_ADMIN, TASK_RUN, TASK_SEND, Permits
 from buntime_plugin_keyval.storage.task_effects import CompletedTask
@@ -294,7 +294,6 @@ class LocalTasks:
         return await self._part.may(self._permits.principal, scope, task_id(task))
 
     def _told(self, task: StoredTask) -> TaskInfo:
-        ahead_ms = moment_of(self._clock).ahead_ms
         is_running = task.status == "running"
         pauses = task.pauses_ms
         return TaskInfo(
@@ -313,14 +312,14 @@ class LocalTasks:
             [] if task.earlier is None else msgspec.json.decode(task.earlier),
             task.keep_ms,
             task.created_at,
-            task.ready_at - ahead_ms,
+            wall_of(self._clock, task.ready_at),
             task.started_at,
             task.completed_at,
             task.last_error,
             None if task.result is None else decode_value(task.result),
             None if task.progress is None else decode_value(task.progress),
             task.runner if is_running else None,
-            (task.visible_at or 0) - ahead_ms if is_running else None,
+            wall_of(self._clock, task.visible_at or 0) if is_running else None,
         )
 
     def _leased(self, run: Run) -> LeasedTask:
@@ -333,13 +332,13 @@ class LocalTasks:
             task.attempts,
             task.max_retries,
             task.timeout_ms,
-            run.ends_at - moment_of(self._clock).ahead_ms,
+            wall_of(self._clock, run.ends_at),
         )
 
     def _heard(self, heard: Heard) -> TaskHeard:
         if heard.ends_at is None:
             return TaskHeard(heard.cancelled)
-        return TaskHeard(heard.cancelled, heard.ends_at - moment_of(self._clock).ahead_ms)
+        return TaskHeard(heard.cancelled, wall_of(self._clock, heard.ends_at))
 
 
 _FOR_EVER_MS = 2**52

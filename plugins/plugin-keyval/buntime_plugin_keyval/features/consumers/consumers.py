@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from enum import Enum, auto
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -22,9 +23,9 @@ from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.engine.recorder import measured
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.engine.writes import of_effects
-from buntime_plugin_keyval.features.locks.locks import LockDesk, WantedLock
+from buntime_plugin_keyval.features.locks.locks import Granted, LockDesk, WantedLock
 from buntime_plugin_keyval.features.stream.part import StreamPart, StreamSlice, Wish
-from buntime_plugin_keyval.model.clock import moment_of
+from buntime_plugin_keyval.model.clock import wall_of
 from buntime_plugin_keyval.model.errors import (
     ConsumerLocked,
     ConsumerNotFound,
@@ -95,11 +96,36 @@ class RecordBatch(NamedTuple):
     """Whether its owner did not hold the consumer before."""
 
 
-class _Held:
-    """How a fetch came to hold its consumer."""
+class _Fetch:
+    """How a fetch holds its consumer, and how far it has looked since then."""
 
-    token = ""
-    is_new = False
+    def __init__(self, wait_ms: int) -> None:
+        self._ends = monotonic() + wait_ms / 1000
+        self.token = ""
+        self.is_new = False
+        """Whether its owner did not hold the consumer before."""
+        self.looked = 0
+        """Up to there is nothing that is wanted."""
+        self.page: StreamSlice | None = None
+        """What is there, unless something was written since."""
+
+    @property
+    def left_s(self) -> float:
+        """How long it may still wait."""
+        return self._ends - monotonic()
+
+    def took(self, granted: Granted) -> None:
+        """It holds the consumer now, whose position may have been set meanwhile."""
+        self.token, self.is_new = granted.token, granted.ends_at is not None
+        self.looked, self.page = 0, None
+
+
+class _Waited(Enum):
+    """How a wait for records ended."""
+
+    GROWN = auto()
+    CLOSED = auto()
+    OVER = auto()
 
 
 class Holder(NamedTuple):
@@ -159,14 +185,14 @@ class ConsumerDesk:
         Raises `ConsumerLocked`, `StreamTrimmed` and `ClientGone`: then nobody holds it who waits.
         Who is cancelled holds it no more than before.
         """
-        held = _Held()
+        fetch = _Fetch(wanted.wait_ms)
         try:
-            batch = await self._fetch(wanted, gone, held)
+            batch = await self._fetch(wanted, gone, fetch)
         except asyncio.CancelledError:
-            if held.is_new:
-                self.let_go(wanted, held.token)
+            if fetch.is_new:
+                self.let_go(wanted, fetch.token)
             raise
-        return batch._replace(is_new=held.is_new)
+        return batch._replace(is_new=fetch.is_new)
 
     def let_go(self, wanted: WantedBatch, token: str) -> None:
         """Hold a consumer no more whose holder was never told of that."""
@@ -174,44 +200,30 @@ class ConsumerDesk:
         # If that fails, it ends by itself.
         releasing.add_done_callback(lambda done: done.cancelled() or done.exception())
 
-    async def _fetch(self, wanted: WantedBatch, gone: Gone | None, held: _Held) -> RecordBatch:
-        """The same; notes under which token it is held."""
-        ends = monotonic() + wanted.wait_ms / 1000
+    async def _fetch(self, wanted: WantedBatch, gone: Gone | None, fetch: _Fetch) -> RecordBatch:
         name, wish = wanted.name, wanted.wish
-        token, looked = "", 0
-        page: StreamSlice | None = None
         while True:
-            left_ms = max(0, round((ends - monotonic()) * 1000))
-            held_under = await self._hold(wanted, token, left_ms, gone, held)
-            if held_under != token:
-                # Its position may have been set meanwhile.
-                token, looked, page = held_under, 0, None
+            await self._hold(wanted, gone, fetch)
             state = await self._begun(name)
             if state.requeued is not None and not wish.after:
                 letter = await self._letter(name, state.requeued)
                 if letter is not None:
-                    return RecordBatch([letter.record], token, state.position, state.lag)
-            left_s = ends - monotonic()
+                    return RecordBatch([letter.record], fetch.token, state.position, state.lag)
+            left_s = fetch.left_s
+            page = fetch.page
             if page is None or left_s <= 0:
-                behind = max(state.position, wish.after, looked)
-                page = await self._scan(wish._replace(after=behind))
+                behind = max(state.position, wish.after, fetch.looked)
+                page = fetch.page = await self._scan(wish._replace(after=behind))
             if page.records or left_s <= 0 or self._stream.is_closed:
                 if not page.records and not wish.after:
-                    state = await self._confirm(Holder(name, token), state, page.next)
-                return RecordBatch(page.records, token, state.position, state.lag)
-            looked = page.next
-            try:
-                pause_s = until_prolonged(wanted.duration_ms / 1000, monotonic())
-                grows = await self._wait(page, min(left_s, pause_s), gone)
-            except ClientGone:
-                await self._locks.release(lock_of(name), wanted.owner, token)
-                raise
-            if grows:
-                page = None
-            elif grows is False:
-                # Who asks another host goes on at once.
-                await self._locks.release(lock_of(name), wanted.owner, token)
-                return RecordBatch([], token, state.position, state.lag)
+                    state = await self._confirm(Holder(name, fetch.token), state, page.next)
+                return RecordBatch(page.records, fetch.token, state.position, state.lag)
+            fetch.looked = page.next
+            waited = await self._wait(wanted, gone, fetch, page)
+            if waited is _Waited.GROWN:
+                fetch.page = None
+            elif waited is _Waited.CLOSED:
+                return RecordBatch([], fetch.token, state.position, state.lag)
 
     @measured("consumer_commit")
     async def commit(self, holder: Holder, up_to: int, once: Once | None = None) -> int:
@@ -344,25 +356,21 @@ class ConsumerDesk:
 
     def wall(self, at_ms: int) -> int:
         """A time of the store by the clock on the wall."""
-        return at_ms - moment_of(self._store.clock).ahead_ms
+        return wall_of(self._store.clock, at_ms)
 
-    async def _hold(
-        self, wanted: WantedBatch, token: str, wait_ms: int, gone: Gone | None, held: _Held
-    ) -> str:
-        """Have the lock, or prolong it that is held under a token; its token.
-
-        Raises `ConsumerLocked` and `ClientGone`.
-        """
+    async def _hold(self, wanted: WantedBatch, gone: Gone | None, fetch: _Fetch) -> None:
+        """Have the lock, or prolong it. Raises `ConsumerLocked` and `ClientGone`."""
         lock = WantedLock(lock_of(wanted.name), wanted.owner, wanted.duration_ms)
-        if token:
+        if fetch.token:
             with suppress(LockLost):
-                return (await self._locks.renew(lock, token)).token
+                await self._locks.renew(lock, fetch.token)
+                return
+        wait_ms = max(0, round(fetch.left_s * 1000))
         try:
             granted = await self._locks.acquire(lock, wait_ms, gone=gone)
         except LockHeld as error:
             raise ConsumerLocked(wanted.name, error.owner, error.expires_at) from None
-        held.token, held.is_new = granted.token, granted.ends_at is not None
-        return granted.token
+        fetch.took(granted)
 
     async def _begun(self, name: str) -> StoredConsumer:
         state = await read_consumer(self._store.db, name, self._now())
@@ -387,11 +395,26 @@ class ConsumerDesk:
         await self._held(holder, position, Advance(holder.name, position))
         return await self._begun(holder.name)
 
-    async def _wait(self, page: StreamSlice, seconds: float, gone: Gone | None) -> bool | None:
-        """Wait for a change behind a page; False if none comes, since the store closes.
+    async def _wait(
+        self, wanted: WantedBatch, gone: Gone | None, fetch: _Fetch, page: StreamSlice
+    ) -> _Waited:
+        """Wait for a change behind a page, until the lock is to be prolonged.
 
-        None when the time is over. Raises `ClientGone`.
+        Others have the consumer at once where none can come: the store closes, or nobody waits any
+        more. Raises `ClientGone`.
         """
+        pause_s = until_prolonged(wanted.duration_ms / 1000, monotonic())
+        try:
+            waited = await self._wait_behind(page, min(fetch.left_s, pause_s), gone)
+        except ClientGone:
+            await self._locks.release(lock_of(wanted.name), wanted.owner, fetch.token)
+            raise
+        if waited is _Waited.CLOSED:
+            # Who asks another host goes on at once.
+            await self._locks.release(lock_of(wanted.name), wanted.owner, fetch.token)
+        return waited
+
+    async def _wait_behind(self, page: StreamSlice, seconds: float, gone: Gone | None) -> _Waited:
         waits = [asyncio.ensure_future(self._stream.wait_behind(page))]
         if gone is not None:
             waits.append(asyncio.ensure_future(_true_after(gone)))
@@ -400,7 +423,9 @@ class ConsumerDesk:
             await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             if len(waits) > 1 and waits[1].done():
                 raise ClientGone
-            return waits[0].result() if waits[0].done() else None
+            if not waits[0].done():
+                return _Waited.OVER
+            return _Waited.GROWN if waits[0].result() else _Waited.CLOSED
         finally:
             self.waiting -= 1
             for wait in waits:

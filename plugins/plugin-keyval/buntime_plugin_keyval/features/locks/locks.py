@@ -27,7 +27,7 @@ from buntime_plugin_keyval.features.locks.waiting import (
     Waiter,
     Waiters,
 )
-from buntime_plugin_keyval.model.clock import moment_of
+from buntime_plugin_keyval.model.clock import wall_of
 from buntime_plugin_keyval.model.errors import KeyValUnavailable, LockHeld, LockLost
 from buntime_plugin_keyval.requests.answers import ClientGone, Gone
 from buntime_plugin_keyval.storage.effects import Effect, NoteStamp
@@ -417,7 +417,7 @@ class LockDesk:
         return self._store.clock.now()
 
     def _wall(self, at_ms: int) -> int:
-        return at_ms - moment_of(self._store.clock).ahead_ms
+        return wall_of(self._store.clock, at_ms)
 
 
 async def _watch(gone: Gone, waiter: Waiter) -> None:

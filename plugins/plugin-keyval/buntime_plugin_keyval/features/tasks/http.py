@@ -30,7 +30,7 @@ from buntime_plugin_keyval.features.tasks.shapes import (
     TaskWait,
     Tokened,
 )
-from buntime_plugin_keyval.model.clock import moment_of
+from buntime_plugin_keyval.model.clock import wall_of
 from buntime_plugin_keyval.model.errors import TaskLost, TaskNotFound
 from buntime_plugin_keyval.model.messages import QueueSettings
 from buntime_plugin_keyval.requests.answers import Frames, Text, flag_json, truth
@@ -307,7 +307,7 @@ ROUTES: Routes = {
 
 def task_json(part: TaskPart, task: StoredTask) -> str:
     """A task as clients know it."""
-    ahead_ms = moment_of(part.store.clock).ahead_ms
+    clock = part.store.clock
     is_running = task.status == "running"
     rest = {
         "attempts": task.attempts,
@@ -321,14 +321,14 @@ def task_json(part: TaskPart, task: StoredTask) -> str:
         "after": _raw(task.earlier, "[]"),
         "keepResult": task.keep_ms,
         "created": task.created_at,
-        "scheduledFor": task.ready_at - ahead_ms,
+        "scheduledFor": wall_of(clock, task.ready_at),
         "startedAt": task.started_at,
         "completedAt": task.completed_at,
         "lastError": task.last_error,
         "result": _raw(task.result),
         "progress": _raw(task.progress),
         "lockedBy": task.runner if is_running else None,
-        "lockExpiresAt": (task.visible_at or 0) - ahead_ms if is_running else None,
+        "lockExpiresAt": wall_of(clock, task.visible_at or 0) if is_running else None,
     }
     head = msgspec.json.encode({"id": task.id, "name": task.name, "status": task.status}).decode()
     tail = msgspec.json.encode(rest).decode()
@@ -338,7 +338,7 @@ def task_json(part: TaskPart, task: StoredTask) -> str:
 def run_json(part: TaskPart, run: Run) -> str:
     """A task as its runner gets it."""
     task = run.task
-    ends = run.ends_at - moment_of(part.store.clock).ahead_ms
+    ends = wall_of(part.store.clock, run.ends_at)
     head = msgspec.json.encode({"id": task.id, "name": run.name, "token": run.token}).decode()
     return (
         f'{head[:-1]},"payload":{task.payload},"attempts":{task.attempts},'
@@ -377,7 +377,7 @@ def _heard_json(part: TaskPart, heard: Heard) -> str:
     cancelled = truth(heard.cancelled)
     if heard.ends_at is None:
         return f'{{"ok":true,"cancelled":{cancelled}}}'
-    ends = heard.ends_at - moment_of(part.store.clock).ahead_ms
+    ends = wall_of(part.store.clock, heard.ends_at)
     return f'{{"ok":true,"cancelled":{cancelled},"lockExpiresAt":{ends}}}'
 
 

@@ -178,23 +178,25 @@ class TaskWait(RequestShape, frozen=True, kw_only=True):
     timeout: Annotated[int, TASK_WAIT] = 20_000
 
 
-class Leasing(RequestShape, frozen=True, kw_only=True):
-    """Who wants tasks to run, which and how many."""
+class RunnerWish(RequestShape, frozen=True, kw_only=True):
+    """Who wants tasks to run, and which."""
 
     runner: Annotated[str, NAME]
     names: Annotated[frozenset[str] | None, _NAMES] = None
-    limit: Annotated[int, count_up_to(MOST_TASKS_LEASED)] = 1
     duration: Annotated[int, _LEASE] = DEFAULT_TASK_LEASE_MS
+
+
+class Leasing(RunnerWish, frozen=True, kw_only=True):
+    """How many of them at once, and how long to wait for the first."""
+
+    limit: Annotated[int, count_up_to(MOST_TASKS_LEASED)] = 1
     wait: Annotated[int, TASK_WAIT] = 0
 
 
-class TaskListening(RequestShape, frozen=True, kw_only=True):
-    """The same for a stream of them."""
+class TaskListening(RunnerWish, frozen=True, kw_only=True):
+    """How many of them may be open, of a stream."""
 
-    runner: Annotated[str, NAME]
-    names: Annotated[frozenset[str] | None, _NAMES] = None
     prefetch: Annotated[int, count_up_to(MOST_TASKS_LEASED)] = 1
-    duration: Annotated[int, _LEASE] = DEFAULT_TASK_LEASE_MS
 
 
 class Tokened(RequestShape, frozen=True, kw_only=True):

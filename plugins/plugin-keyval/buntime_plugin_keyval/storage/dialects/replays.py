@@ -6,14 +6,9 @@ One row has those of a commit. Its place is how many were kept up to there, sinc
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from buntime_database import ResultSet
-
-KeptRow: TypeAlias = tuple[int, int, str, bytes, str, str]
-"""How many, now, their keys with a line feed in front of each and behind the last one, fingerprints
-behind each other, versionstamps with commas between them, what was told as an array in JSON, or
-nothing where that is null for all."""
 
 
 class ReplaysSql(NamedTuple):
@@ -24,8 +19,10 @@ class ReplaysSql(NamedTuple):
     rows behind that place, and there is one at it or behind it, or none at all and the place is
     0."""
     keep: str
-    """A `KeptRow`: adds it behind all others, without counts. Its place is in the only row that it
-    gives, or else it is the rowid."""
+    """How many, now, their keys with a line feed in front of each and behind the last one,
+    fingerprints behind each other, versionstamps with commas between them, what was told as an
+    array in JSON, or nothing where that is null for all: adds a row behind all others, without
+    counts. Its place is in the only row that it gives, or else it is the rowid."""
     kept_place: str
     """SQL for a row with that place, as `Batch.recalls` wants it."""
     keep_stamp: str
