@@ -67,7 +67,7 @@ class Catch(NamedTuple):
         return self.place == self.newest
 
 
-class Rest(NamedTuple):
+class UnreadStates(NamedTuple):
     """Keys and ranges that are still to be read."""
 
     keys: Sequence[bytes]
@@ -79,7 +79,7 @@ class Reading(NamedTuple):
 
     states: list[Stored]
     place: Place
-    rest: Rest | None
+    rest: UnreadStates | None
     """What was not read of what was asked for."""
     is_cut: bool
     """Whether that is so although the limit is not reached: the values are long."""
@@ -126,12 +126,14 @@ async def read_states(
     return Reading(states, _place(log, seq, stamp), rest, is_cut)
 
 
-def _rest(keys: Sequence[bytes], ranges: Sequence[KeyRange], states: Sequence[Stored]) -> Rest:
+def _rest(
+    keys: Sequence[bytes], ranges: Sequence[KeyRange], states: Sequence[Stored]
+) -> UnreadStates:
     """What is behind the states that were read of keys and ranges."""
     if len(states) <= len(keys):
-        return Rest(keys[len(states) :], ranges)
+        return UnreadStates(keys[len(states) :], ranges)
     last = states[-1].key
-    return Rest((), [part.after(last) for part in ranges if last < part.end])
+    return UnreadStates((), [part.after(last) for part in ranges if last < part.end])
 
 
 async def read_news(
