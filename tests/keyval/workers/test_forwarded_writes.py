@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import pickle
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,7 +22,7 @@ from buntime_keyval.wire.keys import UUIDV7
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from buntime_plugin_keyval.engine.additions import Addition
 from buntime_plugin_keyval.engine.commit import Committer
-from buntime_plugin_keyval.engine.forwarding import MOST_BYTES, _Sending, packed
+from buntime_plugin_keyval.engine.forwarding import MOST_BYTES, _Frames, _Sending, framed
 from buntime_plugin_keyval.engine.once import keyed
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.features.queue.queue import Queue
@@ -80,6 +79,20 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.005)
+
+
+async def heard(*pieces: bytes) -> list[Any]:
+    """What the end of a connection hears to which these bytes come."""
+    came: list[Any] = []
+
+    class End(_Frames):
+        def heard(self, message: Any) -> None:
+            came.append(message)
+
+    end = End()
+    for piece in pieces:
+        end.data_received(piece)
+    return came
 
 
 @asynccontextmanager
@@ -328,7 +341,7 @@ def exceptions_of(module: Any, base: type[Exception]) -> Iterator[type[Exception
     ],
     ids=lambda kind: kind.__name__,
 )
-def test_every_error_survives_the_way(kind: type[Exception]) -> None:
+async def test_every_error_survives_the_way(kind: type[Exception]) -> None:
     texts = {"int": 3, "float": 0.5}
     made_by = kind.__init__
     parameters = inspect.signature(made_by).parameters if inspect.isfunction(made_by) else {}
@@ -339,16 +352,50 @@ def test_every_error_survives_the_way(kind: type[Exception]) -> None:
     ]
     error = kind(*(given if parameters else ["some text"]))
     error.more = "of this one"  # type: ignore[attr-defined]
-    (came,) = pickle.loads(packed([error]))
+    (came,) = await heard(framed([error]))
     assert type(came) is kind
     assert str(came) == str(error)
     assert vars(came) == vars(error)
 
 
-def test_what_is_compared_by_identity_keeps_it() -> None:
+async def test_what_is_compared_by_identity_keeps_it() -> None:
     sent = [Mutation("set", ("a", UUIDV7), "1"), NO_OPTIONS, EntryOptions(), EntryOptions(1)]
-    mutation, no_options, empty, options = pickle.loads(packed(sent))
+    mutation, no_options, empty, options = await heard(framed(sent))
     assert mutation.key[1] is UUIDV7
     assert mutation.options is mutation.on_create is no_options is NO_OPTIONS
     assert empty == NO_OPTIONS
     assert options == EntryOptions(1)
+
+
+async def test_what_is_said_in_one_turn_leaves_in_one_piece(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other worker is woken once for it, and gets it however it is divided on its way."""
+    _, second = await two.both()
+    end = end_of(second)
+    assert end is not None
+    written: list[bytes] = []
+    monkeypatch.setattr(end, "transport", Noting(end.transport, written))
+    stamps = await asyncio.gather(*(second.set(ENCODED, JSON, str(n)) for n in range(3)))
+    assert len(set(stamps)) == 3
+    (frame,) = written
+    assert len(frame) > 3
+    said = await heard(frame)
+    assert [arguments[2] for _, _, arguments, *_ in said] == ["0", "1", "2"]
+    assert await heard(*(frame[at : at + 1] for at in range(len(frame)))) == said
+    assert await heard(frame + frame[:9], frame[9:]) == said * 2
+
+
+class Noting:
+    """A transport that keeps what is written to another one."""
+
+    def __init__(self, transport: asyncio.Transport, written: list[bytes]) -> None:
+        self._transport = transport
+        self._written = written
+
+    def write(self, data: bytes) -> None:
+        self._written.append(data)
+        self._transport.write(data)
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()

@@ -133,6 +133,7 @@ class Committer:
         loop = asyncio.get_running_loop()
         done = loop.create_future()
         self._pending.append(WriteJob(write, done, once, self.replays, operation, self._recorder))
+        self._regathering.joined()
         if self._draining is None:
             # As a task it starts in the next turn of the loop, with all that this turn brings.
             self._draining = loop.create_task(self._drain())

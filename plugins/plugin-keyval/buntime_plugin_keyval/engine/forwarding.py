@@ -73,11 +73,17 @@ def _exception(kind: type[Exception], args: tuple[Any, ...], state: dict[str, An
     return error
 
 
-def packed(messages: Sequence[Any]) -> bytes:
-    """Messages as bytes for `pickle.loads`: what they say is data, or an exception."""
+def framed(messages: Sequence[Any]) -> bytes:
+    """Messages as a frame: its length, and bytes for `pickle.loads`.
+
+    What the messages say is data, or an exception.
+    """
     written = io.BytesIO()
+    written.seek(_LENGTH)
     _Pickler(written, pickle.HIGHEST_PROTOCOL).dump(messages)
-    return written.getvalue()
+    frame = written.getbuffer()
+    frame[:_LENGTH] = (len(frame) - _LENGTH).to_bytes(_LENGTH, "little")
+    return bytes(frame)
 
 
 class _Frames(asyncio.Protocol):
@@ -131,12 +137,11 @@ class _Frames(asyncio.Protocol):
             return
         messages, self._to_send = self._to_send, []
         try:
-            frame = packed(messages)
+            frame = framed(messages)
         except Exception:
             transport.abort()  # so that nobody waits for an answer
             raise
-        transport.write(len(frame).to_bytes(_LENGTH, "little"))
-        transport.write(frame)
+        transport.write(frame)  # as one: the other end would wake up for a part of it
 
 
 class _Asked:

@@ -65,14 +65,15 @@ class Peers:
     def committed(self, effects: Iterable[Effect]) -> None:
         """Ring for a commit of this process."""
         changed = queued = passed = called = False
-        for effect in effects:
-            if isinstance(effect, EntryEffect):
+        # Of many effects few kinds: each is asked for once.
+        for kind in {type(effect) for effect in effects}:
+            if issubclass(kind, EntryEffect):
                 changed = True
-            elif isinstance(effect, LockEffect):
-                passed = passed or isinstance(effect, PASSING_ON)
-            elif isinstance(effect, TaskEffect):
-                called = called or isinstance(effect, CALLING)
-            elif not isinstance(effect, NoteStamp | ConsumerEffect):
+            elif issubclass(kind, LockEffect):
+                passed = passed or issubclass(kind, PASSING_ON)
+            elif issubclass(kind, TaskEffect):
+                called = called or issubclass(kind, CALLING)
+            elif not issubclass(kind, NoteStamp | ConsumerEffect):
                 queued = True
         if changed:
             self.changes.send()
