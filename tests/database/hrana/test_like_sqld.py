@@ -99,6 +99,28 @@ def test_arguments(
         assert ours["code"] == theirs["code"]
 
 
+PLACES = ("request", "statement", "value", "batch", "step")
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_members_that_nobody_knows_are_passed_over(
+    sqld: Sqld, hrana: HranaHttp, place: str
+) -> None:
+    """A client may be newer than its server: it sends `replication_index`, for example."""
+    more = {wanted: {"more": 1} if wanted == place else {} for wanted in PLACES}
+    statement = {"sql": "SELECT ?", "args": [{**value("x"), **more["value"]}], **more["statement"]}
+    execute = {"type": "execute", "stmt": statement, **more["request"]}
+    run = {
+        "type": "batch",
+        "batch": {"steps": [{"stmt": statement, **more["step"]}], **more["batch"]},
+    }
+    for theirs, ours in both(sqld, hrana, [execute, run]):
+        assert ours["type"] == theirs["type"]
+        for found in (theirs["result"], ours["result"]):
+            (result,) = found.get("step_results", [found])
+            assert result["rows"] == [[value("x")]]
+
+
 STATEMENTS = [
     "INSERT OR IGNORE INTO t SELECT 1, 'x' WHERE 0",
     "INSERT INTO t VALUES (5, 'a')",
