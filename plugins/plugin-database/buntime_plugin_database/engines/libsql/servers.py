@@ -28,6 +28,7 @@ from buntime_plugin_database.engines.libsql.transport import (
 )
 from buntime_plugin_database.engines.libsql.values import position_of
 from buntime_plugin_database.shared.counters import Counters
+from buntime_plugin_database.shared.starting import until_it_answers
 from buntime_plugin_database.shared.tenants import TenantNotFound
 
 BENCH_SECONDS = 30.0
@@ -170,18 +171,14 @@ class Servers:
 
         Raises `DatabaseUnavailable` if it does not in time, and at once if it refuses the token.
         """
-        deadline = monotonic() + seconds
-        while True:
-            left = max(deadline - monotonic(), RETRY_SECONDS)
-            try:
-                question: Json = {"sql": "SELECT 1", "want_rows": True}
-                await self._ask(self.primary, question, most_seconds=left)
-            except DatabaseUnavailable as error:
-                if isinstance(error, AccessRefused) or monotonic() >= deadline:
-                    raise
-                await asyncio.sleep(4 * RETRY_SECONDS)
-            else:
-                return
+        question: Json = {"sql": "SELECT 1", "want_rows": True}
+        await until_it_answers(
+            lambda left: self._ask(self.primary, question, most_seconds=left),
+            seconds,
+            lambda error: (
+                isinstance(error, DatabaseUnavailable) and not isinstance(error, AccessRefused)
+            ),
+        )
 
     @property
     def position(self) -> int | None:

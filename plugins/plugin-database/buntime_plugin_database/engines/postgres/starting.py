@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import ssl
-from time import monotonic
 
 import asyncpg
-from buntime_database import DatabaseError, DatabaseUnavailable, InvalidStatement
+from buntime_database import DatabaseUnavailable, InvalidStatement
 
 from buntime_plugin_database.engines.postgres.adapter import PostgresAdapter
 from buntime_plugin_database.engines.postgres.connections import quoted, run_alone
 from buntime_plugin_database.engines.postgres.errors import DRIVER_ERRORS, translate
 from buntime_plugin_database.engines.postgres.statements import parse
+from buntime_plugin_database.shared.starting import until_it_answers
 
 LEAST_VERSION = 13
 logger = logging.getLogger("plugin:@buntime/plugin-database")
 
-_PAUSE_SECONDS = (0.05, 1.0)
 _FINAL = (
     asyncpg.InvalidAuthorizationSpecificationError,  # a wrong password among others
     asyncpg.InvalidCatalogNameError,
@@ -34,21 +32,18 @@ async def prepare(adapter: PostgresAdapter, seconds: float) -> None:
 
     Raises `DatabaseUnavailable`.
     """
-    deadline = monotonic() + seconds
-    pause, longest = _PAUSE_SECONDS
-    while True:
-        try:
-            await _check(adapter)
-            await _make_schema(adapter)
-        except DatabaseError as error:
-            if isinstance(error.__cause__, _FINAL) or isinstance(error, InvalidStatement):
-                raise
-            if monotonic() + pause > deadline:
-                raise
-        else:
-            return
-        await asyncio.sleep(pause)
-        pause = min(2 * pause, longest)
+
+    async def attempt(_: float) -> None:
+        await _check(adapter)
+        await _make_schema(adapter)
+
+    await until_it_answers(
+        attempt,
+        seconds,
+        lambda error: (
+            not isinstance(error.__cause__, _FINAL) and not isinstance(error, InvalidStatement)
+        ),
+    )
 
 
 async def _check(adapter: PostgresAdapter) -> None:

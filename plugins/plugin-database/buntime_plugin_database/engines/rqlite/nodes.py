@@ -33,6 +33,7 @@ from buntime_plugin_database.engines.rqlite.errors import (
 )
 from buntime_plugin_database.engines.rqlite.options import RqliteOptions
 from buntime_plugin_database.engines.rqlite.values import Json
+from buntime_plugin_database.shared.starting import until_it_answers
 
 StatementResults = list[dict[str, Any]]
 """What a node says of each statement: `error`, or what it gave. After an error there are none."""
@@ -146,17 +147,14 @@ class Nodes:
 
         Raises `DatabaseUnavailable` if it does not in time, and at once if access is refused.
         """
-        deadline = monotonic() + seconds
-        while True:
-            try:
-                left = max(deadline - monotonic(), RETRY_SECONDS[0])
-                await self.query([["SELECT 1"]], "linearizable", most_seconds=left)
-            except DatabaseUnavailable as error:
-                if isinstance(error, ClusterAccessRefused) or monotonic() >= deadline:
-                    raise
-                await asyncio.sleep(RETRY_SECONDS[1])
-            else:
-                return
+        await until_it_answers(
+            lambda left: self.query([["SELECT 1"]], "linearizable", most_seconds=left),
+            seconds,
+            lambda error: (
+                isinstance(error, DatabaseUnavailable)
+                and not isinstance(error, ClusterAccessRefused)
+            ),
+        )
 
     @property
     def session(self) -> aiohttp.ClientSession:
