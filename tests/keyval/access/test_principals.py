@@ -137,7 +137,7 @@ async def test_who_may_some_names_knows_no_other_tasks(kv: LocalKv) -> None:
                 await say(task_id, run.token)
         with pytest.raises(TaskLost):
             await tasks.fail(task_id, run.token, "no")
-    with pytest.raises(TaskConflict, match="is that of a task of another name"):
+    with pytest.raises(TaskConflict, match="is in use by a task with another name"):
         await tasks.send("report", id=mail.id)
     (own_run,) = await tasks.lease("w", ["report"])
     await tasks.heartbeat(own_run.id, own_run.token)

@@ -186,7 +186,7 @@ async def test_what_fails_too_often_is_kept_and_passed(world: World) -> None:
     assert (failed.attempts, failed.is_dead, failed.position) == (2, True, seqs[1])
     assert (await desk.get("mailer")).failing is None
     assert places(await fetch(world)) == seqs[2:]
-    with pytest.raises(InvalidInput, match="seq must be a record behind the position"):
+    with pytest.raises(InvalidInput, match="seq must be a record after the position"):
         await desk.nack(holder, seqs[1], "broken", 2)
     assert (await desk.nack(holder, seqs[2], "broken", 1)).is_dead
     letters = await desk.letters("mailer", 0, 10)

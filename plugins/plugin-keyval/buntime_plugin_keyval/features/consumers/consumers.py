@@ -1,8 +1,8 @@
 """Operations on consumers.
 
-The position of a consumer is its own row; who may change it is whoever holds its lock, which is one
-as all others, with tokens that fence. Nothing of a consumer is kept in memory: each fetch reads the
-position anew, so it does not matter which process is asked.
+Each consumer's position is a row of its own, which only the holder of its lock may change. That is
+an ordinary lock, whose tokens fence off earlier holders. Nothing about a consumer is kept in
+memory: each fetch reads the position anew, so it does not matter which process is asked.
 """
 
 from __future__ import annotations
@@ -63,35 +63,35 @@ from buntime_plugin_keyval.storage.effects import Effect, NoteStamp
 from buntime_plugin_keyval.storage.lock_effects import PassOn
 
 CONFIRMED_MS = 60_000
-"""After so long it is noted anew that a position is up to date, though it has not changed."""
+"""How often a position that has not changed is confirmed as up to date."""
 
 _LEAST_PAUSE_S = 0.1
-"""A wait for records prolongs its lock no more often, however short that is to be."""
+"""Shortest pause between two renewals of the lock while a fetch waits for records."""
 
 _MOMENTS = 6
-"""So many moments to prolong locks are in the time that these last. A half of it passes before the
-next one that is meant, at the least, and two thirds at the most."""
+"""The number of common moments for renewals in the duration of a lock. A lock is renewed after at
+least a half and at most two thirds of its duration."""
 
 
 class WantedBatch(NamedTuple):
-    """What an instance of a consumer asks for."""
+    """What one instance of a consumer asks for."""
 
     name: str
     owner: str
     duration_ms: int
     wish: Wish
-    """Which records, and how many; behind its place at the least, if that is more than 0."""
+    """Which records, and how many; none up to its place, if that is more than 0."""
     wait_ms: int = 0
 
 
 class RecordBatch(NamedTuple):
-    """What it is given."""
+    """The records for one instance of a consumer."""
 
     records: Sequence[LoggedChange]
     token: str
     position: int
     lag: int
-    """How many changes are behind the position."""
+    """The number of changes after the position."""
     is_new: bool = False
     """Whether its owner did not hold the consumer before."""
 
@@ -129,7 +129,7 @@ class _Waited(Enum):
 
 
 class Holder(NamedTuple):
-    """Who says what became of records."""
+    """The instance that reports about records: its consumer, owner and token."""
 
     name: str
     token: str
@@ -137,7 +137,7 @@ class Holder(NamedTuple):
 
 
 class ConsumerState(NamedTuple):
-    """A consumer as callers know it. Times are those of the clock on the wall, milliseconds."""
+    """A consumer as callers see it. Times are wall-clock milliseconds since the epoch."""
 
     name: str
     position: int
@@ -149,7 +149,7 @@ class ConsumerState(NamedTuple):
 
 
 class FailingRecord(NamedTuple):
-    """The record that a consumer does not get past."""
+    """The record at which a consumer keeps failing."""
 
     seq: int
     attempts: int
@@ -157,7 +157,7 @@ class FailingRecord(NamedTuple):
 
 
 class FailedAttempt(NamedTuple):
-    """What came of a record that could not be processed."""
+    """The result of a failed attempt at a record."""
 
     attempts: int
     is_dead: bool
@@ -173,17 +173,17 @@ class ConsumerDesk:
         self._stream = stream
         self.recorder = store.recorder
         self.waiting = 0
-        """How many fetches of this process wait for records."""
+        """The number of fetches in this process that wait for records."""
 
     @measured("consumer_fetch")
     async def fetch(self, wanted: WantedBatch, gone: Gone | None = None) -> RecordBatch:
-        """The first records that the consumer has not done, for who holds it from then on.
+        """The first records that the consumer has not processed; the caller holds it from then on.
 
-        Waits so long for the consumer, if another owner has it, and for a record. A letter that is
-        to be delivered once more comes first, by itself.
+        Waits for the consumer, if another owner holds it, and for a record. A dead letter that was
+        requeued comes first, by itself.
 
-        Raises `ConsumerLocked`, `StreamTrimmed` and `ClientGone`: then nobody holds it who waits.
-        Who is cancelled holds it no more than before.
+        Raises `ConsumerLocked`, `StreamTrimmed` and `ClientGone`; after the last one the consumer
+        is not held. A fetch that is cancelled holds it only if its owner did before.
         """
         fetch = _Fetch(wanted.wait_ms)
         try:
@@ -195,9 +195,9 @@ class ConsumerDesk:
         return batch._replace(is_new=fetch.is_new)
 
     def let_go(self, wanted: WantedBatch, token: str) -> None:
-        """Hold a consumer no more whose holder was never told of that."""
+        """Release a consumer whose holder was never told that it holds it."""
         releasing = self._locks.release(lock_of(wanted.name), wanted.owner, token)
-        # If that fails, it ends by itself.
+        # If the release fails, the lock ends by itself.
         releasing.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def _fetch(self, wanted: WantedBatch, gone: Gone | None, fetch: _Fetch) -> RecordBatch:
@@ -227,9 +227,9 @@ class ConsumerDesk:
 
     @measured("consumer_commit")
     async def commit(self, holder: Holder, up_to: int, once: Once | None = None) -> int:
-        """The consumer is done with all records up to there; its position, which never goes back.
+        """Mark all records up to `up_to` as processed; the new position, which never goes back.
 
-        Raises `StaleConsumer`, and `PositionAhead` for what is no position yet.
+        Raises `StaleConsumer`, and `PositionAhead` for a position that does not exist yet.
         """
 
         async def advance() -> int:
@@ -239,7 +239,7 @@ class ConsumerDesk:
         return await self._once(once, advance)
 
     def commitment(self, holder: Holder, up_to: int) -> Addition:
-        """The same for a commit of a caller, which is refused where that would raise."""
+        """An addition to a commit that does the same; the commit is refused where that raises."""
         return Addition(
             Advance(holder.name, up_to),
             scope=CONSUME,
@@ -256,10 +256,10 @@ class ConsumerDesk:
         max_attempts: int,
         once: Once | None = None,
     ) -> FailedAttempt:
-        """A record could not be processed, and all before it could.
+        """Report a record that could not be processed, after all records before it were.
 
-        It is given out again, and after so many attempts kept as a dead letter. Raises as `commit`,
-        and `InvalidInput` for a record that is done.
+        It is delivered again, and becomes a dead letter after its last attempt. Raises as `commit`,
+        and `InvalidInput` for a record that is processed.
         """
 
         async def fail() -> FailedAttempt:
@@ -273,12 +273,12 @@ class ConsumerDesk:
     async def release(
         self, name: str, owner: str, token: str | None, once: Once | None = None
     ) -> bool:
-        """Let another owner go on with a consumer; whether this one had it (under that token)."""
+        """Release a consumer for other owners; whether this one held it (under that token)."""
         return await self._locks.release(lock_of(name), owner, token, once)
 
     @measured("consumer_peek")
     async def peek(self, name: str, wish: Wish) -> StreamSlice:
-        """The records that come next, for nobody to process. Raises `StreamTrimmed`."""
+        """Look at the next records without processing them. Raises `StreamTrimmed`."""
         state = await self._known(name)
         return await self._scan(wish._replace(after=max(state.position, wish.after)))
 
@@ -297,16 +297,16 @@ class ConsumerDesk:
 
     @measured("consumer_list")
     async def list(self, prefix: str, limit: int) -> list[ConsumerState]:
-        """The consumers whose names begin so, in the order of their names."""
+        """The consumers whose names have this prefix, in order of name."""
         found = await list_consumers(self._store.db, prefix, limit, self._now())
         return [self._told(state) for state in found]
 
     @measured("consumer_move")
     async def move(self, name: str, position: int, once: Once | None = None) -> ConsumerState:
-        """Let a consumer, be it a new one, go on behind a position; who holds it does no longer.
+        """Set the position of a consumer, which may be new; its holder loses it.
 
-        Raises `StreamTrimmed` where records behind it are gone, `PositionAhead` for what is no
-        position yet.
+        Raises `StreamTrimmed` if records after the position are gone, and `PositionAhead` for a
+        position that does not exist yet.
         """
 
         async def move() -> int:
@@ -323,20 +323,20 @@ class ConsumerDesk:
 
     @measured("consumer_delete")
     async def delete(self, name: str, once: Once | None = None) -> bool:
-        """Forget a consumer and its letters; whether there was one."""
+        """Remove a consumer and its dead letters; whether there was one."""
         gone = await self._once(once, lambda: self._count(Dismiss(name), *_passing_on(name)))
         return gone > 0
 
     @measured("consumer_dead")
     async def letters(self, name: str, after: int, limit: int) -> Sequence[RecordLetter]:
-        """What a consumer could not process, behind a position. Raises `ConsumerNotFound`."""
+        """The dead letters of a consumer, after a position. Raises `ConsumerNotFound`."""
         await self._known(name)
         most = self._store.limits.answer_bytes
         return await read_letters(self._store.db, name, after, limit, most)
 
     @measured("consumer_requeue")
     async def requeue(self, name: str, seq: int | None, once: Once | None = None) -> int:
-        """Deliver a letter once more, or all of them; how many. Raises `ConsumerNotFound`."""
+        """Deliver a dead letter once more, or all for None; how many. Raises `ConsumerNotFound`."""
 
         async def redeliver() -> int:
             await self._known(name)
@@ -346,7 +346,7 @@ class ConsumerDesk:
 
     @measured("consumer_remove_dead")
     async def remove_letters(self, name: str, seq: int | None, once: Once | None = None) -> int:
-        """Remove a letter, or all of them; how many. Raises `ConsumerNotFound`."""
+        """Remove a dead letter, or all for None; how many. Raises `ConsumerNotFound`."""
 
         async def remove() -> int:
             await self._known(name)
@@ -389,7 +389,7 @@ class ConsumerDesk:
     async def _confirm(
         self, holder: Holder, state: StoredConsumer, position: int
     ) -> StoredConsumer:
-        """Note that nothing up to a position is for the consumer: nothing holds the log for it."""
+        """Move on to a position up to which no record is for the consumer, to free the log."""
         if position == state.position and state.updated_at > self._now() - CONFIRMED_MS:
             return state
         await self._held(holder, position, Advance(holder.name, position))
@@ -432,7 +432,7 @@ class ConsumerDesk:
                 wait.cancel()
 
     async def _held(self, holder: Holder, position: int, effect: ConsumerEffect) -> None:
-        """Commit what only who holds a consumer may do. Raises as `commit`."""
+        """Commit an effect that only the holder of a consumer may have. Raises as `commit`."""
         decision = Decision[bool]((effect,), lambda *_: True)
         guards = [self._guard(holder, position)]
         if not await self._store.write(Write(lambda _: decision, guards=guards, may_refuse=True)):
@@ -456,7 +456,7 @@ class ConsumerDesk:
             if not await self._is_holder(holder):
                 raise StaleConsumer(name)
             raise InvalidInput(
-                f"seq must be a record behind the position {state.position}, or a dead letter that"
+                f"seq must be a record after the position {state.position}, or a dead letter that"
                 f" is delivered once more, received {seq}"
             )
         await self._held(holder, seq, FailAgain(name, seq, error, max_attempts))
@@ -480,7 +480,7 @@ class ConsumerDesk:
         return state
 
     async def _once(self, once: Once | None, work: Callable[[], Coroutine[Any, Any, int]]) -> int:
-        """What comes of work, or came of it the first time."""
+        """The result of work, or the one of the first time if the request is repeated."""
         return await self._store.replays.run(
             once, work, keep=lambda number: number, recall=lambda kept: int(kept.told)
         )
@@ -489,7 +489,7 @@ class ConsumerDesk:
         return await self._store.write(of_effects(effects))
 
     async def _count(self, *effects: Effect) -> int:
-        """How many rows the first effect concerned."""
+        """Commit effects; the number of rows that the first one changed."""
         return (await self._write(*effects))[0].rowcount
 
     def _guard(self, holder: Holder, position: int) -> Guard:
@@ -515,10 +515,10 @@ class ConsumerDesk:
 
 
 def until_prolonged(lock_s: float, now: float) -> float:
-    """After how many seconds of waiting a lock is prolonged, long enough before it ends.
+    """Seconds after which a waiting fetch prolongs its lock, long enough before the lock ends.
 
-    Whoever waits does that at the same moments as all others with locks of this length: one commit
-    prolongs all of them, and in between nothing is written that would wake anybody.
+    All waiting fetches with locks of the same duration do so at the same moments: one commit
+    prolongs all of them, and no write in between wakes a waiting call.
     """
     step = lock_s / _MOMENTS
     moment = int(now / step) + 1 + _MOMENTS // 2
@@ -531,5 +531,5 @@ async def _true_after(gone: Gone) -> bool:
 
 
 def _passing_on(name: str) -> Sequence[Effect]:
-    """Who waits for the lock of a consumer may have it now."""
+    """Effects that pass the lock of a consumer on to the first owner in line."""
     return NoteStamp(), PassOn([lock_of(name)])

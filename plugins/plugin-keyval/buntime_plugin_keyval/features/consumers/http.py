@@ -47,11 +47,11 @@ class ChosenRecords(RequestShape, frozen=True, kw_only=True):
     prefix: Annotated[bytes, PREFIX] = b""
     type: Annotated[str | None, TEXT] = None
     after: Annotated[int, OFFSET] = 0
-    """Not those up to there, though they are not committed."""
+    """Leaves out records up to this one, even if they are not committed."""
 
 
 class Fetching(ChosenRecords, frozen=True, kw_only=True):
-    """The same of who is to process them."""
+    """Which records an instance wants to process, and for how long it holds the consumer."""
 
     owner: Annotated[str, NAME]
     lock_duration: Annotated[int, LEASE_DURATION] = DEFAULT_DURATION_MS
@@ -59,20 +59,20 @@ class Fetching(ChosenRecords, frozen=True, kw_only=True):
 
 
 class ConsumerHold(RequestShape, frozen=True, kw_only=True):
-    """Under which token somebody holds a consumer, and who that is."""
+    """The owner that holds a consumer, and its token."""
 
     token: Annotated[str, TEXT]
     owner: Annotated[str | None, NAME] = None
 
 
 class PositionCommit(ConsumerHold, frozen=True, kw_only=True):
-    """Up to which record its holder is done."""
+    """The record up to which the holder has processed all."""
 
     up_to: Annotated[int, OFFSET]
 
 
 class FailedRecord(ConsumerHold, frozen=True, kw_only=True):
-    """Which record its holder could not process."""
+    """The record that the holder could not process."""
 
     seq: Annotated[int, OFFSET]
     error: Annotated[str | None, ERROR] = None
@@ -80,14 +80,14 @@ class FailedRecord(ConsumerHold, frozen=True, kw_only=True):
 
 
 class ConsumerRelease(RequestShape, frozen=True, kw_only=True):
-    """Which owner lets the consumer go."""
+    """The owner that releases the consumer."""
 
     owner: Annotated[str, NAME]
     token: Annotated[str | None, TEXT] = None
 
 
 class Placing(RequestShape, frozen=True, kw_only=True):
-    """Behind which record a consumer is to go on."""
+    """The record after which a consumer is to go on."""
 
     seq: Annotated[int, OFFSET]
 
@@ -107,13 +107,13 @@ class RejectListing(RequestShape, frozen=True, kw_only=True):
 
 
 class RejectChoice(RequestShape, frozen=True, kw_only=True):
-    """Which of them it is about; all, if none is named."""
+    """The dead letter in question; all of them if none is named."""
 
     seq: Annotated[int | None, OFFSET] = None
 
 
 def fetch(part: ConsumerPart, request: Request[Fetching]) -> Asked:
-    """`POST /consumers/{name}/fetch`: the next records, for who holds the consumer from then on."""
+    """`POST /consumers/{name}/fetch`: hold the consumer, and get its next records."""
     name, given = _name(request), request.given
     wish = _wish(given)
     wanted = WantedBatch(name, given.owner, given.lock_duration, wish, given.wait)
@@ -141,7 +141,7 @@ def fetch(part: ConsumerPart, request: Request[Fetching]) -> Asked:
 
 
 def commit(part: ConsumerPart, request: Request[PositionCommit]) -> Asked:
-    """`POST /consumers/{name}/commit`: all up to a record is done."""
+    """`POST /consumers/{name}/commit`: mark all records up to one as processed."""
     holder, up_to = _holder(request), request.given.up_to
 
     async def run() -> str:
@@ -151,7 +151,7 @@ def commit(part: ConsumerPart, request: Request[PositionCommit]) -> Asked:
 
 
 def nack(part: ConsumerPart, request: Request[FailedRecord]) -> Asked:
-    """`POST /consumers/{name}/nack`: a record could not be processed."""
+    """`POST /consumers/{name}/nack`: report a record that could not be processed."""
     holder, given = _holder(request), request.given
 
     async def run() -> str:
@@ -167,7 +167,7 @@ def nack(part: ConsumerPart, request: Request[FailedRecord]) -> Asked:
 
 
 def release(part: ConsumerPart, request: Request[ConsumerRelease]) -> Asked:
-    """`POST /consumers/{name}/release`: another owner may go on at once."""
+    """`POST /consumers/{name}/release`: release the consumer for other owners."""
     name, given = _name(request), request.given
 
     async def run() -> str:
@@ -178,7 +178,7 @@ def release(part: ConsumerPart, request: Request[ConsumerRelease]) -> Asked:
 
 
 def peek(part: ConsumerPart, request: Request[ChosenRecords]) -> Asked:
-    """`GET /consumers/{name}/peek`: the next records, for nobody to process."""
+    """`GET /consumers/{name}/peek`: look at the next records without processing them."""
     name, wish = _name(request), _wish(request.given)
 
     async def run() -> Text | Answer:
@@ -199,7 +199,7 @@ def peek(part: ConsumerPart, request: Request[ChosenRecords]) -> Asked:
 
 
 def get(part: ConsumerPart, request: Request[RequestShape]) -> Asked:
-    """`GET /consumers/{name}`: show how far a consumer is."""
+    """`GET /consumers/{name}`: show a consumer and its position."""
     name = _name(request)
 
     async def run() -> str:
@@ -209,7 +209,7 @@ def get(part: ConsumerPart, request: Request[RequestShape]) -> Asked:
 
 
 def list_consumers(part: ConsumerPart, request: Request[ConsumerListing]) -> Asked:
-    """`GET /consumers`: list consumers, by the beginning of their names."""
+    """`GET /consumers`: list consumers, by a prefix of their names."""
     given = request.given
 
     async def run() -> str:
@@ -222,7 +222,7 @@ def list_consumers(part: ConsumerPart, request: Request[ConsumerListing]) -> Ask
 
 
 def place(part: ConsumerPart, request: Request[Placing]) -> Asked:
-    """`PUT /consumers/{name}/position`: go on behind another record."""
+    """`PUT /consumers/{name}/position`: have the consumer go on after another record."""
     name, seq = _name(request), request.given.seq
 
     async def run() -> str | Answer:
@@ -235,7 +235,7 @@ def place(part: ConsumerPart, request: Request[Placing]) -> Asked:
 
 
 def delete(part: ConsumerPart, request: Request[RequestShape]) -> Asked:
-    """`DELETE /consumers/{name}`: forget it, and what it could not process."""
+    """`DELETE /consumers/{name}`: remove a consumer and its dead letters."""
     name = _name(request)
 
     async def run() -> str:
@@ -246,7 +246,7 @@ def delete(part: ConsumerPart, request: Request[RequestShape]) -> Asked:
 
 
 def letters(part: ConsumerPart, request: Request[RejectListing]) -> Asked:
-    """`GET /consumers/{name}/dead`: what it could not process."""
+    """`GET /consumers/{name}/dead`: list the consumer's dead letters."""
     name, given = _name(request), request.given
 
     async def run() -> Text:
@@ -265,7 +265,7 @@ def letters(part: ConsumerPart, request: Request[RejectListing]) -> Asked:
 
 
 def requeue(part: ConsumerPart, request: Request[RejectChoice]) -> Asked:
-    """`POST /consumers/{name}/dead`: deliver a letter once more, or all of them."""
+    """`POST /consumers/{name}/dead`: deliver a dead letter once more, or all of them."""
     name, seq = _name(request), request.given.seq
 
     async def run() -> str:
@@ -275,7 +275,7 @@ def requeue(part: ConsumerPart, request: Request[RejectChoice]) -> Asked:
 
 
 def remove(part: ConsumerPart, request: Request[RejectChoice]) -> Asked:
-    """`DELETE /consumers/{name}/dead`: remove a letter, or all of them."""
+    """`DELETE /consumers/{name}/dead`: remove a dead letter, or all of them."""
     name, seq = _name(request), request.given.seq
 
     async def run() -> str:

@@ -20,13 +20,13 @@ from buntime_plugin_keyval.features.stream.part import StreamPart
 from buntime_plugin_keyval.storage.consumers import held_position, list_consumers
 
 MOST_LABELLED = 100
-"""Consumers that have numbers of their own among the metrics."""
+"""The most consumers that have metrics of their own."""
 
 _MEMBERS = ("type", "name", "token", "owner", "upTo")
 
 
 class ConsumerPart(Part):
-    """See `Part`. Made behind the locks and the stream, of which it consists."""
+    """See `Part`. Made after the locks and the stream, which it uses."""
 
     def __init__(self, ground: Ground) -> None:
         locking: LockPart = ground.parts[LOCKS.name]
@@ -38,7 +38,7 @@ class ConsumerPart(Part):
 
     @property
     def mutations(self) -> MutationParsers:
-        """`consumer` says how far a consumer is if the commit succeeds, which needs its token."""
+        """`consumer`: set the position of a consumer if the commit succeeds; needs its token."""
         return {"consumer": self._read_commit}
 
     def numbers(self) -> Mapping[str, float]:
@@ -46,12 +46,12 @@ class ConsumerPart(Part):
         return {"consumer_fetches_waiting": self.consumers.waiting}
 
     async def labelled_numbers(self) -> Labelled:
-        """See `Part`. Of the first consumers by name."""
+        """See `Part`. The first consumers by name."""
         found = await list_consumers(self.store.db, "", MOST_LABELLED, self.store.clock.now())
         return {"consumer_lag": {(it.name,): it.lag for it in found}}
 
     async def needs_behind(self) -> int | None:
-        """See `Part`. Who has not been heard of for too long counts no more."""
+        """See `Part`. Consumers that have not been seen for too long do not count."""
         if not self._hold_ms:
             return None
         return await held_position(self.store.db, self.store.clock.now() - self._hold_ms)

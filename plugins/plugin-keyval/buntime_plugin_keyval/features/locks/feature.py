@@ -1,4 +1,4 @@
-"""Locks: one at a time, over all processes and hosts of a store."""
+"""Locks: one holder at a time, across all processes and hosts of a store."""
 
 from __future__ import annotations
 

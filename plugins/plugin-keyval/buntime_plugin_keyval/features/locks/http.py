@@ -33,7 +33,7 @@ LOCK_WAIT = pause_up_to(MOST_LOCK_WAIT_MS)
 
 
 class Taking(RequestShape, frozen=True, kw_only=True):
-    """Who wants a lock, and for how long."""
+    """The owner that wants a lock, and for how long."""
 
     owner: Annotated[str, NAME]
     duration: Annotated[int, LEASE_DURATION] = DEFAULT_DURATION_MS
@@ -41,17 +41,17 @@ class Taking(RequestShape, frozen=True, kw_only=True):
 
 
 class Acquiring(Taking, frozen=True, kw_only=True):
-    """The same of who waits, or has the lock already."""
+    """A request to take a lock, which may wait for it, or to prolong one that the owner has."""
 
     wait: Annotated[int, LOCK_WAIT] = 0
     keep_place: Annotated[bool, FLAG] = False
     """Whether the place in the line lasts for a while when the wait is over."""
     token: Annotated[str | None, TEXT] = None
-    """For who has the lock and wants to prolong it, or nothing."""
+    """The token of the lock to prolong; None takes one."""
 
 
 class Releasing(RequestShape, frozen=True, kw_only=True):
-    """Who does not need a lock any more."""
+    """The owner that gives a lock back."""
 
     owner: Annotated[str, NAME]
     token: Annotated[str | None, TEXT] = None
@@ -70,10 +70,10 @@ def acquire(part: LockPart, request: Request[Acquiring]) -> Asked:
     wanted = _wanted(part, request)
     token = given.token
     if token is not None and (given.wait or given.metadata is not None):
-        raise InvalidInput("wait and metadata are for who takes a lock: token is given")
+        raise InvalidInput("wait and metadata are for taking a lock: leave them out with token")
     needs = _needs(LOCK, wanted.name)
     if token is None and not given.wait and request.once is None:
-        # Most ask so, and mostly it is free.
+        # The usual request, and usually the lock is free: no task is needed.
         def take() -> Future[Granted]:
             taken = part.locks.take(wanted)
             request.source.unwanted = partial(part.locks.give_back_of, wanted, taken)
@@ -102,7 +102,7 @@ def acquire(part: LockPart, request: Request[Acquiring]) -> Asked:
 
 
 def steal(part: LockPart, request: Request[Taking]) -> Asked:
-    """`POST /locks/{name}/steal`: take a lock from whoever has it."""
+    """`POST /locks/{name}/steal`: take a lock, whether another owner has it or not."""
     wanted = _wanted(part, request)
 
     async def run() -> str:
@@ -121,7 +121,7 @@ def release(part: LockPart, request: Request[Releasing]) -> Asked:
 
 
 def get(part: LockPart, request: Request[RequestShape]) -> Asked:
-    """`GET /locks/{name}`: show a lock that somebody has."""
+    """`GET /locks/{name}`: show a lock that is held."""
     name = _name(request)
 
     async def run() -> str:
@@ -134,7 +134,7 @@ def get(part: LockPart, request: Request[RequestShape]) -> Asked:
 
 
 def list_locks(part: LockPart, request: Request[LockListing]) -> Asked:
-    """`GET /locks`: list locks that somebody has, by the beginning of their names."""
+    """`GET /locks`: list locks that are held, by a prefix of their names."""
     given = request.given
 
     async def run() -> str:
@@ -187,7 +187,10 @@ def _wanted(part: LockPart, request: Request[Any]) -> WantedLock:
 def _note_unwanted(
     part: LockPart, request: Request[Any], wanted: WantedLock, lock: Granted
 ) -> None:
-    """Give the lock back if nobody is told of it; with a key the owner may ask again."""
+    """Arrange that the lock is given back if its answer reaches nobody.
+
+    With an idempotency key it is kept, since the owner may ask for the answer again.
+    """
     if request.once is None:
         request.source.unwanted = partial(part.locks.give_back, wanted, lock)
 

@@ -1,7 +1,7 @@
 """Operations on locks.
 
-Whether a lock was given is what the commit says that asked for it, and not what is found
-afterwards: by then it may have ended.
+Whether a lock was given is decided by the result of the commit that asked for it, not by what the
+table shows afterwards: by then the lock may have ended.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ from buntime_plugin_keyval.storage.replays import Kept
 N = TypeVar("N")
 
 KEPT_MS = 3_600_000
-"""How long what is over stays in the tables."""
+"""How long locks and places in line stay in the tables once they are over."""
 
 
 class LockState(NamedTuple):
-    """A lock as callers know it. Times are those of the clock on the wall, milliseconds."""
+    """A lock as callers see it. Times are wall-clock milliseconds since the epoch."""
 
     name: str
     owner: str
@@ -62,21 +62,21 @@ class LockState(NamedTuple):
     metadata: str | None
     """JSON."""
     waiting: int = 0
-    """How many wait for it."""
+    """How many owners wait for it."""
 
 
 class Granted(NamedTuple):
-    """A lock that was given to who asked for it."""
+    """A lock that was given to the owner that asked for it."""
 
     token: str
     expires_at: int
-    """By the clock on the wall, milliseconds; a short one may be over."""
+    """In wall-clock milliseconds; a short lock may be over already."""
     ends_at: int | None = None
-    """The same in the store's time, where its owner did not have it before."""
+    """The same in the store's time; None if the owner had the lock before."""
 
 
 class WantedLock(NamedTuple):
-    """What somebody asks for."""
+    """The lock that a call asks for."""
 
     name: str
     owner: str
@@ -92,16 +92,16 @@ class LockDesk:
         self.recorder = store.recorder
         self._waiters = Waiters(store, foreign_poll_ms=foreign_poll_ms)
         self._finding: set[asyncio.Task[Granted]] = set()
-        """Those that find out who has a lock which was not given at once."""
+        """Tasks that find out which owner has a lock that was not given at once."""
 
     @property
     def loop(self) -> Loop:
-        """What passes locks on."""
+        """The loop that passes locks on."""
         return self._waiters.loop
 
     @property
     def waiting(self) -> int:
-        """How many calls of this process wait."""
+        """The number of calls that wait in this process."""
         return self._waiters.number
 
     @measured("lock_acquire")
@@ -114,12 +114,13 @@ class LockDesk:
         once: Once | None = None,
         gone: Gone | None = None,
     ) -> Granted:
-        """Take a lock, or prolong it if the owner has it; waits in line for so long.
+        """Take a lock, or prolong it if the owner has it; wait in line for at most `wait_ms`.
 
-        With `keeps_place` the place in the line lasts for a while when the time is over, for who
-        asks again at once. Raises `LockHeld`, and `ClientGone`: then nothing is left of a call that
-        waited, nor of one that was cancelled. What it gives to somebody who is not there any more
-        is for `give_back`.
+        With `keeps_place` the place in line is kept for a while after the wait, for an owner that
+        asks again at once. A call that waited and was cancelled, or whose client has gone, leaves
+        nothing behind. If a lock was given and its owner cannot be told, call `give_back`.
+
+        Raises `LockHeld`, and `ClientGone` when the client has gone.
         """
 
         async def ask() -> Granted:
@@ -132,8 +133,8 @@ class LockDesk:
     def take(self, wanted: WantedLock) -> asyncio.Future[Granted]:
         """Take a lock now or not at all, or prolong it if the owner has it.
 
-        It is on its way when this returns; a task waits for it only where somebody has the lock.
-        Raises `LockHeld`.
+        The write is under way when this returns; a task is started only if the commit did not give
+        the lock. The future raises `LockHeld`.
         """
         taken: asyncio.Future[Granted] = asyncio.get_running_loop().create_future()
         asking = self._ask(wanted)
@@ -142,7 +143,7 @@ class LockDesk:
 
     @measured("lock_renew")
     async def renew(self, wanted: WantedLock, token: str, once: Once | None = None) -> Granted:
-        """Prolong a lock that is held under this token. Raises `LockLost`."""
+        """Prolong the lock held under this token. Raises `LockLost`."""
         effect = Renew(wanted.name, wanted.owner, token, wanted.duration_ms)
 
         def decide(view: View) -> Decision[int | None]:
@@ -159,7 +160,7 @@ class LockDesk:
 
     @measured("lock_steal")
     async def steal(self, wanted: WantedLock, once: Once | None = None) -> Granted:
-        """Take a lock from whoever has it."""
+        """Take a lock, whether another owner has it or not."""
         effects: Sequence[Effect] = [NoteStamp(), Acquire(*_of(wanted), is_stolen=True)]
 
         def decide(view: View) -> Decision[Granted]:
@@ -183,9 +184,9 @@ class LockDesk:
     def release(
         self, name: str, owner: str, token: str | None = None, once: Once | None = None
     ) -> asyncio.Future[bool]:
-        """End a lock of an owner, held under this token if one is given; whether there was one.
+        """Release a lock of an owner, under this token if one is given; whether there was one.
 
-        Without a token the owner's place in the line is given up, too. It is on its way when this
+        Without a token the owner's place in line is given up, too. The write is under way when this
         returns. Raises `RequestUnderWay`.
         """
         release = _counted([Release(name, owner, token), NoteStamp(), PassOn([name])], bool)
@@ -195,9 +196,9 @@ class LockDesk:
         return released
 
     def give_back(self, wanted: WantedLock, granted: Granted) -> None:
-        """Let others have a lock whose owner was never told of it.
+        """Release a lock whose owner was never told of it.
 
-        What the owner had before stays, and what it has prolonged since, having asked again.
+        A lock that the owner had before stays, and so does one that it has prolonged since.
         """
         if granted.ends_at is None:
             return
@@ -206,18 +207,18 @@ class LockDesk:
         self._store.write(write, None, "lock_release").add_done_callback(self._given_back)
 
     def give_back_of(self, wanted: WantedLock, asking: asyncio.Future[Granted]) -> None:
-        """The same of what has come of asking for it, if it was given."""
+        """Release the lock that this future gave, if it gave one; see `give_back`."""
         if not asking.cancelled() and asking.exception() is None:
             self.give_back(wanted, asking.result())
 
     def _given_back(self, giving: asyncio.Future[bool]) -> None:
         if not giving.cancelled():
-            giving.exception()  # then it ends by itself
+            giving.exception()  # retrieved, and ignored: the lock ends by itself
         self.loop.wake()
 
     @measured("lock_get")
     async def get(self, name: str) -> LockState | None:
-        """A lock that somebody has."""
+        """A lock that is held, or None."""
         now_ms = self._now()
         found = (await read_held(self._store.db, [name], now_ms)).get(name)
         if found is None:
@@ -227,38 +228,41 @@ class LockDesk:
 
     @measured("lock_list")
     async def list(self, prefix: str, limit: int) -> list[LockState]:
-        """The locks that somebody has and whose names begin so, in the order of their names."""
+        """The locks that are held whose names have this prefix, in order of name."""
         now_ms = self._now()
         found = await list_held(self._store.db, prefix, limit, now_ms)
         lines = await read_lines(self._store.db, [it.name for it in found], now_ms)
         return [self._told(it, lines.get(it.name)) for it in found]
 
     async def forget(self, limit: int) -> int:
-        """Remove at most so much of what was over long ago; how much."""
+        """Remove at most `limit` rows that were over long ago; how many there were."""
         return await self._store.write(_counted([ForgetLocks(KEPT_MS, limit)], int))
 
     def end_waits(self) -> None:
-        """Let everybody who waits know that this process ends."""
+        """Tell all waiting calls that this process ends."""
         self._waiters.end()
 
     async def close(self) -> None:
-        """End the waiting, and finish what was begun."""
+        """End all waits, and finish the writes that were begun."""
         await self._waiters.close()
 
     async def _once(
         self, once: Once | None, ask: Callable[[], Coroutine[Any, Any, Granted]]
     ) -> Granted:
-        """What somebody is given, or was the first time; who is refused may ask again."""
+        """The lock given to this request, or the first time it was made.
+
+        A refusal is not kept: the request may be repeated.
+        """
         return await self._store.replays.run(
             once, ask, keep=lambda granted: granted[:2], recall=lambda kept: Granted(*kept.told)
         )
 
     def _ask(self, wanted: WantedLock, *behind: Effect) -> asyncio.Future[LockAttempt]:
-        """Ask for a lock that nobody else has or waits for."""
+        """Take or prolong a lock, unless another owner has it or waits for it."""
         return self._store.write(_asking(wanted, *behind))
 
     async def _had_since(self, wanted: WantedLock, asking: asyncio.Future[LockAttempt]) -> Granted:
-        """What came of asking, or of asking again where it ended meanwhile. Raises `LockHeld`."""
+        """The lock that was asked for; asks again if it is free by now. Raises `LockHeld`."""
         while True:
             try:
                 asked = await asyncio.shield(asking)
@@ -283,7 +287,7 @@ class LockDesk:
         started: float,
         asking: asyncio.Future[LockAttempt],
     ) -> None:
-        """Tell who takes a lock what came of it: at once where it was given by that commit."""
+        """Set the result of `taken`: at once if the commit gave the lock, else by a task."""
         if not asking.cancelled() and asking.exception() is None:
             asked = asking.result()
             if asked.ends_at is not None and not asked.is_prolonged:
@@ -350,8 +354,11 @@ class LockDesk:
     async def _given_in_line(
         self, wanted: WantedLock, waiter: Waiter, asking: asyncio.Future[LockAttempt], wait_ms: int
     ) -> Granted | None:
-        """What was given in time, if anything. Raises `ClientGone` and `KeyValUnavailable`."""
-        asked = await asyncio.shield(asking)  # whoever withdraws has to know what it did
+        """The lock, or None if it was not given in time.
+
+        Raises `ClientGone` and `KeyValUnavailable`.
+        """
+        asked = await asyncio.shield(asking)  # `withdraw` needs to know what this commit did
         waiter.since = asked.stamp
         granted = await self._given(wanted, asked)
         if granted is not None:
@@ -367,13 +374,13 @@ class LockDesk:
             return granted if waiter.is_alone else granted._replace(ends_at=None)
         if self._waiters.ended:
             raise KeyValUnavailable(
-                f"This host stops while somebody waits for the lock {wanted.name}, whose place in"
-                " the line is kept for a moment: try again"
+                f"This host is stopping while a call waits for the lock {wanted.name}; its place in"
+                " line is kept for a moment: try again"
             )
         return None
 
     async def _given(self, wanted: WantedLock, asked: LockAttempt) -> Granted | None:
-        """The lock that a commit gave, or prolonged; its time may be over by now."""
+        """The lock that a commit gave or prolonged, which may be over by now; else None."""
         if asked.ends_at is None:
             return None
         token = asked.stamp
@@ -385,9 +392,9 @@ class LockDesk:
         return self._granted(token, asked.ends_at)
 
     async def _had(self, wanted: WantedLock) -> Granted | None:
-        """The lock that its owner has by now; None where nobody has it or waits for it.
+        """The lock that its owner has by now; None if the owner may ask for it again.
 
-        Raises `LockHeld` if somebody else does.
+        Raises `LockHeld` if another owner has it, or is the first in line.
         """
         name, owner = wanted.name, wanted.owner
         now_ms = self._now()
@@ -399,7 +406,7 @@ class LockDesk:
         line = (await read_lines(self._store.db, [name], now_ms)).get(name)
         if line is None or line.first == owner:
             return None
-        # Nobody has it at this moment: the first in line is about to get it.
+        # The lock is free at this moment, and about to be given to the first in line.
         raise LockHeld(name, line.first, self._wall(now_ms))
 
     def _told(self, lock: HeldLock, line: Line | None = None) -> LockState:
@@ -410,7 +417,7 @@ class LockDesk:
         )
 
     def _granted(self, token: str, ends_at: int) -> Granted:
-        """A lock that its owner did not have before."""
+        """A newly given lock, which its owner did not have before."""
         return Granted(token, self._wall(ends_at), ends_at)
 
     def _now(self) -> int:
@@ -430,7 +437,7 @@ def _of(wanted: WantedLock) -> tuple[str, str, str | None, int]:
 
 
 def _asking(wanted: WantedLock, *behind: Effect) -> Write[LockAttempt]:
-    """Takes a lock if that may be, and then has further effects."""
+    """A write that takes or prolongs a lock if it can, and then has further effects."""
     lock = _of(wanted)
     effects: Sequence[Effect] = [NoteStamp(), Prolong(*lock), Acquire(*lock), *behind]
 
@@ -448,7 +455,7 @@ def _asking(wanted: WantedLock, *behind: Effect) -> Write[LockAttempt]:
 
 
 def _counted(effects: Sequence[Effect], told: Callable[[int], N]) -> Write[N]:
-    """A write that concludes with what is told of how many its first effect concerned."""
+    """A write whose result is `told` of the number of rows that its first effect changed."""
     decision = Decision(effects, lambda results, _: told(results[0].rowcount))
 
     def recall(kept: Kept) -> N:

@@ -34,7 +34,7 @@ class LockPart(Part):
 
     @property
     def checks(self) -> CheckParsers:
-        """`lock` holds while a lock is held under a token."""
+        """`lock`: a check that a lock is held under a token."""
         return {"lock": self._read_check}
 
     def start(self) -> None:
@@ -47,7 +47,7 @@ class LockPart(Part):
         return {"lock_waiters": self.locks.waiting}
 
     async def clean_up(self, limit: int) -> int:
-        """Forget locks and places that were over long ago."""
+        """Remove locks and places in line that were over long ago."""
         return await self.locks.forget(limit)
 
     async def end_streams(self) -> None:
@@ -60,7 +60,7 @@ class LockPart(Part):
         await self.locks.close()
 
     def condition(self, name: str, token: str) -> Requirement:
-        """That a lock is held under a token, for a commit."""
+        """A condition of a commit: that a lock is held under a token."""
         guard = holds(self.store.sql, name, token, self.store.clock.now())
         return Requirement(guard, LOCK, name)
 

@@ -1,12 +1,12 @@
 """The calls of this process that wait for locks.
 
-Who waits has a place in the line, in the database, so that the order is one over all processes. A
-release gives the lock to the first in line in the same commit, and rings; whoever waits in another
-process looks then. When a lock ends without a release, any process with somebody in its line gives
-it on, at the moment of its end. One task of a process does that for all who wait in it.
+Each waiting owner has a place in line, in the database, so that there is one order across all
+processes. A release gives the lock to the first in line in the same commit and signals the other
+processes, which then look. When a lock ends without a release, any process with a call in its line
+passes it on at that moment. One task per process does this for all of its calls.
 
-A place lasts while its call does. Who is gone before the answer leaves the line, and what was given
-in the same moment goes on to the next.
+A place lasts as long as its call. A call whose client has gone before the answer leaves the line,
+and a lock that was given to it at that moment is passed on.
 """
 
 from __future__ import annotations
@@ -30,32 +30,32 @@ from buntime_plugin_keyval.storage.lock_effects import PassOn, Stay, Withdraw
 from buntime_plugin_keyval.storage.locks import HeldLock, read_held
 
 STAY_MS = 10_000
-"""How long a place lasts whose call ended and kept it."""
+"""How long a place is kept after its call ended, if the call asked for that."""
 
 SILENT_MS = 30_000
-"""How long a place lasts whose process says nothing of it any more. It may have died: who waited
-there asks again, which is answered when another process has been started in its stead."""
+"""How long a place lasts that its process no longer renews. The process may have died: its clients
+ask again once another one has been started in its stead."""
 
 REFRESH_SECONDS = 10.0
-"""Pause between two words of that kind."""
+"""Pause between two renewals of the places of this process."""
 
 
 class LinePlace(NamedTuple):
-    """In the line of a lock: all calls of an owner share it."""
+    """A place in the line of a lock, shared by all calls of an owner."""
 
     name: str
     owner: str
 
 
 class LockAttempt(NamedTuple):
-    """What came of asking for a lock."""
+    """The result of a commit that asked for a lock."""
 
     stamp: str
-    """Of the commit."""
+    """The versionstamp of the commit."""
     ends_at: int | None
-    """When the lock ends, if the owner has it since, or still; by the clock of the store."""
+    """When the lock ends, in the store's time; None if the owner does not have it."""
     is_prolonged: bool
-    """Whether the owner had it before, under the token of then."""
+    """Whether the owner had it before; its token is the one it had then."""
 
 
 class Waiter:
@@ -66,40 +66,40 @@ class Waiter:
     def __init__(self) -> None:
         self.arrival = Arrival()
         self.since: str | None = None
-        """Stamp of the commit that asked, once it is done: the owner did not have it then."""
+        """Stamp of the commit that asked, once it is done and did not give the lock."""
         self.lock: HeldLock | None = None
-        """What was given since; its time may be over."""
+        """The lock that was given since; its time may be over."""
         self.is_alone = True
-        """Whether no other call of its owner was told of that as well."""
+        """Whether no other call of the same owner was told of that lock."""
         self.is_gone = False
-        """Whether nobody wants the answer any more."""
+        """Whether the client has gone, and the answer is not wanted any more."""
         self.is_over = False
-        """Whether its time is over: it has said itself what becomes of its place."""
+        """Whether its wait is over: it has kept or left its place by itself."""
 
     def leave(self) -> None:
-        """Nobody wants the answer any more."""
+        """Note that the client has gone, and end the wait."""
         self.is_gone = True
         self.arrival.tell()
 
 
 class Waiters:
-    """Those who wait for locks of one store."""
+    """All calls of this process that wait for locks of one store."""
 
     def __init__(self, store: Store, *, foreign_poll_ms: int) -> None:
         self._store = store
         self._foreign_poll_s = foreign_poll_ms / 1000
         self._calls: dict[LinePlace, list[Waiter]] = {}
         self._unwanted: dict[LinePlace, Awaitable[LockAttempt]] = {}
-        """What nobody wants the answer of any more, and is not taken back yet; the first of each
-        place."""
+        """Commits whose answers are not wanted any more and that are not undone yet; the first one
+        of each place."""
         self._refresh_at = 0.0
         self._leaving: set[asyncio.Task[None]] = set()
         self.process = uuid.uuid4().hex
-        """Names this one, to places that it looks after."""
+        """The id of this process, by which it marks the places that it renews."""
         self.ended = False
-        """Whether this process ends, and nobody may wait any more."""
+        """Whether this process ends, so that no call may wait any more."""
         self._version: int | None = None
-        """Of the data, when it was looked at last."""
+        """The version of the data when the locks were last read."""
         self._due_ms = 0.0
         """When the next lock ends, in the store's time."""
         self.loop = Loop(
@@ -112,11 +112,11 @@ class Waiters:
 
     @property
     def number(self) -> int:
-        """How many calls wait."""
+        """The number of calls that wait."""
         return sum(map(len, self._calls.values()))
 
     def add(self, place: LinePlace) -> Waiter:
-        """A call that begins to wait."""
+        """Register a call that begins to wait."""
         waiter = Waiter()
         if self.ended:
             waiter.arrival.tell()
@@ -124,34 +124,34 @@ class Waiters:
         return waiter
 
     def remove(self, place: LinePlace, waiter: Waiter) -> None:
-        """It does not wait any more: it is answered, or `withdraw` comes next."""
+        """Remove a call that has ended; `answered` or `withdraw` is called next."""
         waiters = self._calls[place]
         waiters.remove(waiter)
         if not waiters:
             del self._calls[place]
 
     def is_shared(self, place: LinePlace) -> bool:
-        """Whether several calls of this process wait there."""
+        """Whether several calls of this process share a place."""
         return len(self._calls[place]) > 1
 
     def answered(self, place: LinePlace) -> None:
-        """The owner knows what came of it, and of all that it asked before."""
+        """Note that the owner has its answer, which covers all that it asked before."""
         self._unwanted.pop(place, None)
 
     def withdraw(self, place: LinePlace, asking: Awaitable[LockAttempt]) -> None:
-        """Take back what a call asked for that ended before its answer.
+        """Undo what a call has asked for that ended before its answer.
 
-        Where other calls share its place, they take it over.
+        Other calls that share its place take it over.
         """
         first = self._unwanted.setdefault(place, asking)
         if place in self._calls:
             return
 
         async def leave() -> None:
-            with suppress(DatabaseError, KeyValError):  # then it ends by itself
+            with suppress(DatabaseError, KeyValError):  # the place and the lock end by themselves
                 since = (await first).stamp
                 if place in self._calls or self._unwanted.pop(place, None) is None:
-                    return  # somebody has come back meanwhile
+                    return  # another call of the owner has begun, or was answered, meanwhile
                 own = Withdraw(*place, self.process, since)
                 await self._commit([own, NoteStamp(), PassOn([place.name])])
             self.loop.wake()
@@ -161,21 +161,21 @@ class Waiters:
         task.add_done_callback(self._leaving.discard)
 
     def end(self) -> None:
-        """Let everybody who waits know that this process ends."""
+        """Tell all waiting calls that this process ends."""
         self.ended = True
         for waiters in self._calls.values():
             for waiter in waiters:
                 waiter.arrival.tell()
 
     async def close(self) -> None:
-        """End the waiting, and finish what was begun."""
+        """End all waits, and finish the writes that were begun."""
         self.end()
         await self.loop.stop()
         if self._leaving:
             await asyncio.wait(self._leaving)
 
     async def _step(self) -> float | None:
-        """Tell who has got a lock, and pass on those that nobody has; seconds until the next."""
+        """Tell calls that have got a lock, and pass on free ones; seconds until the next step."""
         if not self._calls:
             return None
         self._version = self._store.data_version()
@@ -186,7 +186,7 @@ class Waiters:
             await self._commit([NoteStamp(), PassOn(free)])
             held |= await self._look(free)
         if monotonic() >= self._refresh_at:
-            # Of those alone who wait: one that was kept and is not taken again is nobody's.
+            # Only places with a waiting call: a kept one ends if its owner does not come back.
             places = [
                 place
                 for place, waiters in self._calls.items()
@@ -202,16 +202,16 @@ class Waiters:
         return max(0.001, min(self._foreign_poll_s, soon))
 
     def _is_still(self) -> bool:
-        """Whether nobody has committed since the last step, and no lock ends soon."""
+        """Whether no commit has happened since the last step, and no lock ends soon."""
         if self._version is None or self._version != self._store.data_version():
             return False
         ends_s = (self._due_ms - self._store.clock.now()) / 1000
         return self._foreign_poll_s < min(self._refresh_at - monotonic(), ends_s)
 
     async def _look(self, names: Sequence[str]) -> dict[str, HeldLock]:
-        """The locks that are held; an owner that waits for one that it was given is told.
+        """The locks that are held; tells waiting calls whose owner was given one.
 
-        Also where its time is over by now: it was the owner's, whose place in the line is gone.
+        They are told even if its time is over by now: the owner had it, and its place is gone.
         """
         found = await read_held(self._store.db, names, 0)
         for lock in found.values():

@@ -1,4 +1,4 @@
-"""Endpoints below `/queue` for who looks after queues: what is in them, limits, dead letters."""
+"""Endpoints below `/queue` for administration: contents of queues, limits, dead letters."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
 
 
 class InQueue(RequestShape, frozen=True, kw_only=True):
-    """The queue of a dead letter, for who may ask for that queue alone; any unless it is said."""
+    """The queue of a dead letter, for callers that may use that queue alone; any if left out."""
 
     queue: Annotated[str | None, QUEUE_NAME] = None
 
@@ -43,7 +43,7 @@ class LetterListing(OfQueue, frozen=True, kw_only=True):
 
 
 class OptionsBody(OfQueue, frozen=True, kw_only=True):
-    """How a queue delivers; what is left out, or null, is not limited."""
+    """How a queue delivers; members that are left out or null set no limit."""
 
     lease: Annotated[int | None, QUEUE_LEASE] = None
     backoff_schedule: Annotated[list[int] | None, BACKOFF] = None
@@ -81,7 +81,7 @@ def stats(part: QueuePart, request: Request[OfQueue]) -> Asked:
 
 
 def peek(part: QueuePart, request: Request[Looking]) -> Asked:
-    """`GET /queue/peek`: the next messages, which stay where they are."""
+    """`GET /queue/peek`: show the next messages without taking them."""
     given = request.given
 
     async def run() -> Text:
@@ -121,7 +121,7 @@ def purge(part: QueuePart, request: Request[OfQueue]) -> Asked:
 
 
 def pause(part: QueuePart, request: Request[OfQueue]) -> Asked:
-    """`POST /queue/pause`: deliver nothing of a queue until it is resumed."""
+    """`POST /queue/pause`: deliver nothing from a queue until it is resumed."""
     queue = request.given.queue
 
     async def run() -> str:
@@ -132,7 +132,7 @@ def pause(part: QueuePart, request: Request[OfQueue]) -> Asked:
 
 
 def resume(part: QueuePart, request: Request[OfQueue]) -> Asked:
-    """`POST /queue/resume`: deliver again what a pause held back."""
+    """`POST /queue/resume`: deliver from a paused queue again."""
     queue = request.given.queue
 
     async def run() -> str:
@@ -153,7 +153,7 @@ def get_options(part: QueuePart, request: Request[OfQueue]) -> Asked:
 
 
 def set_options(part: QueuePart, request: Request[OptionsBody]) -> Asked:
-    """`PUT /queue/options`: set all limits of a queue; what is not said is not limited."""
+    """`PUT /queue/options`: set all limits of a queue; those left out are lifted."""
     given = request.given
     options = QueueSettings(
         lease=given.lease,
@@ -170,7 +170,7 @@ def set_options(part: QueuePart, request: Request[OptionsBody]) -> Asked:
 
 
 def list_queues(part: QueuePart, request: Request[QueueListing]) -> Asked:
-    """`GET /queue/queues`: list the queues in use, with their numbers."""
+    """`GET /queue/queues`: list the queues in use, with their counts."""
     limit = request.given.limit
 
     async def run() -> Text:
@@ -220,7 +220,7 @@ def get_dlq(part: QueuePart, request: Request[InQueue]) -> Asked:
 
 
 def requeue_dlq(part: QueuePart, request: Request[InQueue]) -> Asked:
-    """`POST /queue/dlq/<id>/requeue`: try a message again that was given up."""
+    """`POST /queue/dlq/<id>/requeue`: send a message again that was given up."""
     letter_id, queue = path_id(request.path), request.given.queue
 
     async def run() -> str | Answer:
@@ -228,7 +228,7 @@ def requeue_dlq(part: QueuePart, request: Request[InQueue]) -> Asked:
             message_id = await part.letters.requeue(letter_id, request.once, queue=queue)
         except LetterNotFound as error:
             return Answer(error.STATUS, f'{{"ok":false,"error":"{error.message}"}}')
-        # The first server called it newId, its client reads id.
+        # The first server called it newId, but its client reads id.
         return f'{{"ok":true,"id":"{message_id}","newId":"{message_id}"}}'
 
     return Asked("dlq_requeue", "write", run, needs=needs_of(QUEUE_ADMIN, queue))

@@ -35,7 +35,7 @@ class StoredLetters:
     ) -> Letters:
         """Dead letters of a queue, the newest failure first.
 
-        `LimitExceeded` for more than `most` bytes.
+        Raises `LimitExceeded` if they have more than `most` bytes.
         """
         rows = await self._store.adapter.query(self._sql.letters, (limit, offset, most, queue))
         if rows and int(rows[0][0] or 0) > most:
@@ -44,7 +44,7 @@ class StoredLetters:
         return [_letter(row[1:]) for row in rows]
 
     async def get(self, letter_id: str, queue: str | None = None) -> StoredLetter | None:
-        """One dead letter, or None; of any queue unless one is given, as with all of these."""
+        """One dead letter, or None. Without a queue, here as below, it may be of any."""
         rows = await self._store.adapter.query(self._sql.letter, (letter_id,), point=True)
         letter = _letter(rows[0]) if rows else None
         return None if letter is None or queue not in (None, letter.queue) else letter
@@ -52,7 +52,7 @@ class StoredLetters:
     async def requeue(
         self, letter_id: str, once: Once | None = None, *, queue: str | None = None
     ) -> str:
-        """Send a dead letter again as a new message; its new id. Raises `LetterNotFound`."""
+        """Send a dead letter again as a new message; its id. Raises `LetterNotFound`."""
         if not (await self._may_be_there(letter_id, queue) or await self._queue.was_done(once)):
             raise LetterNotFound
         new = new_id()
@@ -87,13 +87,13 @@ class StoredLetters:
         return result.rowcount
 
     async def expire(self, age_ms: int, limit: int) -> int:
-        """Delete at most `limit` dead letters that are older than that; how many there were."""
+        """Delete at most `limit` dead letters older than `age_ms`; how many there were."""
         (result,) = await self._queue.commit(ForgetOld(age_ms, limit))
         self.expired += result.rowcount
         return result.rowcount
 
     async def _may_be_there(self, letter_id: str, queue: str | None) -> bool:
-        """Whether a dead letter may be there: it is of this queue, if one is given."""
+        """Whether a dead letter may exist: False if a queue is given and it is of another one."""
         return queue is None or await self.get(letter_id, queue) is not None
 
 

@@ -1,8 +1,8 @@
-"""Deliveries that count: who was given a message, until the store knows it.
+"""Deliveries that count as attempts, until they are written to the store.
 
-A lease alone does not count, since whoever has it may be killed before anybody is given the
-message. Most messages are settled soon after they were given, and then nothing more is written of
-them. Of the others it is written down after a while, many in one commit.
+A lease alone is no attempt: the process that holds it may be killed before it has handed the
+message to a consumer. Most messages are settled soon after they were handed over, and nothing more
+is written about those. The other deliveries are counted after a while, many in one commit.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from buntime_plugin_keyval.model.messages import LeasedMessage
 from buntime_plugin_keyval.storage.message_effects import Count
 
 COUNT_SECONDS = 0.2
-"""How long a message may go unsettled before its delivery is written down. Half a lease if that is
-less: others must not find a lease that ran out and was not counted."""
+"""How long a message may go unsettled before its delivery is counted in the store. Half a lease if
+that is less: other processes must not find a lease that ran out without having been counted."""
 
 BATCH = 128
-"""Deliveries that one commit counts."""
+"""The most deliveries that one commit counts."""
 
 _COMPLAINT = "Deliveries could not be counted: %s"
 
@@ -33,13 +33,13 @@ _COMPLAINT = "Deliveries could not be counted: %s"
 class _Given(NamedTuple):
     lease: str
     at: float
-    """When it was given, by a clock that only goes forward."""
+    """When it was handed over, by a monotonic clock."""
     ends_at_ms: int
-    """When its lease ends, unless it is prolonged."""
+    """When its lease ends, in the store's time, unless it is prolonged."""
 
 
 class Deliveries:
-    """What this process has given to consumers and nobody has settled here, the oldest first."""
+    """Messages handed to consumers of this process and not settled here, the oldest first."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Deliveries:
         clock: Clock,
         logger: logging.Logger,
     ) -> None:
-        """`write` commits counts."""
+        """`write` commits the counts that it is given."""
         self._write = write
         self._lease_ms = lease_ms
         self._clock = clock
@@ -58,14 +58,14 @@ class Deliveries:
         self._given: dict[str, _Given] = {}
         self._loop = Loop(self._step, "keyval-deliveries", logger=logger, complaint=_COMPLAINT)
         self._is_idle = True
-        """Whether it waits for a message to be given."""
+        """Whether the loop waits for a message to be handed over."""
         self._last_end_ms = 0
         self._are_ordered = True
-        """Whether the leases end in the order in which they were given: queues may have their own
-        duration of them."""
+        """Whether the leases end in the order in which they were given; queues may have leases of
+        different lengths."""
 
     def given(self, message: LeasedMessage) -> None:
-        """Somebody has this message now."""
+        """Note that a consumer has this message."""
         self._given.pop(message.id, None)
         if not self._given:
             self._are_ordered = True
@@ -79,13 +79,13 @@ class Deliveries:
             self._loop.wake()
 
     def settled(self, message_id: str) -> None:
-        """Its delivery need not be counted any more: the store knows all about it."""
+        """Forget a delivery that the store knows of: it need not be counted."""
         self._given.pop(message_id, None)
 
     def ended(self) -> list[Count]:
-        """What has to be written before anybody looks for messages whose leases ran out.
+        """The counts to write before messages whose leases ran out are looked for.
 
-        Those that run out soon are among them: they may have by the time of the commit.
+        Leases that end soon are included: they may have ended by the time of the commit.
         """
         soon_ms = self._clock.now() + self._lease_ms // 2
         ended = []
@@ -97,14 +97,14 @@ class Deliveries:
         return ended
 
     def counted(self, counts: Sequence[Count]) -> None:
-        """These are written down."""
+        """Forget deliveries whose counts are written."""
         for count in counts:
             given = self._given.get(count.id)
             if given is not None and given.lease == count.lease:
                 del self._given[count.id]
 
     async def close(self) -> None:
-        """Write down what is left, if that can be done now."""
+        """Write the remaining counts, if the database can be reached."""
         await self._loop.stop()
         self._is_idle = True
         try:
@@ -114,7 +114,7 @@ class Deliveries:
             self._logger.warning(_COMPLAINT, error)
 
     async def _step(self) -> float | None:
-        """Write down what is old enough; seconds until the oldest of the others is."""
+        """Write counts that are old enough; seconds until the next ones are."""
         due = monotonic() - self._after_s
         while await self._write_older_than(due):
             pass
@@ -125,7 +125,7 @@ class Deliveries:
         return max(oldest.at + self._after_s - monotonic(), self._after_s / 4)
 
     async def _write_older_than(self, due: float) -> bool:
-        """Write a batch; whether there was one."""
+        """Write one batch of counts; whether there was one."""
         counts = [
             Count(message_id, given.lease)
             for message_id, given in islice(self._given.items(), BATCH)

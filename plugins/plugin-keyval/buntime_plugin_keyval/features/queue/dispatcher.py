@@ -2,10 +2,10 @@
 
 One task leases as many messages as the waiting listeners of a queue can take and hands them out in
 turn. It sleeps until a commit brings messages, a listener can take one, the next delay or lease
-ends, or another worker of this host signals. Because other processes write to the same queues, it
-also asks the engine every `foreign_poll_ms` whether anybody has committed, and looks at the queues
-themselves where it has, or cannot tell. It looks at those queues alone that have listeners, and at
-each of them when something may have happened to it.
+ends, or another worker of this host signals. Other processes may write to the same queues, so it
+also asks the engine every `foreign_poll_ms` whether there was a commit, and reads the queues if
+there was one or the engine cannot tell. Only queues with listeners are read, each of them when
+something may have happened to it.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from buntime_plugin_keyval.model.clock import Clock
 from buntime_plugin_keyval.model.messages import LeasedMessage
 
 MAX_LEASE = 128
-"""Messages that one commit leases."""
+"""The most messages that one commit leases."""
 
 HELD_POLL_MS = 1000
-"""Longest pause between two looks at a queue that delivers nothing of what it has. Each of them is
-a commit, which is dear on some engines; whoever ends that in this process, or rings, is heard."""
+"""Longest pause between two attempts at a queue that delivers nothing of what it has. Each attempt
+is a commit, which is expensive on some engines. Changes by this process, or by others that signal
+it, are noticed at once."""
 
 _MOST_DOUBLINGS = 10
 
@@ -43,18 +44,18 @@ class _Line:
         self.queue = queue
         self.listeners: deque[Listener] = deque()
         self.is_woken = True
-        """Whether to look at once."""
+        """Whether to look at it at once."""
         self.due = float("inf")
-        """Otherwise when, by a clock that only goes forward."""
+        """When to look at it otherwise, by a monotonic clock."""
         self.is_empty = False
-        """Whether it had no messages when somebody could take some, so that it is not looked at
-        again before a commit brings one, whoever else can take any."""
+        """Whether it had no messages at the last look. It is then not looked at for a further
+        listener before a commit brings a message."""
         self.in_vain = 0
-        """How often in a row there were messages that could not be leased: the queue is paused, or
-        has reached a limit."""
+        """How often in a row there were messages that could not be leased, since the queue is
+        paused or has reached a limit."""
 
     def wanted(self) -> int:
-        """Messages that they can take now, up to what one commit leases."""
+        """The number of messages that its listeners can take now, at most `MAX_LEASE`."""
         wanted = 0
         for listener in self.listeners:
             wanted += max(0, listener.capacity)
@@ -63,7 +64,7 @@ class _Line:
         return wanted
 
     def next_free(self) -> Listener | None:
-        """The next listener in turn that can take a message, from where the last turn ended."""
+        """The next listener in turn that can take a message, or None."""
         for _ in range(len(self.listeners)):
             listener = self.listeners[0]
             self.listeners.rotate(-1)
@@ -73,7 +74,10 @@ class _Line:
 
 
 class Dispatcher:
-    """Starts with `start` or the first listener, ends with `close`; each may be called twice."""
+    """Leases messages and hands them to the listeners of this process.
+
+    Starts with `start` or the first listener, and ends with `close`; both are idempotent.
+    """
 
     def __init__(
         self,
@@ -87,9 +91,9 @@ class Dispatcher:
         shares: Shares,
         logger: logging.Logger,
     ) -> None:
-        """`sweep_ms` bounds the sleep without listeners; 0 leaves exhausted leases to dequeues.
+        """`sweep_ms` is the longest sleep without listeners; 0 leaves exhausted leases to dequeues.
 
-        `data_version` is that of the adapter.
+        `data_version` tells whether there was a commit; see the adapter.
         """
         self._queue = queue
         self._peers = peers
@@ -103,25 +107,25 @@ class Dispatcher:
             "keyval-queue",
             logger=logger,
             complaint="The queue could not be read: %s",
-            finishes_step=True,  # a lease that is being committed is to be handed out or returned
+            finishes_step=True,  # so that messages being leased are handed out or returned
             is_still=self._is_still,
         )
         self._data_version = data_version
         self._version: int | None = None
-        """Of the data, before all queues were looked at last; None where that cannot be told."""
+        """The version of the data before the last look at all queues; None if unknown."""
         self._first = _Line("")
-        """The one without a name, which is there whether it has listeners or not: messages of all
-        queues that come to their end are seen to with it."""
+        """The queue without a name. It exists with and without listeners: exhausted messages of all
+        queues are buried in its turn."""
         self._lines = {"": self._first}
         self._holders: dict[str, Listener] = {}
-        """Who has to know when a message is settled."""
+        """The listener to tell when a message is settled, by the message's id."""
         self._next_check = 0.0
         self._is_closing = False
         self._returns: set[asyncio.Task[None]] = set()
 
     @property
     def listener_count(self) -> int:
-        """Open listeners, those of other workers included."""
+        """The number of open listeners, those of other workers included."""
         return int(self._peers.listeners.totals()[0])
 
     def start(self) -> None:
@@ -147,10 +151,10 @@ class Dispatcher:
         returns_unsettled: bool = True,
         client: str | None = None,
     ) -> Listener:
-        """A new listener; with `prefetch` it never has more unsettled messages than that.
+        """Open a listener; with `prefetch` it never has more unsettled messages than that.
 
         Without `returns_unsettled` those keep their leases when it is closed. Raises
-        `TooManyStreams` or `TooManyStreamsOfClient` when as many are open as are allowed.
+        `TooManyStreams` or `TooManyStreamsOfClient` if as many are open as are allowed.
         """
         self.shares.take(client)
         listener = Listener(
@@ -171,9 +175,9 @@ class Dispatcher:
             holder.drain()
 
     def wake(self, queue: str | None = None) -> None:
-        """Look at a queue again, since there may be messages; None for all of them.
+        """Look at a queue again, since it may have messages; at all queues for None.
 
-        For all also, where messages may have come to their end.
+        None is also for messages of any queue that may have used up their attempts.
         """
         if queue is None:
             for line in self._lines.values():
@@ -186,7 +190,7 @@ class Dispatcher:
         self.loop.wake()
 
     def can_take(self, queue: str) -> None:
-        """Look at a queue again, since a listener can take more of what is there."""
+        """Look at a queue again, since a listener can take more messages."""
         line = self._lines.get(queue)
         if line is not None and not line.is_empty:
             self.wake(queue)
@@ -196,11 +200,11 @@ class Dispatcher:
         return self._queue.holds(message)
 
     def given(self, message: LeasedMessage) -> None:
-        """A consumer has this message."""
+        """Note that a consumer has this message."""
         self._queue.given(message)
 
     def released(self, message: LeasedMessage) -> None:
-        """Nobody waits for this message to be settled any more."""
+        """Note that no listener needs to know any more when this message is settled."""
         self._holders.pop(message.id, None)
 
     def ended(self, listener: Listener, left: Ending) -> None:
@@ -217,7 +221,7 @@ class Dispatcher:
         self.give_back(left)
 
     def _count_listeners(self) -> None:
-        """Say how many there are, and hear of other workers while there are any."""
+        """Publish the number of listeners; hear other workers while there are any."""
         before = self._peers.listeners.own[0]
         count = self._peers.listeners.own[0] = sum(
             len(line.listeners) for line in self._lines.values()
@@ -226,11 +230,11 @@ class Dispatcher:
             self._peers.queue.listen(self._rung if count else None)
 
     def _listeners(self) -> list[Listener]:
-        """Those of all queues."""
+        """The listeners of all queues."""
         return [listener for line in self._lines.values() for listener in line.listeners]
 
     def _rung(self) -> None:
-        """Another worker has changed a queue."""
+        """Look at all queues, since another worker has changed one."""
         self._next_check = 0.0
         self.wake()
 
@@ -251,7 +255,7 @@ class Dispatcher:
         try:
             await self._queue.give_back(*left)
         except DatabaseError as error:
-            # Their leases will run out: late, but nothing is lost.
+            # Nothing is lost: they are delivered again once their leases run out.
             self._logger.warning("Messages of a listener could not be returned: %s", error)
 
     async def _step(self) -> float | None:
@@ -273,19 +277,19 @@ class Dispatcher:
         return None if due == float("inf") else max(0, due)
 
     def _due(self) -> float:
-        """When the next line is to be looked at, by itself."""
+        """When the next queue is to be looked at, by the monotonic clock."""
         return min(line.due for line in self._lines.values())
 
     def _is_still(self) -> bool:
-        """Whether nothing is due, no listener has a message, and nobody has committed."""
+        """Whether nothing is due, no listener has a message, and there was no commit."""
         if self._version is None or self._holders or self._due() <= time.monotonic():
             return False
         return self._version == self._data_version()
 
     async def _deliver(self, line: _Line) -> int | None:
-        """Hand out what there is, one message to each listener in turn.
+        """Hand out the messages of a queue, one to each listener in turn.
 
-        Milliseconds until there may be more, None for when woken.
+        Returns the milliseconds until there may be more; None to wait until woken.
         """
         line.is_empty = False
         wanted = line.wanted()
@@ -295,23 +299,23 @@ class Dispatcher:
             line.in_vain = 0
             line.is_empty = bool(wanted) and visible is None
             return await self._sweep(line, now_ms, visible)
-        self._queue.hurry()  # who acks messages may go on with these, and with nothing else
+        self._queue.hurry()  # consumers that ack a message have nothing to do before the next one
         messages = deque(await self._queue.lease(wanted, line.queue))
         if not messages:
-            line.in_vain += 1  # others were faster, or its options hold it back
+            line.in_vain += 1  # other processes were faster, or options of the queue hold them back
             return await self._sweep(line, now_ms, None)
         line.in_vain = 0
         while messages and (listener := line.next_free()):
             message = messages.popleft()
-            self._settled(message.id)  # whoever had it before had it for too long
+            self._settled(message.id)  # a listener that had it before has lost its lease
             self._holders[message.id] = listener
             listener.deliver(message)
-        # Some are left if a listener closed while the lease was being committed.
+        # Some remain if a listener was closed while the lease was being committed.
         self.give_back(Ending(list(messages), []))
         return 0
 
     async def _sweep(self, line: _Line, now_ms: int, visible: int | None) -> int | None:
-        """Bury what has come to its end; milliseconds until there may be something to hand out."""
+        """Bury exhausted messages; milliseconds until there may be something to hand out."""
         exhausted = await self._queue.next_exhausted() if line is self._first else None
         if exhausted is not None and exhausted <= now_ms and self._sweep_ms:
             await self._queue.bury_exhausted()
@@ -326,20 +330,20 @@ class Dispatcher:
         return max(1, min(events) - now_ms) if events else None
 
     def _poll_ms(self, line: _Line) -> int:
-        """For how long it is not looked whether other processes have done something.
+        """The longest time until a queue is looked at for changes by other processes.
 
-        That is for queues which hold something back, be it until some time, and for engines that
+        It matters for queues that hold messages back, for a time or by a limit, and on engines that
         cannot tell of commits.
         """
         poll_ms = self._foreign_poll_ms
         return max(poll_ms, min(poll_ms << min(line.in_vain, _MOST_DOUBLINGS), HELD_POLL_MS))
 
     async def _check_listeners(self) -> None:
-        """See to what no commit of this process tells: at most once in `foreign_poll_ms`.
+        """Notice changes by other processes, at most once in `foreign_poll_ms`.
 
-        Where anybody has committed, all queues are looked at. A listener is free again when another
-        process settled its messages, or their leases ran out. What it does not take, because its
-        client does not read, is for others.
+        If there was a commit, all queues are looked at. A listener is free again once another
+        process has settled its messages or their leases ran out. Messages that a listener does not
+        take, because its client does not read, are returned for others.
         """
         now = time.monotonic()
         if now < self._next_check:

@@ -1,4 +1,4 @@
-"""Endpoints below `/queue` for who sends and takes messages."""
+"""Endpoints below `/queue` for sending and taking messages."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ from buntime_plugin_keyval.requests.sse import LARGE_BYTES, OPENED, PING, frame,
 MAX_PREFETCH = 1000
 
 _AROUND_BYTES = 130
-"""Of the event of a message, beside its value, its id, which is there twice, and its queue."""
+"""Bytes of a message's event beside its value, its queue, and its id, which is there twice."""
 
 PACKET_BYTES = 1200
-"""Of messages that are there together and written as one: they fit into one packet of the network,
-so that no read of a client ends within one of them."""
+"""The most bytes of messages that are written as one: they fit into one network packet, so that no
+read by a client ends within one of them."""
 
 
 class NewMessageBody(RequestShape, frozen=True, kw_only=True):
@@ -70,21 +70,21 @@ class Polling(OfQueue, frozen=True, kw_only=True):
 
 
 class Listening(Polling, frozen=True, kw_only=True):
-    """The same for a stream of them."""
+    """How messages are delivered in a stream."""
 
     prefetch: Annotated[int | None, count_up_to(MAX_PREFETCH)] = None
 
 
 class Settlement(RequestShape, frozen=True, kw_only=True):
-    """Which delivery is over. The message may be sent back as it came, with its value."""
+    """The delivery to settle. The message may be sent back as it came, with its value."""
 
     id: Annotated[str | None, MESSAGE_ID] = None
     lease: Annotated[str | None, TEXT] = None
     drain: Annotated[bool, FLAG] = False
     queue: Annotated[str | None, QUEUE_NAME] = None
-    """Its queue, for who may ask for that queue alone; any unless it is said."""
+    """Its queue, for callers that may use that queue alone; any if left out."""
     strict: Annotated[bool, FLAG] = False
-    """Whether an id that the queue does not have is an error."""
+    """Whether an unknown id is an error."""
     value: Annotated[object, VALUE] = None
     """Without effect."""
     attempts: Annotated[int | None, OFFSET] = None
@@ -92,7 +92,7 @@ class Settlement(RequestShape, frozen=True, kw_only=True):
 
 
 class FailedDelivery(Settlement, frozen=True, kw_only=True):
-    """A delivery that was in vain."""
+    """A delivery that has failed."""
 
     error: Annotated[str | None, ERROR] = None
     delay: Annotated[int | None, PAUSE] = None
@@ -100,7 +100,7 @@ class FailedDelivery(Settlement, frozen=True, kw_only=True):
 
 
 class Extension(Settlement, frozen=True, kw_only=True):
-    """A delivery that takes longer."""
+    """A delivery whose lease is to be prolonged."""
 
     duration: Annotated[int | None, LEASE_DURATION] = None
 
@@ -132,7 +132,7 @@ def poll(part: QueuePart, request: Request[Polling]) -> Asked:
 
     With `lease=true` the message names its lease.
     """
-    if request.head:  # the message would be taken, and told to nobody
+    if request.head:  # the message would be taken, and the answer would not contain it
         raise MethodNotAllowed("HEAD would take a message, use GET", headers={"Allow": "GET"})
     lease, queue = request.given.lease, request.given.queue
 
@@ -148,7 +148,7 @@ def poll(part: QueuePart, request: Request[Polling]) -> Asked:
 
 
 def ack(part: QueuePart, request: Request[Settlement]) -> Asked:
-    """`POST /queue/ack`, `POST /queue/ack/<id>`: a message that was taken is done."""
+    """`POST /queue/ack`, `POST /queue/ack/<id>`: remove a message that is processed."""
     message_id, given = _settled_id(request), request.given
     needs = needs_of(QUEUE_RECEIVE, given.queue)
     if request.once is None:
@@ -177,9 +177,9 @@ def _answer_settled(settled: Future[None]) -> Answer:
 
 
 def nack(part: QueuePart, request: Request[FailedDelivery]) -> Asked:
-    """`POST /queue/nack`, `POST /queue/nack/<id>`: a message that was taken has failed.
+    """`POST /queue/nack`, `POST /queue/nack/<id>`: give back a message that has failed.
 
-    With `"attempted": false`, which needs the lease, the delivery counts for nothing.
+    With `"attempted": false`, which needs the lease, the delivery does not count as an attempt.
     """
     message_id, given = _settled_id(request), request.given
     lease = given.lease
@@ -200,9 +200,9 @@ def nack(part: QueuePart, request: Request[FailedDelivery]) -> Asked:
     if given.attempted:
         return Asked("queue_nack", "write", run, needs=needs_of(QUEUE_RECEIVE, given.queue))
     if not lease:
-        raise InvalidInput("lease is required where attempted is false")
+        raise InvalidInput("lease is required when attempted is false")
     if given.error is not None or given.delay is not None:
-        raise InvalidInput("error and delay are for attempts: attempted is false")
+        raise InvalidInput("error and delay are for attempts: leave them out with attempted: false")
 
     async def release() -> str:
         _drain(part, message_id, given)
@@ -213,7 +213,7 @@ def nack(part: QueuePart, request: Request[FailedDelivery]) -> Asked:
 
 
 def extend(part: QueuePart, request: Request[Extension]) -> Asked:
-    """`POST /queue/extend`, `POST /queue/extend/<id>`: keep a message for longer."""
+    """`POST /queue/extend`, `POST /queue/extend/<id>`: prolong the lease of a message."""
     message_id, given = _settled_id(request), request.given
 
     async def run() -> str:
@@ -234,8 +234,8 @@ def extend(part: QueuePart, request: Request[Extension]) -> Asked:
 def listen(part: QueuePart, request: Request[Listening]) -> Asked:
     """`GET /queue/listen`: messages as they come.
 
-    With `prefetch` at most so many of them are not settled, and those go back to the queue when
-    the connection ends. Without it there is no limit, and what was sent keeps its lease.
+    With `prefetch` at most that many are unsettled at a time, and those go back to the queue when
+    the connection ends. Without it there is no limit, and sent messages keep their leases.
     """
     given = request.given
 
@@ -248,10 +248,10 @@ def listen(part: QueuePart, request: Request[Listening]) -> Asked:
 
 
 def _plain_message(content: bytes) -> NewMessageBody | None:
-    """See `Route`: a short value and nothing beside it."""
+    """See `Route`: a body with a short value and no other member."""
     if not (content.startswith(_VALUE) and content.endswith(b"}")):
         return None
-    # What is around it is an object of this member alone, if what is in it is one value.
+    # If the text between the prefix and the last brace is one value, it is the only member.
     text = plain_text(content[len(_VALUE) : -1])
     return None if text is None else NewMessageBody(value=CanonicalText(text))
 
@@ -269,14 +269,14 @@ _read_settlement = msgspec.json.Decoder(_PlainSettlement).decode
 
 
 def _plain_settlement(content: bytes) -> Settlement | None:
-    """See `Route`: an id, and perhaps a lease and whether to drain."""
+    """See `Route`: a body with an id, and optionally `lease` and `drain`."""
     try:
         plain = _read_settlement(content)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
     lease, drain = plain.lease, plain.drain
     quotes = 4 + 4 * (lease is not msgspec.UNSET) + 2 * (drain is not msgspec.UNSET)
-    if not plain.id or content.count(b'"') != quotes:  # a member may be there twice
+    if not plain.id or content.count(b'"') != quotes:  # a member may occur twice
         return None
     return Settlement(
         id=plain.id,
@@ -286,7 +286,7 @@ def _plain_settlement(content: bytes) -> Settlement | None:
 
 
 def _large(part: QueuePart) -> LargeMembers:
-    """How to read the value of a message."""
+    """How to read a message with a large value."""
     return {"value": value_frame(part.store.clock.wall())}
 
 
@@ -326,7 +326,7 @@ async def _frames(part: QueuePart, given: Listening, client: str | None) -> Fram
             messages = await listener.next_few(until_beat(heartbeat_s), size, PACKET_BYTES)
             if messages:
                 sent = _message_frames(messages, queue, lease=lease)
-                messages.clear()  # what a client does not take is there once, in its connection
+                messages.clear()  # what a slow client has not read is kept once, in its connection
                 yield sent
                 del sent
             elif not listener.closed:
@@ -336,7 +336,7 @@ async def _frames(part: QueuePart, given: Listening, client: str | None) -> Fram
 
 
 def message_json(message: LeasedMessage, queue: str, *, lease: bool) -> str:
-    """A message as clients know it."""
+    """A message as JSON for clients."""
     head, tail = _around_value(message, queue, lease=lease)
     return f"{head}{message.value}{tail}"
 
@@ -349,7 +349,7 @@ def _around_value(message: LeasedMessage, queue: str, *, lease: bool) -> tuple[s
 
 
 def _message_frames(messages: Sequence[LeasedMessage], queue: str, *, lease: bool) -> Frame:
-    """Those of messages that are there together, in one piece unless one is large."""
+    """The events of several messages, in one piece unless one is large."""
     if len(messages) == 1:
         return _message_frame(messages[0], queue, lease=lease)
     return b"".join(
@@ -361,7 +361,7 @@ def _message_frames(messages: Sequence[LeasedMessage], queue: str, *, lease: boo
 
 
 def _message_frame(message: LeasedMessage, queue: str, *, lease: bool) -> Frame:
-    """The event of a message; a large value is not put together with anything."""
+    """The event of a message; a large value stays a piece of its own."""
     if len(message.value) <= LARGE_BYTES:
         return frame("message", message_json(message, queue, lease=lease), message.id)
     head, tail = _around_value(message, queue, lease=lease)
@@ -373,12 +373,12 @@ def _message_frame(message: LeasedMessage, queue: str, *, lease: bool) -> Frame:
 
 
 def _settled_id(request: Request[Settlement]) -> str:
-    """The id, from the path or the body."""
+    """The message's id, from the path or the body. Raises `InvalidInput`."""
     given = request.given.id
     if request.path.count(b"/") > _SLASHES_WITHOUT_ID:
         message_id = path_id(request.path)
         if given not in (None, message_id):
-            raise InvalidInput("id is given twice: in the path and, another one, in the body")
+            raise InvalidInput("id is given twice, and differs: in the path and in the body")
         return message_id
     if given is None:
         raise InvalidInput(f"id must be a non-empty string, received {describe(None)}")
@@ -389,6 +389,6 @@ _SLASHES_WITHOUT_ID = 2
 
 
 def _drain(part: QueuePart, message_id: str, given: Settlement) -> None:
-    """With `"drain": true` the stream that delivered the message is told to deliver no more."""
+    """With `"drain": true`, have the stream that delivered the message deliver no more."""
     if given.drain:
         part.dispatcher.drain(message_id)

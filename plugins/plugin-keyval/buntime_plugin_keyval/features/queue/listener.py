@@ -1,4 +1,4 @@
-"""One consumer of the queue: what it may take, and what it has taken."""
+"""One consumer of a queue: the messages that it may take, and those that it has."""
 
 from __future__ import annotations
 
@@ -9,45 +9,48 @@ from buntime_plugin_keyval.engine.arrival import Arrival
 from buntime_plugin_keyval.model.messages import LeasedMessage
 
 READ_AHEAD = 16
-"""Messages that a listener without a prefetch limit may get at once."""
+"""The most unsent messages of a listener without a prefetch limit."""
 
 
 class Ending(NamedTuple):
-    """What a listener leaves behind."""
+    """The messages that a closed listener gives back."""
 
     unsent: list[LeasedMessage]
     unsettled: list[LeasedMessage]
 
 
 class Owner(Protocol):
-    """Who hands messages to a listener."""
+    """The dispatcher, as a listener knows it."""
 
     def can_take(self, queue: str) -> None:
-        """A listener of this queue can take messages."""
+        """Note that a listener of this queue can take messages."""
 
     def holds(self, message: LeasedMessage) -> bool:
-        """Whether the lease of this message lasts: others have it otherwise, now or soon."""
+        """Whether the lease of this message lasts; if not, it is delivered to others."""
 
     def given(self, message: LeasedMessage) -> None:
-        """The consumer has this message."""
+        """Note that the consumer has this message."""
 
     def released(self, message: LeasedMessage) -> None:
-        """The listener does not care any more who settles this message."""
+        """Note that the listener need not know when this message is settled."""
 
     def give_back(self, left: Ending) -> None:
-        """These are for others."""
+        """Return messages to the queue, for others."""
 
     def ended(self, listener: Listener, left: Ending) -> None:
-        """The listener is closed; what it leaves has to go back to the queue."""
+        """Forget a closed listener, and return its messages to the queue."""
 
 
 def _any_size(_: LeasedMessage) -> int:
-    """For who takes one at a time."""
+    """No size: for callers that take one message at a time."""
     return 1
 
 
 class Listener:
-    """Has to be closed. Nothing is leased to it but while its owner waits in `next`."""
+    """One consumer of a queue. Call `close` when it is no longer used.
+
+    Messages are leased for it only while a call waits in `next` or `next_few`.
+    """
 
     def __init__(
         self,
@@ -62,16 +65,17 @@ class Listener:
         self.queue = queue
         """The name of the queue whose messages it takes."""
         self.client = client
-        """Who it counts for; None where nobody can be told apart."""
+        """The client whose share of streams it counts against; None if clients cannot be told
+        apart."""
         self.prefetch = prefetch
-        """Messages that it may hold at a time, unsettled ones included; None for no limit."""
+        """The most messages it may hold at a time, unsettled ones included; None for no limit."""
         self.returns_unsettled = returns_unsettled
-        """Whether the unsettled ones go back when it is closed."""
+        """Whether unsettled messages go back to the queue when it is closed."""
         self._unsent: dict[str, LeasedMessage] = {}
         self._in_hand: dict[str, LeasedMessage] = {}
-        """Taken from `next`, and perhaps not sent yet; without their values, as below."""
+        """Returned by `next`, and perhaps not sent yet; without their values."""
         self._unsettled: dict[str, LeasedMessage] = {}
-        """Sent; only with a prefetch limit, since nobody else asks."""
+        """Sent and not settled; kept only with a prefetch limit, which needs them."""
         self._waiting = False
         self._moved = True
         self._draining = False
@@ -80,7 +84,7 @@ class Listener:
 
     @property
     def capacity(self) -> int:
-        """Messages that it can take now."""
+        """The number of messages that it can take now."""
         if not self._waiting or self._draining or self.closed:
             return 0
         if self.prefetch is None:
@@ -90,7 +94,7 @@ class Listener:
     async def next(self, timeout_s: float | None = None) -> LeasedMessage | None:
         """The next message; None after the timeout and once the listener is closed.
 
-        It counts as delivered once `sent` says so, or `next` is called again.
+        It counts as delivered once `sent` or `next` is called.
         """
         messages = await self.next_few(timeout_s)
         return messages[0] if messages else None
@@ -101,7 +105,10 @@ class Listener:
         size: Callable[[LeasedMessage], int] = _any_size,
         most: int = 0,
     ) -> list[LeasedMessage]:
-        """The same of those that are there together: one, or several of at most this size."""
+        """The next message, and further ones that are there as long as all fit into `most`.
+
+        Empty after the timeout and once the listener is closed.
+        """
         self.sent()
         few: list[LeasedMessage] = []
         while not few and await self._is_there(timeout_s):
@@ -113,9 +120,9 @@ class Listener:
                 if few and most < 0:
                     break
                 del unsent[message.id]
-                # The process may have stood still since, or the consumer did not read.
+                # The lease may be over: the process was suspended, or the consumer did not read.
                 if self._owner.holds(message):
-                    # Its consumer may have it for long, and others with it: the value is his.
+                    # Consumers may hold many messages for long: their values are not kept here.
                     self._in_hand[message.id] = message._replace(value="")
                     few.append(message)
                     if most <= 0:
@@ -139,7 +146,7 @@ class Listener:
         return bool(self._unsent) and not self.closed
 
     def sent(self) -> None:
-        """What `next` returned has reached the consumer."""
+        """Note that the messages which `next` returned have reached the consumer."""
         if not self._in_hand:
             return
         in_hand, self._in_hand = self._in_hand, {}
@@ -156,11 +163,11 @@ class Listener:
         self._arrived.tell()
 
     def drain(self) -> None:
-        """Its consumer is about to end: hand nothing more to it."""
+        """Take no more messages, since its consumer is about to end."""
         self._draining = True
 
     def forget(self, message_id: str) -> None:
-        """Drop a message that was settled, or whose lease is over."""
+        """Drop a message that is settled or whose lease is over."""
         self._unsent.pop(message_id, None)
         self._unsettled.pop(message_id, None)
         self._in_hand.pop(message_id, None)
@@ -178,7 +185,7 @@ class Listener:
         return stuck
 
     def close(self) -> None:
-        """Take no more; what was not sent goes back, and what was not settled if so agreed."""
+        """Take no more messages. Unsent ones go back, and unsettled ones if `returns_unsettled`."""
         if self.closed:
             return
         self.closed = True

@@ -1,4 +1,4 @@
-"""What the endpoints of queues and of messages have in common."""
+"""Shared parts of the endpoints of queues and of messages."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ OK = '{"ok":true}'
 
 
 class OfQueue(RequestShape, frozen=True, kw_only=True):
-    """Which queue it is about: the one without a name, unless it is said."""
+    """A request about a queue: the one without a name by default."""
 
     queue: Annotated[str, QUEUE_NAME] = ""
 
 
 def needs_of(scope: str, queue: str | None) -> Sequence[Need]:
-    """A scope on a queue; on all of them for the one without a name, or if it is not said."""
+    """The need for a scope on a queue; on all of them for None or the one without a name."""
     return ((scope, queue),) if queue else _SCOPES[scope]
 
 

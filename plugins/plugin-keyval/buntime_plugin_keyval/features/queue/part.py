@@ -22,7 +22,7 @@ from buntime_plugin_keyval.requests.permissions import QUEUE_SEND
 from buntime_plugin_keyval.storage.message_effects import Enqueue
 
 MOST_LABELLED = 100
-"""Queues that have numbers of their own among the metrics."""
+"""The most queues that have metrics of their own."""
 
 
 class QueuePart(Part):
@@ -58,7 +58,7 @@ class QueuePart(Part):
 
     @property
     def mutations(self) -> MutationParsers:
-        """`enqueue` sends a message if the commit succeeds."""
+        """`enqueue`: send a message if the commit succeeds."""
         return {"enqueue": self._read_message}
 
     async def begin(self) -> None:
@@ -87,7 +87,7 @@ class QueuePart(Part):
         }
 
     async def labelled_numbers(self) -> Labelled:
-        """See `Part`. Of queues that somebody has told something, the first ones by name."""
+        """See `Part`. Queues that have options, the first ones by name."""
         numbers: dict[tuple[str, ...], float] = {}
         for name in await self.queues.told(MOST_LABELLED):
             stats = await self.queue.stats(name)
@@ -96,7 +96,7 @@ class QueuePart(Part):
         return {"queue_messages": numbers}
 
     async def clean_up(self, limit: int) -> int:
-        """Delete dead letters that are too old, and ids under which something may be sent again."""
+        """Delete dead letters that are too old, and forget given ids whose time is over."""
         age_ms = self.config.dlq_max_age.milliseconds
         expired = await self.letters.expire(age_ms, limit) if age_ms else 0
         return expired + await self.queues.forget_ids(limit)
@@ -111,7 +111,7 @@ class QueuePart(Part):
         await self.queue.close()
 
     def message(self, value: str, options: MessageOptions) -> Addition:
-        """A message with a canonical value, for a commit."""
+        """An addition to a commit: a message with a canonical value."""
         return Addition(
             Enqueue(new_id() if options.id is None else options.id, value, options),
             size=len(value),

@@ -1,4 +1,4 @@
-"""Operations of the queue, all through the store's one commit path."""
+"""Operations of the queue, all by way of the store's one commit path."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ LEASE_EXPIRED = "Lease expired after max attempts"
 PAUSE_WITHOUT_SCHEDULE_MS = 1000
 _BURY_BATCH = 50
 _TAKE_ATTEMPTS = 3
-"""Messages that a poll leases, one after another, since the leases ended before it could answer."""
+"""How many messages a poll leases, one after the other, if leases end before it can answer."""
 
 
 class _Delivery(NamedTuple):
-    """A row of the queue as far as giving it up or trying again needs it."""
+    """The columns of a message that giving it up or retrying it needs."""
 
     id: str
     lease: str | None
@@ -64,7 +64,7 @@ class _Delivery(NamedTuple):
 
 
 EndEffects = Callable[[str], Sequence[Effect]]
-"""What ends a message that has no attempts left, by its id."""
+"""Returns the effects that end a message without attempts left, by its id."""
 
 
 def _recall_id(kept: Kept) -> str:
@@ -72,7 +72,7 @@ def _recall_id(kept: Kept) -> str:
 
 
 LONG_SECONDS = 60.0
-"""For how long after a long message others are taken to be there as well."""
+"""For how long after a long message others are expected to be long as well."""
 
 
 class Queue:
@@ -86,10 +86,10 @@ class Queue:
             self._count, lease_ms=lease_ms, clock=store.clock, logger=store.logger
         )
         self._long_until = 0.0
-        """Until when there may be long messages, whose rows take long to be written again."""
+        """Until when messages may be long, so that rewriting their rows takes a while."""
         self._has_others = False
-        """Whether the queue without a name may have others than plain messages, or something is
-        said of it: see `QueueSql`."""
+        """Whether the queue without a name may have messages that are not plain, or options: see
+        `QueueSql`."""
         self._endings: dict[str, EndEffects] = {}
         self._on_ready: Callable[[str | None], None] = lambda _: None
         self._on_settled: Callable[[str], None] = lambda _: None
@@ -99,27 +99,27 @@ class Queue:
     def observe(
         self, *, ready: Callable[[str | None], None], settled: Callable[[str], None]
     ) -> None:
-        """Tell one observer when messages may have become ready, and when one was settled.
+        """Set the callbacks for messages that may have become ready, and for settled ones.
 
-        `ready` is given their queue, None where it may be any.
+        `ready` is called with their queue, or None if it may be any.
         """
         self._on_ready = ready
         self._on_settled = settled
 
     def enqueue(self, value: str, options: MessageOptions, once: Once | None = None) -> Future[str]:
-        """Add a message with a canonical value; its id, which its sender may have given.
+        """Add a message with a canonical value; the result is its id, which the sender may choose.
 
-        In a day at least after one was sent under a given id nothing else is; the id is the same.
+        For at least a day nothing more is sent under an id that was chosen: the result is the same.
 
-        It is on its way when this returns. Raises `RequestUnderWay`, and `InvalidInput` for
-        a key that is too long for the database.
+        The write is under way when this returns. Raises `RequestUnderWay`, and `InvalidInput` for a
+        key that is too long for the database.
         """
         for key in options.keys_if_undelivered:
             self._store.check_key(encode_key(key))
         if self._store.forwarding is not None:
             sent = self._store.forwarding.send(len(value), "queue_enqueue", (value, options), once)
             if sent is not None:
-                # Others hear of it as of each commit, which takes them longer.
+                # The committing worker's signal would tell this one as well, but later.
                 sent.add_done_callback(lambda _: self._on_ready(options.queue))
                 return sent
         message_id = new_id() if options.id is None else options.id
@@ -136,14 +136,14 @@ class Queue:
         return self._store.write(write, once, "queue_enqueue")
 
     def enqueued(self, queue: str | None) -> None:
-        """Say that a commit of another kind brought a message to a queue; None: to whichever."""
+        """Note that another commit brought messages to a queue; None if it may be any."""
         self._on_ready(queue)
 
     @measured("queue_dequeue")
     async def lease(self, limit: int, queue: str = "") -> list[LeasedMessage]:
-        """Lease at most so many ready messages, in order; whoever has one says so with `given`.
+        """Lease at most `limit` ready messages, in order; call `given` for those handed on.
 
-        If there are none, messages whose last lease ran out go to the dead letters.
+        If there are none, messages whose last lease ran out become dead letters.
         """
         rows = await self._lease(limit, queue if queue or self._has_others else None)
         if not rows and not queue:
@@ -159,7 +159,7 @@ class Queue:
         return messages
 
     async def _lease(self, limit: int, queue: str | None) -> list[tuple[Value, ...]]:
-        """The rows that `Lease` gives; others have them where who wants them is cancelled."""
+        """The rows that `Lease` returns; if the caller is cancelled, they are given back."""
         leasing = self.lease_by(Lease(limit, self._lease_ms, queue))
         try:
             return await asyncio.shield(leasing)
@@ -168,9 +168,9 @@ class Queue:
             raise
 
     def lease_by(self, lease: Lease, *behind: Effect) -> Future[list[tuple[Value, ...]]]:
-        """Lease messages, and have further effects with that; the rows that `Lease` gives.
+        """Lease messages, with further effects in the same commit; the rows that `Lease` returns.
 
-        It is on its way when this returns, and carried out whether anybody waits or not.
+        The write is under way when this returns, and goes on if the caller is cancelled.
         """
         counts = self._deliveries.ended()
 
@@ -182,11 +182,11 @@ class Queue:
         return self._store.write(Write(lambda _: decision, size=self._size()))
 
     def hurry(self) -> None:
-        """Have what is leased in this turn committed as soon as it can be: others wait for it."""
+        """Have the leases of this turn of the loop committed as soon as possible."""
         self._store.hurry()
 
     async def take(self, queue: str = "") -> LeasedMessage | None:
-        """Lease one message for a consumer who is given it now, so that it counts."""
+        """Lease one message for a consumer that gets it at once: the delivery counts."""
         for _ in range(_TAKE_ATTEMPTS):
             messages = await self.lease(1, queue)
             if not messages:
@@ -197,23 +197,26 @@ class Queue:
         return None
 
     def end_otherwise(self, mark: str, ending: EndEffects) -> None:
-        """Let messages of queues whose names begin so end in another way than as dead letters."""
+        """Set what happens to exhausted messages of queues whose names begin with `mark`.
+
+        Those of other queues become dead letters.
+        """
         self._endings[mark] = ending
 
     def settled(self, message_id: str) -> None:
-        """Say that a commit of another kind has settled a delivery."""
+        """Note that another commit has settled a delivery."""
         self._settled(message_id)
 
     def extended(self, message_id: str) -> None:
-        """Say that a commit of another kind has prolonged a lease, so that it counts."""
+        """Note that another commit has prolonged a lease, and so counted the delivery."""
         self._deliveries.settled(message_id)
 
     def holds(self, message: LeasedMessage) -> bool:
-        """Whether the lease of this message lasts, so that nobody else is given it."""
+        """Whether the lease of this message lasts, so that no other consumer gets it."""
         return message.ends_at_ms > self._store.clock.now()
 
     def given(self, message: LeasedMessage) -> None:
-        """A consumer has been given this message: its delivery counts."""
+        """Note that a consumer has this message: its delivery counts."""
         self._deliveries.given(message)
 
     def settle(
@@ -224,7 +227,7 @@ class Queue:
         strict: bool = False,
         queue: str | None = None,
     ) -> Future[None]:
-        """As `ack`, which is on its way when this returns: no task waits for it."""
+        """Do the same as `ack`, without a task: the write is under way when this returns."""
 
         def conclude(results: Sequence[ResultSet], _: object) -> None:
             if lease is not None or strict:
@@ -246,12 +249,12 @@ class Queue:
         strict: bool = False,
         queue: str | None = None,
     ) -> None:
-        """Remove a processed message; an unknown id is fine unless `strict`.
+        """Remove a processed message; an unknown id is no error unless `strict`.
 
-        With a queue, what others have counts as unknown; so with all that settles.
+        If a queue is given, messages of other queues count as unknown, here and below.
 
-        Raises `StaleLease` if a lease is given and is not the message's current one, and if
-        `strict`, `MessageNotFound` for an id of which the queue has no message.
+        Raises `StaleLease` if a lease is given that is not the message's current one, and with
+        `strict` and no lease `MessageNotFound` for an unknown id.
         """
         if once is None:
             await self.settle(message_id, lease, strict=strict, queue=queue)
@@ -260,14 +263,14 @@ class Queue:
 
     @measured("queue_ack")
     async def _ack_once(self, settling: Settle, once: Once, *, strict: bool) -> None:
-        """The same of what may have been done before."""
+        """Do `ack` for a request that may have been made before."""
         (result,) = await self.commit(settling, once=once)
         if settling.lease is not None or strict:
             self._check_settled(result, settling.id, settling.lease)
         self._settled(settling.id)
 
     def _check_settled(self, result: ResultSet, message_id: str, lease: str | None) -> None:
-        """Raise as `ack` does where a message was not there, or not under this lease."""
+        """Raise as `ack` does if the message was not there, or not under this lease."""
         if not result.rowcount:
             raise MessageNotFound(message_id) if lease is None else StaleLease
 
@@ -283,11 +286,12 @@ class Queue:
         strict: bool = False,
         queue: str | None = None,
     ) -> None:
-        """Give a message back for another attempt, or up after the last.
+        """Give a message back for another attempt, or give it up after the last one.
 
-        An unknown id is fine unless `strict`. Raises `StaleLease` and `MessageNotFound` as `ack`.
+        An unknown id is no error unless `strict`. Raises `StaleLease` and `MessageNotFound` like
+        `ack`.
         """
-        # Before a look at the message, which is another one's by now if this was done before.
+        # First of all: if this was done before, the message may be with another consumer by now.
         if await self.was_done(once):
             return
         while True:
@@ -312,7 +316,7 @@ class Queue:
     async def release(
         self, message_id: str, lease: str, once: Once | None = None, *, queue: str | None = None
     ) -> None:
-        """Take a delivery back that nobody began with: it does not count as an attempt.
+        """Give back a message that was not begun: the delivery does not count as an attempt.
 
         Raises `StaleLease` if the lease is not the message's current one.
         """
@@ -338,8 +342,8 @@ class Queue:
         """Prolong the lease of a delivered message: it ends `duration_ms` from now.
 
         The default is as long as a new lease. Raises `StaleLease` if the message has no lease, or
-        not the one that is given: somebody else has it, or it is settled. If `strict`, and no lease
-        is given, that is `MessageNotFound` where the queue has no such message at all.
+        not the one that is given: it is with another consumer, or settled. With `strict` and no
+        lease given, raises `MessageNotFound` if the queue has no such message at all.
         """
         duration = self._lease_ms if duration_ms is None else duration_ms
         if queue is not None and not await self.was_done(once):
@@ -364,7 +368,7 @@ class Queue:
         """End the leases of messages that their listener will not settle.
 
         The delivery of unsent ones does not count as an attempt. Unsettled ones may have been
-        processed: theirs counts, and after the last attempt they keep their lease.
+        processed: their delivery counts, and after the last attempt they keep their lease.
         """
         if not (unsent or unsettled):
             return
@@ -378,16 +382,16 @@ class Queue:
 
     @property
     def recorder(self) -> Recorder:
-        """Where the operations are measured."""
+        """The recorder of the store's operations."""
         return self._store.recorder
 
     @property
     def logger(self) -> logging.Logger:
-        """For what goes wrong in the background."""
+        """The logger for failures in the background."""
         return self._store.logger
 
     async def bury_exhausted(self) -> None:
-        """Move messages that nobody holds and whose attempts are used up to the dead letters."""
+        """Bury messages whose attempts are used up and that no consumer holds."""
         counts = self._deliveries.ended()
         if counts:
             await self._count(counts)
@@ -398,7 +402,7 @@ class Queue:
                 self._sql.exhausted, args, point=True, fresh=True
             )
             for (message_id,) in rows:
-                # One at a time: each may have a long value.
+                # One at a time, since each may have a long value.
                 delivery = await self._delivery(str(message_id))
                 if (
                     delivery is not None
@@ -410,7 +414,7 @@ class Queue:
                 return
 
     async def _bury(self, delivery: _Delivery) -> None:
-        """End a message without attempts left, unless somebody else does so."""
+        """End a message without attempts left, unless another process does so first."""
         ending = self._endings.get(delivery.queue[:1])
         effects = _give_up(delivery, LEASE_EXPIRED) if ending is None else ending(delivery.id)
         if await self._commit_if_current(delivery, effects):
@@ -428,7 +432,7 @@ class Queue:
         return of_queue  # type: ignore[return-value] # as the schema says
 
     async def _next_plain(self) -> int | None:
-        """The same of plain messages. Notes whether there are others in their queue."""
+        """The same for plain messages. Notes whether their queue has others."""
         ((visible, has_others),) = await self._store.adapter.query(
             self._sql.next_visible, point=True
         )
@@ -441,7 +445,7 @@ class Queue:
         return exhausted  # type: ignore[return-value] # as the schema says
 
     async def no_longer_held(self, messages: Sequence[LeasedMessage]) -> list[LeasedMessage]:
-        """Those of the messages whose leases ended: settled, run out, or delivered again."""
+        """Those of the messages that are settled, delivered again, or whose leases ran out."""
         ids = msgspec.json.encode([message.id for message in messages]).decode()
         rows = await self._store.adapter.query(
             self._sql.held,
@@ -453,9 +457,9 @@ class Queue:
         return [message for message in messages if (message.id, message.lease) not in held]
 
     async def stats(self, queue: str | None = "") -> QueueStats:
-        """How many messages a queue has, None for all of them.
+        """How many messages a queue has; all queues together for None.
 
-        Delayed ones and ones whose lease ran out are pending.
+        Delayed messages, and those whose lease ran out, are pending.
         """
         now_ms = self._store.clock.now()
         if queue is None:
@@ -467,7 +471,7 @@ class Queue:
         return QueueStats(pending=queued - leased, processing=leased, dlq=dead, total=queued + dead)
 
     async def begin(self) -> None:
-        """Let the store's time go on where the queue's ended: see `Store.begin`."""
+        """Let the store's time begin no earlier than the queue's last time: see `Store.begin`."""
         clock = self._store.clock
         ((since,),) = await self._store.adapter.query(
             self._sql.waiting_since, (clock.now(),), point=True, fresh=True
@@ -475,7 +479,7 @@ class Queue:
         clock.not_before(int(since or 0))
 
     async def close(self) -> None:
-        """Write down which deliveries count."""
+        """Write the counts of deliveries that are not written yet."""
         await self._deliveries.close()
 
     def _settled(self, message_id: str) -> None:
@@ -483,16 +487,16 @@ class Queue:
         self._on_settled(message_id)
 
     async def _check_queue(self, message_id: str, queue: str) -> None:
-        """Raise `StaleLease` unless there is this message in this queue, where it stays."""
+        """Raise `StaleLease` unless this message is in this queue. Messages never change queues."""
         if not await self._delivery(message_id, queue):
             raise StaleLease
 
     async def was_done(self, once: Once | None) -> bool:
-        """Whether a request was done before: what it was about may be gone by now."""
+        """Whether this request was carried out before, so that its message may be gone by now."""
         return once is not None and await self._store.replays.find(once) is not None
 
     async def _delivery(self, message_id: str, queue: str | None = None) -> _Delivery | None:
-        """The row of a message, if there is one, in this queue if one is given."""
+        """The row of a message, or None; only of this queue if one is given."""
         rows = await self._store.adapter.query(
             self._sql.delivery, (message_id,), point=True, fresh=True
         )
@@ -501,21 +505,21 @@ class Queue:
 
     async def _count(self, counts: Sequence[Count]) -> None:
         await self.commit(*counts)
-        self._on_ready(None)  # one may have had its last delivery, and an end that is to be seen to
+        self._on_ready(None)  # one may have had its last delivery, and is to be buried
 
     async def commit(
         self, *effects: Effect, bounded: bool = True, once: Once | None = None
     ) -> Sequence[ResultSet]:
-        """Have effects on messages; their results."""
+        """Commit effects on messages; their results."""
         write = of_effects(effects, bounded=bounded, size=self._size())
         return await self._store.write(write, once)
 
     def _size(self) -> int:
-        """What a commit moves that gives out messages, or takes them away."""
+        """The size to assume for a commit that leases or removes messages."""
         return LONG_VALUE + 1 if monotonic() < self._long_until else 0
 
     def _note_size(self, value: str) -> None:
-        """Have what follows written beside the loop if a message is long."""
+        """If a message is long, have the commits that follow written in a thread."""
         if len(value) > LONG_VALUE:
             self._long_until = monotonic() + LONG_SECONDS
 
@@ -540,12 +544,12 @@ class Queue:
 
 
 def _messages(rows: Sequence[tuple[Value, ...]]) -> list[LeasedMessage]:
-    """Those that were leased, in their order."""
+    """The leased messages, in order."""
     return [LeasedMessage(*row[2:]) for row in sorted(rows)]  # type: ignore[arg-type] # as the schema says
 
 
 def _give_up(delivery: _Delivery, error_message: str) -> list[Effect]:
-    """To the dead letters, and its value to the keys that the sender named, in one commit."""
+    """Effects that make a message a dead letter and store its value under the sender's keys."""
     effects: list[Effect] = [Bury(delivery.id, new_id(), error_message)]
     keys = stored_keys(delivery.keys_if_undelivered)
     effects.extend(Put(encode_key(key), key_to_json(key), delivery.value) for key in keys)
@@ -555,5 +559,5 @@ def _give_up(delivery: _Delivery, error_message: str) -> list[Effect]:
 def _pause(delivery: _Delivery) -> int:
     schedule: list[int] = msgspec.json.decode(delivery.backoff_schedule)
     if not schedule:
-        return PAUSE_WITHOUT_SCHEDULE_MS  # it was nacked before anybody received it
+        return PAUSE_WITHOUT_SCHEDULE_MS  # it was nacked before it was delivered
     return schedule[min(max(delivery.attempts - 1, 0), len(schedule) - 1)]

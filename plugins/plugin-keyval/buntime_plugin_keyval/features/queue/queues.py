@@ -1,4 +1,4 @@
-"""Queues as such: what is said of them, and looks at what is in them that take nothing."""
+"""Queues themselves: their options, and reads of their messages that take none."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PLACE_DIGITS = 18
 
 
 def read_place(cursor: str | None) -> int:
-    """Where a page begins. Raises `InvalidInput`."""
+    """The number after which a page begins, from its cursor. Raises `InvalidInput`."""
     if not cursor:
         return 0
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= _PLACE_DIGITS):
@@ -42,7 +42,7 @@ def read_place(cursor: str | None) -> int:
 
 
 def checked_options(wanted: buntime_keyval.QueueOptions) -> QueueSettings:
-    """Options that Python code gives, as a request would. Raises `InvalidInput`."""
+    """Options given by Python code, checked as those of a request. Raises `InvalidInput`."""
     rate = wanted.rate
     most = wanted.max_running
     if most is not None and not 1 <= most <= MOST_COUNT:
@@ -58,7 +58,7 @@ def checked_options(wanted: buntime_keyval.QueueOptions) -> QueueSettings:
 
 
 class QueueState(NamedTuple):
-    """A queue with its numbers."""
+    """A queue with its counts."""
 
     name: str
     stats: QueueStats
@@ -74,7 +74,7 @@ class StoredQueues:
         self._queue = queue
 
     async def options(self, queue: str) -> QueueSettings:
-        """What is said of a queue."""
+        """The options of a queue."""
         rows = await self._store.adapter.query(self._sql.options, (queue,), point=True, fresh=True)
         if not rows:
             return _NOTHING_SAID
@@ -90,20 +90,20 @@ class StoredQueues:
     async def set_options(
         self, queue: str, options: QueueSettings, once: Once | None = None
     ) -> None:
-        """Say how a queue delivers from now on, all of it. Raises `InvalidInput`."""
+        """Replace all options of a queue. Raises `InvalidInput`."""
         if not queue and options.backoff_schedule is not None:
             raise InvalidInput(
-                "backoffSchedule is for queues with names; without, messages have their own"
+                "backoffSchedule is for queues with names: without, messages have their own"
             )
         await self._commit(SetOptions(queue, options), once=once)
         self._queue.enqueued(queue)
 
     async def pause(self, queue: str, once: Once | None = None) -> None:
-        """Deliver nothing of a queue any more; what was delivered can be settled."""
+        """Stop deliveries from a queue; delivered messages can still be settled."""
         await self._commit(Pause(queue, is_paused=True), once=once)
 
     async def resume(self, queue: str, once: Once | None = None) -> None:
-        """Deliver again."""
+        """Deliver from a queue again."""
         await self._commit(Pause(queue, is_paused=False), once=once)
         self._queue.enqueued(queue)
 
@@ -113,15 +113,15 @@ class StoredQueues:
         return result.rowcount
 
     async def peek(self, queue: str, limit: int, most: int) -> list[StoredMessage]:
-        """The next messages in the order of delivery, of `most` bytes but for the first one."""
+        """The next messages in order of delivery: the first, and more up to `most` bytes in all."""
         args = (self._store.clock.now(), limit, most, queue)
         rows = await self._store.adapter.query(self._sql.peek, args, fresh=True)
         return [self._message(row, queue) for row in rows]
 
     async def page(self, queue: str, after: int, limit: int, most: int) -> MessagePage:
-        """Messages as they were sent, behind a number; in any state.
+        """Messages in the order in which they were sent, after a number, in any state.
 
-        It may have fewer than `limit`, where a queue has few messages of many, or large ones.
+        A page may have fewer than `limit` if the queue has few of all messages, or large ones.
         """
         adapter = self._store.adapter
         args = (queue, after, limit, most)
@@ -135,7 +135,7 @@ class StoredQueues:
         return MessagePage(messages, None if ends is None else int(ends))
 
     async def _is_next(self, queue: str, after: Value, most: int) -> bool:
-        """Whether there is another message behind a number, within what a page looks at."""
+        """Whether there is another message after a number, among those that a page looks at."""
         args = (queue, after, 1, most)
         return bool(await self._store.adapter.query(self._sql.messages, args, fresh=True))
 
@@ -145,19 +145,19 @@ class StoredQueues:
         return [str(name) for (name,) in rows]
 
     async def told(self, limit: int) -> list[str]:
-        """Names of queues of which something is said, in order."""
+        """Names of queues that have options, in order."""
         rows = await self._store.adapter.query(self._sql.told, (limit,))
         return [str(name) for (name,) in rows]
 
     async def states(self, limit: int) -> list[QueueState]:
-        """The same with their numbers."""
+        """Queues that are in use, with their counts, in order of name."""
         return [
             QueueState(name, await self._queue.stats(name), (await self.options(name)).paused)
             for name in await self.names(limit)
         ]
 
     async def forget_ids(self, limit: int) -> int:
-        """Forget at most `limit` ids whose time is over; how many."""
+        """Forget at most `limit` given ids whose time is over; how many there were."""
         (result,) = await self._commit(ForgetIds(limit))
         return result.rowcount
 

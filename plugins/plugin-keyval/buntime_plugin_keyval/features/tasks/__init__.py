@@ -1,1 +1,1 @@
-"""Named work that is run by whoever can, and whose result is kept."""
+"""Tasks: named work that any runner may take, with results that are kept."""

@@ -1,4 +1,4 @@
-"""Tasks: named work, when it is to be done, and what came of it."""
+"""Tasks: named work, when it is due, and its results."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ CREATED = 201
 
 
 def send(part: TaskPart, request: Request[TaskBody]) -> Asked:
-    """`POST /tasks`: make a task: 201 with a new one, 200 with the one that is there."""
+    """`POST /tasks`: make a task; 201 with a new one, 200 with one that exists."""
     new = request.given.task(part.store.clock.wall())
 
     async def run() -> Answer:
@@ -102,7 +102,7 @@ def get(part: TaskPart, request: Request[RequestShape]) -> Asked:
 
 
 def wait(part: TaskPart, request: Request[TaskWait]) -> Asked:
-    """`GET /tasks/{id}/wait`: the task once it is over, or as it is then."""
+    """`GET /tasks/{id}/wait`: wait until a task is over; the task as it is then."""
     timeout = request.given.timeout
 
     async def run(task_id: str) -> str:
@@ -112,7 +112,7 @@ def wait(part: TaskPart, request: Request[TaskWait]) -> Asked:
 
 
 def cancel(part: TaskPart, request: Request[RequestShape]) -> Asked:
-    """`POST /tasks/{id}/cancel`: have a task end without a result."""
+    """`POST /tasks/{id}/cancel`: end a task without a result."""
 
     async def run(task_id: str) -> str:
         return task_json(part, await part.desk.cancel(task_id, request.once))
@@ -121,7 +121,7 @@ def cancel(part: TaskPart, request: Request[RequestShape]) -> Asked:
 
 
 def retry(part: TaskPart, request: Request[RequestShape]) -> Asked:
-    """`POST /tasks/{id}/retry`: run a task again that is over."""
+    """`POST /tasks/{id}/retry`: run a task again that failed or was cancelled."""
 
     async def run(task_id: str) -> str:
         return task_json(part, await part.desk.retry(task_id, request.once))
@@ -143,7 +143,7 @@ def delete(part: TaskPart, request: Request[RequestShape]) -> Asked:
 
 
 def lease(part: TaskPart, request: Request[Leasing]) -> Asked:
-    """`POST /tasks/lease`: tasks for a runner, or none."""
+    """`POST /tasks/lease`: lease tasks to a runner, as many as are ready or none."""
     given = request.given
     call = RunnerCall(given.runner, given.names, given.limit, given.duration)
 
@@ -158,9 +158,9 @@ def lease(part: TaskPart, request: Request[Leasing]) -> Asked:
 
 
 def listen(part: TaskPart, request: Request[TaskListening]) -> Asked:
-    """`GET /tasks/listen`: tasks for a runner as they come.
+    """`GET /tasks/listen`: lease tasks to a runner as they become ready.
 
-    At most `prefetch` of them are not over.
+    At most `prefetch` of them are unfinished at a time.
     """
     given = request.given
 
@@ -172,7 +172,7 @@ def listen(part: TaskPart, request: Request[TaskListening]) -> Asked:
 
 
 def release(part: TaskPart, request: Request[Tokened]) -> Asked:
-    """`POST /tasks/{id}/release`: nobody began with it, and the attempt does not count."""
+    """`POST /tasks/{id}/release`: give back a task; the attempt does not count."""
     token = request.given.token
 
     async def run(task_id: str) -> str:
@@ -183,7 +183,7 @@ def release(part: TaskPart, request: Request[Tokened]) -> Asked:
 
 
 def heartbeat(part: TaskPart, request: Request[Heartbeat]) -> Asked:
-    """`POST /tasks/{id}/heartbeat`: the lease goes on."""
+    """`POST /tasks/{id}/heartbeat`: prolong the lease of a task."""
     given = request.given
     progress = given.progress
     text = None if progress is None else text_of(progress, part.store.clock.wall())
@@ -196,7 +196,7 @@ def heartbeat(part: TaskPart, request: Request[Heartbeat]) -> Asked:
 
 
 def complete(part: TaskPart, request: Request[Completion]) -> Asked:
-    """`POST /tasks/{id}/complete`: a task is done, with its result."""
+    """`POST /tasks/{id}/complete`: complete a task, with its result."""
     given = request.given
     result = text_of(given.result, part.store.clock.wall())
 
@@ -209,9 +209,9 @@ def complete(part: TaskPart, request: Request[Completion]) -> Asked:
 
 
 def complete_many(part: TaskPart, request: Request[Completions]) -> Asked:
-    """`POST /tasks/complete`: several tasks are done, with their results, in one commit.
+    """`POST /tasks/complete`: complete several tasks, with their results, in one commit.
 
-    One that its runner has lost stops none of the others: it says `lost`.
+    Tasks that the runner has lost are answered with `lost`; the others are completed.
     """
     now_ms = part.store.clock.wall()
     given = request.given.tasks
@@ -226,7 +226,7 @@ def complete_many(part: TaskPart, request: Request[Completions]) -> Asked:
 
 
 def fail(part: TaskPart, request: Request[FailedRun]) -> Asked:
-    """`POST /tasks/{id}/fail`: an attempt at a task has failed."""
+    """`POST /tasks/{id}/fail`: report a failed attempt at a task."""
     given = request.given
 
     async def run(task_id: str) -> str:
@@ -239,7 +239,7 @@ def fail(part: TaskPart, request: Request[FailedRun]) -> Asked:
 
 
 def get_limits(part: TaskPart, request: Request[RequestShape]) -> Asked:
-    """`GET /tasks/limits/{name}`: show the limits of tasks of a name."""
+    """`GET /tasks/limits/{name}`: show the limits of tasks with a name."""
     name = _limited(request)
 
     async def run() -> Text:
@@ -250,7 +250,7 @@ def get_limits(part: TaskPart, request: Request[RequestShape]) -> Asked:
 
 
 def set_limits(part: TaskPart, request: Request[LimitsBody]) -> Asked:
-    """`PUT /tasks/limits/{name}`: set all limits; what is not said is not limited."""
+    """`PUT /tasks/limits/{name}`: set all limits; those left out are lifted."""
     name = _limited(request)
     limits = QueueSettings(max_running=request.given.max_running, rate=request.given.rate)
 
@@ -262,7 +262,7 @@ def set_limits(part: TaskPart, request: Request[LimitsBody]) -> Asked:
 
 
 def _large(member: str) -> Any:
-    """How to read a value that may be large."""
+    """How to read a member whose value may be large."""
 
     def members(part: TaskPart) -> LargeMembers:
         return {member: value_frame(part.store.clock.wall())}
@@ -336,7 +336,7 @@ def task_json(part: TaskPart, task: StoredTask) -> str:
 
 
 def run_json(part: TaskPart, run: Run) -> str:
-    """A task as its runner gets it."""
+    """A task as JSON for its runner."""
     task = run.task
     ends = wall_of(part.store.clock, run.ends_at)
     head = msgspec.json.encode({"id": task.id, "name": run.name, "token": run.token}).decode()
@@ -354,7 +354,7 @@ def _of_one(
     run: Callable[[str], Coroutine[Any, Any, str]],
     absent: Callable[[str], Exception] = TaskNotFound,
 ) -> Asked:
-    """What is asked of the task in the path. Its name says who may: for all others it is absent."""
+    """An operation on the task in the path. Without permission for its name it is not found."""
     task_id = _id(request)
 
     async def checked() -> str:
@@ -408,7 +408,7 @@ _PLACE_DIGITS = 18
 
 
 async def _frames(part: TaskPart, given: TaskListening, client: str | None) -> Frames:
-    """What a stream tells: tasks, as many as may be open, and that it is alive."""
+    """The frames of a stream: tasks, as many as may be unfinished, and signs of life."""
     runners, beat_s = part.runners, part.heartbeat_ms / 1000
     now = asyncio.get_running_loop().time
     call = RunnerCall(given.runner, given.names, given.prefetch, given.duration)
@@ -430,7 +430,7 @@ async def _frames(part: TaskPart, given: TaskListening, client: str | None) -> F
             while unsent:
                 open_runs.append(unsent[0])
                 yield frame("task", run_json(part, unsent[0]), unsent[0].task.id)
-                del unsent[0]  # whoever asks for the next frame has sent this one
+                del unsent[0]  # the next frame is asked for, so this one is sent
             if now() > beat - EARLY_SECONDS:
                 yield PING
                 beat = now() + until_beat(beat_s)

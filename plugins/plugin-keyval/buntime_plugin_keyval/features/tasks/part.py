@@ -57,7 +57,7 @@ class TaskPart(Part):
 
     @property
     def mutations(self) -> MutationParsers:
-        """`task` makes a task if the commit succeeds."""
+        """`task`: make a task if the commit succeeds."""
         return {"task": self._read_task}
 
     def start(self) -> None:
@@ -85,19 +85,20 @@ class TaskPart(Part):
         await super().close()
 
     async def limits(self, name: str) -> QueueSettings:
-        """How many tasks of a name run at a time, and are begun in a time."""
+        """The limits of tasks with a name: how many run at a time, and how many begin in a time."""
         return await self._queues.options(MARK + name)
 
     async def set_limits(self, name: str, limits: QueueSettings, once: Once | None = None) -> None:
-        """Limit the tasks of a name over all runners of all hosts; all that is said of it."""
+        """Replace all limits of tasks with a name. They hold across all runners and hosts."""
         await self._queues.set_options(MARK + name, limits, once)
         self.room.wake()
 
     async def may(self, principal: Principal, scope: str, task_id: str) -> bool:
-        """Whether somebody has a scope on the task with this id, by its name.
+        """Whether a principal has a scope on the task with this id, by the task's name.
 
-        To who has it on other names alone a task is as if it were not there. One that is not there
-        is for the call to say. Raises `PermissionDenied` to who has it on none.
+        A task for which this is False is to be treated as absent. It is True for an id without a
+        task, which the operation itself reports. Raises `PermissionDenied` if the principal has the
+        scope on no name at all.
         """
         if principal.allows(scope):
             return True
@@ -108,9 +109,9 @@ class TaskPart(Part):
     async def complete_many(
         self, principal: Principal, done: Sequence[CompletedTask], once: Once | None = None
     ) -> list[Heard]:
-        """Several tasks are done; those that somebody may not run are lost to them.
+        """Complete several tasks; those that the principal may not run count as lost.
 
-        Raises `PermissionDenied` to who may run none.
+        Raises `PermissionDenied` if it may run no tasks at all.
         """
         may = [await self.may(principal, TASK_RUN, one.id) for one in done]
         own = [one for one, its in zip(done, may, strict=True) if its]
@@ -118,11 +119,11 @@ class TaskPart(Part):
         return [next(heard) if its else Heard(cancelled=False, lost=True) for its in may]
 
     def task(self, new: NewTask, before: str = "") -> Addition:
-        """A task, for a commit; it fails if a task of another name has its id,
-        or a cancelled one that still runs has its unique text.
+        """An addition to a commit: a task to make.
 
-        `before` stands before the names of its members in messages. Raises `InvalidInput` for one
-        that would wait for itself.
+        The commit fails if a task of another name has its id, or a cancelled one that still runs
+        has its unique text. `before` precedes the names of members in error messages. Raises
+        `InvalidInput` for a task that would wait for itself.
         """
         given = new.options.id
         if given is not None and given in new.options.after:

@@ -1,4 +1,4 @@
-"""What runners do with tasks: taking them, keeping them, and saying what became of them."""
+"""Operations of runners: leasing tasks, prolonging the leases, and reporting results."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from buntime_plugin_keyval.storage.tasks import (
 
 
 class Run(NamedTuple):
-    """A task that a runner has."""
+    """A task that is leased to a runner."""
 
     name: str
     task: TakenTask
@@ -58,17 +58,17 @@ class Run(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """What a runner is told that says something of its task."""
+    """The answer to a runner that reports something about its task."""
 
     cancelled: bool
     ends_at: int | None = None
-    """When the lease ends now, in the store's time; None if there is none any more."""
+    """When the lease ends, in the store's time; None if there is no lease any more."""
     lost: bool = False
-    """Among several: the task is not run under this token any more."""
+    """Whether the lease is lost; only set where several tasks are completed."""
 
 
 class RunnerCall(NamedTuple):
-    """What a runner asks for."""
+    """A runner's request for tasks."""
 
     runner: str
     names: Names
@@ -77,7 +77,7 @@ class RunnerCall(NamedTuple):
 
 
 class RunnerDesk:
-    """The tasks of one store, for those who run them."""
+    """The tasks of one store, as runners use them."""
 
     def __init__(self, writer: TaskWriter) -> None:
         self._writer = writer
@@ -92,14 +92,14 @@ class RunnerDesk:
     async def lease(
         self, call: RunnerCall, wait_ms: int = 0, gone: Gone | None = None
     ) -> list[Run]:
-        """Give a runner tasks that are ready, or the first ones that are within a time.
+        """Lease tasks that are ready to a runner; wait at most `wait_ms` for the first ones.
 
-        Who is cancelled meanwhile has none of them.
+        If the call is cancelled, tasks that were leased for it are given back.
         """
         if not wait_ms:
             return await self._take(call)
         ends = monotonic() + wait_ms / 1000
-        # Before it looks: what becomes ready after that calls it.
+        # Entered before it looks, so that it is called for tasks that become ready after the look.
         caller = self._room.enter(call.names)
         try:
             found = [] if self._room.has_nothing(call.names) else await self._take(call)
@@ -110,19 +110,19 @@ class RunnerDesk:
     async def _take_later(
         self, call: RunnerCall, caller: Caller, ends: float, gone: Gone | None
     ) -> list[Run]:
-        """The first tasks that become ready until then."""
+        """The first tasks that become ready before `ends`."""
         watching = CallWatch(gone, caller.arrival.tell)
         try:
             while not self._room.has_ended() and (left := ends - monotonic()) > 0:
                 is_called = await caller.wait(left)
-                # A look where there is nothing is dear: of a thousand idle runners the time of
-                # many is over in every second.
+                # With a thousand idle runners, many waits end in every second: a query for each
+                # of them would be expensive.
                 if watching.has_gone() or not (is_called or self._room.may_have_missed()):
                     break
                 found = await self._take(call)
                 if not found:
                     continue
-                await asyncio.sleep(0)  # whoever has just gone is noticed in the next turn
+                await asyncio.sleep(0)  # a client that has just gone is noticed in the next turn
                 if not watching.has_gone():
                     return found
                 await self.give_back(found)
@@ -131,9 +131,9 @@ class RunnerDesk:
         return []
 
     async def _take(self, call: RunnerCall) -> list[Run]:
-        """Lease what is ready, the names that have waited longest first.
+        """Lease tasks that are ready, those first whose names have waited longest.
 
-        It is given back where the caller is cancelled before it has it.
+        They are given back if the call is cancelled.
         """
         runs: list[Run] = []
         now_ms = self._store.clock.now()
@@ -160,7 +160,7 @@ class RunnerDesk:
             raise
 
     async def _taken(self, name: str, messages: Sequence[LeasedMessage]) -> list[Run]:
-        """What a runner gets of the tasks that were leased."""
+        """The leased tasks that fit into one answer; the others are given back."""
         if not messages:
             return []
         token, ends_at = messages[0].lease, messages[0].ends_at_ms
@@ -178,13 +178,13 @@ class RunnerDesk:
         return [Run(name, task, token, ends_at) for task in tasks]
 
     async def _leave(self, messages: Sequence[LeasedMessage]) -> None:
-        """Let others have tasks that were leased, and that no runner gets."""
+        """Give back tasks that were leased and are not passed on to the runner."""
         for message in messages:
             with suppress(TaskLost):
                 await self.release(message.id.removeprefix(MARK), message.lease)
 
     async def still_running(self, runs: Sequence[Run]) -> list[Run]:
-        """Those of the tasks that their runner still has."""
+        """Those of the tasks that are still leased to their runner."""
         if not runs:
             return []
         ids = [run.task.id for run in runs]
@@ -193,7 +193,7 @@ class RunnerDesk:
         return [run for run in runs if (run.task.id, run.token) in held]
 
     async def until_one_ends(self, runs: Sequence[Run], wait_ms: int) -> None:
-        """Wait until something becomes of one of the tasks, but not longer than that."""
+        """Wait until one of the tasks ends or is taken away, for at most `wait_ms`."""
         ids = [run.task.id for run in runs]
         arrival = self._room.watch(ids)
         try:
@@ -203,11 +203,11 @@ class RunnerDesk:
             self._room.forget(ids, arrival)
 
     async def give_back(self, runs: Sequence[Run]) -> None:
-        """Let others have tasks that nobody began with."""
+        """Give back tasks that were not begun."""
         await self._release_all([(run.task.id, run.token) for run in runs])
 
     def give_back_soon(self, leased: Sequence[tuple[str, str]]) -> None:
-        """The same in the background, by their ids and tokens."""
+        """Give back tasks in the background, by their ids and tokens."""
         giving = asyncio.create_task(self._given_back(leased))
         self._giving.add(giving)
         giving.add_done_callback(self._giving.discard)
@@ -221,19 +221,19 @@ class RunnerDesk:
         try:
             await self._release_all(leased)
         except (DatabaseError, KeyValError) as error:
-            # Their leases will run out: late, but nothing is lost.
+            # Nothing is lost: they are leased again once their leases run out.
             self._store.logger.warning("Tasks could not be given back: %s", error)
 
     async def close(self) -> None:
-        """Wait until all that nobody wants is given back."""
+        """Wait until all tasks in `give_back_soon` are given back."""
         while self._giving:
             await asyncio.wait(self._giving)
 
     @measured("task_release")
     async def release(self, task_id: str, token: str, once: Once | None = None) -> None:
-        """Take back that a task was leased: the attempt does not count. Raises `TaskLost`.
+        """Give back a leased task: the attempt does not count. Raises `TaskLost`.
 
-        One that is cancelled gives up its place.
+        A cancelled task gives up its place.
         """
         leave, undeliver, _ = await self._writer.commit(
             LeavePlace(task_id, token),
@@ -249,10 +249,9 @@ class RunnerDesk:
     async def heartbeat(
         self, task_id: str, token: str, duration_ms: int | None = None, progress: str | None = None
     ) -> Heard:
-        """Prolong a lease, and keep what its runner says of the task.
+        """Prolong the lease of a task, and store its progress if given.
 
-        It ends then as long from now as it was to last at first, unless it is said. Raises
-        `TaskLost`.
+        Without `duration_ms` the lease is as long from now as it was at first. Raises `TaskLost`.
         """
         task = await read_task(self._store.db, task_id, self._store.clock.now())
         if task is None or task.last_lease != token:
@@ -267,7 +266,7 @@ class RunnerDesk:
             effects.append(Progress(task_id, token, progress))
         extended, *_ = await self._writer.commit(*effects)
         if not extended.rowcount:
-            # It ended in this moment, as the next look says.
+            # The lease has just ended; the next look finds out how.
             return await self.heartbeat(task_id, token, duration_ms, progress)
         self._queue.extended(message_id(task_id))
         return Heard(cancelled=False, ends_at=self._store.clock.now() + duration)
@@ -276,9 +275,9 @@ class RunnerDesk:
     async def complete(
         self, task_id: str, token: str, result: str = "null", once: Once | None = None
     ) -> Heard:
-        """A task is done. The same again is as good as once.
+        """Complete a task, with its result. Idempotent.
 
-        Raises `TaskLost` where it is not run under this token any more.
+        Raises `TaskLost` if it is not leased under this token any more.
         """
         finish = Finish(task_id, token, "completed", result)
         (finished,) = await self._writer.commit(finish, once=once, size=len(result))
@@ -291,10 +290,9 @@ class RunnerDesk:
     async def complete_many(
         self, done: Sequence[CompletedTask], once: Once | None = None
     ) -> list[Heard]:
-        """Several tasks are done, all in one commit; the same again is as good as once.
+        """Complete several tasks in one commit; the answer for each, in order. Idempotent.
 
-        What their runner is told of each, in their order. One that is lost stops none of the
-        others.
+        Tasks that are lost are marked so; the others are completed.
         """
         completed = Heard(cancelled=False)
         if not done:
@@ -313,7 +311,7 @@ class RunnerDesk:
         return heard
 
     async def _heard(self, done: CompletedTask) -> Heard:
-        """What a runner is told of one that may not have been completed."""
+        """The answer for a task that may not have been completed."""
         try:
             return await self._ended(done.id, done.lease, "completed")
         except TaskLost:
@@ -329,12 +327,12 @@ class RunnerDesk:
         retry: bool = True,
         once: Once | None = None,
     ) -> Heard:
-        """An attempt was in vain: there is another one after a pause, or the task has failed.
+        """End an attempt that failed: there is another one after a pause, or the task has failed.
 
-        Without `retry` it was the last one. Raises `TaskLost`.
+        Without `retry` it was the last attempt. Raises `TaskLost`.
         """
         if once is not None and await self._store.replays.find(once) is not None:
-            return Heard(cancelled=False)  # before a look at the task, which is another one by now
+            return Heard(cancelled=False)  # asked first: the task may be in its next attempt by now
         task = await read_task(self._store.db, task_id, self._store.clock.now())
         if task is None or task.lease != token or task.status == "cancelled":
             return await self._ended(task_id, token, "failed", error)
@@ -356,7 +354,7 @@ class RunnerDesk:
     async def _ended(
         self, task_id: str, token: str, status: str, error: str | None = None
     ) -> Heard:
-        """What a runner is told that does not have its task any more. Raises `TaskLost`."""
+        """The answer to a runner that does not have its task any more. Raises `TaskLost`."""
         task = await read_task(self._store.db, task_id, self._store.clock.now())
         if task is not None and task.last_lease == token:
             if task.status == "cancelled":
@@ -365,16 +363,16 @@ class RunnerDesk:
                 return Heard(cancelled=True)
             was_told = task.status == status or (status == "failed" and task.status == "pending")
             if was_told and (error is None or task.last_error == error):
-                return Heard(cancelled=False)  # its first answer was lost
+                return Heard(cancelled=False)  # the same report again, since its answer was lost
         raise TaskLost(task_id)
 
 
 def _messages(rows: Sequence[tuple[Value, ...]]) -> list[LeasedMessage]:
-    """Those of the tasks that were leased, in their order."""
+    """The messages of the leased tasks, in order."""
     return [LeasedMessage(*row[2:]) for row in sorted(rows)]  # type: ignore[arg-type] # as the schema says
 
 
 def _expired(message: str) -> Sequence[Effect]:
-    """What becomes of a task whose last lease has ended without a word."""
+    """Effects that end a task whose last lease ran out."""
     task_id = message.removeprefix(MARK)
     return [Finish(task_id, None, "failed", None, LEASE_EXPIRED), LeavePlace(task_id, None)]

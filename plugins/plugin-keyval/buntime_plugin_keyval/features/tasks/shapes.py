@@ -1,4 +1,4 @@
-"""What requests say of tasks."""
+"""Shapes of requests about tasks."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _WHOLE = re.compile(r"[0-9]{1,16}", re.ASCII)
 
 
 def _moment(name: str, raw: object) -> int:
-    """A moment as epoch milliseconds, or as the text of RFC 3339. Raises `InvalidInput`."""
+    """A time in epoch milliseconds, from such a number or RFC 3339 text. Raises `InvalidInput`."""
     if isinstance(raw, str) and not _WHOLE.fullmatch(raw):
         try:
             at = datetime.fromisoformat(raw)
@@ -70,7 +70,7 @@ def _moment(name: str, raw: object) -> int:
 
 
 def _some_time(least_ms: int) -> Kind:
-    """A duration of at least so many milliseconds."""
+    """A duration of at least `least_ms`."""
 
     def read(name: str, raw: object) -> int:
         milliseconds = parse_pause(name, raw)
@@ -124,7 +124,10 @@ class TaskBody(RequestShape, frozen=True, kw_only=True):
     after: Annotated[tuple[str, ...], _EARLIER] = ()
 
     def task(self, now_ms: int, before: str = "") -> NewTask:
-        """The task; `before` stands before the names of members. Raises `InvalidInput`."""
+        """The task to make; `before` precedes the names of members in errors.
+
+        Raises `InvalidInput`.
+        """
         if self.delay is not None and self.scheduled_for is not None:
             raise InvalidInput(f"{before}delay and scheduledFor exclude each other")
         options = TaskOptions(
@@ -145,13 +148,13 @@ class TaskBody(RequestShape, frozen=True, kw_only=True):
 
 
 class TaskMutation(TaskBody, frozen=True, kw_only=True):
-    """The same among the mutations of a commit, in which large values are called so."""
+    """A task to make among the mutations of a commit, where large values are marked."""
 
     type: Annotated[str, TEXT] = "task"
 
 
 def read_task_mutation(item: dict[str, Any], place: str, now_ms: int) -> NewTask:
-    """A task among mutations, at this place. Raises `InvalidInput`."""
+    """Read a task among mutations, at this place. Raises `InvalidInput`."""
     return read_object(TaskMutation, item, place).task(now_ms, f"{place}.")
 
 
@@ -167,7 +170,7 @@ class TaskListing(RequestShape, frozen=True, kw_only=True):
 
 
 class OfName(RequestShape, frozen=True, kw_only=True):
-    """Of which tasks: of all names unless it is said."""
+    """The name of the tasks in question; all names by default."""
 
     name: Annotated[str | None, NAME] = None
 
@@ -200,26 +203,26 @@ class TaskListening(RunnerWish, frozen=True, kw_only=True):
 
 
 class Tokened(RequestShape, frozen=True, kw_only=True):
-    """As whom a runner speaks of its task."""
+    """The token under which a runner has its task."""
 
     token: Annotated[str, TEXT]
 
 
 class Heartbeat(Tokened, frozen=True, kw_only=True):
-    """A runner is at it."""
+    """A sign that a runner works on its task."""
 
     duration: Annotated[int | None, _LEASE] = None
     progress: Annotated[object, VALUE] = None
 
 
 class Completion(Tokened, frozen=True, kw_only=True):
-    """A task is done."""
+    """A completed task."""
 
     result: Annotated[object, VALUE] = None
 
 
 class DoneTask(Completion, frozen=True, kw_only=True):
-    """One of several tasks that are done."""
+    """One of several completed tasks."""
 
     id: Annotated[str, _TASK_ID]
 
@@ -244,20 +247,20 @@ _DONE = Kind(
 
 
 class Completions(RequestShape, frozen=True, kw_only=True):
-    """Tasks that are done."""
+    """Several completed tasks."""
 
     tasks: Annotated[list[DoneTask], _DONE]
 
 
 class FailedRun(Tokened, frozen=True, kw_only=True):
-    """An attempt was in vain."""
+    """A failed attempt."""
 
     error: Annotated[str, ERROR]
     retry: Annotated[bool, FLAG] = True
 
 
 class LimitsBody(RequestShape, frozen=True, kw_only=True):
-    """How many tasks of a name may run at a time, and how many are begun in a time."""
+    """How many tasks with a name may run at a time, and how many may begin in a time."""
 
     max_running: Annotated[int | None, count_up_to(MOST_COUNT)] = None
     rate: Annotated[DeliveryRate | None, RATE] = None

@@ -1,4 +1,4 @@
-"""Operations on tasks of those who send them, all through the store's one commit path."""
+"""Operations of senders on their tasks, all by way of the store's one commit path."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ from buntime_plugin_keyval.storage.tasks import (
 
 
 class SentTask(NamedTuple):
-    """What came of sending a task."""
+    """The result of sending a task."""
 
     task: StoredTask
     is_new: bool
-    """False where it was there already: its id, or an unfinished one with its unique text."""
+    """False if there was a task already with its id, or an unfinished one with its unique text."""
 
 
 class TaskDesk:
-    """The tasks of one store, for whoever sends them, looks after them and waits for their ends."""
+    """The tasks of one store, for sending, managing and awaiting them."""
 
     def __init__(self, writer: TaskWriter) -> None:
         self._writer = writer
@@ -52,9 +52,9 @@ class TaskDesk:
 
     @measured("task_send")
     async def send(self, new: NewTask, once: Once | None = None) -> SentTask:
-        """Make a task; one that is to come after a task that is not there has failed at once.
+        """Make a task; one that is to run after a task that does not exist fails at once.
 
-        Raises `TaskConflict` where another task has its id.
+        Raises `TaskConflict` if a task of another name has its id.
         """
         task_id = new.options.id or new_id()
         effect = AddTask(task_id, new)
@@ -76,7 +76,7 @@ class TaskDesk:
                 return SentTask(found, is_new)
 
     async def _found(self, task_id: str, new: NewTask, *, is_new: bool) -> StoredTask | None:
-        """The task that was sent, or was there; None if that is over since and so may be sent."""
+        """The task that was sent, or the one in its place; None if that one is over by now."""
         db, now_ms = self._store.db, self._store.clock.now()
         found = await read_task(db, task_id, now_ms)
         if found is None and not is_new and new.options.unique is not None:
@@ -90,23 +90,23 @@ class TaskDesk:
         if found is None:
             raise TaskNotFound(task_id)
         if not is_new and found.name != new.name:
-            raise TaskConflict(f"The id {task_id} is that of a task of another name")
+            raise TaskConflict(f"The id {task_id} is in use by a task with another name")
         return found
 
     @measured("task_get")
     async def find(self, task_id: str) -> StoredTask | None:
-        """A task, if there is one."""
+        """A task, or None."""
         return await read_task(self._store.db, task_id, self._store.clock.now())
 
     async def get(self, task_id: str) -> StoredTask:
-        """The same. Raises `TaskNotFound`."""
+        """A task. Raises `TaskNotFound`."""
         task = await self.find(task_id)
         if task is None:
             raise TaskNotFound(task_id)
         return task
 
     async def name_of(self, task_id: str) -> str | None:
-        """The name of a task, if there is one with this id."""
+        """The name of the task with this id, or None."""
         sql = self._store.sql.tasks.name_of
         rows = await self._store.adapter.query(sql, (task_id,), point=True, fresh=True)
         return str(rows[0][0]) if rows else None
@@ -117,7 +117,7 @@ class TaskDesk:
         return await list_tasks(self._store.db, wanted, self._store.clock.now())
 
     async def counts(self, name: str | None = None) -> dict[str, dict[str, int]]:
-        """How many tasks have which status, by their names."""
+        """The number of tasks by name and status."""
         args = (self._store.clock.now(), name)
         found: dict[str, dict[str, int]] = {}
         for of_name, status, number in await self._store.adapter.query(
@@ -127,7 +127,7 @@ class TaskDesk:
         return dict(sorted(found.items()))
 
     async def wait(self, task_id: str, wait_ms: int, gone: Gone | None = None) -> StoredTask:
-        """A task once it is over, or as it is when the time is. Raises `TaskNotFound`."""
+        """A task once it is over, or as it is after `wait_ms`. Raises `TaskNotFound`."""
         arrival = self._room.watch([task_id])
         watching = CallWatch(gone, arrival.tell)
         ends = monotonic() + wait_ms / 1000
@@ -146,9 +146,9 @@ class TaskDesk:
 
     @measured("task_cancel")
     async def cancel(self, task_id: str, once: Once | None = None) -> StoredTask:
-        """Cancel a task that is not over; the task as it is then. Raises `TaskNotFound`.
+        """Cancel a task unless it is over; the task as it is then. Raises `TaskNotFound`.
 
-        One that somebody runs keeps its place until its runner stops or its lease ends.
+        A running task keeps its place until its runner stops or its lease ends.
         """
         await self._writer.commit(CancelTask(task_id), once=once)
         self._writer.settled(task_id)
@@ -156,10 +156,10 @@ class TaskDesk:
 
     @measured("task_retry")
     async def retry(self, task_id: str, once: Once | None = None) -> StoredTask:
-        """Run a task once more that failed or was cancelled, as if it were new.
+        """Run a task that failed or was cancelled once more, as if it were new.
 
-        Raises `TaskNotFound`, and `TaskConflict` for any other one, and where one that is not over
-        has its name and unique text.
+        Raises `TaskNotFound`, and `TaskConflict` for a task in another state, or if an unfinished
+        one has the same name and unique text.
         """
         again, *_ = await self._writer.commit(Again(task_id), once=once)
         task = await self.get(task_id)
@@ -181,14 +181,14 @@ class TaskDesk:
 
     @measured("task_delete")
     async def delete(self, task_id: str, once: Once | None = None) -> bool:
-        """Remove a task, whatever it is in; whether it was there."""
+        """Remove a task, whatever its status; whether it was there."""
         over = CancelTask(task_id), LeavePlace(task_id, None)
         *_, removed = await self._writer.commit(*over, ForgetTask(task_id), once=once)
         self._writer.settled(task_id)
         return removed.rowcount > 0
 
     async def forget_old(self, limit: int) -> int:
-        """Remove at most `limit` tasks whose time is over; how many."""
+        """Remove at most `limit` tasks that need not be kept any longer; how many there were."""
         (removed,) = await self._writer.commit(ForgetOldTasks(limit))
         return removed.rowcount
 

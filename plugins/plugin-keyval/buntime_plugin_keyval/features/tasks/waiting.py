@@ -1,7 +1,7 @@
-"""The calls of this process that wait for tasks to run, or for the end of tasks.
+"""The calls of this process that wait for tasks to run, or for tasks to end.
 
-One loop looks for all of them: when something was written here, when another process rings, when
-the next task becomes ready, and from time to time for those who cannot ring.
+One loop looks for all of them: after a commit here, when another process signals, when the next
+task becomes ready, and from time to time, since some processes cannot signal.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from buntime_plugin_keyval.requests.answers import Gone
 from buntime_plugin_keyval.storage.tasks import read_several
 
 MOST_DOUBLINGS = 5
-"""How often the pause grows behind which a name is looked at again that gave nothing: its limits
-hold it back, or other hosts are faster."""
+"""How often the pause doubles after which a name is tried again that had ready tasks and gave none:
+its limits hold them back, or other hosts are faster."""
 
 Names = frozenset[str] | None
-"""Of tasks; None for any."""
+"""Names of tasks; None for any."""
 
 
 class Caller:
@@ -36,36 +36,36 @@ class Caller:
         self.names = names
         self.arrival = Arrival()
         self.is_called = False
-        """Whether it was told of something that it did not look for in vain since."""
+        """Whether it was called for a task that it has not taken; another call gets it then."""
 
     def call(self) -> None:
-        """Something is ready for it."""
+        """Tell it that a task is ready."""
         self.is_called = True
         self.arrival.tell()
 
     async def wait(self, seconds: float) -> bool:
-        """Whether it is called within so long."""
+        """Wait until it is called; False if it is not within `seconds`."""
         self.is_called = await self.arrival.wait(seconds)
         return self.is_called
 
 
 class WaitingRoom:
-    """Those who wait in one process."""
+    """All calls that wait in one process."""
 
     def __init__(self, store: Store, *, foreign_poll_ms: int) -> None:
         self._store = store
         self._poll_s = foreign_poll_ms / 1000
         self._callers: dict[Caller, None] = {}
         self._looked_for: Names = frozenset()
-        """What the last step had callers for."""
+        """The names that the last step looked for."""
         self._ends: dict[str, list[Arrival]] = {}
         self._in_vain: dict[str, tuple[int, float]] = {}
-        """Names that were ready and gave nothing: how often, and until when not to try again."""
+        """Names that had ready tasks and gave none: how often, and until when not to try again."""
         self._has_ended = False
         self._version: int | None = None
-        """Of the data, when it was looked at last."""
+        """The version of the data at the last look."""
         self._due_ms = 0.0
-        """When there may be something to do though nobody commits, in the store's time."""
+        """When there may be something to do without a further commit, in the store's time."""
         self.loop = Loop(
             self._step,
             "tasks",
@@ -75,33 +75,33 @@ class WaitingRoom:
         )
 
     def has_ended(self) -> bool:
-        """Whether the process ends, and nobody may wait any more."""
+        """Whether the process ends, so that no call may wait any more."""
         return self._has_ended
 
     @property
     def number(self) -> int:
-        """How many calls wait for work."""
+        """The number of calls that wait for tasks to run."""
         return len(self._callers)
 
     def enter(self, names: Names) -> Caller:
-        """A call that waits for work, and is called for what becomes ready from now on."""
+        """Register a call that waits for tasks; it is called when one becomes ready."""
         caller = Caller(names)
         self._callers[caller] = None
         self.loop.start()
         looked_for = self._looked_for
-        # Thousands come and go again while nothing happens, and what they wait for is looked for.
+        # Thousands of idle calls come and go: no step is needed for names already looked for.
         if looked_for is not None and (names is None or not names <= looked_for):
             self.loop.wake()
         return caller
 
     def leave(self, caller: Caller) -> None:
-        """It does not wait any more; what it was called for is for others."""
+        """Remove a call; a task that it was called for is offered to others."""
         self._callers.pop(caller, None)
         if caller.is_called:
             self.wake()
 
     def watch(self, ids: Sequence[str]) -> Arrival:
-        """What is told when something becomes of one of these tasks."""
+        """An arrival that is told when one of these tasks changes."""
         arrival = Arrival()
         for task_id in ids:
             self._ends.setdefault(task_id, []).append(arrival)
@@ -109,7 +109,7 @@ class WaitingRoom:
         return arrival
 
     def forget(self, ids: Sequence[str], arrival: Arrival) -> None:
-        """Nobody waits for that any more."""
+        """Undo `watch`."""
         for task_id in ids:
             arrivals = self._ends[task_id]
             arrivals.remove(arrival)
@@ -117,24 +117,24 @@ class WaitingRoom:
                 del self._ends[task_id]
 
     def tell(self, task_id: str) -> None:
-        """Something became of a task."""
+        """Tell those that watch a task that it has changed."""
         _tell(self._ends.get(task_id, ()))
 
     def gave_nothing(self, name: str) -> None:
-        """A task of this name was ready, and could not be had."""
+        """Note that a task of this name was ready and could not be leased."""
         times = self._in_vain.get(name, (0, 0.0))[0]
         pause = max(self._poll_s, 0.001) * 2 ** min(times, MOST_DOUBLINGS)
         self._in_vain[name] = (times + 1, monotonic() + pause)
 
     def wake(self) -> None:
-        """There may be work, or a task is over."""
+        """Look again, since there may be tasks to run, or a task is over."""
         self._version = None
         if self._callers or self._ends:
             self._in_vain.clear()
             self.loop.wake()
 
     def end(self) -> None:
-        """Let all who wait know that this process ends. Idempotent."""
+        """Tell all waiting calls that this process ends. Idempotent."""
         self._has_ended = True
         for caller in self._callers:
             caller.call()
@@ -143,7 +143,7 @@ class WaitingRoom:
                 arrival.tell()
 
     async def ready(self, names: Names) -> Mapping[str, int]:
-        """When the next task of each name can be leased; the first one comes first."""
+        """When the next task of each name can be leased, the earliest first."""
         sql, adapter = self._store.sql.tasks, self._store.adapter
         if names is None:
             rows = await adapter.query(sql.next_of_any, fresh=True)
@@ -157,7 +157,7 @@ class WaitingRoom:
         self.loop.wake()
 
     async def _step(self) -> float | None:
-        """Call whom there is something for; seconds until that may be so again."""
+        """Call calls that have tasks or ends to see; seconds until the next step."""
         if self._has_ended or not (self._callers or self._ends):
             self._looked_for = frozenset()
             return None
@@ -168,9 +168,9 @@ class WaitingRoom:
         return max(0.001, min(self._poll_s, soon))
 
     def has_nothing(self, names: Names) -> bool:
-        """Whether a call that has just entered would look in vain, as the last step did.
+        """Whether a call that has just entered would find nothing, as the last step did.
 
-        Idle runners ask again and again: each look of theirs would be a query.
+        Idle runners ask again and again, and each look would be a query.
         """
         looked_for = self._looked_for
         if looked_for is not None and (names is None or not names <= looked_for):
@@ -178,14 +178,14 @@ class WaitingRoom:
         return not (self._in_vain or self.may_have_missed())
 
     def may_have_missed(self) -> bool:
-        """Whether there may be something that nobody was called for yet."""
+        """Whether there may be a task that no call was called for yet."""
         try:
             return not self._is_still()
-        except DatabaseError:  # as a look will find
+        except DatabaseError:  # the look that follows raises it
             return True
 
     def _is_still(self) -> bool:
-        """Whether nobody has committed since the last step, and nothing becomes ready soon."""
+        """Whether there was no commit since the last step, and nothing becomes ready soon."""
         if self._version is None or self._version != self._store.data_version():
             return False
         return self._store.clock.now() + self._poll_s * 1000 < self._due_ms
@@ -201,9 +201,9 @@ class WaitingRoom:
                 self.tell(task_id)
 
     async def _call(self) -> float:
-        """One caller for each name that is ready: whoever is done with it lets the next one look.
+        """Call one waiting call for each name that is ready; seconds until the next name is.
 
-        Seconds until the next name is.
+        A call that has taken its tasks lets the next one look.
         """
         everybody = {caller.names for caller in self._callers}
         wanted: Names = None
@@ -225,11 +225,11 @@ class WaitingRoom:
                     called.add(caller)
                     caller.call()
                     break
-        return min(soon, self._poll_s) if called else soon  # it may come away with nothing
+        return min(soon, self._poll_s) if called else soon  # the called one may get nothing
 
 
 class CallWatch:
-    """Tells a call that nobody wants its answer any more."""
+    """Tells a waiting call when its client has gone."""
 
     def __init__(self, gone: Gone | None, tell: Callable[[], None]) -> None:
         self._has_gone = False
@@ -241,11 +241,11 @@ class CallWatch:
         tell()
 
     def has_gone(self) -> bool:
-        """Whether that is so."""
+        """Whether the client has gone."""
         return self._has_gone
 
     def stop(self) -> None:
-        """It is answered."""
+        """Stop watching, since the call is answered."""
         if self._task is not None:
             self._task.cancel()
 

@@ -1,4 +1,4 @@
-"""The one way in which tasks are written, and whoever waits is told."""
+"""The one way in which tasks are written and waiting calls are told."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from buntime_plugin_keyval.storage.task_effects import (
 
 
 class TaskWriter:
-    """Writes tasks of one store, for their senders and for their runners."""
+    """Writes tasks of one store, for senders and runners."""
 
     def __init__(self, store: Store, queue: Queue, room: WaitingRoom) -> None:
         self.store = store
@@ -32,11 +32,11 @@ class TaskWriter:
         guards: Sequence[Guard] = (),
         size: int = 0,
     ) -> Sequence[ResultSet]:
-        """Have effects on tasks; their results."""
+        """Commit effects on tasks; their results."""
         return await self.store.write(of_effects(effects, guards=guards, size=size), once)
 
     def settled(self, task_id: str) -> None:
-        """Something became of a task: tell who waits for that, or for what may run now."""
+        """Note that a task has changed: tell calls that wait for it, or for tasks it lets run."""
         self.queue.settled(message_id(task_id))
         self.room.tell(task_id)
         self.room.wake()
