@@ -1,4 +1,4 @@
-"""Schedules: tasks that are started at times, once over all hosts of a store."""
+"""Schedules: tasks that are started at set times, once across all hosts of a store."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ TIMEZONE = Kind("the name of a time zone", None, lambda _, raw: checked_timezone
 
 
 class NewSchedule(RequestShape, frozen=True, kw_only=True):
-    """What is to be started when."""
+    """What to start, and when."""
 
     task: Annotated[dict[str, Any], TASK]
     cron: Annotated[str | None, CRON] = None
@@ -45,12 +45,12 @@ class ScheduleListing(RequestShape, frozen=True, kw_only=True):
     """Which schedules to list."""
 
     after: Annotated[str, TEXT] = ""
-    """Those behind this name."""
+    """List schedules after this name."""
     limit: Annotated[int, PAGE] = DEFAULT_LIMIT
 
 
 def put(part: SchedulePart, request: Request[NewSchedule]) -> Asked:
-    """`PUT /schedules/{name}`: make a schedule, or change it."""
+    """`PUT /schedules/{name}`: make or change a schedule."""
     it = request.given
     given = GivenSchedule(
         _name(request), it.task, it.cron, it.every, it.timezone, it.missed, it.paused
@@ -66,7 +66,7 @@ def put(part: SchedulePart, request: Request[NewSchedule]) -> Asked:
 
 
 def get(part: SchedulePart, request: Request[RequestShape]) -> Asked:
-    """`GET /schedules/{name}`: a schedule with its next times."""
+    """`GET /schedules/{name}`: show a schedule and its next times."""
     name = _name(request)
 
     async def run() -> str:
@@ -76,7 +76,7 @@ def get(part: SchedulePart, request: Request[RequestShape]) -> Asked:
 
 
 def list_schedules(part: SchedulePart, request: Request[ScheduleListing]) -> Asked:
-    """`GET /schedules`: by the order of their names."""
+    """`GET /schedules`: list schedules in order of name."""
     given = request.given
 
     async def run() -> str:
@@ -87,7 +87,7 @@ def list_schedules(part: SchedulePart, request: Request[ScheduleListing]) -> Ask
 
 
 def run_now(part: SchedulePart, request: Request[RequestShape]) -> Asked:
-    """`POST /schedules/{name}/run`: start its task now, beside its times."""
+    """`POST /schedules/{name}/run`: start the task of a schedule now, in addition to its times."""
     name = _name(request)
 
     async def run() -> str:
@@ -98,7 +98,7 @@ def run_now(part: SchedulePart, request: Request[RequestShape]) -> Asked:
 
 
 def remove(part: SchedulePart, request: Request[RequestShape]) -> Asked:
-    """`DELETE /schedules/{name}`: let there be no such schedule; its tasks stay."""
+    """`DELETE /schedules/{name}`: remove a schedule; tasks that it started stay."""
     name = _name(request)
 
     async def run() -> str:

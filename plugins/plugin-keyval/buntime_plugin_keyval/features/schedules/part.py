@@ -26,16 +26,16 @@ SHOWN_TIMES = 5
 MOST_TASK_BYTES = 64 * 1024
 MISSED = ("skip", "once", "all")
 SAID_BY_SCHEDULE = ("id", "delay", "scheduledFor", "type")
-"""Members of a new task that are none of its schedule's task."""
+"""Members of a new task that the schedule sets by itself."""
 TASK_MEMBERS = (
     *("name", "payload", "maxRetries", "backoffSchedule", "timeout", "priority", "unique"),
     *("sequence", "keepResult", "parent", "after"),
 )
-"""All others."""
+"""All other members of a new task."""
 
 
 class GivenSchedule(NamedTuple):
-    """What callers say of a schedule, each member checked by itself."""
+    """A schedule as callers give it, each member checked by itself."""
 
     name: str
     task: Mapping[str, Any]
@@ -60,7 +60,7 @@ class SchedulePart(Part):
         return {"schedules": self.schedules.loop}
 
     def wanted(self, given: GivenSchedule) -> tuple[WantedSchedule, Addition]:
-        """A schedule that somebody wants, and one of its tasks. Raises `InvalidInput`."""
+        """The schedule to make, and one of its tasks. Raises `InvalidInput`."""
         if (given.cron is None) == (given.every is None):
             raise InvalidInput('either cron or every is required: "*/5 * * * *", or "10m"')
         if given.every is not None and given.timezone is not None:
@@ -74,7 +74,7 @@ class SchedulePart(Part):
         return wanted, task
 
     def told(self, found: StoredSchedule) -> dict[str, Any]:
-        """A schedule as callers see it, for JSON."""
+        """A schedule as callers see it, ready for JSON."""
         timing = timing_of(found)
         due = {"every": timing.every} if timing.cron is None else {"cron": timing.cron}
         return {
@@ -93,19 +93,19 @@ class SchedulePart(Part):
         }
 
     def _read_task(self, members: Mapping[str, Any]) -> Addition:
-        """What makes a task of the members that it has as a mutation. Raises `InvalidInput`."""
+        """The addition that makes a task, from its members as a mutation. Raises `InvalidInput`."""
         parts: Iterable[Part] = self._parts.values()
         (read,) = [part.mutations["task"] for part in parts if part and "task" in part.mutations]
         return read({"type": "task", **members}, "task", self.store.clock.wall())
 
 
 def checked_schedule_name(name: object) -> str:
-    """The name of a schedule. Raises `InvalidInput`."""
+    """Check the name of a schedule. Raises `InvalidInput`."""
     return checked_name("the name of a schedule", name)
 
 
 def checked_task(task: object) -> dict[str, Any]:
-    """What its tasks are made of, without what the schedule says. Raises `InvalidInput`."""
+    """Check the members of a schedule's task. Raises `InvalidInput` for those it sets itself."""
     if not isinstance(task, dict):
         raise InvalidInput(
             f'task must be an object such as {{"name": "send-report"}}, received {describe(task)}'

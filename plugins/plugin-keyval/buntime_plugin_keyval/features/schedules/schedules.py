@@ -1,8 +1,8 @@
-"""Schedules of one store: what they say, and starting what is due.
+"""Schedules of one store: managing them, and starting those that are due.
 
-Every host looks, and one of them starts: a fire is one commit that makes the task and moves the
-next time, guarded by that time. So each time is met once, whatever hosts there are and whichever
-of them dies.
+Every host looks, and one of them starts the task: in one commit that makes the task and advances
+the next time, guarded by that time. So each time is met once, however many hosts there are and
+whichever of them dies.
 """
 
 from __future__ import annotations
@@ -48,27 +48,27 @@ from buntime_plugin_keyval.storage.schedules import (
 StoredSchedules: TypeAlias = list[StoredSchedule]
 Times: TypeAlias = list[int]
 ReadTask: TypeAlias = Callable[[Mapping[str, Any]], Addition]
-"""Reads what a task is made of into what makes it. Raises `InvalidInput`."""
+"""Reads the members of a task into the addition that makes it. Raises `InvalidInput`."""
 
 GRACE_MS = 60_000
-"""A time is missed if nothing was started for so long after it."""
+"""A time counts as missed if nothing was started for this long after it."""
 LOOK_SECONDS = 5.0
-"""After at most so long it is looked whether others have made schedules, or clocks were set."""
+"""Longest pause between two looks for schedules of other hosts and for clocks that were set."""
 TOGETHER = 100
-"""Schedules that a step looks at, and missed times that a commit makes up for."""
+"""The most schedules that a step looks at, and the most missed times that a commit makes up for."""
 SET_BACK_MS = 30_000
-"""If the clock was set back by more, it is looked what was to come by the clock before."""
+"""If the clock was set back by more, next times that it found before are checked."""
 
 
 class WantedSchedule(NamedTuple):
-    """A schedule as somebody wants it."""
+    """A schedule to make."""
 
     name: str
     timing: Timing
     task: str
-    """JSON of what its tasks are made of, which has been read."""
+    """The members of its tasks as JSON, checked."""
     missed: str
-    """What becomes of times at which no host ran: `skip`, `once` or `all`."""
+    """What to do about times at which no host ran: `skip`, `once` or `all`."""
     paused: bool
 
 
@@ -81,15 +81,15 @@ class ScheduleDesk:
         self._read_task = read_task
         self._logger = logger
         self._ahead_ms: int | None = None
-        """How far the clock was ahead of the store's time, at the most since next times were
-        compared with it; None before that."""
+        """The most that the clock was ahead of the store's time since next times were last compared
+        with it; None before the first time."""
         self.loop = Loop(
             self._step, "schedules", logger=logger, complaint="Schedules are not started: %s"
         )
 
     @measured("schedule_put")
     async def put(self, wanted: WantedSchedule, once: Once | None = None) -> StoredSchedule:
-        """Make a schedule, or change it; what it is then."""
+        """Make or change a schedule; the schedule as it is then."""
         now_ms = self._store.clock.wall()
         next_at = None if wanted.paused else wanted.timing.next(now_ms, now_ms)
         timing = msgspec.json.encode(wanted.timing).decode()
@@ -110,17 +110,17 @@ class ScheduleDesk:
 
     @measured("schedule_list")
     async def list(self, after: str, limit: int) -> StoredSchedules:
-        """The schedules behind a name, in the order of their names."""
+        """The schedules after a name, in order of name."""
         return await list_schedules(self._store.db, after, limit)
 
     @measured("schedule_remove")
     async def remove(self, name: str, once: Once | None = None) -> bool:
-        """Let there be no such schedule; whether there was one. Its tasks stay."""
+        """Remove a schedule; whether there was one. Tasks that it started stay."""
         return await self._commit(RemoveSchedule(name), once=once) > 0
 
     @measured("schedule_run")
     async def run(self, name: str, once: Once | None = None) -> str:
-        """Start the task of a schedule now, beside its times; the id of the task.
+        """Start the task of a schedule now, in addition to its times; the id of the task.
 
         Raises `ScheduleNotFound`.
         """
@@ -142,7 +142,7 @@ class ScheduleDesk:
         return made
 
     def next_times(self, found: StoredSchedule, limit: int) -> Times:
-        """When it is due next."""
+        """The next times at which a schedule is due."""
         if found.next_at is None:
             return []
         timing = timing_of(found)
@@ -154,12 +154,12 @@ class ScheduleDesk:
         return times
 
     async def _step(self) -> float | None:
-        """Start what is due; seconds until it is worth looking again."""
+        """Start the schedules that are due; seconds until the next step."""
         await self._follow_clock()
         now_ms = self._store.clock.wall()
         due = await read_due(self._store.db, now_ms, TOGETHER)
         if due:
-            # Together, so that they travel in one group.
+            # At the same time, so that they share a group commit.
             await asyncio.gather(
                 *(self._fire(it, it.next_at, now_ms) for it in due if it.next_at is not None)
             )
@@ -171,9 +171,9 @@ class ScheduleDesk:
         return min(LOOK_SECONDS, max(0.001, left_ms / 1000))
 
     async def _follow_clock(self) -> None:
-        """Let nothing wait for a time that only a wrong clock found near.
+        """Correct next times that were found by a wrong clock and are too far ahead.
 
-        Looks when the host begins, as its clock may have been set while it was down, and when the
+        Done when the host starts, since its clock may have been set while it was down, and when the
         clock is set back.
         """
         ahead_ms = self._store.clock.wall() - self._store.clock.now()
@@ -195,7 +195,7 @@ class ScheduleDesk:
         decision = Decision[bool | None]([Rearm(found.name, next_at)], lambda *_: True)
         guard = is_next(self._store.sql, found.name, found.next_at)
         if await self._store.write(Write(lambda _: decision, guards=[guard], may_refuse=True)):
-            self._logger.info("The clock was set back: the schedule %s goes by it", found.name)
+            self._logger.info("The clock was set back: the schedule %s follows it", found.name)
 
     async def _fire(self, found: StoredSchedule, next_ms: int, now_ms: int) -> None:
         """Start a schedule that is due, unless another host does."""
@@ -204,7 +204,7 @@ class ScheduleDesk:
         ids = [new_id() for _ in times]
         try:
             tasks = [self._task_of(found, task_id) for task_id in ids]
-        except InvalidInput as error:  # an older version understood it
+        except InvalidInput as error:  # an older version accepted the task
             self._logger.warning("The schedule %s cannot start its task: %s", found.name, error)
             times, ids, tasks = [], [], []
         behind_ms = times[-1] if times and found.missed == "all" else now_ms
@@ -242,15 +242,15 @@ class ScheduleDesk:
 
 
 def timing_of(found: StoredSchedule) -> Timing:
-    """When a schedule is due."""
+    """The timing of a schedule."""
     return msgspec.json.decode(found.timing, type=Timing)
 
 
 def times_to_meet(timing: Timing, missed: str, next_ms: int, now_ms: int) -> list[int]:
-    """For which of its times a schedule that was due at `next_ms` starts a task now.
+    """The times for which a schedule that was due at `next_ms` starts a task now.
 
-    Of the times that were missed, since no host ran, `skip` drops all, `once` makes up for them
-    with one task, and `all` with one for each, so many at a time.
+    For times that were missed because no host ran, `skip` starts none, `once` starts one task for
+    all of them, and `all` one for each, at most `TOGETHER` at a time.
     """
     if missed == "all":
         return due_times(timing, next_ms, now_ms, TOGETHER)

@@ -1,11 +1,11 @@
 """When a schedule is due: a cron expression in a time zone, or a pause.
 
-Times are those of the clock on the wall, in epoch milliseconds: "every day at six" is what people
-read from it. Daylight saving is as Debian's cron has it: instead of a time that a day does not have
-the next one that is there counts, and one that a day has twice counts once, unless hour or minute
-of the expression begin with a star.
+Times are wall-clock times in epoch milliseconds, since "every day at six" refers to that clock.
+Daylight saving follows Debian's cron: a time that a day does not have is replaced by the next one
+that exists, and a time that a day has twice counts once, unless hour or minute of the expression
+begin with a star.
 
-Calendars and zones are imported by who asks for them: a store without schedules needs neither.
+Calendars and zones are imported on first use: a store without schedules needs neither.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from buntime_keyval.wire.describe import describe
 from buntime_plugin_keyval.model.messages import parse_pause
 
 MOST_CRON = 256
-"""Characters of an expression."""
+"""The most characters of an expression."""
 FIELDS = 5
 LEAST_PAUSE_MS = 1000
 MOST_PAUSE_MS = 366 * 24 * 60 * 60 * 1000
@@ -37,15 +37,15 @@ NAMED = {
 """Names that cron has for expressions."""
 PAUSE_SET_BACK_MS = 60 * 1000
 TIMES_SET_BACK_MS = 3 * 60 * 60 * 1000
-"""A clock that was set back by more was wrong before: times are met again that were met by it, and
-pauses begin anew. The second is that of Debian's cron. The first is more than the clocks of hosts
-differ by, as one of them would else take back what another one has started."""
+"""A clock that was set back by more than these was wrong before: pauses begin anew, and times that
+it met are met again. The limit for times is that of Debian's cron. The one for pauses is more than
+the clocks of hosts differ by, since otherwise one host would take back what another has started."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
 class Timing(msgspec.Struct, frozen=True, omit_defaults=True):
-    """When something is due: exactly one of `cron` and `every` is there."""
+    """When something is due. Exactly one of `cron` and `every` is set."""
 
     cron: str | None = None
     every: int | None = None
@@ -53,19 +53,21 @@ class Timing(msgspec.Struct, frozen=True, omit_defaults=True):
     timezone: str = "UTC"
 
     def following(self, after_ms: int, last_ms: int) -> Iterator[int]:
-        """The times behind a moment; `last_ms` is one at which it was due, or began."""
+        """The times after a moment; `last_ms` is a time at which it was due, or began."""
         if self.every is None:
             return self._following_of_cron(after_ms)
         return self._following_of_pause(self.every, after_ms, last_ms)
 
     def next(self, after_ms: int, last_ms: int) -> int | None:
-        """The first of them, None if there is none within fifty years."""
+        """The first time after a moment; None if there is none within fifty years."""
         return next(self.following(after_ms, last_ms), None)
 
     @property
     def goes_on(self) -> bool:
-        """Whether it is about the pause from one time to the next rather than about certain times
-        of a day: as for cron, where minute or hour begins with a star."""
+        """Whether it is defined by the pause between times rather than by times of the day.
+
+        As in cron, this is also so if minute or hour begins with a star.
+        """
         if self.every is not None:
             return True
         minute, hour, *_ = self._expression().split(" ")
@@ -89,14 +91,14 @@ class Timing(msgspec.Struct, frozen=True, omit_defaults=True):
         zone = UTC if self.timezone == "UTC" else ZoneInfo(self.timezone)
         for at in CronSim(self._expression(), after.astimezone(zone)):
             at_ms = (at.astimezone(UTC) - _EPOCH) // _MILLISECOND
-            # In an hour that the day has twice, the next time may be that of the first one.
+            # In an hour that the day has twice, the next time may be one of the first hour.
             if at_ms > after_ms:
                 yield at_ms
                 after_ms = at_ms
 
 
 def checked_cron(value: object) -> str:
-    """A cron expression. Raises `InvalidInput`."""
+    """Check a cron expression. Raises `InvalidInput`."""
     from cronsim import CronSim, CronSimError
 
     if not isinstance(value, str) or not value.strip():
@@ -124,12 +126,12 @@ def checked_cron(value: object) -> str:
     except CronSimError as error:
         raise InvalidInput(f"cron has a {str(error).lower()}, received {describe(text)}") from None
     if found is None:
-        raise InvalidInput(f"cron must meet some day, received {describe(text)}")
+        raise InvalidInput(f"cron must match some day, received {describe(text)}")
     return text
 
 
 def checked_pause(value: object) -> int:
-    """The pause of `every` in milliseconds. Raises `InvalidInput`."""
+    """Check the pause of `every`; the pause in milliseconds. Raises `InvalidInput`."""
     milliseconds = parse_pause("every", value)
     if not LEAST_PAUSE_MS <= milliseconds <= MOST_PAUSE_MS:
         raise InvalidInput(
@@ -139,14 +141,14 @@ def checked_pause(value: object) -> int:
 
 
 def checked_timezone(value: object) -> str:
-    """The name of a time zone. Raises `InvalidInput`."""
+    """Check the name of a time zone. Raises `InvalidInput`."""
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
     if isinstance(value, str) and value:
         try:
             return ZoneInfo(value).key
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            pass  # said below, as what is no text
+            pass  # reported below, like other values
     raise InvalidInput(
         f'timezone must be the name of a time zone such as "Europe/Lisbon", received'
         f" {describe(value)}"
@@ -154,7 +156,7 @@ def checked_timezone(value: object) -> str:
 
 
 def due_times(timing: Timing, next_ms: int, now_ms: int, limit: int) -> list[int]:
-    """The times from the one that was next to now; the first ones, if there are more."""
+    """The times from `next_ms` until now, at most `limit` of them, the earliest first."""
     times = [next_ms] if next_ms <= now_ms else []
     for at_ms in islice(timing.following(next_ms, next_ms), limit - 1):
         if at_ms > now_ms:
@@ -164,7 +166,7 @@ def due_times(timing: Timing, next_ms: int, now_ms: int, limit: int) -> list[int
 
 
 def last_due(timing: Timing, next_ms: int, now_ms: int, within_ms: int) -> int | None:
-    """The last time up to now, if it was within so many milliseconds before now."""
+    """The last time until now, if it was at most `within_ms` ago."""
     begin_ms = max(next_ms, now_ms - within_ms)
     found = next_ms if begin_ms == next_ms <= now_ms else None
     for at_ms in timing.following(max(next_ms, begin_ms - 1), next_ms):
@@ -175,9 +177,9 @@ def last_due(timing: Timing, next_ms: int, now_ms: int, within_ms: int) -> int |
 
 
 def next_if_set_back(timing: Timing, next_ms: int, now_ms: int) -> int | None:
-    """When something is due next if `next_ms` was found by a clock that has been set back since.
+    """The next time, if `next_ms` was found by a clock that has been set back since.
 
-    None if it was not, or by so little that its times until then were met already.
+    None if it was not, or by so little that the times until then were met already.
     """
     within_ms = PAUSE_SET_BACK_MS if timing.goes_on else TIMES_SET_BACK_MS
     latest_ms = timing.next(now_ms + within_ms, now_ms + within_ms)

@@ -1,4 +1,4 @@
-"""How a search came to what it found."""
+"""Explanations of how a search found its entries."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from buntime_plugin_keyval.storage.queries import parse_query, terms_of
 from buntime_plugin_keyval.storage.searching import Index, SearchOptions
 
 MOST_TERMS = 20
-"""Words and phrases of a query whose entries are counted."""
+"""The most words and phrases of a query whose entries are counted."""
 
 MOST_ENTRIES = 10_000
-"""Entries of one of them that are counted."""
+"""The most entries that are counted for one of them."""
 
 
 async def explain(
     store: Store, index: Index, query: str, options: SearchOptions, *, fresh: bool
 ) -> SearchExplained:
-    """What the index is asked for, how often each part is there, and how the engine goes about it.
+    """The query put to the index, how often each part occurs, and the engine's query plan.
 
     Raises `InvalidInput` for a query beyond the limits, and `DatabaseError`.
     """

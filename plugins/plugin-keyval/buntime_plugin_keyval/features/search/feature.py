@@ -1,4 +1,4 @@
-"""Full-text search: indexes of what is below prefixes, and searches in them."""
+"""Full-text search: indexes of the entries below prefixes, and searches in them."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ OK = '{"ok":true}'
 
 
 class IndexCreation(RequestShape, frozen=True, kw_only=True):
-    """Which index to make: one client has the options in `options`, another beside the prefix."""
+    """The index to make. Clients send its options in `options`, or beside the prefix."""
 
     OVERRIDES: ClassVar[str] = "options"
     OVERRIDING: ClassVar[frozenset[str]] = frozenset({"fields", "tokenize"})
@@ -65,7 +65,7 @@ class IndexRemoval(RequestShape, frozen=True, kw_only=True):
 
 
 class SearchRequest(RequestShape, frozen=True, kw_only=True):
-    """What to search for, and how: the options in `options`, or beside prefix and query."""
+    """What to search for, with options in `options`, or beside prefix and query."""
 
     OVERRIDES: ClassVar[str] = "options"
     OVERRIDING: ClassVar[frozenset[str]] = frozenset(
@@ -90,7 +90,7 @@ class SearchRequest(RequestShape, frozen=True, kw_only=True):
     """`strong` searches on the primary."""
 
     def options(self, cursor: str | None = None) -> SearchOptions:
-        """The options as the part takes them. Raises `InvalidInput` for a bad cursor."""
+        """The options for `Search`. Raises `InvalidInput` for a bad cursor."""
         return SearchOptions(
             limit=self.limit,
             offset=parse_search_cursor(cursor),
@@ -106,13 +106,13 @@ class SearchRequest(RequestShape, frozen=True, kw_only=True):
 
 
 class SearchPaging(SearchRequest, frozen=True, kw_only=True):
-    """The same, a page at a time."""
+    """A search that is answered in pages."""
 
     OVERRIDING: ClassVar[frozenset[str]] = SearchRequest.OVERRIDING | {"cursor", "explain"}
 
     cursor: Annotated[str | None, TEXT] = None
     explain: Annotated[bool, FLAG] = False
-    """Whether to say how hits were found, and how good each is."""
+    """Whether to explain how hits were found, and their scores."""
 
 
 def create_index(part: Search, request: Request[IndexCreation]) -> Asked:
@@ -139,7 +139,7 @@ def list_indexes(part: Search, request: Request[RequestShape]) -> Asked:
 
 
 def remove_index(part: Search, request: Request[IndexRemoval]) -> Asked:
-    """`DELETE /indexes`: remove the index of a prefix, which the query names, or the body."""
+    """`DELETE /indexes`: remove the index of the prefix in the query or the body."""
     prefix = request.given.prefix
     if prefix is None:
         raise InvalidInput("Missing 'prefix' query parameter")
@@ -153,7 +153,7 @@ def remove_index(part: Search, request: Request[IndexRemoval]) -> Asked:
 
 
 def search(part: Search, request: Request[SearchRequest]) -> Asked:
-    """`GET /search`, `POST /search`: find entries by their words, the best ones first."""
+    """`GET /search`, `POST /search`: find entries by their words, the best first."""
     given = request.given
     options = given.options()._replace(most_bytes=part.store.limits.answer_bytes)
 
@@ -201,8 +201,8 @@ ROUTES: Routes = {
 
 
 def _searched(given: SearchRequest) -> Keys:
-    """All of the index, wherever hits may be: what is relevant, and what is similar, says how often
-    which words are in it.
+    """The whole index, wherever the hits are: relevance and similar words reveal how often words
+    occur anywhere in it.
     """
     return Keys(ranges=(subtree(encode_key(given.prefix)),))
 

@@ -1,8 +1,8 @@
 """Creating, filling, replacing and removing indexes, in commits that leave room for other writes.
 
-An index that is being filled is unfinished: its triggers keep it already, but nobody is answered
-from it. Every step holds only if the index still exists, so whoever removes or replaces it ends
-its filling, in whichever process that runs.
+An index that is being filled is unfinished: its triggers keep it up to date already, but searches
+do not use it. Each step is guarded by the existence of the index, so that removing or replacing it
+ends the filling, in whichever process that runs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from buntime_plugin_keyval.storage.ranges import KeyRange, subtree
 from buntime_plugin_keyval.storage.searching import Index, IndexOptions, index_of_row
 
 FILL_ENTRIES = 500
-"""Entries that one commit adds to a new index, so that other writes find room in between."""
+"""The most entries that one commit adds to a new index, to leave room for other writes."""
 
 FILL_BYTES = 1_000_000
 """Bytes of values after which such a commit takes no further entry."""
@@ -37,12 +37,12 @@ class IndexBuilder:
         self._catalogue = self._sql.catalogue
 
     async def create(self, prefix: Key, options: IndexOptions) -> None:
-        """Index what is below a prefix, and all that comes; an older index is replaced.
+        """Index the entries below a prefix, present and future, in place of an older index.
 
-        Nothing happens if the index is there as described. Returns when every entry is in.
-        Until then the older index, if there is one, answers, and goes on to do so if this
-        fails. The last one that is created replaces all others. After an `OutcomeUnknown` one of
-        the two answers. Raises `LimitExceeded` for one more than there may be.
+        Does nothing if there is an index with these options. Returns when every entry is indexed.
+        Until then searches use the older index, if there is one, and go on to do so if this fails.
+        The index that was created last replaces all others. After an `OutcomeUnknown` searches use
+        one of the two. Raises `LimitExceeded` if there are as many indexes as are allowed.
         """
         if self._store.adapter.capabilities.full_text_search is None:
             raise SearchNotSupported(self._store.adapter.type)
@@ -68,16 +68,16 @@ class IndexBuilder:
             await self._finish(index_of_row(row))
 
     async def refit(self) -> None:
-        """Mend the indexes that cannot be kept up to date by what this version writes.
+        """Repair indexes that writes of this version would not keep up to date.
 
-        Before anything is written.
+        Call it before anything is written.
         """
         for row in await self._store.adapter.query(self._sql.unfit, fresh=True):
             with contextlib.suppress(GuardFailed):  # another process has done it
                 await self._store.batch(self._sql.refit(index_of_row(row)))
 
     async def renew(self) -> None:
-        """Build those indexes anew that were built in an older way; they answer until then."""
+        """Rebuild indexes that were built in an older way; searches use them until then."""
         rows = await self._store.adapter.query(
             self._catalogue.outdated, (self._sql.format,), fresh=True
         )
@@ -96,7 +96,7 @@ class IndexBuilder:
         return bool(ready) and index.format == self._sql.format and index.options == options
 
     async def remove(self, prefix: Key) -> bool:
-        """Drop the index of a prefix, finished or not; the data stays. Whether there was one."""
+        """Drop the index of a prefix, finished or not; whether there was one. Entries stay."""
         args = (encode_key(prefix), _BEYOND_EVERY_ID)
         while True:
             rows = await self._store.adapter.query(self._catalogue.of_prefix, args, fresh=True)
@@ -105,11 +105,11 @@ class IndexBuilder:
                 if indexes:
                     await self._drop(indexes)
             except GuardFailed:
-                continue  # another one was created or finished meanwhile
+                continue  # another index was created or finished meanwhile
             return bool(indexes)
 
     async def _define(self, prefix: Key, options: IndexOptions) -> Index:
-        """Make an empty index whose triggers are at work."""
+        """Make an empty index with its triggers."""
         adapter = self._store.adapter
         limit = self._store.limits.indexes
         while True:
@@ -137,7 +137,7 @@ class IndexBuilder:
             except GuardFailed as failed:
                 if failed.index == 0:
                     raise LimitExceeded("Too many indexes", "indexes", limit) from None
-                continue  # somebody else took the number
+                continue  # another process took the number
             return index
 
     async def _finish(self, index: Index) -> None:
@@ -146,7 +146,7 @@ class IndexBuilder:
             await self._take_over(index)
 
     async def _fill(self, index: Index) -> None:
-        """Add the entries that were there before. Raises `GuardFailed` if it is removed."""
+        """Add the entries that were there before. Raises `GuardFailed` if the index is removed."""
         rest = index.keys
         while rest.start < rest.end:
             part = await self._next_part(rest)
@@ -159,7 +159,7 @@ class IndexBuilder:
             rest = rest.from_key(part.end)
 
     async def _next_part(self, rest: KeyRange) -> KeyRange:
-        """As much of a range as one commit may take."""
+        """The beginning of a range, as much as one commit may take."""
         rows = await self._store.adapter.query(
             self._sql.next_entries, (*rest, FILL_ENTRIES + 1), fresh=True
         )
@@ -171,7 +171,7 @@ class IndexBuilder:
         return rest
 
     async def _take_over(self, index: Index) -> None:
-        """Let a filled index answer, and drop those that it replaces in the same commit."""
+        """Finish a filled index, and drop those that it replaces in the same commit."""
         adapter = self._store.adapter
         of_prefix = (index.prefix, index.id)
         while True:
@@ -192,7 +192,7 @@ class IndexBuilder:
             except GuardFailed as failed:
                 if failed.index == 0:
                     raise
-                continue  # an older one was finished or removed meanwhile
+                continue  # an older index was finished or removed meanwhile
             return
 
     async def _drop(self, indexes: Sequence[Index], *guards: Guard) -> None:

@@ -1,4 +1,4 @@
-"""What may be said of an index."""
+"""The options of an index, checked."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from buntime_plugin_keyval.model.where.paths import parse_path
 from buntime_plugin_keyval.storage.searching import IndexOptions, is_element
 
 MAX_FIELDS = 50
-"""Fields of one index."""
+"""The most fields of one index."""
 
 MAX_ELEMENT_STEPS = 3
-"""Numbers among the steps of a field: each one doubles the places where it may be."""
+"""The most numbers in the path of a field: each one doubles the places where it may be."""
 
 
 def parse_options(fields: object, tokenize: object) -> IndexOptions:
-    """Checked options. Raises `InvalidInput` in the words of the contract."""
+    """Check the options of an index. Raises `InvalidInput` in the words of the contract."""
     if not isinstance(fields, (list, tuple)):
         raise InvalidInput("options.fields must be a non-empty array")
     if not fields:

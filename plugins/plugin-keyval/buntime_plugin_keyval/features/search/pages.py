@@ -1,4 +1,4 @@
-"""What a search gives back, page by page."""
+"""Pages of search results."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from buntime_plugin_keyval.storage.within import Text
 _OFFSET = re.compile(rb"[0-9]{1,9}")
 
 SmallHit = tuple[int, int | None, str, str | None, str]
-"""How many entries were ranked; when this one expires; its key as JSON; its value, None for a long
-one; its versionstamp."""
+"""The number of entries that were ranked; when this one expires; its key as JSON; its value, None
+if it is long; its versionstamp."""
 
 
 class FoundPage(NamedTuple):
-    """What was found, up to the limit."""
+    """The entries that were found, up to the limit."""
 
     entries: Text
     """The inside of a JSON array."""
     has_more: bool
     warnings: tuple[str, ...] = ()
-    """What the index could not look for."""
+    """Parts of the query that the index could not look for."""
     searched_for: str | None = None
-    """The query that was answered, where it is not the one that was asked."""
+    """The query that was answered, if it is not the one that was given."""
     explained: SearchExplained | None = None
-    """How it was found, where that was asked for."""
+    """How the entries were found, if that was asked for."""
     limit: int | None = None
-    """The limit that was answered, where the one that was asked for is too large an answer."""
+    """The limit that was applied, if the answer would be too large with the one given."""
 
 
 def make_search_cursor(options: SearchOptions) -> str:
-    """The cursor of the page behind the one with these options."""
+    """The cursor of the page after the one with these options."""
     return base64.urlsafe_b64encode(b"search:%d" % (options.offset + options.limit)).decode()
 
 
 def parse_search_cursor(cursor: str | None) -> int:
-    """How many hits a cursor skips. Raises `InvalidInput`."""
+    """The number of hits that a cursor skips. Raises `InvalidInput`."""
     if not cursor:
         return 0
     try:
@@ -56,10 +56,10 @@ def parse_search_cursor(cursor: str | None) -> int:
 
 
 def small_page(rows: list[SmallHit], options: SearchOptions, now_ms: int) -> FoundPage | None:
-    """The page that `SearchSql.small` read, or None where it takes more than that.
+    """The page that `SearchSql.small` has read, or None if that is not enough.
 
-    That is so if more than `FEW` match, for an expired entry, which took the place of another, and
-    for a long value.
+    It is not if more than `FEW` match, if an expired entry took the place of another one, or if a
+    value is long.
     """
     if not rows:
         # Nothing matches, unless what was ranked is not what was asked for.

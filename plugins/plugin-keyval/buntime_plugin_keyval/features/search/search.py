@@ -1,4 +1,4 @@
-"""The indexes of one store: listing and asking them, and the way to change them."""
+"""The indexes of one store: listing, searching and changing them."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ from buntime_plugin_keyval.storage.selection import RowCondition
 from buntime_plugin_keyval.storage.within import size_of
 
 MAX_ATTEMPTS = 5
-"""Times that a search is tried while indexes come and go."""
+"""How often a search is tried while indexes come and go."""
 
 RETRY_SECONDS = 5.0
-"""Pause after the database failed while an interrupted index was finished."""
+"""Pause after a database error while an interrupted index was being finished."""
 
 
 class Search(Part):
@@ -54,11 +54,11 @@ class Search(Part):
             retry_s=RETRY_SECONDS,
         )
         self._known: dict[bytes, Index] = {}
-        """Ready indexes by prefix, as long as their tables answer; see `search`."""
+        """Ready indexes by prefix, while their tables can be read; see `search`."""
 
     @property
     def recorder(self) -> Recorder:
-        """Where searches are measured."""
+        """The recorder of searches."""
         return self.store.recorder
 
     @property
@@ -67,13 +67,13 @@ class Search(Part):
         return {"indexing": self._loop}
 
     async def begin(self) -> None:
-        """Let indexes keep up with what this version writes. Raises `DatabaseError`."""
+        """Make sure that writes of this version keep indexes up to date. Raises `DatabaseError`."""
         await self._builder.refit()
 
     def start(self) -> None:
-        """Finish in the background what an earlier process began to build.
+        """Finish in the background indexes that an earlier process began to build.
 
-        The first worker sees to that for all, and `close` leaves the rest to the next start.
+        The first worker does so for all, and `close` leaves the rest to the next start.
         """
         workers = self.store.peers.workers
         if workers.number == 0 or workers.took_over:
@@ -108,7 +108,7 @@ class Search(Part):
         )
 
     async def list_indexes(self) -> list[SearchIndex]:
-        """All indexes in the order of their prefixes, those that are being built too."""
+        """All indexes in order of prefix, including those being built."""
         adapter = self.store.adapter
         infos = []
         for *row, ready, documents in await adapter.query(self._sql.catalogue.all):
@@ -130,28 +130,28 @@ class Search(Part):
 
     @measured("search")
     async def search(self, prefix: Key, query: str, options: SearchOptions) -> FoundPage:
-        """What matches, the best first; equally good entries by key.
+        """The entries that match, the best first, and equally good ones by key.
 
         Raises `IndexNotFound` unless exactly this prefix has an index.
         """
         encoded = encode_key(prefix)
         for attempt in range(1, MAX_ATTEMPTS + 1):
             fresh = attempt > 1
-            # An index that was ready stays so until its table is dropped, and no other ever has
-            # its number. So what is known of it is true as long as its table can be read,
-            # whichever process or replica answers.
+            # A ready index stays so until its table is dropped, and its number is never used
+            # again. So what is known about it holds as long as its table can be read, whichever
+            # process or replica answers.
             index = self._known.get(encoded)
             if index is None:
                 index = await self._ready_index(prefix, encoded, fresh=fresh)
             try:
                 return await self._answer(index, query, options, fresh=fresh)
             except DatabaseError:
-                # Its table may have been dropped, and SQLite opens no FTS5 table at the moment at
-                # which another one comes or goes.
+                # Its table may have been dropped; also, SQLite cannot open an FTS5 table while
+                # another one is being created or dropped.
                 self._known.pop(encoded, None)
                 if attempt == MAX_ATTEMPTS:
                     raise
-        raise AssertionError  # the last attempt has raised
+        raise AssertionError  # unreachable: the last attempt raises
 
     async def _answer(
         self, index: Index, query: str, options: SearchOptions, *, fresh: bool
@@ -173,7 +173,7 @@ class Search(Part):
     async def _fuzzy_page(
         self, index: Index, query: str, options: SearchOptions, *, fresh: bool
     ) -> FoundPage | None:
-        """What is found with similar words in place of those that the index does not have."""
+        """The page for a query with similar words in place of those that the index lacks."""
         words = dict.fromkeys(plain_words(query))
         others = {
             word: found
@@ -238,15 +238,15 @@ class Search(Part):
         *,
         fresh: bool,
     ) -> FoundPage:
-        """The page with no more entries than there is room for; `LimitExceeded` if not for one.
+        """The page, with fewer entries if there is no room for all; `LimitExceeded` if not for one.
 
-        Only the engine knows how long an entry is, with its highlights. It stops where the entries
-        are too long, and is asked for half as many.
+        Only the engine knows how long an entry is with its highlights. It stops if the entries are
+        too long, and is then asked for half as many.
         """
         most = options.most_bytes or 0
 
         async def page(limit: int, max_bytes: int, *, as_bytes: bool) -> FoundPage | None:
-            """The page of so many; None if they are too long."""
+            """The page of at most `limit` entries; None if they are too long."""
             one = options._replace(limit=limit)
             sql, args = self._sql.page(index, match, one, condition, now_ms, as_bytes=as_bytes)
             try:
@@ -286,7 +286,7 @@ class Search(Part):
 
 
 def _cut(entries: Sequence[str], most: int, *, has_more: bool) -> FoundPage:
-    """As many of the entries as there is room for, but at least one."""
+    """A page of as many of the entries as there is room for, but at least one."""
     size = 0
     for number, entry in enumerate(entries):
         size += size_of(entry) + 1
@@ -296,10 +296,11 @@ def _cut(entries: Sequence[str], most: int, *, has_more: bool) -> FoundPage:
 
 
 def _looks_at_no_values(options: SearchOptions) -> bool:
-    """Whether a search for one word may be a small read.
+    """Whether a search may be a small read: it is for one word.
 
-    A small read runs on the event loop, since a hop to a thread takes longer than all of it. Of
-    more words each may be in every entry, and how many have them all is known only at the end.
+    A small read runs on the event loop, since a hop to a thread would take longer than the read.
+    With several words, each may be in every entry, and only at the end is it known how many
+    entries have them all.
     """
     shows_more = options.highlight is not None or options.snippet_words is not None
     return options.where is None and not shows_more and not options.explain

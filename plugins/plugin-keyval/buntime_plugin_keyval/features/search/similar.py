@@ -1,4 +1,4 @@
-"""Words of an index that may have been meant by a word that is not in it."""
+"""Words of an index that are similar to a word that is not in it."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from buntime_plugin_keyval.storage.database import Database
 from buntime_plugin_keyval.storage.searching import Index
 
 MAX_ALTERNATIVES = 5
-"""Words that stand for one."""
+"""The most words that replace one."""
 
 MAX_WORDS = 20
-"""Words of a query that others are looked for."""
+"""The most words of a query that are replaced."""
 
 MAX_CANDIDATES = 20_000
-"""Words of the index that one word is compared with."""
+"""The most words of the index that one word is compared with."""
 
 _SHORT, _LONG = 3, 6
-"""Lengths from which one mistake, and from which two, leave a word recognisable."""
+"""Lengths from which a word is recognisable with one mistake, and with two."""
 
 
 def most_mistakes(word: str) -> int:
-    """How many characters may differ."""
+    """The number of mistakes that are allowed in a word."""
     return (len(word) >= _SHORT) + (len(word) >= _LONG)
 
 
 async def similar_words(db: Database, index: Index, word: str) -> list[str]:
-    """Words of the index that are like this one, the nearest and most frequent first.
+    """Words of the index that are similar to this one, the nearest and most frequent first.
 
-    Compares with words of nearly the same length that begin with its first or second letter, and
-    with all of that length if none of those will do: a mistake may be at the beginning. What no
-    mistake is allowed in has none.
+    Compares it with words of nearly the same length that begin with its first or second letter, and
+    if none of those will do with all of that length, as the mistake may be at the beginning. A word
+    in which no mistake is allowed has no similar words.
     """
     folded = fold(word)
     most = most_mistakes(folded)
@@ -55,15 +55,15 @@ async def similar_words(db: Database, index: Index, word: str) -> list[str]:
 
 
 def fold(word: str) -> str:
-    """A word as tokenizers write it: in small letters, without marks."""
+    """A word as tokenizers write it: in lower case, without diacritics."""
     parts = unicodedata.normalize("NFD", word.casefold())
     return "".join(char for char in parts if unicodedata.category(char) != "Mn")
 
 
 def distance(one: str, other: str, most: int) -> int:
-    """Letters that were added, left out, exchanged or swapped with the next; `most` + 1 if more.
+    """The number of letters added, left out, replaced or swapped with the next one.
 
-    The optimal string alignment distance, left as soon as it is too large.
+    This is the optimal string alignment distance; `most` + 1 as soon as it is larger than `most`.
     """
     if abs(len(one) - len(other)) > most:
         return most + 1
@@ -86,7 +86,7 @@ def distance(one: str, other: str, most: int) -> int:
 def _mistakes(word: str, term: str, most: int, *, stems: bool) -> int:
     mistakes = distance(word, term, most)
     if stems and mistakes and _SHORT <= len(term) < len(word):
-        # The index has lost the ending, which nobody can compare.
+        # The index has dropped the ending, so that it cannot be compared.
         mistakes = min(mistakes, distance(word[: len(term)], term, most))
     return mistakes
 

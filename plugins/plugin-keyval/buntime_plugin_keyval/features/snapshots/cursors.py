@@ -1,4 +1,4 @@
-"""The cursor of a snapshot: where its next page begins, and which state it is of."""
+"""The cursor of a snapshot: where its next page begins, and which state it shows."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from buntime_plugin_keyval.engine.cursors import decode_cursor
 from buntime_plugin_keyval.model.changes import Place
 
 _MARK = b"\x00"
-"""What no encoded key begins with: tells the cursor of a snapshot from a plain one."""
+"""Marks the cursor of a snapshot: no encoded key begins with this byte, so no plain cursor does."""
 
 
 class Cursor(NamedTuple):
-    """The page behind a key, of the store as it was behind a change in its log."""
+    """The page after a key, of the store as it was after a change in its log."""
 
     key: bytes
     place: Place
     now_ms: int
     """When the snapshot was taken: nothing expires in it."""
     worker: int
-    """The worker that may hold it."""
+    """The worker that may hold the snapshot."""
     id: str
-    """What it is held as; empty if it never was."""
+    """The id under which it is held; empty if it never was."""
 
     @property
     def text(self) -> str:
-        """The cursor as clients get it."""
+        """The cursor as text for clients."""
         content = (self.key.hex(), *self.place, self.now_ms, self.worker, self.id)
         return base64.b64encode(_MARK + msgspec.json.encode(content)).decode("ascii")
 
@@ -39,7 +39,7 @@ _decode = msgspec.json.Decoder(tuple[str, str, int, str, int, int, str]).decode
 
 
 def parse_cursor(text: str) -> Cursor | None:
-    """The cursor of a text; None for a plain one. Raises `InvalidInput`."""
+    """The cursor of a text; None for a plain cursor. Raises `InvalidInput`."""
     content = decode_cursor(text)
     if not content.startswith(_MARK):
         return None

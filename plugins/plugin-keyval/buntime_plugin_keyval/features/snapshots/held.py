@@ -1,4 +1,4 @@
-"""Snapshots that are kept for the pages to come: a read transaction, or all the entries."""
+"""Snapshots that are held for further pages: as a read transaction, or as a copy of all entries."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ STATEMENT_SECONDS = 30.0
 
 
 class Held(Protocol):
-    """A state of the store that stays."""
+    """A state of the store that does not change."""
 
     place: Place
 
     async def page(self, selection: Selection, now_ms: int, most: int) -> reading.Rows | None:
-        """Key and JSON of the selected entries; None if they are not what is held.
+        """Keys and JSON of the selected entries; None if these are not held.
 
-        But for the first one no more than `most` bytes.
+        They have at most `most` bytes, except that there is always the first one.
         """
         ...
 
     async def close(self) -> None:
-        """Let go of it. Idempotent."""
+        """Release it. Idempotent."""
         ...
 
 
@@ -52,7 +52,7 @@ class HeldTransaction:
         found = await self._session.execute(*self._reads.page_rows(selection, now_ms))
         if all(entry is not None for _, entry in found.rows):
             return reading.Rows(found.rows)  # type: ignore[arg-type] # a BLOB and a text
-        # Only where an entry is long, what there is room for is counted.
+        # Only if an entry is long are bytes counted.
         statement = self._reads.page_rows_within(selection, now_ms, most)
         return reading.page_rows((await self._session.execute(*statement)).rows)
 
@@ -62,7 +62,7 @@ class HeldTransaction:
 
 
 class _Question(NamedTuple):
-    """What a list is of, whichever part of it comes next."""
+    """What a list is of, regardless of the page."""
 
     reverse: bool
     where: tuple[str, Sequence[object]]
@@ -70,7 +70,7 @@ class _Question(NamedTuple):
 
 
 class Collection:
-    """All entries of one list, in their order."""
+    """All entries of one list, in order."""
 
     def __init__(self, selection: Selection, rows: list[tuple[bytes, Text]], place: Place) -> None:
         self.place = place
@@ -98,9 +98,9 @@ def _question(selection: Selection) -> _Question:
 
 
 async def hold(db: Database, selection: Selection, now_ms: int, most: int) -> Held | None:
-    """The store as it is now, or what a list finds in it; None if that is too much to keep.
+    """Hold the store as it is now, or all entries of a list; None if that is too much to hold.
 
-    `most` are the bytes of a page. Raises `DatabaseError`.
+    `most` is the number of bytes of a page. Raises `DatabaseError`.
     """
     try:
         session = await db.adapter.open_session(

@@ -1,9 +1,9 @@
-"""Pages of snapshots, and the snapshots that are held for the pages to come.
+"""Pages of snapshots, and the snapshots that are held for further pages.
 
-The first page of a snapshot is read where the next ones will be: in a read transaction, or from
-all that the list finds. That is held, for a while, by the worker that was asked; its cursor says by
-which one and as what. Where it is not held any more, a page is read as it is now, if the log says
-that nothing in it was changed since.
+The first page of a snapshot is read from where the next ones will be: a read transaction, or a copy
+of all entries of the list. The worker that was asked holds that for a while; the cursor names the
+worker and the id of the snapshot. If it is no longer held, a page is read from the store, provided
+that the log shows no change in it since.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from buntime_plugin_keyval.storage.snapshots import Rows, is_unchanged, read_pag
 from buntime_plugin_keyval.storage.within import Text
 
 ATTEMPTS = 3
-"""How often the first page is read, where nothing is held and others write into it."""
+"""How often the first page is tried if nothing is held and it is being written to."""
 
 LINGER_SECONDS = 2.0
-"""How long a snapshot is held behind its last page."""
+"""How long a snapshot is held after its last page."""
 
 SKEW_MS = 300_000
-"""How far the clocks of two hosts may be apart."""
+"""How far the clocks of two hosts may differ."""
 
 
 class SnapshotPage(NamedTuple):
@@ -61,9 +61,9 @@ class Snapshots(Part):
     def __init__(
         self, store: Store, *, most: int, idle_ms: int, age_ms: int, logged_ms: int
     ) -> None:
-        """At most so many are held; one that nobody asks for, or that is old, is let go.
+        """A bounded number of snapshots is held; those that are idle or too old are released.
 
-        The log reaches back `logged_ms`, and so does a snapshot that is not held.
+        The log reaches back `logged_ms`, and so do snapshots that are not held.
         """
         self._store = store
         self._most = most
@@ -87,15 +87,15 @@ class Snapshots(Part):
         return {"letting snapshots go": self._loop}
 
     def start(self) -> None:
-        """Nothing: the first snapshot that is held starts the loop."""
+        """Do nothing: the first snapshot that is held starts the loop."""
 
     @property
     def held_count(self) -> int:
-        """Snapshots that are held now."""
+        """The number of snapshots that are held now."""
         return len(self._open)
 
     def worker_of(self, text: str | None) -> int | None:
-        """The other worker that holds the snapshot of a cursor, if it is one. `InvalidInput`."""
+        """The other worker that holds the snapshot of a cursor, if any. Raises `InvalidInput`."""
         cursor = parse_cursor(text) if text else None
         workers = self._store.peers.workers
         if cursor is None or not cursor.id or cursor.id in self._open:
@@ -113,9 +113,9 @@ class Snapshots(Part):
         where: Where | OfType | None = None,
         shape: Shape,
     ) -> SnapshotPage:
-        """A page of the entries in a range, of the snapshot that the first page began.
+        """A page of the entries in a range, from the snapshot that the first page began.
 
-        Raises `SnapshotGone`, and `InvalidInput` for the cursor of something else.
+        Raises `SnapshotGone`, and `InvalidInput` for a cursor that is not of this list.
         """
         place = parse_cursor(cursor) if cursor else None
         if cursor and place is None:
@@ -123,15 +123,15 @@ class Snapshots(Part):
         now_ms = self._store.clock.now() if place is None else place.now_ms
         condition = self._store.condition(where, [keys], now_ms)
         selection = Selection(keys, limit + 1, reverse, condition, shape)
-        # Of all that is read in such pages nobody knows how long it is, and each snapshot has a
-        # thread of its own.
+        # It is unknown how long such reads take, and each snapshot has a thread of its own: so
+        # they take turns.
         async with self._store.long_reads.turn_of(condition):
             if place is None:
                 return await self._first(selection, now_ms)
             return await self._next(selection.behind(place.key), place)
 
     async def close(self) -> None:
-        """Let go of all. Idempotent."""
+        """Release all snapshots. Idempotent."""
         self._closed = True
         await self._loop.stop()
         self._drop(list(self._open))
@@ -163,7 +163,7 @@ class Snapshots(Part):
             try:
                 return await self._unheld(selection, Cursor(b"", place, now_ms, 0, ""))
             except SnapshotGone:
-                continue  # it was changed in between
+                continue  # an entry was changed in between
         raise SnapshotGone
 
     async def _next(self, selection: Selection, cursor: Cursor) -> SnapshotPage:
@@ -179,15 +179,15 @@ class Snapshots(Part):
         if rows is None:
             raise InvalidInput("The cursor is one of another list: range, filter or shape differ")
         if not _has_more(selection, rows):
-            # Not at once: an answer may be lost, and the last page asked for again.
+            # Not at once: the answer may be lost, and the last page asked for again.
             asyncio.get_running_loop().call_later(LINGER_SECONDS, self._drop, [cursor.id])
         return _page(selection, rows, cursor)
 
     def _check_time(self, now_ms: int) -> None:
-        """Raise `SnapshotGone` for a time at which nobody could tell what has expired.
+        """Raise `SnapshotGone` for a time at which it cannot be told what has expired.
 
-        With an earlier one clients would see what has expired and is not removed yet. A later one
-        they may have made up, or got from a host whose clock is further ahead.
+        With an earlier one clients would see entries that have expired and are not removed yet. A
+        later one may be made up, or be from a host whose clock is further ahead.
         """
         now = self._store.clock.now()
         if not now - self._logged_ms <= now_ms <= now + SKEW_MS:
@@ -199,9 +199,9 @@ class Snapshots(Part):
         if _has_more(selection, rows):
             last = rows.rows[-1][0]
             read = read.after(last) if selection.reverse else read.before(last)
-        if rows.is_cut:  # then the last one is shown, too
+        if rows.is_cut:  # then the last row is part of the page, too
             read = KeyRange(min(read.start, last), max(read.end, single(last).end))
-        # Read first, then checked: what is unchanged now was so when it was read.
+        # Checked after the read: what is unchanged now was unchanged when it was read.
         if not await is_unchanged(self._store.db, cursor.place, read):
             raise SnapshotGone
         return _page(selection, rows, cursor)
@@ -215,7 +215,7 @@ class Snapshots(Part):
             self._loop.wake()
 
     async def _step(self) -> float | None:
-        """Let go of what nobody asks for, or is old; seconds until more may be so."""
+        """Release snapshots that are idle or too old; seconds until the next step."""
         now = monotonic()
         self._drop(
             [
@@ -241,12 +241,12 @@ async def _close(opened: _Open) -> None:
 
 
 def _has_more(selection: Selection, rows: Rows) -> bool:
-    """Whether something is behind this page; its selection is of one entry too many."""
+    """Whether there are entries after this page; its selection has one entry too many."""
     return rows.is_cut or len(rows.rows) == selection.limit
 
 
 def _page(selection: Selection, rows: Rows, cursor: Cursor) -> SnapshotPage:
-    """The rows but for the one too many, which says that there are more."""
+    """The page of the rows, without the extra one that shows that there are more."""
     page = rows.rows if rows.is_cut else rows.rows[: selection.limit - 1]
     entries = [text for _, text in page]
     if not _has_more(selection, rows):

@@ -1,1 +1,1 @@
-"""The stream: the change log, for whoever reacts to changes in their order."""
+"""The stream: the change log, for clients that process changes in order."""

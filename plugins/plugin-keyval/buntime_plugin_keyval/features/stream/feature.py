@@ -1,4 +1,4 @@
-"""The stream: the change log, for whoever reacts to changes in their order."""
+"""The stream: the change log, for clients that process changes in order."""
 
 from __future__ import annotations
 

@@ -27,11 +27,11 @@ from buntime_plugin_keyval.storage.ranges import subtree
 ACTION = one_of("create", "update", "delete", "expire")
 STREAM_WAIT = pause_up_to(MOST_STREAM_WAIT_MS)
 FOLLOWED = 100
-"""Records that one look brings to a follower."""
+"""The most records that a follower gets from one read."""
 
 
 class Choosing(RequestShape, frozen=True, kw_only=True):
-    """Which records are wanted, and from where on."""
+    """Which records are wanted, and from which position on."""
 
     after: Annotated[int | None, OFFSET] = None
     from_: Annotated[int | None, OFFSET] = msgspec.field(default=None, name="from")
@@ -42,20 +42,20 @@ class Choosing(RequestShape, frozen=True, kw_only=True):
 
 
 class StreamReading(Choosing, frozen=True, kw_only=True):
-    """A page of them."""
+    """A page of records."""
 
     limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
     wait: Annotated[int, STREAM_WAIT] = 0
 
 
 class StreamTrimming(RequestShape, frozen=True, kw_only=True):
-    """How much of the stream nobody needs any more."""
+    """The position up to which the stream is to be trimmed."""
 
     up_to: Annotated[int, OFFSET]
 
 
 def read(part: StreamPart, request: Request[StreamReading]) -> Asked:
-    """`GET /stream`: records behind a position, in the order of the commits."""
+    """`GET /stream`: list records after a position, in the order of commits."""
     given = request.given
     wish = _wish(given, given.limit)
 
@@ -73,7 +73,7 @@ def read(part: StreamPart, request: Request[StreamReading]) -> Asked:
 
 
 def follow(part: StreamPart, request: Request[Choosing]) -> Asked:
-    """`GET /stream/follow`: records behind a position, and each one as it comes."""
+    """`GET /stream/follow`: follow the records after a position, and each new one."""
     given = request.given
     wish, since_ms = _wish(given, FOLLOWED), given.since
     last_id = request.header(b"last-event-id")
@@ -88,7 +88,7 @@ def follow(part: StreamPart, request: Request[Choosing]) -> Asked:
 
 
 def position(part: StreamPart, request: Request[RequestShape]) -> Asked:
-    """`GET /stream/seq`: the position of the newest record, and of the first one."""
+    """`GET /stream/seq`: show the positions of the newest and the first record."""
 
     async def run() -> str:
         first, last = await part.bounds()
@@ -116,7 +116,7 @@ ROUTES: Routes = {
 
 
 def record_json(record: LoggedChange) -> str:
-    """A record as clients get it."""
+    """A record as JSON for clients."""
     version = "null" if record.revision is None else record.revision
     kind = "null" if record.type is None else msgspec.json.encode(record.type).decode()
     value = '"valueOmitted":true' if record.value is None else f'"value":{record.value}'
@@ -129,7 +129,7 @@ def record_json(record: LoggedChange) -> str:
 
 
 def trimmed_answer(error: StreamTrimmed) -> Answer:
-    """That records are gone, and which one is the first that is not."""
+    """The answer that records are gone, with the position of the first one left."""
     body = {"error": error.message, "code": error.CODE, "first": error.first}
     return Answer(error.STATUS, msgspec.json.encode(body).decode())
 
@@ -155,14 +155,14 @@ def _last_place(text: bytes) -> int:
 
 
 class _Look(NamedTuple):
-    """What one look at the stream tells a follower."""
+    """What a follower gets from one read of the stream."""
 
     frames: Iterator[bytes]
     after: int
-    """How far the follower is then."""
+    """The follower's new position."""
     page: StreamSlice | None
-    """What was read, without its records, which nobody needs who waits. None if records are gone
-    that were wanted: the follower goes on behind them at once."""
+    """What was read, without its records, which are not needed while waiting. None if wanted
+    records are gone: the follower goes on after them at once."""
 
 
 async def _look(part: StreamPart, wish: Wish, since_ms: int | None = None) -> _Look:
@@ -178,7 +178,7 @@ async def _look(part: StreamPart, wish: Wish, since_ms: int | None = None) -> _L
 async def _frames(part: StreamPart, wish: Wish, since_ms: int | None, client: str | None) -> Frames:
     part.shares.take(client)
     try:
-        look = await _look(part, wish, since_ms)  # what fails here has an answer of its own
+        look = await _look(part, wish, since_ms)  # an error here has an answer of its own
         yield OPENED
         while True:
             for frame in look.frames:
@@ -194,7 +194,7 @@ async def _frames(part: StreamPart, wish: Wish, since_ms: int | None, client: st
             try:
                 look = await _look(part, wish._replace(after=look.after))
             except DatabaseError as error:
-                # The client comes again and says where it was.
+                # The client reconnects and sends its last event id.
                 part.store.logger.warning("A stream ends: %s", error)
                 return
     finally:
@@ -202,7 +202,7 @@ async def _frames(part: StreamPart, wish: Wish, since_ms: int | None, client: st
 
 
 def _pieces(records: Sequence[LoggedChange]) -> Iterator[bytes]:
-    """Their frames, of several short ones one piece."""
+    """The frames of records; several short ones share a piece."""
     together = bytearray()
     for record in records:
         made = f"event: record\ndata: {record_json(record)}\nid: {record.seq}\n\n".encode()

@@ -1,4 +1,4 @@
-"""The stream of one store as it runs: pages of the log, and the waiting for the next one."""
+"""The stream of one store as it runs: pages of the log, and waiting for the next one."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from buntime_plugin_keyval.storage.changelog import Bounds, LoggedChange, Record
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants
 
 MOST_LOOKED_AT = 10_000
-"""Changes that one page looks at, to find those that are wanted."""
+"""The most changes that one page examines to find those that are wanted."""
 
 ALL_KEYS = descendants(b"")
 
 
 class Wish(NamedTuple):
-    """Which records somebody wants."""
+    """Which records are wanted."""
 
     after: int = 0
-    """The position behind which they are."""
+    """The position after which they are."""
     limit: int = 100
     keys: KeyRange = ALL_KEYS
     type: str | None = None
-    """Of the entries; None for all."""
+    """The type of their entries; None for all."""
     action: str | None = None
-    """None for all."""
+    """The kind of change; None for all."""
 
     @property
     def is_for_all(self) -> bool:
@@ -47,7 +47,7 @@ class StreamSlice(NamedTuple):
 
     records: Sequence[LoggedChange]
     next: int
-    """Behind which position the next page is."""
+    """The position after which the next page begins."""
     bounds: Bounds
 
 
@@ -68,15 +68,15 @@ class StreamPart(Part):
         self._parts = ground.parts
 
     async def end_streams(self) -> None:
-        """See `Part`; those who wait are woken by the log's part."""
+        """See `Part`. Waiting calls are woken by the part of the log."""
         self.is_closed = True
 
     @measured("stream_read")
     async def read(self, wish: Wish, wait_s: float = 0) -> StreamSlice:
-        """Records in the order of the commits; waits so long for the first one.
+        """Records in the order of commits; waits at most `wait_s` for the first one.
 
-        Raises `StreamTrimmed` where some of them are not there any more, and `PositionAhead` behind
-        the end of the stream: who asks there was somewhere else before, and would miss records.
+        Raises `StreamTrimmed` if some of them are gone, and `PositionAhead` for a position beyond
+        the end of the stream: it is from another stream, and its client would miss records.
         """
         page = await self.page(wish)
         if page.records or not wait_s:
@@ -88,14 +88,14 @@ class StreamPart(Part):
         return page
 
     async def wait_behind(self, page: StreamSlice) -> bool:
-        """Wait for a record behind a page; False if none comes, since the store closes."""
+        """Wait for a record after a page; False if none will come, since the store closes."""
         log: LogPart = self._parts[LOG.name]
         return page.next < page.bounds.last or await log.wait_behind(page.next)
 
     async def page(self, wish: Wish) -> StreamSlice:
-        """Records as they are there now. Raises as `read` does."""
+        """The records that are there now. Raises as `read` does."""
         db = self.store.db
-        # Before the records: up to there nothing comes any more that the next page would miss.
+        # Read before the records: up to there nothing is added that the next page would miss.
         last = (await self.store.newest_place(fresh=True)).seq
         if wish.after > last:
             raise PositionAhead(wish.after, last)
@@ -104,7 +104,7 @@ class StreamPart(Part):
             until = min(last, await changelog.reach(db, wish.after, MOST_LOOKED_AT))
         wanted = RecordsWanted(wish.after, until, wish.keys, wish.limit, wish.type, wish.action)
         found, has_more = await changelog.read_records(db, wanted, self.store.limits.answer_bytes)
-        # Behind them: what was not removed by then was there when they were read.
+        # Read after them: records not removed by then were there when the page was read.
         first = await changelog.first_place(db)
         if wish.after < first - 1:
             raise StreamTrimmed(first)
@@ -117,9 +117,9 @@ class StreamPart(Part):
         return await changelog.read_bounds(self.store.db)
 
     async def place_since(self, since_ms: int) -> int:
-        """The position behind which the changes are that are not older than a time.
+        """The position after which all changes since a time are.
 
-        Raises `StreamTrimmed` where such a one may have been removed.
+        Raises `StreamTrimmed` if one of them may have been removed.
         """
         removed_ms = await changelog.trimmed_at(self.store.db)
         found = await changelog.first_since(self.store.db, since_ms)
@@ -130,7 +130,7 @@ class StreamPart(Part):
 
     @measured("stream_trim")
     async def trim(self, up_to: int, once: Once | None = None) -> int:
-        """Remove the records up to a position, but for the newest one of all; how many."""
+        """Remove the records up to a position, except the newest of all; how many there were."""
         return await self.store.replays.run(
             once,
             lambda: changelog.trim_to(self.store.db, up_to),

@@ -1,4 +1,4 @@
-"""Which values the change log keeps."""
+"""The values that the change log keeps."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from buntime_plugin_keyval.storage.reserved import RESERVED
 
 
 def logged_ranges(config: ChangesConfig) -> DisjointRanges | None:
-    """The keys whose values are to be in the log, never those of the store itself; None where none
-    are. Raises `OptionError`."""
+    """The ranges of keys whose values are kept in the log, never those of the store itself.
+
+    None if there are none. Raises `OptionError`.
+    """
     values = config.values
     if isinstance(values, bool):
         ranges = [descendants(b"")] if values else []

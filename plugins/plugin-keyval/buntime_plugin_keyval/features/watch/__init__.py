@@ -1,1 +1,1 @@
-"""Watching keys and prefixes: commits push changes to whoever waits for them."""
+"""Watching keys and prefixes: commits push changes to the watchers."""

@@ -1,4 +1,4 @@
-"""How far a client of a watch has come, as a text that it sends back."""
+"""Bookmarks: how far the client of a watch has come, as text that it sends back."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _TEXT = re.compile(rf"([0-9a-f]{{16}})-{_PLACE}(?:\+{_PLACE})?")
 
 
 class Bookmark(NamedTuple):
-    """A client knows every change up to `place`.
+    """A position in the change log: the client knows every change up to `place`.
 
-    With `until`, it is in the middle of an event that was too large: it knows later changes too,
-    of no later place than that.
+    With `until`, the client is in the middle of an event that was too large, and also knows some
+    later changes, none of them after that place.
     """
 
     place: Place
@@ -23,7 +23,7 @@ class Bookmark(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The id of an event."""
+        """The text that is sent as the id of an event."""
         log, seq, mark = self.place
         if self.until is None:
             return f"{log}-{seq}-{mark}"
@@ -31,11 +31,11 @@ class Bookmark(NamedTuple):
 
 
 NOWHERE = Bookmark(Place("", 0, ""))
-"""In no log: what a client knows that does not say where it knows it from."""
+"""A place in no log, for clients that have no bookmark."""
 
 
 def parse_bookmark(text: str) -> Bookmark:
-    """The bookmark of a text; `NOWHERE` for what is none."""
+    """The bookmark of a text; `NOWHERE` for any other text."""
     found = _TEXT.fullmatch(text)
     if found is None:
         return NOWHERE

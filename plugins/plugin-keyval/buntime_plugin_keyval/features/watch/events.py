@@ -1,9 +1,9 @@
-"""The events of one watch: what is there, or what changed since an earlier event; then changes.
+"""The events of one watch: the current state, or what changed since an earlier event; then changes.
 
-Every event is a step from how things were behind one change in the log to how they were behind a
-later one. A watch reads the store, and is told of commits by the hub. Each reading says which place
-it is of, so that what the hub tells of changes up to there is left out. No replica may do the
-reading: it would show less than the log of another one says.
+Every event takes a client from the state after one change in the log to the state after a later
+one. A watch reads the store, and is told of commits by the hub. Each read notes its place in the
+log, so that notices from the hub of changes up to there are left out. Replicas are not read: one
+may lag behind the place that the log of another one gives.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from buntime_plugin_keyval.storage.states import Catch, Stored
 
 
 class WatchEvent(NamedTuple):
-    """New states, and how far in the change log they bring a client.
+    """New states, and the place in the change log to which they bring a client.
 
-    No states means that nothing happened for a heartbeat, or that the client has to start again.
+    Without states it is a heartbeat, or tells the client to start again.
     """
 
     bookmark: Bookmark
     states: list[State]
-    """Whoever has told them clears the list: the others who have it wait for the next event."""
+    """Cleared by the sender once they are sent, so that they are not kept until the next event."""
     is_reset: bool = False
-    """Whether deletions may have been missed: all that is there follows, what is not is gone."""
+    """Whether deletions may have been missed: the client has to forget all, and is sent all."""
 
 
 async def watch_events(
@@ -48,10 +48,10 @@ async def watch_events(
 ) -> AsyncGenerator[WatchEvent, None]:
     """Events until the watcher is closed; the end of the iteration closes it.
 
-    `initial` begins with what is there; `limit` bounds that snapshot for prefixes, and every
-    later event. With `after`, that of an event that the client has seen, it begins with what
-    changed since, or with everything if the log does not know such a place. The first event
-    comes at once, be it an empty one.
+    With `initial` the current entries come first; `limit` bounds those of prefixes, and every later
+    event. With `after`, the bookmark of an event that the client has seen, the changes since then
+    come first, or everything if the log does not know that place. The first event comes at once,
+    even if it is empty.
     """
     target = watcher.target
     try:
@@ -65,7 +65,7 @@ async def watch_events(
                     watcher.knows(bookmark.place.seq)
                     yield event
             if bookmark.until is not None:
-                watcher.give_up()  # several readings: what changed between them is in the log
+                watcher.give_up()  # after several reads, changes between them are in the log
         else:
             place = hub.place or await store.newest_place(fresh=True)
             watcher.knows(place.seq)
@@ -83,11 +83,11 @@ async def watch_events(
             elif await watcher.wait(None if heartbeat_s is None else until_beat(heartbeat_s)):
                 taken = watcher.take(limit)
                 if not taken.notices:
-                    continue  # they were dropped, see above
+                    continue  # notices were dropped, see above
                 bookmark = _reached(hub, watcher, bookmark, taken.notices[-1], taken.is_whole)
                 yield WatchEvent(bookmark, taken.states())
             elif not watcher.closed:
-                # Others' changes do not concern this client, but they move the log on.
+                # Changes of other keys are not sent, but move the client's place in the log on.
                 bookmark = Bookmark(_later(bookmark.place, hub.place))
                 yield WatchEvent(bookmark, [])
     finally:
@@ -97,7 +97,7 @@ async def watch_events(
 def _reached(
     hub: WatchHub, watcher: Watcher, before: Bookmark, last: Notice, is_whole: bool
 ) -> Bookmark:
-    """How far a client is once it has what was taken."""
+    """The bookmark of a client once it has these notices."""
     place = last.place(before.place.log if hub.place is None else hub.place.log)
     if not is_whole:
         return Bookmark(place, _later(place, hub.place))
@@ -111,9 +111,9 @@ def _later(place: Place, other: Place | None) -> Place:
 async def _catch_up(
     store: Store, target: WatchTarget, after: Bookmark, limit: int
 ) -> AsyncGenerator[WatchEvent, None]:
-    """What changed behind a place in the log; everything, if the log does not know the place.
+    """The changes after a place in the log; everything, if the log does not know the place.
 
-    There is at least one event. The last one is not in the middle of anything.
+    There is at least one event. The last one leaves the client in the middle of nothing.
     """
     place, until = after
 
@@ -139,10 +139,10 @@ async def _catch_up(
 
 
 def _events(catch: Catch, limit: int, *, in_the_middle: bool) -> Iterator[WatchEvent]:
-    """What was read, at most `limit` states at a time.
+    """Events of what was read, each of at most `limit` states.
 
-    To a client in the middle of an event, keys that it was not told of may have changed before the
-    place that it is at: it knows a state again only behind the last of them.
+    For a client in the middle of an event, keys that it was not told of may have changed before
+    its place: only after the last of them does it know one whole state again.
     """
     pending = Pending()
     for since, seq, commit, stored in catch.news:
@@ -160,9 +160,9 @@ def _events(catch: Catch, limit: int, *, in_the_middle: bool) -> Iterator[WatchE
 async def _snapshot(
     store: Store, target: WatchTarget, limit: int
 ) -> AsyncGenerator[WatchEvent, None]:
-    """The keys that are watched, and the first `limit` entries of the prefixes.
+    """The watched keys, and the first `limit` entries of the prefixes.
 
-    One event, unless the values are long; then the last one is as in `_everything`.
+    One event, unless the values are long; then the last event is as in `_everything`.
     """
     reading = await store.states(target.keys, target.ranges(), limit=limit)
     begun = reading.place
@@ -177,10 +177,10 @@ async def _snapshot(
 async def _everything(
     store: Store, target: WatchTarget, limit: int
 ) -> AsyncGenerator[WatchEvent, None]:
-    """All that is there, `limit` entries at a time.
+    """All current entries, `limit` at a time.
 
-    If one reading cannot bring it all, it is not of one place: then the last event is in the
-    middle of what has changed meanwhile.
+    If they take several reads, these may differ in their places in the log: the last event then
+    leaves the client in the middle of the changes made meanwhile.
     """
     reading = await store.states(target.keys, target.ranges(), limit=limit)
     begun = reading.place
@@ -193,7 +193,7 @@ async def _everything(
 
 
 def _in_the_middle(begun: Place) -> Bookmark:
-    """Whoever has a part of everything would need all that is behind the beginning of the log."""
+    """A bookmark in the middle of everything: only from the log's beginning could one go on."""
     return Bookmark(Place(begun.log, 0, ""), begun)
 
 
@@ -202,7 +202,7 @@ def _at_the_end(begun: Place, ended: Place) -> Bookmark:
 
 
 def _states(stored: list[Stored]) -> list[State]:
-    """The states that were read, which are let go of there."""
+    """The states that were read; empties the list."""
     found = [_state(one) for one in stored]
     stored.clear()
     return found

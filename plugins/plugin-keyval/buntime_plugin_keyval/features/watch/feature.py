@@ -1,4 +1,4 @@
-"""Watching: who waits for changes of keys is told of them."""
+"""Watching: clients that wait for changes of keys are told of them."""
 
 from __future__ import annotations
 

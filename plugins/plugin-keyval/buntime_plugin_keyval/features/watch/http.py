@@ -39,7 +39,7 @@ from buntime_plugin_keyval.requests.sse import OPENED, frame_of_entries, opened,
 from buntime_plugin_keyval.storage.entry_json import missing_json
 
 RESET = b"event: reset\ndata: \n\n"
-"""Tells a client that changes were lost: it has to forget what it knows, and is told all of it."""
+"""Tells a client that changes were lost: it has to forget all it knows, and is sent everything."""
 
 
 class Watching(RequestShape, frozen=True, kw_only=True):
@@ -47,7 +47,7 @@ class Watching(RequestShape, frozen=True, kw_only=True):
 
     initial: Annotated[bool, FLAG] = True
     last_event_id: Annotated[str | None, TEXT] = None
-    """As the header, which counts if both are there: a page can set none of its own."""
+    """Like the header, which takes precedence; for pages, which cannot set that header."""
     consistency: Annotated[str | None, CONSISTENCY] = None
     """Without effect, since a watch reads from the primary."""
 
@@ -59,7 +59,7 @@ class KeysWatching(Watching, frozen=True, kw_only=True):
 
 
 class PrefixWatching(Watching, frozen=True, kw_only=True):
-    """Below what to watch: `prefix` without itself, or `prefixes` with themselves."""
+    """The prefixes to watch: below `prefix` without itself, or `prefixes` including themselves."""
 
     prefix: Annotated[Key | None, NAMED_PREFIX] = None
     prefixes: Annotated[list[Key] | None, KEY_LIST] = None
@@ -67,7 +67,7 @@ class PrefixWatching(Watching, frozen=True, kw_only=True):
 
 
 class KeysPoll(RequestShape, frozen=True, kw_only=True):
-    """Which keys to compare with which versionstamps."""
+    """Keys to compare with the versionstamps that the client knows."""
 
     keys: Annotated[list[Key], KEY_LIST]
     versionstamps: Annotated[Sequence[str], STAMPS] = ()
@@ -76,7 +76,7 @@ class KeysPoll(RequestShape, frozen=True, kw_only=True):
 
 
 class PrefixPoll(RequestShape, frozen=True, kw_only=True):
-    """Below what to compare with which versionstamps."""
+    """Prefixes whose entries to compare with the versionstamps that the client knows."""
 
     prefix: Annotated[Key | None, NAMED_PREFIX] = None
     prefixes: Annotated[list[Key] | None, KEY_LIST] = None
@@ -87,13 +87,13 @@ class PrefixPoll(RequestShape, frozen=True, kw_only=True):
 
 
 def watch_keys(part: WatchPart, request: Request[KeysWatching]) -> Asked:
-    """`GET /watch`: follow keys: their entries now, and each change as it comes."""
+    """`GET /watch`: follow keys: their current entries, then each change."""
     target = WatchTarget.of_keys(_checked_keys(request.given.keys))
     return _watch(part, request, target, MAX_LIMIT)
 
 
 def watch_prefix(part: WatchPart, request: Request[PrefixWatching]) -> Asked:
-    """`GET /watch/prefix`: follow what extends a prefix; with `prefixes` the prefixes, too."""
+    """`GET /watch/prefix`: follow keys below a prefix; with `prefixes` the prefixes as well."""
     target = _target(request)
     return _watch(part, request, target, request.given.limit)
 
@@ -111,7 +111,7 @@ def _watch(part: WatchPart, request: Request[Watching], target: WatchTarget, lim
 
 
 def poll_keys(part: WatchPart, request: Request[KeysPoll]) -> Asked:
-    """`GET /watch/poll`, `POST /watch/poll`: the keys whose versionstamp is not the given one."""
+    """`GET` and `POST /watch/poll`: the keys whose versionstamps differ from those given."""
     keys = _checked_keys(request.given.keys)
     encoded = encode_keys(keys)
     given = request.given.versionstamps
@@ -123,10 +123,10 @@ def poll_keys(part: WatchPart, request: Request[KeysPoll]) -> Asked:
 
 
 def poll_prefix(part: WatchPart, request: Request[PrefixPoll]) -> Asked:
-    """`GET` and `POST /watch/prefix/poll`: what is new, changed or gone among the descendants.
+    """`GET` and `POST /watch/prefix/poll`: entries below prefixes that are new, changed or gone.
 
-    More than `limit` news come with the next polls, since `versionstamps` names only what the
-    client has been told.
+    If there are more than `limit`, the others come with the next polls: `versionstamps` lists only
+    what the client has been told.
     """
     target = _target(request)
     told = request.given.versionstamps
@@ -165,7 +165,7 @@ async def _changed_keys(
         if stamp != before:
             entry = missing_json(key_to_json(key)) if one is None else one.entry
             if entry is None:
-                stamp = before  # it changed a moment ago, and comes with the next poll
+                stamp = before  # it has just changed, and comes with the next poll
             else:
                 entries.append(entry)
         stamps.append(f'"{stamp}"')
@@ -194,7 +194,7 @@ async def _frames(
     )
     async with contextlib.aclosing(events):
         event = await anext(events, None)
-        yield OPENED  # what fails before this has an answer of its own
+        yield OPENED  # errors before this are answered with a status of their own
         while event is not None:
             if event.states:
                 if any(state.size > LARGE for state in event.states):
@@ -205,14 +205,14 @@ async def _frames(
             try:
                 event = await anext(events, None)
             except DatabaseError as error:
-                # The client comes again and says where it was.
+                # The client reconnects and sends its last event id.
                 part.store.logger.warning("A watch ends: %s", error)
                 return
 
 
 def _change(event: WatchEvent) -> Frame:
     made = frame_of_entries("change", [state.pieces for state in event.states], event.bookmark.text)
-    event.states.clear()  # what a client does not take is there once, in its connection
+    event.states.clear()  # what a slow client has not read is kept once, in its connection
     return made
 
 
@@ -229,7 +229,7 @@ def _checked_keys(keys: list[Key]) -> list[Key]:
 
 
 def _target(request: Request[PrefixWatching] | Request[PrefixPoll]) -> WatchTarget:
-    """What is watched; `prefixes` of a query may be empty, which names nothing."""
+    """The target of a watch. An empty `prefixes` of a query counts as left out."""
     prefix, prefixes = request.given.prefix, request.given.prefixes
     if prefixes and prefix is not None:
         raise InvalidInput("prefix and prefixes exclude each other")

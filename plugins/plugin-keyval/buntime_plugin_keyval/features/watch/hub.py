@@ -1,13 +1,12 @@
-"""From commits to watchers.
+"""The hub: passes commits on to watchers.
 
-Watchers are told of commits in the order of the log. A commit of this process that follows what
-was told last hands its changes over with their values, so nobody reads the database for it.
-Otherwise somebody else has written: then the log says which keys were changed, and one reading
-what they hold behind the newest change, which watchers are told all at once. Whether anybody has
-committed is looked at every `foreign_poll_ms`, however many watchers there are, less often while
-the database says by itself when somebody writes, and at once when another worker of this host
-signals. A change finds its watchers through a dict by key and a dict by prefix, with one look-up
-for each part of the key.
+Watchers are told of commits in the order of the log. A commit of this process that directly follows
+the last one delivered hands over its changes with their values, without a read of the database.
+Otherwise another process has written: the log then tells which keys have changed, one read fetches
+their current entries, and watchers are told all at once. The hub looks for such commits every
+`foreign_poll_ms`, however many watchers there are, less often while the database itself tells when
+it is written to, and at once when another worker of this host signals. A change finds its watchers
+through a dict by key and a dict by prefix, with one look-up for each part of the key.
 """
 
 from __future__ import annotations
@@ -49,27 +48,27 @@ class WatchHub:
         self._by_prefix: dict[bytes, set[Watcher]] = {}
         self._unsubscribe: Callable[[], None] | None = None
         self._place: Place | None = None
-        """Behind the last change that was delivered; None while it is not known."""
+        """The place after the last change that was delivered; None while it is unknown."""
         self._version: int | None = None
-        """Of the data, before the log was looked at last; None where that cannot be told."""
+        """The version of the data before the last look at the log; None if unknown."""
         self._beginning = asyncio.Lock()
         self._room = PendingRoom(MAX_ALL_PENDING_CHARS)
         self._closed = False
 
     @property
     def watcher_count(self) -> int:
-        """Open watchers, those of other workers included."""
+        """The number of open watchers, those of other workers included."""
         return int(self._store.peers.watchers.totals()[0])
 
     @property
     def place(self) -> Place | None:
-        """Behind the last change that watchers were told of; None while that is being found."""
+        """The place after the last change that was delivered; None while it is being found."""
         return self._place
 
     async def watch(self, target: WatchTarget, client: str | None = None) -> Watcher:
-        """A watcher of every change from now on; it has to be closed.
+        """Open a watcher of every change from now on. Call its `close` when it is no longer used.
 
-        Raises `TooManyStreams` or `TooManyStreamsOfClient` when as many are open as are allowed.
+        Raises `TooManyStreams` or `TooManyStreamsOfClient` if as many are open as are allowed.
         """
         self.shares.take(client)
         watcher = Watcher(target, self._forget, self._room, client)
@@ -100,7 +99,7 @@ class WatchHub:
 
     async def _begin(self) -> None:
         """Follow commits from here on."""
-        # First the subscription: what is committed in between is then found in the log.
+        # Subscribed first, so that commits in between are found in the log.
         unsubscribe = self._store.subscribe(self._committed)
         self._store.peers.changes.listen(self.loop.wake)
         try:
@@ -140,7 +139,7 @@ class WatchHub:
         self._place = None
 
     def _committed(self, changes: Sequence[Change], before: int | None) -> None:
-        """Deliver a commit of this process, if it is the next one behind what was delivered."""
+        """Deliver a commit of this process if it directly follows the last one delivered."""
         place = self._place
         if place is None or before != place.seq:
             self.loop.wake()
@@ -171,24 +170,24 @@ class WatchHub:
         return self._foreign_poll_s
 
     def _is_still(self) -> bool:
-        """Whether nobody has committed since the log was looked at."""
+        """Whether there was no commit since the last look at the log."""
         return self._version is not None and self._version == self._store.data_version()
 
     async def _catch_up(self) -> None:
-        """Deliver what others have committed, and what we have behind it."""
+        """Deliver commits of other processes, and those of this one that follow them."""
         place = self._place
         if place is not None and await self._store.newest_place() == place:
             return
         catch = place and await self._store.news(place, None, self._watchers_of)
         if catch is None or not catch.is_complete:
-            # The log does not reach back to where we are, or it is another one, or there is too
-            # much for one reading: each one reads what concerns it.
+            # The log does not reach back to this place, is another one, or has too many changes for
+            # one read: each watcher reads what concerns it.
             self._place = None
             self._place = await self._store.newest_place(fresh=True)
             for watcher in tuple(self._watchers):
                 watcher.give_up()
             return
-        # We may have committed meanwhile.
+        # This process may have committed meanwhile.
         delivered = self._place.seq if self._place is not None else 0
         for since, seq, commit, stored in catch.news:
             if seq > delivered:

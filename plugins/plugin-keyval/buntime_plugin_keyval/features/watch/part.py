@@ -34,7 +34,7 @@ class WatchPart(Part):
         return {"watching": self.hub.loop}
 
     def start(self) -> None:
-        """Nothing: the first watcher starts the loop."""
+        """Do nothing: the first watcher starts the loop."""
 
     def numbers(self) -> Mapping[str, float]:
         """See `Part`."""

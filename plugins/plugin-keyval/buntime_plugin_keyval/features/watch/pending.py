@@ -1,4 +1,4 @@
-"""What is to be told of keys, and how it is cut into events."""
+"""Notices that wait to be sent, and how they are divided into events."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from buntime_plugin_keyval.model.changes import Place, mark_of
 from buntime_plugin_keyval.storage.entry_json import entry_json, entry_pieces, missing_json
 
 LONG = 4096
-"""Characters from which a value is long."""
+"""A value with more characters is long."""
 
 LARGE = 64 * 1024
-"""Characters from which it is not put together with anything."""
+"""Characters from which a value is sent as a piece of its own."""
 
 
 class State:
-    """What a key holds; value and versionstamp are None where it does not exist."""
+    """The state of a key; value and versionstamp are None if it does not exist."""
 
     __slots__ = ("_pieces", "holders", "key", "size", "value", "versionstamp")
 
@@ -29,7 +29,7 @@ class State:
         self.versionstamp = None if value is None else versionstamp
         self._pieces: tuple[bytes, ...] = ()
         self.holders = 0
-        """Watchers that it waits for; see `PendingRoom`."""
+        """The number of watchers that have it pending; see `PendingRoom`."""
 
     @property
     def pieces(self) -> tuple[bytes, ...]:
@@ -41,7 +41,7 @@ class State:
                 self._pieces = (missing_json(key).encode(),)
             elif self.size > LARGE:
                 if isinstance(value, str):
-                    self.value = value = value.encode()  # so that it is there once
+                    self.value = value = value.encode()  # so that it is kept once
                 self._pieces = entry_pieces(key, value, versionstamp)
             else:
                 text = value if isinstance(value, str) else value.decode()
@@ -50,18 +50,18 @@ class State:
 
 
 class Notice(NamedTuple):
-    """What is under a key behind a change of it."""
+    """The state of a key after a change."""
 
     since: str
-    """Versionstamp of the first commit that changed the key and is not told yet."""
+    """Versionstamp of the first commit that changed the key and was not sent yet."""
     seq: int
-    """Place of the last change of the key in the log."""
+    """Position in the log of the last change of the key."""
     commit: str
-    """Versionstamp of the commit of that."""
+    """Versionstamp of the commit of that change."""
     state: State
 
     def place(self, log: str) -> Place:
-        """The place behind the last change."""
+        """The place after that change."""
         return Place(log, self.seq, mark_of(self.commit))
 
 
@@ -70,30 +70,30 @@ class Taken(NamedTuple):
 
     notices: list[Notice]
     is_whole: bool
-    """Whether nothing that is left has a part in the commits of these, or in one before them: so
-    they bring a client from how things were at one place to how they were at another."""
+    """Whether no remaining notice belongs to a commit of these, or to an earlier one, so that they
+    take a client from the state at one place to the state at another."""
 
     def states(self) -> list[State]:
-        """What to tell. The notices are let go of."""
+        """The states to send; empties the list of notices."""
         states = [notice.state for notice in self.notices]
         self.notices.clear()
         return states
 
 
 class PendingRoom:
-    """How much of long values may wait for all watchers together, each value counted once."""
+    """The room for long values pending for all watchers together; each value counts once."""
 
     def __init__(self, most: int) -> None:
         self.left = most
 
     def take(self, state: State) -> None:
-        """One more watcher has the state."""
+        """Count one more watcher that has the state pending."""
         if not state.holders:
             self.left -= state.size
         state.holders += 1
 
     def give(self, state: State) -> None:
-        """One less has it."""
+        """Count one less."""
         state.holders -= 1
         if not state.holders:
             self.left += state.size
@@ -106,13 +106,13 @@ class Pending:
         self._notices: dict[bytes, Notice] = {}
         self._room = room
         self.chars = 0
-        """Length of the values."""
+        """Total length of the values."""
 
     def __len__(self) -> int:
         return len(self._notices)
 
     def add(self, notice: Notice) -> None:
-        """Take a notice of a change that is behind all that are there."""
+        """Add a notice of a change that is later than all others."""
         key = notice.state.key
         known = self._notices.get(key)
         if known is not None:
@@ -139,11 +139,10 @@ class Pending:
         self.chars = 0
 
     def take(self, limit: int) -> Taken:
-        """The first notices, at most `limit`.
+        """Take the first notices, at most `limit`.
 
-        All of them if they are no more than that. Else they are cut where both parts are whole;
-        where there is no such place, behind a commit; and only one that is too large itself is
-        divided.
+        If there are more, they are divided so that the first part is whole, or else at the end of a
+        commit; only a commit that is too large by itself is divided.
         """
         notices = [*self._notices.values()]
         if len(notices) <= limit:
@@ -156,7 +155,7 @@ class Pending:
         for end in range(limit, 0, -1):
             before, behind = notices[end - 1], notices[end]
             since = min(since, behind.since)
-            if since > before.commit:  # they grow from commit to commit
+            if since > before.commit:  # versionstamps grow from commit to commit
                 whole = end
                 break
             if not commit and behind.commit != before.commit:

@@ -1,6 +1,6 @@
-"""Polls of prefixes: what a client has not been told yet, from the versionstamps that it names.
+"""Polls of prefixes: what a client has not been told yet, by the versionstamps that it sends.
 
-A client sends back the text that it got, so that text is all that the server knows of it.
+The client sends back the text that it got, which is all that the server knows about it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ from buntime_plugin_keyval.storage.entry_json import entry_json, missing_json
 from buntime_plugin_keyval.storage.ranges import DisjointRanges
 
 _AT_ONCE = 200
-"""Versionstamps that are read or written in one step."""
+"""Versionstamps that are parsed or written in one step."""
 
 
 async def poll_below(store: Store, target: WatchTarget, told: str, limit: int) -> Text:
-    """What is new, changed or gone below the prefixes, and what the client is told of now, as JSON.
+    """Entries below the prefixes that are new, changed or gone, and the client's new text, as JSON.
 
-    `told` is the text of the poll before. More than `limit` news come with the next polls, since
-    the new text names only what the client has been told. Raises `LimitExceeded`, `InvalidInput`.
+    `told` is the text of the poll before. If there are more than `limit`, the others come with the
+    next polls, since the new text lists only what the client has been told. Raises `LimitExceeded`
+    and `InvalidInput`.
     """
     ranges = DisjointRanges(target.ranges())
     number = told.count(",") + 1
@@ -46,7 +47,7 @@ async def poll_below(store: Store, target: WatchTarget, told: str, limit: int) -
         if value is not None:
             entries.append(entry_json(key_to_json(decode_key(key)), value, versionstamp))
         elif versionstamp != given[key]:
-            current[key] = given[key]  # it comes with one of the next polls
+            current[key] = given[key]  # its change comes with one of the next polls
     for key in sorted(given.keys() - current.keys()):
         if len(entries) < limit:
             entries.append(missing_json(key_to_json(decode_key(key))))
@@ -79,14 +80,14 @@ def _write_stamps(stamps: dict[bytes, str]) -> Generator[None, None, str]:
 
 
 def _parse_token(token: str) -> Key:
-    """The key of what `_key_token` made, which the query string may have decoded once."""
+    """The key of a token of `_key_token`, which the query string may have decoded once."""
     if token.startswith("%5B"):
         return parse_key_text(unquote(token))
     return parse_key_text(token)
 
 
 def _key_token(encoded: bytes) -> str:
-    """A key in the text that a polling client sends back: no comma and no colon in it."""
+    """A key as a token without commas and colons, for the text that a polling client sends back."""
     key = decode_key(encoded)
     path = format_key_path(key)
     return quote(key_to_json(key), safe="") if path is None else path

@@ -1,4 +1,4 @@
-"""One watcher: what it watches, and what it has not been told yet."""
+"""One watcher: what it watches, and the notices that it has not been sent yet."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from buntime_plugin_keyval.features.watch.pending import LONG, Notice, Pending, 
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
 
 MAX_PENDING = 10_000
-"""Changed keys that a slow watcher may be behind by; beyond that it reads the change log."""
+"""The most changed keys that may be pending for a watcher; beyond that it reads the change log."""
 
 MAX_PENDING_CHARS = 8 * 1024 * 1024
 """The same for the length of their values."""
 
 
 MAX_ALL_PENDING_CHARS = 64 * 1024 * 1024
-"""The same for all watchers together: what several of them wait for counts once."""
+"""The same for all watchers together: a value that is pending for several counts once."""
 
 
 class WatchTarget(NamedTuple):
-    """Exact keys, and prefixes with all that extends them."""
+    """The target of a watch: exact keys, and prefixes with all keys below them."""
 
     keys: tuple[bytes, ...] = ()
     prefixes: tuple[bytes, ...] = ()
@@ -32,17 +32,17 @@ class WatchTarget(NamedTuple):
 
     @classmethod
     def of_keys(cls, keys: Iterable[Key]) -> WatchTarget:
-        """These keys, each once."""
+        """Watch these keys, each once."""
         return cls(keys=tuple(dict.fromkeys(map(encode_key, keys))))
 
     @classmethod
     def of_prefix(cls, prefix: Key) -> WatchTarget:
-        """What extends a prefix, without the prefix."""
+        """Watch the keys below a prefix, without the prefix itself."""
         return cls(prefixes=(encode_key(prefix),))
 
     @classmethod
     def of_prefixes(cls, prefixes: Iterable[Key]) -> WatchTarget:
-        """These keys and what extends them; one that extends another adds nothing."""
+        """Watch these keys and all below them; a key that is below another one adds nothing."""
         wanted: list[bytes] = []
         for prefix in sorted(map(encode_key, prefixes)):
             if not (wanted and wanted[-1] <= prefix < subtree(wanted[-1]).end):
@@ -50,12 +50,12 @@ class WatchTarget(NamedTuple):
         return cls(prefixes=tuple(wanted), includes_prefix=True)
 
     def ranges(self) -> list[KeyRange]:
-        """Where the prefixes' keys are, with the prefixes themselves if they are watched."""
+        """The ranges of the prefixes, including the prefixes themselves if they are watched."""
         return [(subtree if self.includes_prefix else descendants)(name) for name in self.prefixes]
 
 
 class Watcher:
-    """Keeps the latest state of each changed key until its owner takes it."""
+    """Keeps the latest state of each changed key until its stream takes it."""
 
     def __init__(
         self,
@@ -64,21 +64,22 @@ class Watcher:
         room: PendingRoom,
         client: str | None,
     ) -> None:
-        """`room` is what all watchers have for what waits for them."""
+        """`room` is shared by all watchers."""
         self.target = target
         self.client = client
-        """Who it counts for; None where nobody can be told apart."""
+        """The client whose share of streams it counts against; None if clients cannot be told
+        apart."""
         self._forget = forget
         self._room = room
         self._pending = Pending(room)
         self._told = 0
         self._arrived = Arrival()
         self.overrun = False
-        """Whether notices were dropped, so that its owner has to read what it missed."""
+        """Whether notices were dropped, so that the changes have to be read from the log."""
         self.closed = False
 
     def add(self, notice: Notice) -> None:
-        """Remember a change; an older one of the same key is out of date."""
+        """Add a notice, in place of an older one of the same key."""
         if self.overrun or self.closed or notice.seq <= self._told:
             return
         self._pending.add(notice)
@@ -92,20 +93,20 @@ class Watcher:
         self._arrived.tell()
 
     def give_up(self) -> None:
-        """Drop what is pending: there is too much of it, or some of it could not be had."""
+        """Drop all pending notices: there are too many, or some of them could not be read."""
         self._pending.clear()
         self.overrun = True
         self._arrived.tell()
 
     def knows(self, seq: int) -> None:
-        """Want no notice of changes up to this one: its owner has read what they left."""
+        """Ignore notices of changes up to this one, since a later state was read."""
         self._told = seq
         self._pending.forget(seq)
 
     async def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait for something to take; False if there is nothing after the timeout, or once closed.
+        """Wait for notices; False if there are none after the timeout, or once closed.
 
-        What comes in the very moment of the timeout is there.
+        A notice that comes at the moment of the timeout is not missed.
         """
         while not self._pending and not self.overrun and not self.closed:
             if not await self._arrived.wait(timeout_s):
@@ -113,15 +114,15 @@ class Watcher:
         return not self.closed and (bool(self._pending) or self.overrun)
 
     def take(self, limit: int) -> Taken:
-        """What to tell in one event, of at most `limit` keys; see `Pending`."""
+        """Take the notices for one event, of at most `limit` keys; see `Pending`."""
         return self._pending.take(limit)
 
     def has_pending(self) -> bool:
-        """Whether there is something to take."""
+        """Whether notices are pending."""
         return bool(self._pending)
 
     def close(self) -> None:
-        """End it: whoever waits is told so. Idempotent."""
+        """Close the watcher and end its wait. Idempotent."""
         if not self.closed:
             self.closed = True
             self._pending.clear()
