@@ -1,8 +1,8 @@
-"""What a feature is: a part of the store in a folder of its own, put together by one value.
+"""Features: parts of the store, each in a folder of its own and defined by one value.
 
-`Feature` says what is known before anything runs: name, routes, numbers, tables. Its `make` makes a
-`Part` for each store, which runs between `start` and `close`. The features of this plugin are
-listed in `service.py`; nothing else has to know of another one.
+A `Feature` has what is known before anything runs: name, routes, measures, tables. Its `make` makes
+a `Part` for each store, which runs between `start` and `close`. The features of this plugin are
+listed in `service.py`; a new one needs to be known nowhere else.
 """
 
 from __future__ import annotations
@@ -26,44 +26,44 @@ P = TypeVar("P", covariant=True)
 
 
 class Measure(NamedTuple):
-    """A number that is told of the store."""
+    """A number that the store reports."""
 
     name: str
-    """In Prometheus' form, behind `keyval_`."""
+    """The Prometheus name, without the prefix `keyval_`."""
     text: str
-    """What it says, for people."""
+    """A description for people."""
     place: str
-    """Where it is in the JSON form: `queue.pending`."""
+    """Its place in the JSON form, such as `queue.pending`."""
     is_counter: bool = False
-    """Whether it only grows, until the process ends."""
+    """Whether it only grows while the process runs."""
     labels: tuple[str, ...] = ()
-    """What tells the numbers of one measure apart, where it has several."""
+    """The names of its labels, if it has several numbers."""
 
 
 Labelled: TypeAlias = Mapping[str, Mapping[tuple[str, ...], float]]
-"""Numbers by the names of their measures, and by their labels."""
+"""Numbers by the name of their measure and the values of its labels."""
 
 
 class Part:
-    """What a feature runs in one store. Whatever it does not have, it inherits from here."""
+    """What a feature runs in one store; the methods here are defaults that do nothing."""
 
     @property
     def loops(self) -> Mapping[str, Loop]:
-        """Its background work, by what it does: one that ends by itself is a fault of the store."""
+        """Its loops, by what they do. One that ends by itself counts as a failure of the store."""
         return {}
 
     @property
     def mutations(self) -> MutationParsers:
-        """Further types of mutations that a commit may hold."""
+        """Parsers for further types of mutations in commits."""
         return {}
 
     @property
     def checks(self) -> CheckParsers:
-        """Further checks that a commit may hold."""
+        """Parsers for further checks in commits."""
         return {}
 
     async def begin(self) -> None:
-        """Go on where the store ended, before anything is asked of it. Raises `DatabaseError`."""
+        """Prepare the store before its first request. Raises `DatabaseError`."""
 
     def start(self) -> None:
         """Start the loops."""
@@ -71,73 +71,78 @@ class Part:
             loop.start()
 
     def numbers(self) -> Mapping[str, float]:
-        """What is known of its measures without asking the database, by name."""
+        """Values of its measures that need no database, by name."""
         return {}
 
     async def stored_numbers(self) -> Mapping[str, float]:
-        """The rest, by a few small reads. Raises `DatabaseError`."""
+        """Values of its other measures, by a few small reads. Raises `DatabaseError`."""
         return {}
 
     async def labelled_numbers(self) -> Labelled:
-        """Those of measures with labels, by a few small reads. There have to be few of them,
-        whatever clients do: who collects them keeps each for long. Raises `DatabaseError`."""
+        """Values of its measures with labels, by a few small reads.
+
+        Their number has to be bounded whatever clients do, since collectors keep each for long.
+        Raises `DatabaseError`.
+        """
         return {}
 
     async def clean_up(self, limit: int) -> int:  # noqa: ARG002 - for those who have something
-        """Remove at most so much of what is too old; how much. Called again until that is 0."""
+        """Remove at most `limit` rows that are too old; how many. Called again until that is 0."""
         return 0
 
     async def needs_behind(self) -> int | None:
-        """The position behind which it still needs the change log; None if it needs nothing of it.
-        Raises `DatabaseError`."""
+        """The position after which it still needs the change log; None if it does not need it.
+
+        Raises `DatabaseError`.
+        """
         return None
 
     async def end_streams(self) -> None:
-        """Let connections that wait for something end. Idempotent."""
+        """End connections that wait. Idempotent."""
 
     async def close(self) -> None:
-        """Stop, and finish what was accepted. Idempotent."""
+        """Stop, and finish work that was accepted. Idempotent."""
         for loop in self.loops.values():
             await loop.stop()
 
 
 class Ground(NamedTuple):
-    """What parts are made of."""
+    """What the parts of a store are made from."""
 
     config: KeyValConfig
     store: Store
     client_of: Callable[[Mapping[str, Any]], str | None]
-    """Who a request counts for: see `PluginContext`."""
+    """The client that a request counts against: see `PluginContext`."""
     parts: Mapping[str, Any]
-    """Those of all features by name; complete when the last one is made."""
+    """The parts of all features, by name; complete when the last one is made."""
 
 
 class Feature(NamedTuple, Generic[P]):
-    """One part of what the store can do."""
+    """One feature of the store, as it is known before anything runs."""
 
     name: str
     make: Callable[[Ground], P]
-    """A `Part`, or None where the options say that it is not wanted."""
+    """Makes a `Part`, or None if the options disable the feature."""
     routes: Routes = MappingProxyType({})
-    """Their endpoints get the part."""
+    """Routes whose endpoints are called with the part."""
     measures: Sequence[Measure] = ()
-    """Numbers that its part knows."""
+    """Measures that its part knows."""
     stored_measures: Sequence[Measure] = ()
-    """Numbers that its part asks the database for."""
+    """Measures that its part reads from the database."""
     labelled_measures: Sequence[Measure] = ()
-    """Of these, such as have labels."""
+    """Measures with labels that its part reads from the database."""
     migrations: Path | None = None
-    """The folder with the migrations of its own tables, in a folder for each dialect. A number is
-    never used again."""
+    """The folder of the migrations of its own tables, with a folder for each dialect. Numbers are
+    never reused."""
 
 
 AnyFeature = Feature[Any]
 
 
 async def migrate_features(adapter: Adapter, now_ms: int, features: Sequence[AnyFeature]) -> None:
-    """Bring the tables of features up to date, each by its own series. See `schema.migrate`.
+    """Migrate the tables of features, each by its own series. See `schema.migrate`.
 
-    Raises `UnknownDialect` for one that has none for this database.
+    Raises `UnknownDialect` if a feature has no migrations for this database.
     """
     for feature in features:
         if feature.migrations is not None:

@@ -1,1 +1,1 @@
-"""Who did what, kept in the store as long as the options say."""
+"""The audit log, kept in the store for as long as the options say."""

@@ -1,4 +1,4 @@
-"""Keeping what the host says of who did what."""
+"""Keeping the audit log of the host in the store."""
 
 from __future__ import annotations
 

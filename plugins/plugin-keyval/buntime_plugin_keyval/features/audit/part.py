@@ -1,7 +1,7 @@
-"""The lines of the logger `audit` as entries of the store, which administrators alone read.
+"""The lines of the logger `audit` as entries of the store, which only administrators may read.
 
-They wait in memory for a moment and are written many at a time. When the database cannot take them
-the newest ones are dropped, and it is said how many: the lines themselves are in the log.
+They are kept in memory for a moment and written many at a time. If the database cannot take them,
+the newest ones are dropped and their number is logged; the lines themselves are in the log.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ AUDIT_KEY = (*RESERVED_KEY, "audit")
 _OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 MOST_WAITING = 10_000
-"""Lines that wait to be written."""
+"""The most lines that wait to be written."""
 
 PAGE = 200
-"""Lines that one commit writes."""
+"""The most lines that one commit writes."""
 
 PAUSE_SECONDS = 0.2
-"""Between the first line and the commit that takes it and what came meanwhile."""
+"""Pause between the first line and the commit that writes it and the lines after it."""
 
 
 class AuditPart(Part):
-    """Writes what is logged."""
+    """Writes audit lines to the store."""
 
     def __init__(self, store: Store, keep_ms: int) -> None:
         self._store = store
@@ -65,7 +65,7 @@ class AuditPart(Part):
         super().start()
 
     async def close(self) -> None:
-        """Write what was heard, and hear no more. Idempotent."""
+        """Write the lines that wait, and stop listening. Idempotent."""
         logging.getLogger(LOGGER).removeHandler(self._handler)
         await super().close()
         try:
@@ -75,7 +75,7 @@ class AuditPart(Part):
             self._store.logger.warning("Lines of the audit could not be kept: %s", error)
 
     def _heard(self, line: str) -> None:
-        """Take a line, on whatever thread."""
+        """Take a line; may be called on any thread."""
         if len(self._waiting) >= MOST_WAITING:
             self._dropped += 1
             return
@@ -106,7 +106,7 @@ class AuditPart(Part):
 
 
 class _Handler(logging.Handler):
-    """Hands each line on, as JSON with what was said beside its text."""
+    """Passes each line on as JSON, with the fields of its record."""
 
     def __init__(self, heard: Callable[[str], None]) -> None:
         super().__init__(logging.INFO)

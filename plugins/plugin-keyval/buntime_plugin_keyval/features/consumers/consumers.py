@@ -105,17 +105,17 @@ class _Fetch:
         self.is_new = False
         """Whether its owner did not hold the consumer before."""
         self.looked = 0
-        """Up to there is nothing that is wanted."""
+        """The position up to which there are no wanted records."""
         self.page: StreamSlice | None = None
-        """What is there, unless something was written since."""
+        """The page that was read last; None if something was written since."""
 
     @property
     def left_s(self) -> float:
-        """How long it may still wait."""
+        """The seconds for which it may still wait."""
         return self._ends - monotonic()
 
     def took(self, granted: Granted) -> None:
-        """It holds the consumer now, whose position may have been set meanwhile."""
+        """Note that the consumer is held now; its position may have been set meanwhile."""
         self.token, self.is_new = granted.token, granted.ends_at is not None
         self.looked, self.page = 0, None
 
@@ -359,7 +359,7 @@ class ConsumerDesk:
         return wall_of(self._store.clock, at_ms)
 
     async def _hold(self, wanted: WantedBatch, gone: Gone | None, fetch: _Fetch) -> None:
-        """Have the lock, or prolong it. Raises `ConsumerLocked` and `ClientGone`."""
+        """Take the consumer's lock, or prolong it. Raises `ConsumerLocked` and `ClientGone`."""
         lock = WantedLock(lock_of(wanted.name), wanted.owner, wanted.duration_ms)
         if fetch.token:
             with suppress(LockLost):
@@ -398,10 +398,10 @@ class ConsumerDesk:
     async def _wait(
         self, wanted: WantedBatch, gone: Gone | None, fetch: _Fetch, page: StreamSlice
     ) -> _Waited:
-        """Wait for a change behind a page, until the lock is to be prolonged.
+        """Wait for a change after a page, at most until the lock is to be prolonged.
 
-        Others have the consumer at once where none can come: the store closes, or nobody waits any
-        more. Raises `ClientGone`.
+        If none can come, since the store closes or the client has gone, the consumer is released for
+        other owners. Raises `ClientGone`.
         """
         pause_s = until_prolonged(wanted.duration_ms / 1000, monotonic())
         try:

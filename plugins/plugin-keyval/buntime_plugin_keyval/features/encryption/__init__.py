@@ -1,1 +1,1 @@
-"""Values that are encrypted below chosen prefixes: see `storage/sealing.py`."""
+"""Encryption of values below chosen prefixes: see `storage/sealing.py`."""

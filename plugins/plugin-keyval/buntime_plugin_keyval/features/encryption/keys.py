@@ -1,4 +1,4 @@
-"""The keys that values are encrypted with: from the options, a file or the environment."""
+"""Encryption keys, from the options, a file or the environment."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RIGHT = "name:key, the key 32 bytes in base64, such as `openssl rand -base64 32
 
 
 def open_sealing(config: EncryptionConfig, base_dir: Path) -> Sealing | None:
-    """The keys of a store; None where none are given. Raises `OptionError`, without any key."""
+    """The keys of a store; None if none are given. Raises `OptionError`, which shows no key."""
     keys = read_keys(_texts(config, base_dir))
     ranges = ranges_of("encryption.prefixes", config.prefixes)
     if not keys:
@@ -53,7 +53,7 @@ def _texts(config: EncryptionConfig, base_dir: Path) -> list[str]:
 
 
 def read_keys(texts: list[str]) -> dict[str, bytes]:
-    """The keys of texts, in their order: the first is the one that encrypts."""
+    """Parse keys, in order: the first one is used to encrypt."""
     keys: dict[str, bytes] = {}
     for number, text in enumerate(texts, 1):
         name, colon, encoded = text.partition(":")

@@ -1,8 +1,8 @@
-"""Bringing all values of a store to what the options say of encryption, in the background.
+"""Bringing all values of a store in line with the encryption options, in the background.
 
-A value that is written is encrypted at once, with the first key. What is there from before, or was
-encrypted with another key, or is not to be encrypted any more, is written anew as it is: with its
-versionstamp, and without a word to watchers, since it means the same.
+New values are encrypted as they are written, with the first key. Values from before, those
+encrypted with another key, and those that are not to be encrypted any more are rewritten, with the
+same versionstamp and without telling watchers, since they mean the same.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ from buntime_plugin_keyval.storage.searching import index_of_row
 from buntime_plugin_keyval.storage.selection import Selection
 
 PAGE = 100
-"""Entries that one step looks at."""
+"""The most entries that one step looks at."""
 
 PAUSE_SECONDS = 0.01
-"""Between two steps, so that other writes find room."""
+"""Pause between two steps, to leave room for other writes."""
 
 MAX_ATTEMPTS = 20
 
 _PROOF = b"key"
-"""What the text is bound to that tells whether a key is the right one."""
+"""The associated data of the text by which a key is checked."""
 
 
 class EncryptionPart(Part):
-    """The encryption of one store, be it that there is none."""
+    """The encryption of one store, also if it has none."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._sealing = store.sealing
         self._plain = database_of(store.adapter)
-        """The database with its values as they are stored."""
+        """The database, with values as they are stored."""
         self._left: list[KeyRange] = []
         self._loop = Loop(
             self._step,
@@ -65,9 +65,10 @@ class EncryptionPart(Part):
         return {} if self._sealing is None else {"encryption": self._loop}
 
     async def begin(self) -> None:
-        """Compare the keys with those that values are encrypted with.
+        """Check the keys against those that values are encrypted with.
 
-        Raises `OptionError` if one is missing or another one, or if an index is in the way.
+        Raises `OptionError` if a key is missing or a different one, or if an index covers values
+        that are to be encrypted.
         """
         for _ in range(MAX_ATTEMPTS):
             try:
@@ -75,7 +76,7 @@ class EncryptionPart(Part):
             except DatabaseDamaged as error:
                 if self._sealing is not None:
                     raise
-                # The store starts, and says of each request what is damaged, as it would later.
+                # The store starts all the same: requests report the damage, as they would later.
                 self._store.logger.warning("Whether values are encrypted is not known: %s", error)
                 return
             self._check_keys(read.state or EncryptionState())
@@ -89,7 +90,7 @@ class EncryptionPart(Part):
         await self._check_indexes()
 
     def start(self) -> None:
-        """Go on where an earlier process was stopped; the first worker does so for all."""
+        """Go on where an earlier process stopped; the first worker does so for all."""
         workers = self._store.peers.workers
         if self._left and (workers.number == 0 or workers.took_over):
             self._loop.start()
@@ -111,7 +112,7 @@ class EncryptionPart(Part):
                 ) from error
 
     def _wanted(self, state: EncryptionState) -> EncryptionState | None:
-        """What to remember before anything is encrypted; None if all values are as they should."""
+        """The state to store before anything is encrypted; None if all values are right."""
         sealing = self._sealing
         if sealing is None or state.settled == self._settled:
             return None
@@ -123,7 +124,7 @@ class EncryptionPart(Part):
 
     @property
     def _settled(self) -> str:
-        """The configuration, as a text."""
+        """The configuration as text."""
         sealing = self._sealing
         if sealing is None:
             return ""
@@ -158,7 +159,9 @@ class EncryptionPart(Part):
         if batches:
             for outcome in await self._plain.adapter.batch_each(batches):
                 if isinstance(outcome, DatabaseError):
-                    with suppress(GuardFailed):  # it was written meanwhile, and so encrypted
+                    with suppress(
+                        GuardFailed
+                    ):  # a write has replaced and so encrypted it meanwhile
                         raise outcome
         if len(rows) == PAGE:
             self._left[0] = keys.after(bytes(rows[-1][0]))  # type: ignore[arg-type] # as above
@@ -170,7 +173,7 @@ class EncryptionPart(Part):
         return None
 
     def _anew(self, key: bytes, value: str) -> list[Statement | Guard]:
-        """What brings a value to what it should be; nothing if it is."""
+        """Steps that make a value what it should be; none if it is."""
         sealing = self._sealing
         if sealing is None:
             return []
@@ -183,11 +186,11 @@ class EncryptionPart(Part):
         return [*self._plain.sql.writes.recode(key, text)]
 
     async def _settle(self) -> None:
-        """Remember that all values are as the options say."""
+        """Store that all values are as the options say."""
         sealing = self._sealing
         if sealing is None:
             return
-        # What the log has from before then: nobody could read it any more, or everybody could.
+        # Values in the log from before could be read by none any more, or by anyone.
         for one in sealing.unreadable:
             await forget_values(self._plain, one, sealing.marks)
             await forget_letter_values(self._plain, one, sealing.marks)

@@ -1,4 +1,4 @@
-"""What a store remembers of its encryption, in an entry of its own that is never encrypted."""
+"""The stored state of encryption, in an entry that is never encrypted itself."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _ENCODED = encode_key(STATE_KEY)
 
 
 class EncryptionState(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Which keys there may be values of."""
+    """The keys with which values may be encrypted."""
 
     keys: dict[str, str] = {}
-    """By name, each with a text that it opens: so that a wrong key is told at the start."""
+    """By name, each with a text that it decrypts, so that a wrong key is noticed at the start."""
     ranges: tuple[tuple[str, str], ...] = ()
-    """Where values may be encrypted, in hexadecimal."""
+    """The ranges in which values may be encrypted, in hexadecimal."""
     settled: str = ""
-    """Which configuration all values have come to; empty while they are on their way."""
+    """The configuration that all values conform to; empty while they are being rewritten."""
 
 
 class ReadState(msgspec.Struct, frozen=True):
@@ -34,8 +34,8 @@ class ReadState(msgspec.Struct, frozen=True):
 
 
 async def read_state(store: Store) -> ReadState:
-    """The state; None if nothing was ever encrypted here. Raises `DatabaseError`."""
-    # Past what is measured: nobody has asked for it.
+    """Read the state; None if nothing was ever encrypted. Raises `DatabaseError`."""
+    # Not measured, since no client has asked for it.
     rows = await reads.get_many(
         store.db, [_ENCODED], store.clock.now(), store.long_reads, fresh=True
     )
@@ -46,7 +46,7 @@ async def read_state(store: Store) -> ReadState:
 
 
 async def write_state(store: Store, state: EncryptionState | None, known: str | None) -> bool:
-    """Keep a state in the place of the one that is known; whether it was still that one."""
+    """Replace the state if it is still the one known; whether it was."""
     if state is None:
         mutation = Mutation("delete", STATE_KEY, encoded=_ENCODED)
     else:

@@ -1,1 +1,1 @@
-"""Removing what has expired or is too old."""
+"""Removing data that has expired or is too old."""

@@ -1,4 +1,4 @@
-"""Expiry: what has expired is removed, and of all features what is too old."""
+"""Expiry: removes expired entries, and data of all features that is too old."""
 
 from __future__ import annotations
 

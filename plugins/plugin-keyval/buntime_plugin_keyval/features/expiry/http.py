@@ -1,4 +1,4 @@
-"""The endpoint that removes what has expired."""
+"""The endpoint that removes expired entries."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
 
 
 class VacuumRequest(RequestShape, frozen=True, kw_only=True):
-    """How much to remove."""
+    """How many entries to remove."""
 
     limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
 
 
 def vacuum_expired(part: Sweeper, request: Request[VacuumRequest]) -> Asked:
-    """`POST /vacuum`: remove what has expired, at most `limit` entries of the body."""
+    """`POST /vacuum`: remove expired entries, at most `limit` of the body."""
     limit = request.given.limit
 
     async def run() -> str:

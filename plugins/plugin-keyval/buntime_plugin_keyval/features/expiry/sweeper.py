@@ -1,7 +1,7 @@
-"""Removing what has expired, and of the change log and of all features what is too old.
+"""Removing expired entries, and old data of the change log and of all features.
 
-One task sleeps until the next entry expires. It is woken earlier only by a commit that brings an
-entry which expires before that, so an idle store costs nothing.
+One task sleeps until the next entry expires. Only a commit with an entry that expires before that
+wakes it earlier, so an idle store costs nothing.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from buntime_plugin_keyval.storage import changelog, reads
 from buntime_plugin_keyval.storage.changelog import EVERYTHING
 
 BATCH = 500
-"""Rows that one commit removes, so that other writes find room between two of them."""
+"""The most rows that one commit removes, to leave room for other writes."""
 
 
 async def vacuum(store: Store, limit: int, once: Once | None = None) -> tuple[int, bool]:
-    """Remove at most `limit` expired entries now; their number, and whether there are more."""
+    """Remove at most `limit` expired entries now; how many, and whether there are more."""
     return await store.replays.run(
         once,
         lambda: _vacuum(store, limit),
@@ -46,7 +46,7 @@ async def _vacuum(store: Store, limit: int) -> tuple[int, bool]:
 
 
 class Sweeper(Part):
-    """A background task; `start` and `close` may each be called twice."""
+    """Removes old data in the background; `start` and `close` are idempotent."""
 
     def __init__(
         self,
@@ -58,11 +58,11 @@ class Sweeper(Part):
         clean_up: Callable[[int], Awaitable[int]] | None = None,
         needs_behind: Callable[[], Awaitable[int]] | None = None,
     ) -> None:
-        """`interval_ms` is the longest sleep: entries of other processes are found after it.
+        """`interval_ms` is the longest sleep, after which entries of other processes are noticed.
 
-        `clean_up` removes at most so much of each other kind that is too old, and says how much; it
-        is called until that is nothing. `needs_behind` says behind which position nothing of the
-        change log is to be removed.
+        `clean_up` removes at most the given number of old rows of each other kind and returns how
+        many; it is called until that is 0. `needs_behind` returns the position after which the
+        change log must not be trimmed.
         """
         self.store = store
         self._interval_ms = interval_ms
@@ -78,7 +78,7 @@ class Sweeper(Part):
         self._sleeps_until_ms = 0
 
     def start(self) -> None:
-        """Begin to sweep."""
+        """Start the loop."""
         self.store.on_expiry(self._entry_expires_at)
         self._loop.start()
 
@@ -92,14 +92,14 @@ class Sweeper(Part):
             self._loop.wake()
 
     async def _step(self) -> float:
-        # What is written during the sweep may be missed by it, and asks for another one.
+        # The sweep may miss what is written during it, which then asks for another one.
         self._sleeps_until_ms = MAX_TIMESTAMP_MS
         pause_ms = await self._sweep()
         self._sleeps_until_ms = self.store.clock.now() + pause_ms
         return pause_ms / 1000
 
     async def _sweep(self) -> int:
-        """Remove what has expired; milliseconds until there may be more to do."""
+        """Remove old data; milliseconds until there may be more."""
         while await self.store.expire(BATCH) == BATCH:
             pass
         await self._trim()
@@ -108,7 +108,7 @@ class Sweeper(Part):
         expires_at = await reads.next_expiry(self.store.db)
         if expires_at is None:
             return self._interval_ms
-        # At least a millisecond: a clock that stands still must not make this spin.
+        # At least a millisecond, so that this does not spin if the clock stands still.
         return max(1, min(expires_at - self.store.clock.now(), self._interval_ms))
 
     async def _trim(self) -> None:

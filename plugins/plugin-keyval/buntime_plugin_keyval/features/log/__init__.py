@@ -1,1 +1,1 @@
-"""Who follows the change log."""
+"""Following the change log."""

@@ -1,4 +1,4 @@
-"""The change log, for those who follow it."""
+"""The change log, for parts that follow it."""
 
 from __future__ import annotations
 

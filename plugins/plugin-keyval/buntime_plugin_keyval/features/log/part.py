@@ -1,4 +1,4 @@
-"""Waiting for changes: one look at the log for all who follow it, and none while nobody does."""
+"""Waiting for changes: one look at the log for all waiting calls, and none while there are none."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LogPart(Part):
             rest=Rest(self._store.when_written),
         )
         self._version: int | None = None
-        """Of the data, when it was looked at last."""
+        """The version of the data at the last look."""
         self._newest = 0
         self._grown = asyncio.Event()
         self._waiting = 0
@@ -39,10 +39,10 @@ class LogPart(Part):
         return {"following the log": self._loop}
 
     def start(self) -> None:
-        """Nothing: the first one who waits starts the loop."""
+        """Do nothing: the first call that waits starts the loop."""
 
     async def wait_behind(self, position: int) -> bool:
-        """Wait for a change behind a position; False if none comes, since the store closes."""
+        """Wait for a change after a position; False if none will come, since the store closes."""
         self._waiting += 1
         if self._unsubscribe is None and not self._is_closed:
             self._unsubscribe = self._store.subscribe(self._committed)
@@ -77,7 +77,7 @@ class LogPart(Part):
         return self._pause_s
 
     def _is_still(self) -> bool:
-        """Whether nobody has committed since the last step."""
+        """Whether there was no commit since the last step."""
         return self._version is not None and self._version == self._store.data_version()
 
     def _see(self, newest: int) -> None:

@@ -1,1 +1,1 @@
-"""Measuring the plugin: counters and latencies, gauges, their persistence and their formats."""
+"""Metrics of the plugin: counters, latencies and gauges, how they are saved, and their formats."""

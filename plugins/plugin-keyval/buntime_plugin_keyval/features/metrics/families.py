@@ -1,6 +1,6 @@
 """The measurements of a running plugin as Prometheus metric families.
 
-Imported when they are asked for: their library is much to read for a process that nobody scrapes.
+Imported on first use: a process that is never scraped need not load the library.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from buntime_plugin_keyval.features.metrics.report import OF_STORE, Report
 
 
 def to_families(report: Report, prefix: str = "keyval") -> list[Metric]:
-    """The Prometheus form, for a registry to write out."""
+    """The metric families for a Prometheus registry."""
     return [
         *_operations(report, prefix),
         GaugeMetricFamily(
@@ -79,7 +79,7 @@ def _labelled(measures: Sequence[Measure], labelled: Labelled, prefix: str) -> I
 
 
 def _engine(engine: Mapping[str, float], prefix: str) -> Iterable[Metric]:
-    """What the database says of itself; another engine says other things."""
+    """The numbers that the database engine reports; they differ between engines."""
     rest = dict(engine)
     commits = rest.pop("commits", None)
     for name, unit, text in (

@@ -16,28 +16,28 @@ OF_STORE = (
     Measure("storage_bytes", "Storage size in bytes", "storage.sizeBytes"),
     Measure("changelog_entries", "Changes kept in the change log", "changes.entries"),
 )
-"""What is measured of the entries themselves, whatever features there are."""
+"""Measures of the entries themselves, independent of features."""
 
 
 class Report(msgspec.Struct, frozen=True):
-    """Everything that is measured, at one moment."""
+    """All measurements at one moment."""
 
     operations: Mapping[str, Samples]
     engine: Mapping[str, float]
     measures: Sequence[Measure]
     numbers: Mapping[str, float]
-    """Of the measures, by their names."""
+    """Values of the measures, by name."""
     stored_measures: Sequence[Measure]
-    """Of features; those of the store itself come on top."""
+    """Measures of features; those of the store itself are added."""
     stored: Mapping[str, float]
-    """Empty where the database did not tell in time: whoever looks then needs the rest most."""
+    """Empty if the database did not answer in time; the other numbers are reported all the same."""
     labelled_measures: Sequence[Measure] = ()
     labelled: Labelled = msgspec.field(default_factory=dict)
-    """As empty as `stored`."""
+    """Empty in the same case."""
 
 
 async def measure_store(store: Store) -> Mapping[str, float]:
-    """Ask the database, with a few small reads: none of them looks at every entry."""
+    """Measure the store with a few small reads, none of which looks at every entry."""
     entries, size_bytes = await store.totals()
     return {
         "entries_total": entries,
@@ -47,7 +47,7 @@ async def measure_store(store: Store) -> Mapping[str, float]:
 
 
 def to_json(report: Report) -> dict[str, Any]:
-    """The JSON form: operations both below `operations.operations` and one level higher."""
+    """The report for JSON; operations are both below `operations.operations` and a level higher."""
     operations = {
         name: {
             "avgLatencyMs": samples.latency_ms / samples.count if samples.count else 0,

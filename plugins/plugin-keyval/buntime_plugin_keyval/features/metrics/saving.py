@@ -1,4 +1,4 @@
-"""Keeping what was measured over restarts."""
+"""Saving metrics across restarts."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from buntime_plugin_keyval.storage.database import Database
 
 
 class MetricsSaver(Part):
-    """Loads at the start, saves at intervals and at the end.
+    """Loads the metrics at the start, and saves them at intervals and at the end.
 
-    Each process adds what it measured itself, and shows that and what was saved when it started.
-    The workers of one host count as one: each shows what all of them measured.
+    Each process adds its own measurements to the saved ones, and shows the sum of its own and those
+    saved when it started. The workers of one host share theirs: each shows the total.
     """
 
     def __init__(
@@ -51,15 +51,15 @@ class MetricsSaver(Part):
         self._turn = asyncio.Lock()
         self._workers = workers
         self._loaded = workers.numbers("keyval.metrics.loaded", 1)
-        """1 once this worker, or the one before it, has added what was saved."""
+        """1 once this worker, or its predecessor, has added the saved metrics."""
 
     @property
     def loops(self) -> Mapping[str, Loop]:
-        """What loads what was saved, then saves at intervals."""
+        """The loop that loads the saved metrics and then saves at intervals."""
         return {"saving of metrics": self._loop}
 
     async def close(self) -> None:
-        """Save what is not saved yet and end. Idempotent."""
+        """Save the rest and stop. Idempotent."""
         if not self._loop.is_running:
             return
         await self._loop.stop()
@@ -69,9 +69,9 @@ class MetricsSaver(Part):
             self._logger.warning("The last metrics could not be saved: %s", error)
 
     async def load(self) -> None:
-        """Add what earlier processes measured to the totals; the first call only.
+        """Add the saved metrics of earlier processes to the totals; only the first call does.
 
-        Of several workers the first does it for all.
+        The first of several workers does so for all.
         """
         async with self._turn:
             if self._is_loaded or self._workers.number != 0:
@@ -91,10 +91,10 @@ class MetricsSaver(Part):
             self._loaded.own[0] = 1
 
     async def flush(self) -> None:
-        """Save what was measured since the last time: all of it, or none and it is kept.
+        """Save the measurements since the last time, or keep all of them if that fails.
 
-        Raises `DatabaseError`; after an `OutcomeUnknown` it is not saved again. What earlier
-        processes saved is loaded before anything is saved: it is not to be counted twice.
+        Raises `DatabaseError`; after an `OutcomeUnknown` they are not saved again. Saved metrics of
+        earlier processes are loaded first, so that nothing is counted twice.
         """
         await self.load()
         async with self._turn:
@@ -122,13 +122,13 @@ class MetricsSaver(Part):
                     ]
                 )
             except OutcomeUnknown:
-                raise  # not put back: rather too few than the same ones twice
+                raise  # not put back: better lost than counted twice
             except DatabaseError:
                 self._recorder.put_back(unsaved)
                 raise
 
     async def reset(self) -> None:
-        """Forget everything, also what is saved. Raises `DatabaseError`; all is kept then."""
+        """Forget all metrics, saved ones included. Raises `DatabaseError`; then all are kept."""
         async with self._turn:
             await self._adapter.batch([Statement(self._sql.forget)])
             self._recorder.reset()

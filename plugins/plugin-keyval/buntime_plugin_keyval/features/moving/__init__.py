@@ -1,1 +1,1 @@
-"""Moving a store to another database while it is used."""
+"""Moving a store to another database while it is in use."""

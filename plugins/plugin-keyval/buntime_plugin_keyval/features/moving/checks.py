@@ -1,4 +1,4 @@
-"""Whether a store can be moved as it is asked for, and giving a move up."""
+"""Checks before a move, and giving a move up."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from buntime_plugin_keyval.storage.moves import Mark, MoveState, read_mark, reop
 from buntime_plugin_keyval.storage.schema import newest_version, version_of
 
 Names: TypeAlias = tuple[str, str]
-"""What source and target are called, for people, without secrets."""
+"""The names of source and target for messages, without secrets."""
 
 
 class MoveRefused(Exception):
-    """The move cannot be done as it is asked for; the message says what would be right."""
+    """The move cannot be done as requested; the message says what would be right."""
 
 
 class Counts(NamedTuple):
@@ -30,18 +30,18 @@ class Counts(NamedTuple):
     replays: int
     indexes: int
     newest: int
-    """Position of the newest change; 0 for none."""
+    """Position of the newest change; 0 if there is none."""
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was ever written to it."""
+        """Whether the store was never written to."""
         return not any(self)
 
 
 async def check_move(
     source: Database, target: Database, names: Names, *, without_indexes: bool
 ) -> Counts:
-    """What would be moved. Raises `MoveRefused` where it could not be; changes nothing."""
+    """Count what would be moved, without changes. Raises `MoveRefused` if it cannot be moved."""
     await _check_source(source, names)
     counts = await counts_of(source)
     if counts.indexes and not without_indexes:
@@ -112,9 +112,9 @@ async def _check_empty(target: Database, names: Names) -> None:
 
 
 async def abort(source: Database, target: Database) -> bool:
-    """Give up a move: the source is open, the target empty. Whether there was one.
+    """Give up a move, so that the source is open and the target empty; whether there was one.
 
-    Raises `MoveRefused` for one that has come to its end, `DatabaseError`.
+    Raises `MoveRefused` for a move that is completed, and `DatabaseError`.
     """
     mark, theirs = await _mark_of(source), await _mark_of(target)
     if (

@@ -1,4 +1,4 @@
-"""Whether entries are in the target as they are in the source, by hashes of many at a time."""
+"""Comparing the entries of source and target, by hashes of many at a time."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from buntime_plugin_keyval.storage.dialects.moving import MovedRow
 
 
 class Compared(NamedTuple):
-    """What came of comparing some entries."""
+    """The result of comparing some entries."""
 
     number: int
-    """How many the source has there."""
+    """The number of entries in the source."""
     last: Value
     """The key of the last one."""
     is_end: bool
-    """Whether no entry is behind them."""
+    """Whether no entry follows them."""
     different: Sequence[Value]
-    """Keys of which the sides did not have the same when they were read, one after the other."""
+    """Keys whose entries differed when the sides were read, one after the other."""
 
 
 async def compare_behind(
     source: Database, target: Database, sides: Sides, after: Value, most: int
 ) -> Compared:
-    """Compare about `most` of the rows behind a key, which is bounded in memory."""
+    """Compare about `most` of the rows after a key, in bounded memory."""
     different: list[Value] = []
     number = 0
     async for page, is_last in pages_behind(source, sides.source, after):
@@ -51,13 +51,13 @@ async def compare_behind(
         number += len(page)
         if number >= most and not is_last:
             return Compared(number, after, False, different)
-    if not number:  # nothing is there, so nothing may have come
+    if not number:  # the source has none, so the target must have none
         different += await marks_between(target, sides.target, after, None)
     return Compared(number, after, True, different)
 
 
 def _digest(rows: Mapping[Value, MovedRow]) -> bytes:
-    """What two databases have in common that have the same rows."""
+    """A digest that is the same in two databases with the same rows."""
     keys = sorted(rows)  # type: ignore[type-var] # keys of one kind
     told = [[as_json_value(value) for value in rows[key]] for key in keys]
     return blake2b(msgspec.json.encode(told), digest_size=16).digest()

@@ -1,4 +1,4 @@
-"""Rows of tables, from one database to another, a bounded number of rows and bytes at a time."""
+"""Copying rows of tables to another database, a bounded number of rows and bytes at a time."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from buntime_plugin_keyval.storage.dialects.moving import MovedRow, TableSql
 from buntime_plugin_keyval.storage.maintenance import patient_batch
 
 PAGE = 1_000
-"""Rows that one statement reads."""
+"""The most rows that one statement reads."""
 
 PAGE_BYTES = 4 * 1024 * 1024
 """Bytes of values after which a page takes no further row."""
 
 Writing: TypeAlias = Callable[[Sequence[Statement]], Awaitable[None]]
-"""Carries out steps in the target, all or nothing, as long as the move is that of the caller."""
+"""Carries out steps in the target, all or nothing, as long as the caller is the one that moves."""
 
 
 class Sides(NamedTuple):
-    """One table in the two databases."""
+    """One table in both databases."""
 
     source: TableSql
     target: TableSql
     first: Value
-    """Comes before every key."""
+    """A value before every key."""
 
 
 class Marks(NamedTuple):
-    """Some rows in the order of their keys, without their values."""
+    """Some rows in order of key, without their values."""
 
     rows: Mapping[Value, MovedRow]
-    """By key: how large the value is, and what is another one once the row has changed."""
+    """By key: the size of the value, and columns that differ once the row has changed."""
     is_last: bool
-    """Whether no row is behind them."""
+    """Whether no row follows them."""
 
 
 async def marks_behind(db: Database, table: TableSql, after: Value) -> Marks:
-    """The rows behind a key."""
+    """The marks of a page of rows after a key."""
     found = await db.adapter.query(table.marks, (after, PAGE), fresh=True)
     return Marks({row[0]: row[1:] for row in found}, len(found) < PAGE)
 
@@ -49,7 +49,7 @@ async def marks_behind(db: Database, table: TableSql, after: Value) -> Marks:
 async def marks_between(
     db: Database, table: TableSql, after: Value, last: Value
 ) -> dict[Value, MovedRow]:
-    """The rows behind a key up to another one, that included; to the end where that is None."""
+    """The marks of all rows after a key, up to and including another one; to the end for None."""
     found: dict[Value, MovedRow] = {}
     while True:
         page = await marks_behind(db, table, after)
@@ -63,7 +63,7 @@ async def marks_between(
 
 
 def pages_of(marks: Mapping[Value, MovedRow]) -> list[list[Value]]:
-    """The keys in parts that can be held in memory with their values."""
+    """Keys in pages whose values fit into memory."""
     pages: list[list[Value]] = []
     size = PAGE_BYTES + 1
     for key, (length, *_) in marks.items():
@@ -76,13 +76,13 @@ def pages_of(marks: Mapping[Value, MovedRow]) -> list[list[Value]]:
 
 
 async def rows_of(db: Database, table: TableSql, keys: Iterable[Value]) -> dict[Value, MovedRow]:
-    """Those rows of these keys that are there."""
+    """The rows of these keys, as far as they exist."""
     found = await db.adapter.query(table.rows, (_json(keys),), fresh=True)
     return {row[0]: row for row in found}
 
 
 def removing(table: TableSql, keys: Sequence[Value]) -> list[Statement]:
-    """What removes rows; nothing for no keys."""
+    """Statements that remove rows; none for no keys."""
     return [Statement(table.remove, (_json(keys),))] if keys else []
 
 
@@ -93,7 +93,7 @@ async def write(db: Database, steps: Sequence[Statement | Guard]) -> None:
 
 
 async def transferring(source: Database, sides: Sides, keys: Sequence[Value]) -> list[Statement]:
-    """What lets the rows of these keys be in the target as they are in the source now."""
+    """Statements that make the rows of these keys in the target equal to those in the source."""
     rows = await rows_of(source, sides.source, keys)
     gone = [key for key in keys if key not in rows]
     return [*removing(sides.target, gone), *sides.target.put([*rows.values()])]
@@ -102,10 +102,10 @@ async def transferring(source: Database, sides: Sides, keys: Sequence[Value]) ->
 async def equalise(
     source: Database, target: Database, write: Writing, sides: Sides, after: Value = None
 ) -> int:
-    """Let a table be in the target as it is in the source; how many rows were not.
+    """Make a table in the target equal to that in the source; how many rows differed.
 
-    Behind a key, or all of it. Compared by the marks of the rows, so it takes little where little
-    has changed.
+    All of it, or what is after a key. Rows are compared by their marks, so that it takes little if
+    little has changed.
     """
     different = 0
     after = sides.first if after is None else after
@@ -116,7 +116,7 @@ async def equalise(
         gone = [key for key in there if key not in here.rows]
         changed = {key: row for key, row in here.rows.items() if there.get(key) != row}
         different += len(gone) + len(changed)
-        # First what is not right: another row may have its number or its name by now.
+        # Wrong rows are removed first: their numbers or names may belong to other rows by now.
         await write(removing(sides.target, [*gone, *(k for k in changed if k in there)]))
         for page in pages_of(changed):
             await write(await transferring(source, sides, page))
@@ -126,7 +126,7 @@ async def equalise(
 
 
 async def remove_until(target: Database, write: Writing, sides: Sides, last: Value) -> None:
-    """Remove from the target what comes before a key, and that one."""
+    """Remove rows from the target up to and including a key."""
     old = await marks_between(target, sides.target, sides.first, last)
     for page in pages_of(old):
         await write(removing(sides.target, page))
@@ -135,7 +135,7 @@ async def remove_until(target: Database, write: Writing, sides: Sides, last: Val
 async def pages_behind(
     db: Database, table: TableSql, after: Value
 ) -> AsyncIterator[tuple[list[Value], bool]]:
-    """The keys behind one in parts that can be held in memory; whether that is all of them."""
+    """The keys after one, in pages whose values fit into memory; whether a page is the last."""
     while True:
         marks = await marks_behind(db, table, after)
         pages = pages_of(marks.rows)
@@ -151,5 +151,5 @@ def _json(keys: Iterable[Value]) -> str:
 
 
 def as_json_value(value: Value) -> Value:
-    """A value of a column, in hexadecimal digits if it is bytes."""
+    """The value of a column for JSON; bytes as hexadecimal digits."""
     return value.hex() if isinstance(value, bytes) else value

@@ -1,4 +1,4 @@
-"""Full-text indexes of a store that is moved: built anew where it comes to, by their numbers."""
+"""Full-text indexes of a store that is moved: rebuilt in the target, with their numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from buntime_plugin_keyval.storage.maintenance import patient_batch
 from buntime_plugin_keyval.storage.searching import Index, index_of_row
 
 PART = 500
-"""Entries that one commit adds to an index."""
+"""The most entries that one commit adds to an index."""
 
 
 class _Known(NamedTuple):
@@ -24,9 +24,9 @@ class _Known(NamedTuple):
 
 
 async def equalise_indexes(source: Database, target: Database, write: Writing, wall_ms: int) -> int:
-    """Let the target have the indexes that the source has; how many were not as they are there.
+    """Make the indexes of the target those of the source; how many differed.
 
-    Those that are new are filled with what is there already, and keep up with the rest themselves.
+    New ones are filled with the entries that the target has, and their triggers index later ones.
     """
     ours, theirs = await _indexes(source), await _indexes(target)
     sql = target.sql.search

@@ -1,7 +1,7 @@
-"""What both databases of a move know of it: who is at it, and how far the target is.
+"""The marks of a move in both databases: which process carries it out, and how far the target is.
 
-Of two processes at the same move, the one that took it up last goes on, since the other one may as
-well be dead: whatever is written to either database is guarded by who is at it.
+If two processes work on the same move, the one that took it up last goes on, since the other one
+may be dead. All writes to either database are guarded by the process that the marks name.
 """
 
 from __future__ import annotations
@@ -26,34 +26,34 @@ from buntime_plugin_keyval.storage.moves import (
 
 
 class MovePlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How far the target is."""
+    """How far a move has come."""
 
     log: int
-    """Position of the last change that it has; 0 before all."""
+    """Position of the last change that the target has; 0 before all."""
     entries: str | None = ""
-    """The last key that was copied, in hexadecimal digits; None once all are."""
+    """The last key that was copied, as hexadecimal digits; None once all are."""
     logged: bool = False
-    """Whether it has what the log told before the first entry was copied."""
+    """Whether the target has the log from before the first entry was copied."""
     done: int = 0
-    """Entries that were copied."""
+    """The number of entries that were copied."""
     mover: str = ""
-    """Who goes on from here."""
+    """The id of the process that carries the move on from here."""
 
 
 class MoveMarks:
-    """The marks of one move, as one process sees them that is at it."""
+    """The marks of one move, as a process that carries it out sees them."""
 
     def __init__(self, source: Database, target: Database, names: Names) -> None:
-        """`names` are those of the databases for people."""
+        """`names` are the names of the databases in messages."""
         self._source = source
         self._target = target
         self._names = names
         self.moving = Moving("", secrets.token_hex(8))
         self.place = MovePlace(0)
-        """How far the target is, by what was written there last."""
+        """How far the target is, as last written there."""
 
     async def begin(self) -> bool:
-        """Mark both databases, or find where the move was; whether all had come over already."""
+        """Mark both databases, or take up a move where it was; whether it was complete already."""
         mark = await read_mark(self._source)
         if mark is None:
             mark = Mark(secrets.token_hex(8), MoveState.COPYING, 0, self._names[1], "")
@@ -78,21 +78,21 @@ class MoveMarks:
         return mark.state is MoveState.MOVED
 
     async def _mark_target(self, mark: Mark) -> None:
-        """Let nobody use the target before all is there."""
+        """Mark the target as arriving, so that it is not used before the move is complete."""
         place = MovePlace(await self.first_position())
         names = self._names
         theirs = Mark(mark.token, MoveState.ARRIVING, 0, names[0], _encode(place))
         await _add_mark(self._target, theirs)
         now = await read_mark(self._source)
         if now is None or now.token != mark.token or now.state is MoveState.MOVED:
-            # Another process has brought it to its end meanwhile, and the target is in use.
+            # Another process has completed the move meanwhile, and the target is in use.
             await write(
                 self._target, [Statement(self._target.sql.moving.remove_mark, (mark.token,))]
             )
             raise MoveRefused(f"the store in {names[0]} was moved to {names[1]} already")
 
     async def _take_up(self, mark: Mark, place: str) -> None:
-        """Go on from a place as the only one. Raises `GuardFailed` if it is not that any more."""
+        """Take the move over at a place. Raises `GuardFailed` if the place has changed since."""
         was = msgspec.json.decode(place, type=MovePlace)
         self.place = msgspec.structs.replace(was, mover=self.moving.mover)
         sql = self._target.sql.moving
@@ -101,31 +101,31 @@ class MoveMarks:
         await take_up(self._source, self.moving, mark.state)
 
     async def first_position(self) -> int:
-        """Position of the last change that is not in the log of the source any more."""
+        """Position of the last change that was trimmed from the log of the source."""
         notes = self._source.sql.moving.notes
         ((_, trimmed, _, _),) = await self._source.adapter.query(notes, fresh=True)
         return int(trimmed or 0)
 
     async def begin_anew(self) -> None:
-        """Copy everything once more: the log was trimmed faster than it was followed."""
+        """Start copying again, since the log was trimmed faster than it was followed."""
         place = MovePlace(await self.first_position(), mover=self.moving.mover)
         sql = self._target.sql.moving
         await self.note(place, [*map(Statement, sql.clear)])
 
     async def note(self, place: MovePlace, steps: Sequence[Statement] = ()) -> None:
-        """Do something, and note in the same commit how far the target is with that."""
+        """Carry out steps, and note in the same commit how far the target is then."""
         text = _encode(place)
         await self.write([*steps, Statement(self._target.sql.moving.set_place, (text,))])
         self.place = place
 
     async def write(self, steps: Sequence[Statement]) -> None:
-        """Carry out steps in the target. Raises `GuardFailed` where another one moves by now."""
+        """Carry out steps in the target. Raises `GuardFailed` if another process has taken over."""
         if steps:
             was = Guard(self._target.sql.moving.is_at, (_encode(self.place),))
             await write(self._target, [was, *steps])
 
     async def open(self) -> None:
-        """Let the target be used. Raises `GuardFailed` where another one moves by now."""
+        """Open the target for use. Raises `GuardFailed` if another process has taken over."""
         sql = self._target.sql.moving
         token = self.moving.token
         try:
@@ -139,7 +139,7 @@ class MoveMarks:
         except GuardFailed:
             if await read_mark(self._target) is not None:
                 raise
-            # Another process did so, which found that all had come over.
+            # Another process did so, since it found the move complete.
 
 
 async def _add_mark(db: Database, mark: Mark) -> None:

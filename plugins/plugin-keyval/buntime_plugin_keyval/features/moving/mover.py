@@ -1,10 +1,10 @@
 """Moves a store to another database while its processes write to it.
 
-The entries are copied as they are met, and what is written meanwhile is found in the change log, of
-which the target has as much as has been carried out there: so after every commit the target knows
-how far it is, and a move that was interrupted goes on from there. When the log is nearly at its
-end, all of it has been compared, and the rest that the log does not tell of is there too, the
-source is closed for a moment, for the last of each. See `storage/moves.py` for the marks.
+Entries are copied in order of key, and writes made meanwhile are taken from the change log. The
+target has as much of the log as was carried out there, so that it knows after every commit how far
+it is, and an interrupted move goes on from there. When the end of the log is near, all entries are
+compared, and the tables that the log does not cover are copied too, the source is closed for a
+moment for the last changes of each. See `storage/moves.py` for the marks.
 """
 
 from __future__ import annotations
@@ -49,40 +49,40 @@ from buntime_plugin_keyval.storage.moves import (
 from buntime_plugin_keyval.storage.schema import migrate
 
 CLOSED_SECONDS = 15.0
-"""How long the source stays closed, at least, when nothing is heard of the mover any more."""
+"""How long the source stays closed, at least, if the moving process is not heard from."""
 
 MAX_PAUSE_SECONDS = 5.0
-"""The source is not closed where the last round has taken longer than this, unless told so."""
+"""The source is not closed if the last round took longer than this, unless the caller allows it."""
 
 SOON_SECONDS = 1.0
-"""The source is closed once a round over all that has changed takes no longer than this, and more
-than half of the one before: the last one, which nobody may write in, takes about as long."""
+"""The source is closed once a round over all changes takes less than this, and more than half of
+the one before: the last round, during which writes are refused, takes about as long."""
 
 ROUNDS = 20
-"""Rounds after which nothing is gained by another one."""
+"""The most rounds; further ones gain nothing."""
 
 COMPARED = 10_000
-"""Entries that one hash is of."""
+"""The number of entries that one hash covers."""
 
 SMALL = 20_000
-"""Entries of a store that is compared as a whole while it is closed: it takes part of a second."""
+"""The most entries of a store that is compared as a whole while closed: a fraction of a second."""
 
 FOLLOWED_PAGES = 20
-"""Pages of entries after which the log is carried on with, before it is trimmed too far."""
+"""Pages of entries after which the log is followed, before it is trimmed too far."""
 
 LOG_PAGE = 1_000
-"""Changes that one commit takes over at the most."""
+"""The most changes that one commit takes over."""
 
 LOG_BYTES = 4 * 1024 * 1024
-"""Bytes of values in the log from which on it takes no more of them."""
+"""Bytes of values after which a commit takes no further change."""
 
 
 class MoveFailed(Exception):
-    """What came to the target is not what is in the source."""
+    """The target does not have what the source has."""
 
 
 class MoveStep(NamedTuple):
-    """How far a move is."""
+    """The progress of a move."""
 
     what: str
     done: int
@@ -90,20 +90,20 @@ class MoveStep(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """What a move came to."""
+    """The result of a move."""
 
     counts: Counts
     repaired: int
-    """Entries that the comparison found to differ: they were changed past the log, as a new
-    encryption does, or in the target."""
+    """Entries that the comparison found to differ: they were changed without the log, as by a new
+    encryption, or in the target."""
     pause_seconds: float
-    """How long the source took no writes before the target was complete."""
+    """How long the source refused writes before the target was complete."""
     hashes: int
-    """Ranges of entries whose hashes were compared."""
+    """The number of ranges whose hashes were compared."""
 
 
 class StoreMover:
-    """One move of a store from a database to another one; see `MoveMarks` for who is at it."""
+    """One move of a store to another database; see `MoveMarks` for concurrent processes."""
 
     def __init__(
         self,
@@ -115,9 +115,9 @@ class StoreMover:
         without_indexes: bool = False,
         max_pause: float = MAX_PAUSE_SECONDS,
     ) -> None:
-        """`names` are those of the databases for people; `tell` is called as it goes on.
+        """`names` are the names of the databases in messages; `tell` is called with the progress.
 
-        It is not closed if about `max_pause` seconds would not suffice for the rest.
+        The source is not closed if the rest would take longer than about `max_pause` seconds.
         """
         self._max_pause = max_pause
         self._source = source
@@ -145,10 +145,10 @@ class StoreMover:
         self._metrics = Sides(ours.metrics, theirs.metrics, "")
 
     async def run(self) -> Moved:
-        """Move the store, or go on with it.
+        """Move the store, or go on with a move.
 
-        Raises `MoveRefused`, `MoveFailed` or `DatabaseError`; the source is open then, unless all
-        of it had come over.
+        Raises `MoveRefused`, `MoveFailed` or `DatabaseError`; the source is open then, unless the
+        move was complete.
         """
         try:
             return await self._run()
@@ -164,7 +164,7 @@ class StoreMover:
         )
         await migrate(self._target.adapter, _wall_ms())
         is_over = await self._marks.begin()
-        if is_over:  # all of it had come over before
+        if is_over:  # the move was complete before
             return await self._open_target(monotonic())
         if not self._without_indexes:
             await equalise_indexes(self._source, self._target, self._marks.write, _wall_ms())
@@ -214,7 +214,7 @@ class StoreMover:
                 )
 
     async def _copy_log(self) -> None:
-        """Take over what the log tells of before the first entry is copied."""
+        """Copy the log from before the first entry is copied."""
         if self._marks.place.logged:
             return
         newest = (await counts_of(self._source)).newest
@@ -230,7 +230,7 @@ class StoreMover:
         await self._marks.note(msgspec.structs.replace(self._marks.place, logged=True))
 
     async def _follow(self) -> set[Value]:
-        """Carry out what is in the log by now; which keys it is about."""
+        """Carry out what the log has by now; the keys concerned."""
         keys: set[Value] = set()
         newest = (await counts_of(self._source)).newest
         while self._marks.place.log < newest:
@@ -249,7 +249,7 @@ class StoreMover:
         return keys
 
     async def _changes(self) -> list[tuple[Value, ...]] | None:
-        """The changes that the target has not; None if some of them were trimmed."""
+        """The changes that the target lacks; None if some of them were trimmed."""
         moving, adapter = self._source.sql.moving, self._source.adapter
         place = self._marks.place.log
         sizes = await adapter.query(moving.tables.changes.marks, (place, LOG_PAGE), fresh=True)
@@ -267,9 +267,9 @@ class StoreMover:
             await self._marks.note(place, [*steps, *log])
 
     async def _compare_all(self, *, repair: bool) -> None:
-        """Compare the entries, a hash for each so many; whatever differs is copied again.
+        """Compare all entries by hashes of ranges, and copy again those that differ.
 
-        Without `repair` both sides stand still, and `MoveFailed` is raised for a difference.
+        Without `repair` both sides are closed, and `MoveFailed` is raised for a difference.
         """
         total = (await counts_of(self._source)).entries
         sides = self._source, self._target, self._entries
@@ -280,13 +280,13 @@ class StoreMover:
             self._hashes += 1
             done += found.number
             if repair:
-                await self._follow()  # or the log is trimmed meanwhile, where there is very much
+                await self._follow()  # in a very large store the log might be trimmed meanwhile
             if found.different:
                 self._repaired += await self._mend(found.different, repair=repair)
             self._tell(MoveStep("compared", done, max(done, total)))
 
     async def _mend(self, keys: Sequence[Value], *, repair: bool) -> int:
-        """Copy those of these entries again that still differ; how many."""
+        """Copy again those of these entries that still differ; how many did."""
         here = await rows_of(self._source, self._entries.source, keys)
         there = await rows_of(self._target, self._entries.target, keys)
         wrong = [key for key in keys if here.get(key) != there.get(key)]
@@ -300,7 +300,7 @@ class StoreMover:
         return len(wrong)
 
     async def _equalise_rest(self) -> None:
-        """What the log does not tell of."""
+        """Copy the tables that the log does not cover."""
         for sides in self._beside:
             await equalise(self._source, self._target, self._marks.write, sides)
         await self._continue_replays()
@@ -308,9 +308,9 @@ class StoreMover:
             await equalise_indexes(self._source, self._target, self._marks.write, _wall_ms())
 
     async def _continue_replays(self) -> None:
-        """Take over the results that were kept since, and forget those that were forgotten.
+        """Copy results that were kept since for idempotency keys, and remove those forgotten.
 
-        There may be very many, and none changes but the newest.
+        There may be very many, and only the newest ones change.
         """
         ((oldest, _),) = await self._query(self._source.sql.replays.bounds)
         bounds = self._target.sql.replays.bounds
@@ -323,7 +323,7 @@ class StoreMover:
     async def _close_and_finish(self) -> Moved:
         self._tell(MoveStep("closing", 0, 1))
         started = monotonic()
-        await self._marks.note(self._marks.place)  # for nothing is closed by who does not go on
+        await self._marks.note(self._marks.place)  # raises if another process has taken over
         await close_store(self._source, self._marks.moving, self._end_of_pause())
         self._tell(MoveStep("closed", 0, 1))
         try:

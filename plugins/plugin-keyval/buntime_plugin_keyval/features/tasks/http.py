@@ -306,7 +306,7 @@ ROUTES: Routes = {
 
 
 def task_json(part: TaskPart, task: StoredTask) -> str:
-    """A task as clients know it."""
+    """A task as JSON for clients."""
     clock = part.store.clock
     is_running = task.status == "running"
     rest = {

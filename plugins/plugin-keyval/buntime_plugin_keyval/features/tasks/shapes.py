@@ -182,7 +182,7 @@ class TaskWait(RequestShape, frozen=True, kw_only=True):
 
 
 class RunnerWish(RequestShape, frozen=True, kw_only=True):
-    """Who wants tasks to run, and which."""
+    """The runner that wants tasks, and which ones."""
 
     runner: Annotated[str, NAME]
     names: Annotated[frozenset[str] | None, _NAMES] = None
@@ -190,14 +190,14 @@ class RunnerWish(RequestShape, frozen=True, kw_only=True):
 
 
 class Leasing(RunnerWish, frozen=True, kw_only=True):
-    """How many of them at once, and how long to wait for the first."""
+    """How many tasks to lease at once, and how long to wait for the first one."""
 
     limit: Annotated[int, count_up_to(MOST_TASKS_LEASED)] = 1
     wait: Annotated[int, TASK_WAIT] = 0
 
 
 class TaskListening(RunnerWish, frozen=True, kw_only=True):
-    """How many of them may be open, of a stream."""
+    """How many tasks of a stream may be unfinished at a time."""
 
     prefetch: Annotated[int, count_up_to(MOST_TASKS_LEASED)] = 1
 

@@ -1,1 +1,1 @@
-"""What brings the data of older versions up to date."""
+"""Bringing data of older versions up to date."""

@@ -1,4 +1,4 @@
-"""Upkeep: data of older versions is brought up to date, a little at a time."""
+"""Upkeep: brings data of older versions up to date, a little at a time."""
 
 from __future__ import annotations
 

@@ -9,11 +9,11 @@ from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.features.feature import Part
 
 PAUSE_SECONDS = 0.01
-"""Between two commits, so that other writes find room."""
+"""Pause between two commits, to leave room for other writes."""
 
 
 class Mover(Part):
-    """A background task, which has nothing to do where there is nothing of before."""
+    """Moves long values in the background; does nothing in a store without old data."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -30,7 +30,7 @@ class Mover(Part):
         return {"upkeep": self._loop}
 
     def start(self) -> None:
-        """Go on where an earlier process was stopped; the first worker does so for all."""
+        """Go on where an earlier process stopped; the first worker does so for all."""
         workers = self._store.peers.workers
         if workers.number == 0 or workers.took_over:
             self._loop.start()
