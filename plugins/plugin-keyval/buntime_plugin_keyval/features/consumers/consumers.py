@@ -400,8 +400,8 @@ class ConsumerDesk:
     ) -> _Waited:
         """Wait for a change after a page, at most until the lock is to be prolonged.
 
-        If none can come, since the store closes or the client has gone, the consumer is released for
-        other owners. Raises `ClientGone`.
+        If none can come, since the store closes or the client has gone, the consumer is released
+        for other owners. Raises `ClientGone`.
         """
         pause_s = until_prolonged(wanted.duration_ms / 1000, monotonic())
         try:
