@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, overload
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing
+from typing import Any, NamedTuple, overload
 
 from buntime_keyval import InvalidInput, Key, KvEntry, KvMissing, KvPage, Where
 from buntime_keyval.shared import checked_limit, is_many, selected
@@ -30,6 +31,26 @@ from buntime_plugin_keyval.storage.ranges import KeyRange
 from buntime_plugin_keyval.storage.within import joined
 
 Entries = list[KvEntry[Any]]
+
+
+class _Walk(NamedTuple):
+    """What a list goes through, and how."""
+
+    ranges: Sequence[KeyRange]
+    offset: int
+    reverse: bool
+    where: Wanted | None
+    shape: Shape
+    limit: int | None
+    page: int
+
+    def sizes(self) -> Iterator[int]:
+        """How many entries each page has at the most, until there are as many as are wanted."""
+        left = self.limit
+        while left is None or left > 0:
+            size = self.page if left is None else min(left, self.page)
+            yield size
+            left = None if left is None else left - size
 
 
 class LocalReads(LocalPart):
@@ -128,40 +149,57 @@ class LocalReads(LocalPart):
         always of the newest state.
         """
         is_strong(consistency)
-        shape = Shape(values, details)
         bounds = selected(prefix, prefixes, starts_with, start, end, offset, type, pattern)
         ranges = ranges_of(bounds).below()
         self._permits.read_range(*ranges)
-        condition = wanted_of_call(bounds, where)
-        left = None if limit is None else checked_limit(limit)
-        page = min(checked_limit(page_size), MAX_LIMIT)
-        if snapshot:
-            keys, wanted = snapshot_of(ranges, offset, condition)
-            cursor: str | None = None
-            while left is None or left > 0:
-                size = page if left is None else min(left, page)
-                found = await self._service.snapshots.page(
-                    keys, limit=size, cursor=cursor, reverse=reverse, where=wanted, shape=shape
-                )
-                for entry in read_entries(joined(found.entries)):
+        walk = _Walk(
+            ranges,
+            offset,
+            reverse,
+            wanted_of_call(bounds, where),
+            Shape(values, details),
+            None if limit is None else checked_limit(limit),
+            min(checked_limit(page_size), MAX_LIMIT),
+        )
+        pages = self._snapshot_pages(walk) if snapshot else self._pages(walk, consistency)
+        async with aclosing(pages):
+            async for entries in pages:
+                for entry in entries:
                     yield entry
-                cursor = found.cursor
-                if cursor is None:
-                    return
-                left = None if left is None else left - size
-            return
+
+    async def _pages(self, walk: _Walk, consistency: Consistency) -> AsyncGenerator[Entries, None]:
+        reverse, where = walk.reverse, walk.where
         with reading(consistency):  # not around a yield: it is for this task alone
-            ranges = await behind(self._store, ranges, offset, reverse=reverse, where=condition)
-        while ranges and (left is None or left > 0):
-            size = page if left is None else min(left, page)
-            with reading(consistency):
-                entries = await self._read(ranges, size, reverse, condition, shape)
-            for entry in entries:
-                yield entry
-            if len(entries) < size:
+            ranges = await behind(
+                self._store, walk.ranges, walk.offset, reverse=reverse, where=where
+            )
+        for size in walk.sizes():
+            if not ranges:
                 return
-            ranges = continue_behind(ranges, encode_key(entries[-1].key), reverse=reverse)
-            left = None if left is None else left - size
+            with reading(consistency):
+                entries = await self._read(ranges, size, reverse, where, walk.shape)
+            last = entries[-1] if len(entries) == size else None
+            yield entries
+            if last is None:
+                return
+            ranges = continue_behind(ranges, encode_key(last.key), reverse=reverse)
+
+    async def _snapshot_pages(self, walk: _Walk) -> AsyncGenerator[Entries, None]:
+        keys, wanted = snapshot_of(walk.ranges, walk.offset, walk.where)
+        cursor: str | None = None
+        for size in walk.sizes():
+            found = await self._service.snapshots.page(
+                keys,
+                limit=size,
+                cursor=cursor,
+                reverse=walk.reverse,
+                where=wanted,
+                shape=walk.shape,
+            )
+            yield read_entries(joined(found.entries))
+            cursor = found.cursor
+            if cursor is None:
+                return
 
     async def count(
         self,
