@@ -10,6 +10,7 @@ import asyncio
 import heapq
 import ipaddress
 import logging
+import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
@@ -122,7 +123,8 @@ class Holding:
 
     def __init__(self, budget: Budget, owner: Guarded, client: str | None) -> None:
         self._budget = budget
-        self.owner = owner
+        self.owner = weakref.ref(owner)
+        """Not kept alive by what it holds: it would be garbage that is not freed at once."""
         self.client = client
         self.size = 0
         self.moved = 0.0
@@ -169,7 +171,11 @@ class Budget:
         """
         if self._lacks(client, more) and self._searched_at != now:
             for holding in self._stalled(client, now):
-                holding.owner.make_room(self._reason)
+                owner = holding.owner()
+                if owner is None:
+                    self.change(holding, 0)
+                else:
+                    owner.make_room(self._reason)
                 if not self._lacks(client, more):
                     break
             else:

@@ -146,9 +146,10 @@ class GuardedProtocol(HttpToolsProtocol):
         if running is not None and not running.response_complete:
             running.leave()
             self.flow.resume_writing()
-        if isinstance(running, DirectExchange):  # they refer to each other, too
-            self._running = self.cycle = None  # type: ignore[assignment] # as uvicorn begins
-        self.parser = None  # type: ignore[assignment] # it and this refer to each other
+        # What refers to this in turn is let go, so that all of it is freed now and not when garbage
+        # is collected the next time, which is rare.
+        self._running = self.cycle = None  # type: ignore[assignment] # as uvicorn begins
+        self.parser = None  # type: ignore[assignment] # as above
 
     # What is refused
 

@@ -33,7 +33,6 @@ class Sending:
         """`client` is the client that it counts for."""
         self.client = client
         self._edge = edge
-        self._owner = owner
         self._transport = transport
         self._unsent = transport.get_write_buffer_size
         self._holding = Holding(edge.unsent, owner, client)
@@ -52,7 +51,9 @@ class Sending:
         holding.set(self._held())
         if edge.unsent.lacking(self.client, 0, edge.now) is None:
             return True
-        self._owner.make_room("answers")
+        owner = holding.owner()
+        if owner is not None:
+            owner.make_room("answers")
         return False
 
     def wrote_much(self, size: int) -> bool:
@@ -91,7 +92,9 @@ class Sending:
             holding.moved = now
         elif now - holding.moved > patience:
             edge.refused("send_timeout")
-            self._owner.cut()
+            owner = holding.owner()
+            if owner is not None:
+                owner.cut()
             return True
         if holding.size:
             holding.set(self._held())
