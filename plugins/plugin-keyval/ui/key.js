@@ -37,24 +37,43 @@ function ofJson(text) {
   } catch {
     throw new Error(t('This is no JSON array, such as ["users", 1]'));
   }
-  return /** @type {unknown[]} */ (raw).map(checked);
+  return /** @type {unknown[]} */ (raw).map((part, place) => checked(part, place, text));
 }
 
 /**
  * @param {unknown} part
  * @param {number} place
+ * @param {string} text where it was written
  * @returns {Part}
  */
-function checked(part, place) {
+function checked(part, place, text) {
   if (typeof part === "string" || typeof part === "boolean") return part;
   if (typeof part === "number" && Number.isFinite(part)) {
-    if (Number.isInteger(part) && !Number.isSafeInteger(part)) {
+    if (!Number.isSafeInteger(part) && isRounded(part, text)) {
       throw new Error(t("Part {place}: a number of this size is not exact; take a bigint", { place: place + 1 }));
     }
     return part;
   }
   if (isTagged(part)) return part;
   throw new Error(t("Part {place} is no text, number, bigint, boolean or bytes", { place: place + 1 }));
+}
+
+/**
+ * Whether a number stands for another integer, which was written. Large numbers may be parts of keys,
+ * and their addresses have them as they are.
+ * @param {number} part
+ * @param {string} text
+ */
+function isRounded(part, text) {
+  const outside = text.replace(/"(?:[^"\\]|\\.)*"/g, '""');
+  const written = outside.match(/-?\d[\d.eE+-]*/g) ?? [];
+  return written.some(
+    (digits) =>
+      /^-?\d+$/.test(digits) &&
+      Number(digits) === part &&
+      digits !== String(part) && // as addresses have it: the shortest text of the number
+      BigInt(digits) !== BigInt(part),
+  );
 }
 
 /**
@@ -94,7 +113,7 @@ function ofPath(text) {
 export function makePart(type, text) {
   if (type === "string") return text;
   if (type === "boolean" && (text === "true" || text === "false")) return text === "true";
-  if (type === "number" && text.trim() !== "") return checked(Number(text), 0);
+  if (type === "number" && text.trim() !== "") return checked(Number(text), 0, text);
   const tagged = { __type: type === "bytes" ? "uint8array" : type, value: text.trim() };
   if (isTagged(tagged)) return tagged;
   throw new Error(t("{text} is no {type}", { text, type }));

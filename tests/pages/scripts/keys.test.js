@@ -19,9 +19,9 @@ test("a path: what looks like an integer is a number", () => {
 });
 
 test("an array says exactly which key", () => {
-  const key = ["1", 1, "", true, 1.5, BIG, BYTES];
+  const key = ["1", 1, "", true, 1.5, BIG, BYTES, 2 ** 53, -(2 ** 60), 1e300, 5e-324];
   assert.deepEqual(parseKey(keyText(key)), key);
-  assert.deepEqual(key.map(typeOf), ["string", "number", "string", "boolean", "number", "bigint", "bytes"]);
+  assert.deepEqual(key.slice(0, 7).map(typeOf), ["string", "number", "string", "boolean", "number", "bigint", "bytes"]);
   assert.equal(textOf(BIG), "9007199254740993");
 });
 
@@ -30,6 +30,8 @@ test("what is no key is said to be none", () => {
     assert.throws(() => parseKey(text), Error, text);
   }
   assert.throws(() => parseKey("[9007199254740993]"), /bigint/);
+  assert.throws(() => parseKey('["9007199254740992", -9007199254740993]'), /Part 2: .*bigint/);
+  assert.throws(() => makePart("number", "9007199254740993"), /bigint/);
   assert.throws(() => parseKey(`[${"1,".repeat(20)}1]`), /20 parts/);
 });
 
