@@ -130,9 +130,14 @@ class Committer:
         It is on its way when this returns, and a sample of `operation`, if that has a name. Raises
         `RequestUnderWay`.
         """
+        replays = self.replays
+        if once is not None:
+            replays.begin(once)
         loop = asyncio.get_running_loop()
         done = loop.create_future()
-        self._pending.append(WriteJob(write, done, once, self.replays, operation, self._recorder))
+        started = perf_counter() if operation else 0.0
+        job = WriteJob(write, done, once, replays, operation, self._recorder, started)
+        self._pending.append(job)
         self._regathering.joined()
         if self._draining is None:
             # As a task it starts in the next turn of the loop, with all that this turn brings.

@@ -100,28 +100,25 @@ class Decision(msgspec.Struct, Generic[T], frozen=True, gc=False):
 
 
 @final
-class SetValue:
+class SetValue(msgspec.Struct, frozen=True, gc=False):
     """The write of one value, whatever is there: what it does is known before it is decided."""
 
-    __slots__ = ("key", "key_json", "options", "size", "value")
+    key: bytes
+    key_json: str
+    value: str
+    options: EntryOptions
+    size: int
+    """Characters of the value; as in `Write`, as all that follows."""
 
+    made: ClassVar[type[str]] = str
     reads: ClassVar[Sequence[bytes]] = ()
     stamps: ClassVar[Sequence[bytes]] = ()
     guards: ClassVar[Sequence[Guard]] = ()
-    bounded = True
-    is_long = False
-    has_counts = False
-    may_refuse = False
-    holds_stamp = False
-    made = str
-    """What it concludes with, of its versionstamp."""
-
-    def __init__(self, key: bytes, key_json: str, value: str, options: EntryOptions) -> None:
-        self.key = key
-        self.key_json = key_json
-        self.value = value
-        self.options = options
-        self.size = len(value)
+    bounded: ClassVar[bool] = True
+    is_long: ClassVar[bool] = False
+    has_counts: ClassVar[bool] = False
+    may_refuse: ClassVar[bool] = False
+    holds_stamp: ClassVar[bool] = False
 
     def put(self, at: Moment) -> Put:
         """What it does in a commit of that time."""

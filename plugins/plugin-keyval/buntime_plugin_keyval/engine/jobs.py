@@ -8,6 +8,7 @@ from time import perf_counter
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
 from buntime_database import Guard, ResultSet, Statement
 
 from buntime_plugin_keyval.engine.decisions import Decision, PlainWrite, Settled, SetValue, Write
@@ -19,50 +20,35 @@ from buntime_plugin_keyval.storage.dialects.reads import LONG_VALUE
 from buntime_plugin_keyval.storage.effects import EntryEffect, StampedEffect
 
 
-class WriteJob:
+class WriteJob(msgspec.Struct, eq=False):
     """One write, with what was decided of it and who waits for it."""
 
-    __slots__ = (
-        "attempts",
-        "decision",
-        "done",
-        "error",
-        "first_steps",
-        "is_firm",
-        "is_writing",
-        "once",
-        "operation",
-        "recorder",
-        "replays",
-        "size",
-        "started",
-        "steps",
-        "told",
-        "versionstamp",
-        "write",
-    )
-
-    def __init__(
-        self,
-        write: Write[Any] | SetValue | PlainChanges | PlainWrite[Any],
-        done: asyncio.Future[Any],
-        once: Once | None,
-        replays: Replays,
-        operation: str,
-        recorder: Recorder,
-    ) -> None:
-        self.write = write
-        self.once = once
-        if once is not None:
-            replays.begin(once)
-            self.replays = replays
-        self.done = done
-        self.attempts = 0
-        self.operation = operation
-        """What its time is a sample of; empty if whoever waits for it measures."""
-        if operation:
-            self.recorder = recorder
-            self.started = perf_counter()
+    write: Write[Any] | SetValue | PlainChanges | PlainWrite[Any]
+    done: asyncio.Future[Any]
+    once: Once | None
+    """Of a write that is under way in `replays`."""
+    replays: Replays
+    operation: str
+    """What its time is a sample of; empty if whoever waits for it measures."""
+    recorder: Recorder
+    started: float
+    """When its time began, by `perf_counter`."""
+    attempts: int = 0
+    # What follows is that of the decision, see `start`.
+    versionstamp: str = ""
+    is_firm: bool = True
+    """Whether the commit has this versionstamp, or fails."""
+    decision: Decision[Any] | None = None
+    error: Exception | None = None
+    is_writing: bool = False
+    """Whether it takes a commit, be it to keep that nothing was done."""
+    steps: Sequence[Guard | Statement] = ()
+    first_steps: Sequence[int] = ()
+    """Where in the steps each effect begins."""
+    size: int = 0
+    """Of the values that it stores."""
+    told: str = ""
+    """What is kept of it for a repetition, beside its stamp and its counts."""
 
     def start(
         self,
@@ -76,18 +62,13 @@ class WriteJob:
         """Begin with a decision, as far as it is made, forgetting an earlier one."""
         self.versionstamp = versionstamp
         self.is_firm = is_firm
-        """Whether the commit has this versionstamp, or fails."""
         self.decision = decision
-        self.error: Exception | None = None
+        self.error = None
         self.is_writing = True
-        """Whether it takes a commit, be it to keep that nothing was done."""
         self.steps = steps
         self.first_steps = first_steps
-        """Where in the steps each effect begins."""
         self.size = size
-        """Of the values that it stores."""
         self.told = ""
-        """What is kept of it for a repetition, beside its stamp and its counts."""
 
     @property
     def is_bounded(self) -> bool:

@@ -153,7 +153,7 @@ class Store(StoreReads):
             sent = self.forwarding.send(len(value), "set", given, once)
             if sent is not None:
                 return sent
-        write = SetValue(key, key_json, value, options)
+        write = SetValue(key, key_json, value, options, len(value))
         written = self._committer.submit(
             writes.set_stamped(write) if may_hold_stamp(value) else write, once, "set"
         )
@@ -178,15 +178,16 @@ class Store(StoreReads):
         All of it is one commit, and an entry that several keys name counts once. A future, on its
         way already, for one key if it is `exact`.
         """
-        ranges = [single(key) if exact else subtree(key) for key in keys]
-        if exact and len(ranges) == 1 and where is None:
+        if exact and len(keys) == 1 and where is None:
             if self.forwarding is not None:
                 sent = self.forwarding.send(0, "delete", (keys,), once, exact=True)
                 if sent is not None:
                     return sent
             if once is None:
                 return self._committer.submit(writes.remove_key(keys[0]), None, "delete")
-            return self._committer.submit(writes.remove(ranges, bounded=True), once, "delete")
+            write = writes.remove([single(keys[0])], bounded=True)
+            return self._committer.submit(write, once, "delete")
+        ranges = [single(key) if exact else subtree(key) for key in keys]
         return self.delete_ranges(ranges, where=where, once=once)
 
     def delete_if(

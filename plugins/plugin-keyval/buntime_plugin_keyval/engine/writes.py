@@ -109,7 +109,7 @@ def remove(
 
 def remove_key(key: bytes) -> PlainWrite[int]:
     """The same of one key that its caller does not repeat."""
-    return PlainWrite(Decision((Remove(single(key)),), _total))
+    return PlainWrite(Decision((Remove(single(key)),), _count))
 
 
 def _require(required: Required, view: View) -> None:
@@ -138,6 +138,10 @@ def expire(limit: int) -> Write[int]:
     """Remove at most `limit` expired entries; concludes with their number."""
     decision = Decision((Expire(limit),), _total)
     return Write(lambda _: decision)
+
+
+def _count(results: Sequence[ResultSet], _: Settled) -> int:
+    return results[0].rowcount
 
 
 def _total(results: Sequence[ResultSet], _: Settled) -> int:

@@ -8,6 +8,8 @@ INLINE_BYTES = 768
 About as much as leaves the row in one page of its table, of 4 KiB. Of any more SQLite has to follow
 the pages of each row that it compares a key with.
 """
+SURELY_INLINE = INLINE_BYTES // 4
+"""Characters that are no more bytes than that, whichever they are."""
 
 # A subquery rather than a join: it costs something where there is a long value only. One that is
 # gone, which another program or a damaged file can have done, is not left out of an answer: it ends

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import NamedTuple
 
-from buntime_database import Statement
+from buntime_database import Statement, Value
 
 from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.storage.dialects.sqlite.rows import CREATED_AT
@@ -18,6 +19,7 @@ from buntime_plugin_keyval.storage.dialects.sqlite.stamps import (
 from buntime_plugin_keyval.storage.dialects.sqlite.values import (
     ADD_LONG_VALUE,
     ADDED,
+    SURELY_INLINE,
     VALUE,
     long_size,
 )
@@ -114,20 +116,20 @@ _STAMPED_LATE = _put_texts(
 )
 
 
-def _put(entry: NewEntry, versionstamp: str, at: Moment, is_firm: bool) -> tuple[Statement, ...]:
-    texts = FIRM if is_firm else _STAMPED_LATE if entry.is_stamped else LATE
-    text = texts.log_anew if entry.is_anew else texts.log
-    log = Statement(text, (entry.key, versionstamp, at.now_ms, entry.type))
-    return _putting(log, texts, entry, versionstamp, at)
-
-
-def _putting(
-    log: Statement, texts: PutTexts, entry: NewEntry, versionstamp: str, at: Moment
+def _put(
+    entry: NewEntry, versionstamp: str, at: Moment, is_firm: bool, *, is_value_logged: bool = False
 ) -> tuple[Statement, ...]:
-    key, value = entry.key, entry.value
+    key, value, kind, is_anew = entry.key, entry.value, entry.type, entry.is_anew
     now_ms, wall_ms = at
-    size = long_size(value)
-    row = (
+    texts = FIRM if is_firm else _STAMPED_LATE if entry.is_stamped else LATE
+    logged: tuple[Value, ...] = (key, versionstamp, now_ms, kind)
+    if is_value_logged:
+        log = texts.log_value_anew if is_anew else texts.log_value
+        logged = (*logged, value)
+    else:
+        log = texts.log_anew if is_anew else texts.log
+    size = 0 if len(value) <= SURELY_INLINE else long_size(value)
+    row: tuple[Value, ...] = (
         key,
         entry.key_json,
         size or value,
@@ -135,15 +137,22 @@ def _putting(
         entry.expires_at,
         entry.metadata,
         wall_ms,
-        entry.type,
+        kind,
     )
     if size:
-        anew, over = texts.put_long_anew, texts.put_long
-        put = Statement(anew, row) if entry.is_anew else Statement(over, (*row, now_ms))
-        return log, Statement(ADD_LONG_VALUE, (value,)), put
-    if entry.is_anew:
-        return log, Statement(texts.put_anew, row)
-    return log, Statement(texts.put, (*row, now_ms))
+        put = texts.put_long_anew if is_anew else texts.put_long
+    else:
+        put = texts.put_anew if is_anew else texts.put
+    if not is_anew:
+        row = (*row, now_ms)
+    putting = _statement((put, row))
+    if size:
+        return _statement((log, logged)), Statement(ADD_LONG_VALUE, (value,)), putting
+    return _statement((log, logged)), putting
+
+
+_statement: Callable[[tuple[str, Sequence[Value]]], Statement] = partial(tuple.__new__, Statement)
+"""As the class makes it, without a call of Python: these are made most."""
 
 
 _LIVING = f"FROM kv_entries WHERE {IN_RANGE} AND {LIVE} AND {{where}}"
@@ -244,10 +253,7 @@ def _with_values(ranges: DisjointRanges) -> WriteSql:
     def put(entry: NewEntry, versionstamp: str, at: Moment, is_firm: bool) -> tuple[Statement, ...]:
         if entry.key not in ranges:
             return _put(entry, versionstamp, at, is_firm)
-        texts = FIRM if is_firm else _STAMPED_LATE if entry.is_stamped else LATE
-        text = texts.log_value_anew if entry.is_anew else texts.log_value
-        told = (entry.key, versionstamp, at.now_ms, entry.type, entry.value)
-        return _putting(Statement(text, told), texts, entry, versionstamp, at)
+        return _put(entry, versionstamp, at, is_firm, is_value_logged=True)
 
     return WRITES._replace(
         put=put,
