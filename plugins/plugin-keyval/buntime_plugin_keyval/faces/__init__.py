@@ -1,1 +1,1 @@
-"""What callers see: HTTP, and the store for other plugins of the process."""
+"""The faces of the store: HTTP, and Python APIs for other plugins of the process."""

@@ -1,7 +1,7 @@
 """`KeyValEngine` over the store of this process.
 
-A value of bytes is stored as its JSON form, like every value, so that whatever reads values knows
-one form of them: filters, watches, search and snapshots need not tell encodings apart.
+Values of bytes are stored as JSON like all values, so that filters, watches, search and snapshots
+deal with one form only.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from buntime_plugin_keyval.requests.permissions import Permits
 from buntime_plugin_keyval.storage.ranges import KeyRange, subtree
 
 PAGE = 256
-"""Changes that a follower reads at once."""
+"""The most changes that a follower reads at once."""
 
 
 class LocalEngine:
-    """See `KeyValEngine`, whose methods are these."""
+    """Implements `KeyValEngine`; see there for the methods."""
 
     def __init__(self, store: Store, log: LogPart, permits: Permits) -> None:
         self._store = store
@@ -103,7 +103,7 @@ class LocalEngine:
         keys = None if within is None else KeyRange(within.start, within.end)
         while True:
             changes = await self._store.changes(place.seq, limit=PAGE, fresh=True)
-            # Behind the reading: what was trimmed before it is missing in it.
+            # Checked after the read: changes that were trimmed before it are missing from it.
             if not await self._store.knows(place):
                 raise PositionGone(f"The log does not reach back to {after}: read anew")
             for change in changes:
@@ -147,7 +147,7 @@ def _entry(key: bytes, value: str, versionstamp: str) -> EngineEntry:
 
 
 def _decoded(key: bytes) -> Key:
-    """The parts of an encoded key. Raises `InvalidInput` for what is none, or no key of a store."""
+    """The parts of an encoded key. Raises `InvalidInput` for other bytes, and for invalid keys."""
     try:
         parts = decode_key(key)
         is_key = encode_key(parts) == key

@@ -1,7 +1,7 @@
-"""The ASGI application below the plugin's base: one answer, one mapping of errors.
+"""The ASGI application below the plugin's base, which answers all requests and maps all errors.
 
-A request goes through it in three steps: the path is looked up in `routes.py`; the whole request
-is read by the route's shape, and by its endpoint, into what it asks for; that is run.
+A request takes three steps: its path is looked up in `routes.py`; the whole request is read, by the
+route's shape and its endpoint, into an `Asked`; and that is run.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ REPLAYED = (b"idempotent-replayed", b"true")
 RETRY_SOON = (b"retry-after", b"1")
 _PRECONDITIONS = (b"if-match", b"if-none-match")
 _AT_ONCE = frozenset({"get", "list", "paginate"})
-"""Operations that an embedded engine mostly does on the event loop, so that no task is needed."""
+"""Operations that an embedded engine mostly runs on the event loop, so that they need no task."""
 _MAY_PASS_SOON = (
     RequestUnderWay,
     TooManyScans,
@@ -77,22 +77,23 @@ _MAY_PASS_SOON = (
 )
 
 _UNWANTED = Answer(499, error_json("The client has hung up, or sends nothing more", "CLIENT_GONE"))
-"""Of what was given up since perhaps nobody waits for it: no failure, and mostly seen by nobody."""
+"""The answer to a request that was given up because its client seems to have gone: no failure, and
+hardly ever seen by anyone."""
 
 
 Answering = Answer | Promised | Coroutine[Any, Any, Answer | Frames]
-"""What is said to a request: now, or later."""
+"""An answer, now or later."""
 
 
 class _Remembered(AsgiRequest):
-    """A request by ASGI, as all are that the audit tells of."""
+    """An ASGI request that notes its details for the audit log."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         super().__init__(scope, receive)
         self._state = scope.get("state")
 
     def remember(self, asked: Asked) -> None:
-        """Have the audit say what it asks for."""
+        """Note what is asked for, for the audit log."""
         if self._state is not None:
             self._state[DETAILS] = Touched(asked)
 
@@ -102,13 +103,13 @@ class KeyValApp:
 
     def __init__(self, features: Sequence[AnyFeature] = FEATURES) -> None:
         self.table = StoreRoutes(features)
-        """Which endpoint serves what."""
+        """The routes and their endpoints."""
         self.route_of = self.table.route_of
         """See `TellsRoutes`."""
         self.service: KeyValService | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """What `answer` says, by ASGI; streams are served only so."""
+        """Serve a request by ASGI, as `answer` does; the only way to serve streams."""
         if scope["type"] != "http":
             raise NotFound
         request = _Remembered(scope, receive)
@@ -141,12 +142,13 @@ class KeyValApp:
         *,
         is_admitted: bool = False,
     ) -> Answering:
-        """The answer to a whole request, or what it comes of; the frames of a stream for such.
+        """The answer to a whole request, now or later; for a stream, its frames.
 
-        `given` is what was read of a large one, and `is_admitted` says that it is within the limits
-        of its sender. Raises `HttpError` where the host is to answer, and `Elsewhere`.
+        `given` are the members of a large body that was read before, and `is_admitted` tells that
+        the limits of its sender were checked. Raises `HttpError` for the host to answer, and
+        `Elsewhere`.
         """
-        # The raw path, since %2F in a key must not become a separator.
+        # The raw path, since a %2F in a key must not become a separator.
         path = request.path
         if not path.startswith(API_PATH):
             return Answer(404, error_json("Not found"))
@@ -209,7 +211,7 @@ class KeyValApp:
     async def _within_limits(
         self, service: KeyValService, asked: Asked, request: DirectRequest, given: RequestShape
     ) -> Answer | Frames:
-        """The same of somebody who may use so much and no more."""
+        """Answer a request of a principal with limits."""
         try:
             admission = await service.quotas.admit(request.principal, asked, len(request.body))
         except Exception as error:  # noqa: BLE001 - as above
@@ -225,7 +227,7 @@ class KeyValApp:
     async def _answer_large(
         self, service: KeyValService, route: AnyRoute, request: DirectRequest
     ) -> Answer | Frames:
-        """The same of a request with a large body, which is read in steps."""
+        """Answer a request with a large body, which is read in steps."""
         try:
             given = await read_large(service, service.store, route, request.query, request.body)
         except Exception as error:  # noqa: BLE001 - as above
@@ -233,7 +235,7 @@ class KeyValApp:
         return await settled(self.answer(request, given))
 
     def _wants_body(self, request: DirectRequest) -> bool:
-        """Whether the body matters: it does not where the head alone refuses the request."""
+        """Whether the body is needed: it is not if the request is refused by its head alone."""
         if self.service is None:
             return False
         method = "GET" if request.method == "HEAD" else request.method
@@ -248,7 +250,7 @@ class KeyValApp:
 async def _relayed(
     service: KeyValService | None, elsewhere: Elsewhere, request: AsgiRequest
 ) -> Response | Answer:
-    """The answer of another worker, or ours if that one is gone."""
+    """The answer of another worker, or of this one if the other is gone."""
     from buntime_host import hand_over  # to other workers: a store in this process has none
 
     if service is None:
@@ -269,7 +271,7 @@ def _conclude(
     once: Once | None,
     future: asyncio.Future[Any],
 ) -> Answer:
-    """The answer to a write, which is done or not any more to be waited for."""
+    """The answer to a write that is done, or that is no longer waited for."""
     try:
         concluded = answer(future)
     except asyncio.CancelledError:
@@ -282,7 +284,7 @@ def _conclude(
 async def _awaited(
     service: KeyValService, asked: Asked, ran: Ran, once: Once | None
 ) -> Answer | Frames:
-    """The answer that comes of what is done, or has been."""
+    """The answer of an operation."""
     try:
         if isinstance(ran, asyncio.Future):
             answer: Text | Answer | Frames = await settled(Promised(ran, asked.answer))
@@ -293,7 +295,7 @@ async def _awaited(
             raise
         answer = _answer_error(_cut_short(), service)
     except (HttpError, Elsewhere):
-        raise  # as it is: an error that its own traceback holds keeps what was received
+        raise  # without a variable, whose reference cycle would keep the request in memory
     except ClientGone:
         answer = _UNWANTED
     except Exception as error:  # noqa: BLE001 - every error has an answer, see the mapping
@@ -306,7 +308,7 @@ async def _awaited(
 async def _demanding(
     service: KeyValService, asked: Asked, request: DirectRequest, given: Any, once: Once | None
 ) -> Answer | Frames:
-    """The same where replicas may be read: what was demanded of them, and what is told of it."""
+    """The answer where replicas may be read, with the position demanded and the one to report."""
     try:
         demanded = demand_of(request.headers, given)
     except InvalidInput as error:
@@ -326,13 +328,13 @@ async def _demanding(
 
 
 def _cut_short() -> OutcomeUnknown:
-    """The error of a write that is not waited for any more."""
-    # What was begun is done before the store closes, or fails.
+    """The error for a write that is no longer waited for."""
+    # The write completes or fails before the store closes.
     return OutcomeUnknown("the host is shutting down")
 
 
 def _told_again(answer: Answer, once: Once | None) -> Answer:
-    """The answer, saying so where it is the result of an earlier time."""
+    """The answer, with a header if it is the result of an earlier request."""
     return _with_headers(answer, REPLAYED) if once is not None and once.replayed else answer
 
 
@@ -353,20 +355,20 @@ def _with_headers(answer: Answer, *headers: tuple[bytes, bytes]) -> Answer:
 
 
 def _check_conditions(conditions: int, service: KeyValService) -> None:
-    """Raise `LimitExceeded` for a filter that has more of them than it may."""
+    """Raise `LimitExceeded` for a filter with too many conditions."""
     most = service.config.limits.conditions
     if conditions > most:
         raise LimitExceeded(f"Filter too large: {conditions} conditions", "conditions", most)
 
 
 def _quoted(request: DirectRequest, name: bytes) -> bytes:
-    """A header with its values, without blanks."""
+    """A header and its values, without blanks."""
     values = (quote(value, safe="") for key, value in request.headers if key == name)
     return b"%b=%b" % (name, ",".join(values).encode())
 
 
 def _once(request: DirectRequest, path: bytes) -> Once:
-    """That of a request which has an idempotency key. Raises `InvalidInput`."""
+    """The `Once` of a request with an idempotency key. Raises `InvalidInput`."""
     noticed = request.noticed
     keys = noticed.idempotency_keys
     if len(keys) > 1:
@@ -374,7 +376,7 @@ def _once(request: DirectRequest, path: bytes) -> Once:
     query = request.query
     if noticed.precondition is not None:
         query = b" ".join((query, *(_quoted(request, name) for name in _PRECONDITIONS)))
-    # None but the last part has blanks.
+    # Only the last part may have blanks.
     said = b" ".join((request.method.encode(), path, query, request.body))
     return keyed(keys[0].decode("latin-1"), said, request.principal.id)
 

@@ -46,19 +46,19 @@ class Commit(RequestShape, frozen=True, kw_only=True):
     checks: Annotated[Sequence[Any], ITEMS] = ()
     mutations: Annotated[Sequence[Any], ITEMS] = ()
     results: Annotated[bool, FLAG] = False
-    """Whether to tell what each mutation made."""
+    """Whether to return the result of each mutation."""
 
 
 class TransactionRequest(Commit, frozen=True, kw_only=True):
-    """The same, with what to read before it."""
+    """A commit, and what to read before it."""
 
     reads: Annotated[Sequence[Key], READS] = ()
     consistency: Annotated[str | None, CONSISTENCY] = None
-    """Without effect, since what a transaction reads is of the primary."""
+    """Without effect, since transactions read from the primary."""
 
 
 def commit_atomic(service: KeyValService, request: Request[Commit]) -> Asked:
-    """`POST /atomic`: checks and mutations, all of which are committed, or none."""
+    """`POST /atomic`: commit all mutations if all checks hold, or none."""
     given = request.given
     service.store.check_number(len(given.checks) + len(given.mutations))
     checks, mutations = _contents(service, given)
@@ -95,8 +95,8 @@ def _answer_results(commit: Future[Committed | None]) -> Answer:
 def commit_transaction(service: KeyValService, request: Request[TransactionRequest]) -> Asked:
     """`POST /transaction`: reads from one snapshot, a guarded commit, or both at once.
 
-    With reads, the entries are those from before the mutations. Reads alone answer with a null
-    versionstamp, since nothing was committed.
+    Entries are read before the mutations. Reads alone are answered with a null versionstamp, since
+    nothing was committed.
     """
     reads = request.given.reads
     service.store.check_number(len(request.given.checks) + len(request.given.mutations))
@@ -133,7 +133,7 @@ def commit_transaction(service: KeyValService, request: Request[TransactionReque
 
 
 def _large(service: KeyValService) -> LargeMembers:
-    """How to read what a large commit holds; stops where it has more than it may."""
+    """How to read a large commit; raises once it has more than is allowed."""
     store = service.store
     now_ms = store.clock.wall()
     number = 0
@@ -160,7 +160,7 @@ def _large(service: KeyValService) -> LargeMembers:
 
 
 _VALUES = ("value", "payload")
-"""Members of mutations that hold what is to be stored, and may be large."""
+"""Members of mutations with values to store, which may be large."""
 
 
 def _plain_commit(content: bytes) -> Commit | None:
@@ -176,7 +176,7 @@ TRANSACTION = Route(commit_transaction, TransactionRequest, MemberPlace.BODY, _l
 def _contents(
     service: KeyValService, given: Commit
 ) -> tuple[list[EngineCheck | Requirement], list[Mutation | Addition]]:
-    """Checks and mutations, those of a large body as they were read with it."""
+    """Parse checks and mutations; those of a large body were parsed as it was read."""
     now_ms = service.store.clock.wall()
     checks = [
         item
@@ -202,7 +202,7 @@ def _compared(checks: Sequence[EngineCheck | Requirement], also: Sequence[bytes]
 def _needed(
     checks: Sequence[EngineCheck | Requirement], mutations: Sequence[Mutation | Addition]
 ) -> Sequence[Need]:
-    """What a commit needs beside what it may do to its keys."""
+    """The permissions that a commit needs in addition to those on its keys."""
     needs: list[Need] = [
         (item.scope, item.resource) for item in mutations if isinstance(item, Addition)
     ]
@@ -211,7 +211,7 @@ def _needed(
 
 
 def _written(mutations: Sequence[Mutation | Addition]) -> Keys:
-    """What mutations may write; a key that is known only at the commit counts with its range."""
+    """The keys that mutations may write; for one known only at the commit, its range."""
     keys: list[bytes] = []
     ranges: list[KeyRange] = []
     for mutation in mutations:
@@ -225,7 +225,7 @@ def _written(mutations: Sequence[Mutation | Addition]) -> Keys:
 
 
 def _merged(mutations: Sequence[Mutation | Addition]) -> Set[bytes]:
-    """The keys whose entries mutations make of what is there."""
+    """The keys whose new values are computed from the present ones."""
     return {
         mutation.encoded
         for mutation in mutations
@@ -238,7 +238,7 @@ def _merged(mutations: Sequence[Mutation | Addition]) -> Set[bytes]:
 async def _committed_json(
     versionstamp: str, entries: Sequence[Text], results: Sequence[str | None] | None
 ) -> Text:
-    """The answer to a commit; entries are there if something was read, results if asked for."""
+    """The answer to a commit, with entries if some were read, and results if asked for."""
     told = _told(versionstamp, results)
     if not entries:
         return told + "}"

@@ -1,7 +1,7 @@
-"""What the routes of the store say of themselves, for the host's OpenAPI document.
+"""Descriptions of the store's routes, for the host's OpenAPI document.
 
-Texts are the docstrings of endpoints; members, where they are and what they take, are those of the
-declared shapes.
+Texts are the docstrings of endpoints; members, their places and kinds are those of the declared
+shapes.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _operation(method: str, path: str, route: AnyRoute) -> Operation:
 
 
 def _own_members(shape: type[RequestShape]) -> list[Member]:
-    """The members by their own names; others are for clients that know them already."""
+    """The members by their own names, without the aliases for older clients."""
     return [member for name, member in members_of(shape).items() if member.name == name]
 
 

@@ -1,4 +1,4 @@
-"""What exceptions are told as: one mapping, for whole answers and for parts of one."""
+"""The mapping from exceptions to error bodies, for whole answers and parts of one."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from buntime_plugin_keyval.model.errors import (
 )
 
 _MALFORMED = "malformed JSON"
-"""What engines say where stored JSON is none: what clients send is looked at before."""
+"""What engines report for stored text that is no JSON; texts from clients are checked before."""
 _TOO_BIG = "string or blob too big"
-"""What SQLite says of a row that a server bounds more narrowly than values are bounded here."""
+"""What SQLite reports for a row larger than a server allows, whose limit may be below that here."""
 
 
 def told_error(error: Exception) -> InvalidInput | KeyValError | None:
-    """The error that a client is told of; None for one that nobody has foreseen."""
+    """The error to report to a client; None for an unexpected one."""
     if isinstance(error, (InvalidInput, KeyValError)):
         return error
     if isinstance(error, buntime_database.DatabaseUnavailable):
@@ -47,9 +47,9 @@ def error_json(
     status: int | None = None,
     more: Mapping[str, str | None] | None = None,
 ) -> str:
-    """The body of an error. The contract fixes it, to the letter for those without a code.
+    """The body of an error, as the contract has it, to the letter for errors without a code.
 
-    `status` is for one that is a part of an answer, `more` are further members.
+    `status` is given for an error that is part of an answer; `more` are further members.
     """
     body: dict[str, str | int | None] = {"error": _printable(message)}
     if code is not None:
@@ -61,5 +61,5 @@ def error_json(
 
 
 def _printable(text: str) -> str:
-    """A message may quote what cannot be encoded, such as half of a surrogate pair."""
+    """A message without characters that cannot be encoded, such as lone surrogates in quotes."""
     return text.encode("utf-8", "replace").decode()

@@ -1,4 +1,4 @@
-"""Endpoints below `/keys`. Each reads a request into what it asks for."""
+"""Endpoints below `/keys`."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ KEYS_PATH = b"/keys/"
 
 
 class Read(RequestShape, frozen=True, kw_only=True):
-    """What every route takes that reads entries."""
+    """Members of all routes that read entries."""
 
     values: Annotated[bool, FLAG] = True
     details: Annotated[bool, FLAG] = False
@@ -63,7 +63,7 @@ class Read(RequestShape, frozen=True, kw_only=True):
 
     @property
     def is_shaped(self) -> bool:
-        """Whether something else is asked of each entry than its value and versionstamp."""
+        """Whether more or less than value and versionstamp is wanted of each entry."""
         return self.details or not self.values
 
     @property
@@ -73,7 +73,7 @@ class Read(RequestShape, frozen=True, kw_only=True):
 
 
 class ValueOptions(RequestShape, frozen=True, kw_only=True):
-    """What goes with a value that is set."""
+    """Options of a value that is set."""
 
     expires_in: Annotated[int | None, EXPIRES_IN, Alias("expireIn")] = None
     expires_at: Annotated[int | None, EXPIRES_AT] = None
@@ -82,12 +82,12 @@ class ValueOptions(RequestShape, frozen=True, kw_only=True):
 
 
 class Written(ValueOptions, frozen=True, kw_only=True):
-    """The same for one key, with what has to be so."""
+    """Options and conditions for setting one key."""
 
     if_version: Annotated[str | None, VERSION] = None
-    """As `If-Match` with this versionstamp."""
+    """Like `If-Match` with this versionstamp."""
     if_revision: Annotated[int | None, REVISION] = None
-    """Of the entry as it has to be; 0 for a key that is missing."""
+    """The revision that the entry must have; 0 for a key that is missing."""
 
 
 class Deletion(RequestShape, frozen=True, kw_only=True):
@@ -98,16 +98,16 @@ class Deletion(RequestShape, frozen=True, kw_only=True):
 
 
 class DeletionOfKey(Deletion, frozen=True, kw_only=True):
-    """The same of one key, with what has to be so."""
+    """Options and conditions for deleting one key."""
 
     if_version: Annotated[str | None, VERSION] = None
-    """As `If-Match` with this versionstamp."""
+    """Like `If-Match` with this versionstamp."""
     if_revision: Annotated[int | None, REVISION] = None
-    """Of the entry as it has to be; 0 for a key that is missing."""
+    """The revision that the entry must have; 0 for a key that is missing."""
 
 
 class DeletionOfKeys(Deletion, frozen=True, kw_only=True):
-    """The same of several keys."""
+    """Keys to delete, with options."""
 
     keys: Annotated[list[Key], BATCH_KEYS]
 
@@ -122,7 +122,7 @@ _CONDITIONAL = (Written, DeletionOfKey)
 
 
 def get_key(service: KeyValService, request: Request[Read]) -> Asked:
-    """`GET /keys/<path>`: read an entry; for a `HEAD` the value is not read."""
+    """`GET /keys/<path>`: read an entry; a `HEAD` does not read its value."""
     encoded, key_json = encode_key_path(request.path[len(KEYS_PATH) :])
     reads = Keys((encoded,))
     given = request.given
@@ -151,7 +151,7 @@ async def _get_later(
     key_json: str,
     found: Short | Coroutine[Any, Any, Short],
 ) -> Answer:
-    """The entry of a key that was not found at once, or is long."""
+    """The answer for an entry that was not found at once, or is long."""
     if isinstance(found, Coroutine):
         found = await found
     if found is None:
@@ -166,7 +166,7 @@ async def _get_later(
 
 
 def _stamp_in(entry: Text) -> str:
-    """The versionstamp of an entry without details, which ends with it."""
+    """The versionstamp of an entry without details, whose JSON ends with it."""
     end = entry[-_STAMP_END:]
     text = end.decode() if isinstance(end, bytes) else end
     return text.rpartition(':"')[2].removesuffix('"}')
@@ -182,7 +182,7 @@ async def _get_uncommon(
     key_json: str,
     conditions: Conditions | None,
 ) -> Answer:
-    """What is asked in another shape, of its head alone, or under conditions."""
+    """The answer in another shape, without a body, or under conditions."""
     store = service.store
     shape = request.given.entry_shape
     if request.head and not request.given.is_shaped:
@@ -201,12 +201,12 @@ async def _get_uncommon(
     if (refused := _refused(conditions, stamp)) is not None:
         return refused
     if entry is None:
-        raise KeyNotFound  # it went between two reads
+        raise KeyNotFound  # it was deleted between two reads
     return Answer(200, entry, tag=stamp)
 
 
 def _is_wanted(conditions: Conditions, stamp: str) -> bool:
-    """Whether an entry with this versionstamp is to be answered with."""
+    """Whether an entry with this versionstamp is to be returned."""
     match, none_match = conditions.match, conditions.none_match
     return (match is None or matches(match, stamp)) and not (
         none_match is not None and matches(none_match, stamp)
@@ -214,7 +214,7 @@ def _is_wanted(conditions: Conditions, stamp: str) -> bool:
 
 
 def _refused(conditions: Conditions | None, stamp: str) -> Answer | None:
-    """What is answered instead of an entry with this versionstamp, if anything is.
+    """The answer in place of an entry with this versionstamp, or None to return the entry.
 
     Raises `PreconditionFailed`.
     """
@@ -226,14 +226,14 @@ def _refused(conditions: Conditions | None, stamp: str) -> Answer | None:
 
 
 def _missing(conditions: Conditions | None) -> Exception:
-    """Of a key that is not there."""
+    """The error for a key that does not exist."""
     if conditions is not None and conditions.match is not None:
         return PreconditionFailed(None)
     return KeyNotFound()
 
 
 def conditions_of(request: Request[Any]) -> Conditions | None:
-    """What has to be so of the entry, by headers and parameters; None if nothing has.
+    """The conditions on the entry, from headers and parameters; None if there are none.
 
     Raises `InvalidInput`.
     """
@@ -302,7 +302,7 @@ def patch_key(service: KeyValService, request: Request[Written]) -> Asked:
 
 
 class ConditionalWrite(NamedTuple):
-    """Where a value goes, and what has to be so there."""
+    """The key of a value, and the conditions on its entry."""
 
     key: Key
     encoded: bytes
@@ -317,12 +317,12 @@ def _written_if(
     place: ConditionalWrite,
     now_ms: int,
 ) -> Asked:
-    """What is written as a commit of its own, since it depends on what is there."""
+    """A write that depends on the present entry, as a commit of its own."""
     store = service.store
     content = request.content
     key, encoded, options, conditions = place
     writes = Keys((encoded,))
-    # Whether conditions hold tells of the entry.
+    # Whether conditions hold reveals something of the entry.
     reads = NO_KEYS if conditions is None else writes
     required = () if conditions is None else ((encoded, conditions),)
     extends: Callable[[], Set[bytes]]
@@ -352,7 +352,7 @@ def _committed_json(committed: Committed | None) -> str:
 
 
 def delete_key(service: KeyValService, request: Request[DeletionOfKey]) -> Asked:
-    """`DELETE /keys/<path>`: delete a key and all that extend it, unless `exact` is true."""
+    """`DELETE /keys/<path>`: delete a key and all keys below it; with `exact` only the key."""
     encoded, _ = encode_key_path(request.path[len(KEYS_PATH) :])
     conditions = conditions_of(request)
     if conditions is None:
@@ -369,14 +369,14 @@ def delete_key(service: KeyValService, request: Request[DeletionOfKey]) -> Asked
 
 
 def delete_batch(service: KeyValService, request: Request[DeletionOfKeys]) -> Asked:
-    """`POST /keys/delete-batch`: delete keys, and what extends them."""
+    """`POST /keys/delete-batch`: delete several keys and all keys below them."""
     return deletion(service, encode_keys(request.given.keys), request.given, request.once)
 
 
 def deletion(
     service: KeyValService, keys: list[bytes], given: Deletion, once: Once | None
 ) -> Asked:
-    """Delete keys, and what extends them unless they are meant exactly."""
+    """Delete keys, and all keys below them unless they are meant exactly."""
 
     def run() -> Future[int] | Coroutine[Any, Any, str]:
         deleting = service.store.delete(keys, exact=given.exact, where=given.where, once=once)
@@ -387,7 +387,7 @@ def deletion(
     else:
         entries, writes = None, Keys(ranges=[subtree(key) for key in keys])
     cost = Cost(entries, count_conditions(given.where))
-    # What a filter deletes, and what it leaves, tells of the values.
+    # What a filter deletes and what it leaves reveals something of the values.
     reads = NO_KEYS if given.where is None else writes
     return Asked("delete", "write", run, reads, writes, cost, needs=(), answer=_answer_deleted)
 
@@ -401,7 +401,7 @@ async def deleted(deleting: Awaitable[int]) -> str:
 
 
 def get_batch(service: KeyValService, request: Request[BatchRead]) -> Asked:
-    """`POST /keys/batch`: read entries, in the order of the request, missing ones null."""
+    """`POST /keys/batch`: read entries in the order of the request; missing ones are null."""
     keys = request.given.keys
     shape = request.given.entry_shape
     encoded = encode_keys(keys)
@@ -431,12 +431,12 @@ BATCH = Route(get_batch, BatchRead, MemberPlace.BODY)
 
 
 def _path_key(path: bytes) -> Key:
-    """The key of the path behind the first `/keys/`."""
+    """The key in the path after the first `/keys/`."""
     return parse_key_path(path[len(KEYS_PATH) :].decode("latin-1"))
 
 
 def entry_options(given: ValueOptions, now_ms: int) -> EntryOptions:
-    """What goes with a value, for the store; `now_ms` is what `$now` stands for."""
+    """Options of a value for the store; `now_ms` is the time of `$now`."""
     is_bare = given.expires_in is None and given.expires_at is None and given.type is None
     if is_bare and given.metadata is None:
         return NO_OPTIONS
@@ -445,7 +445,7 @@ def entry_options(given: ValueOptions, now_ms: int) -> EntryOptions:
 
 
 def commit_json(versionstamp: str | None) -> str:
-    """The answer to a commit; None where a check did not hold."""
+    """The answer to a commit; None means that a check did not hold."""
     if versionstamp is None:
         return '{"ok":false}'
     return f'{{"ok":true,"versionstamp":"{versionstamp}"}}'

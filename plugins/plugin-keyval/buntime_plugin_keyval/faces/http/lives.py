@@ -1,4 +1,4 @@
-"""Another life for entries, whose values are not sent."""
+"""Changing the lifetime of entries without sending their values."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from buntime_plugin_keyval.service import KeyValService
 
 
 class Persistence(RequestShape, frozen=True, kw_only=True):
-    """Which entries are to live for ever."""
+    """The entries that are to live for ever."""
 
     keys: Annotated[Sequence[Key], BATCH_KEYS]
 
 
 class Touch(Persistence, frozen=True, kw_only=True):
-    """Which entries, and how long they live from now on."""
+    """The entries, and their new lifetime."""
 
     expires_in: Annotated[int | None, EXPIRES_IN] = None
     expires_at: Annotated[int | None, EXPIRES_AT] = None
 
 
 def touch(service: KeyValService, request: Request[Touch]) -> Asked:
-    """`POST /keys/touch`: let keys live for longer, or for as long as is said."""
+    """`POST /keys/touch`: change the lifetime of keys."""
     given = request.given
     if given.expires_in is None and given.expires_at is None:
         raise InvalidInput(
@@ -42,7 +42,7 @@ def touch(service: KeyValService, request: Request[Touch]) -> Asked:
 
 
 def persist(service: KeyValService, request: Request[Persistence]) -> Asked:
-    """`POST /keys/persist`: let keys live for ever that would expire."""
+    """`POST /keys/persist`: let keys that would expire live for ever."""
     return _give_life(service, request, "persist", NO_OPTIONS)
 
 
@@ -52,7 +52,7 @@ def _give_life(
     kind: Literal["touch", "persist"],
     options: EntryOptions,
 ) -> Asked:
-    """One commit for all of them; tells how many there were."""
+    """Change all entries in one commit; the answer is their number."""
     # A key that is given twice is one entry.
     keys = {encode_key(key): key for key in request.given.keys}
     service.store.check_number(len(keys))

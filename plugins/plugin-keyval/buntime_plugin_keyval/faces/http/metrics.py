@@ -1,4 +1,4 @@
-"""Endpoints that report: `/metrics` and `/health`."""
+"""The endpoints `/metrics` and `/health`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class ReportRequest(RequestShape, frozen=True, kw_only=True):
-    """How to report."""
+    """The format of a report."""
 
     format: Annotated[str, one_of("json", "prometheus")] = "json"
 
@@ -36,7 +36,7 @@ def report_metrics(service: KeyValService, request: Request[ReportRequest]) -> A
 
 
 def report_to_prometheus(service: KeyValService, request: Request[RequestShape]) -> Asked:
-    """`GET /metrics/prometheus`: the same in Prometheus' text format."""
+    """`GET /metrics/prometheus`: the metrics in Prometheus' text format."""
 
     async def run() -> Answer:
         return Answer(200, await KvMetrics(service, Permits(EVERYONE)).to_prometheus(), PROMETHEUS)
@@ -45,7 +45,7 @@ def report_to_prometheus(service: KeyValService, request: Request[RequestShape])
 
 
 def report_health(service: KeyValService, request: Request[RequestShape]) -> Asked:
-    """`GET /health`: answers while the plugin can be asked at all."""
+    """`GET /health`: 200 as long as the plugin answers at all."""
 
     async def run() -> str:
         return '{"status":"ok"}'

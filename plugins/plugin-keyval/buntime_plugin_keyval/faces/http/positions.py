@@ -1,11 +1,12 @@
-"""What the reads of a request are to see, where the database has replicas.
+"""What the reads of a request have to see if the database has replicas.
 
-`X-Buntime-Position` on an answer says how far the database was then. Sent back with a request, to
-whichever host, that one reads no less, and tells no lower position unless the database has begun a
-new log, where the old one means nothing. Engines without replicas tell no position and heed none.
+`X-Buntime-Position` on an answer is the position of the database at that time. A request that sends
+it back, to any host, reads no earlier state and returns no lower position, unless the database has
+begun a new log, for which the old position means nothing. Engines without replicas return no
+position and ignore one.
 
-In an event stream it is a field `position` of each event, which parsers of events skip that do not
-know it: who is told of a change, and reads at another host, finds it there.
+In an event stream it is a field `position` of each event, which other parsers of events skip: with
+it, a client that is told of a change can read that change at another host.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from buntime_plugin_keyval.requests.answers import Frames
 
 POSITION = b"x-buntime-position"
 _MOST_DIGITS = 15
-"""A log that is longer than that has no server."""
+"""More digits than the position of any server has."""
 
 Header = tuple[bytes, bytes]
 
 
 def demand_of(headers: Iterable[Header], given: object) -> ReadDemand:
-    """What a request demands. Raises `InvalidInput` for what is no position."""
+    """What a request demands of its reads. Raises `InvalidInput` for an invalid position."""
     strong = getattr(given, "consistency", None) == "strong"
     position = None
     for name, value in headers:
@@ -42,17 +43,17 @@ def demand_of(headers: Iterable[Header], given: object) -> ReadDemand:
 
 
 def position_headers(adapter: Adapter, demanded: ReadDemand) -> tuple[Header, ...]:
-    """What the answer to a request that demanded this says; nothing where nothing is to be said."""
+    """The headers of an answer to a request that demanded this; none if nothing is to be told."""
     position = adapter.position()
     if position is None:
         return ()
     if position < (demanded.position or 0) and not demanded.is_outdated:
-        return ()  # it read nothing: what its sender knows is better
+        return ()  # nothing was read: the position that the client has is better
     return ((POSITION, b"%d" % position),)
 
 
 async def told_positions(frames: Frames, adapter: Adapter) -> Frames:
-    """The frames of a stream, each with how far the database is then."""
+    """The frames of a stream, each with the position of the database at that time."""
     async with aclosing(frames):
         async for frame in frames:
             position = adapter.position()

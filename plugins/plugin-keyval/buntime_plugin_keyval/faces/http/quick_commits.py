@@ -1,8 +1,8 @@
 """Bodies of commits as most clients send them, read in one step.
 
-That is a few sums, values or deletions of plain keys and nothing beside them. What is taken here is
-taken for the same as by the table of members and the parser of mutations; whatever might not be is
-left to them, with all that there is to say about it.
+Those have a few sums, values or deletions of plain keys, and no other members. A body that is
+accepted here means the same as when it is read in full, by the declared members and the parser of
+mutations. All other bodies are left to that, and so are all errors.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from buntime_keyval.wire.numbers import operand_of_text
 from buntime_keyval.wire.values import plain_text
 
 MOST_BYTES = 2048
-"""Of a body that is read so. In longer ones the number of mutations is looked at first."""
+"""The most bytes of a body that is read so. In longer ones the number of mutations is checked
+first."""
 
-# A text is as long as its UTF-16 code units, of which a character has two at the most.
+# The length of a text is that in UTF-16 code units; a character has at most two.
 _Text = Annotated[str, msgspec.Meta(max_length=MAX_KEY_PART_LENGTH // 2)]
 _Integer = Annotated[int, msgspec.Meta(ge=-MAX_SAFE_INTEGER, le=MAX_SAFE_INTEGER)]
 _Key = Annotated[tuple[_Text | _Integer, ...], msgspec.Meta(min_length=1, max_length=MAX_KEY_PARTS)]
@@ -45,7 +46,7 @@ _read_number = msgspec.json.Decoder(_Integer | _BigInt).decode
 
 
 def plain_mutations(content: bytes) -> list[Mutation] | None:
-    """All that a body asks for; None for one that is to be read in full."""
+    """All mutations of a body; None for one that is to be read in full."""
     if len(content) > MOST_BYTES:
         return None
     try:
@@ -73,12 +74,12 @@ def plain_mutations(content: bytes) -> list[Mutation] | None:
             mutations.append(Mutation(kind, key, operand, encoded=encode_key(key)))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidInput):
         return None
-    # Those that are left belong to a member that is there twice, or are in a text.
+    # Any further quotes belong to a member that is given twice, or are within a text.
     return mutations if content.count(b'"') == quotes else None
 
 
 _QUOTES_OF_NAME = 2
 _QUOTES = _QUOTES_OF_NAME
-"""Of a body, but for those of its mutations."""
+"""Quotes in a body outside of its mutations."""
 _QUOTES_OF_MUTATION = 3 * _QUOTES_OF_NAME
-"""Of its type, and of the names of that and of its key."""
+"""Quotes of a mutation's type, and of the names of its type and key."""

@@ -1,4 +1,4 @@
-"""Endpoints of ranges: listing, counting, pages, and deleting what is below something."""
+"""Endpoints for ranges of keys: listing, counting, pages, and deletions."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ from buntime_plugin_keyval.storage.ranges import KeyRange, Selectors, listing_ra
 from buntime_plugin_keyval.storage.within import Page
 
 DELETE_LIMIT = count_up_to(MAX_LIMIT)
-"""Others clamp a limit; a deletion of fewer than were asked for would go unnoticed."""
+"""Not clamped like other limits: a deletion of fewer entries than asked would go unnoticed."""
 
 
 _EVERY_TEXT = encode_key(("",))
 
 
 class SelectedEntries(RequestShape, frozen=True, kw_only=True):
-    """Which entries it is about."""
+    """The entries in question."""
 
     prefix: Annotated[bytes, PREFIX] = b""
     prefixes: Annotated[list[bytes] | None, PREFIXES] = None
@@ -74,43 +74,43 @@ class SelectedEntries(RequestShape, frozen=True, kw_only=True):
     end: Annotated[bytes | None, BOUND] = None
     type: Annotated[str | None, TYPE] = None
     offset: Annotated[int, OFFSET] = 0
-    """Entries that are passed over first."""
+    """The number of entries to skip."""
     where: Annotated[Where | None, FILTER] = None
 
     @property
     def selectors(self) -> Selectors:
-        """What says where the keys are."""
+        """The selectors of the keys."""
         return Selectors(
             self.prefix, self.prefixes, self.starts_with, self.start, self.end, self.pattern
         )
 
     @property
     def wanted(self) -> Wanted | None:
-        """What an entry at such a place has to be; None if each of them is wanted."""
+        """What is wanted of the entries there; None if all of them are."""
         return wanted_of(self.where, self.type, self.pattern)
 
     @property
     def is_in_one_range(self) -> bool:
-        """Whether what is below a prefix is all that is wanted, from its first entry on."""
+        """Whether the entries are those below one prefix, from the first one on."""
         others = (self.prefixes, self.starts_with, self.pattern)
         return all(it is None for it in others) and not self.offset
 
 
 class DeletionBelow(SelectedEntries, frozen=True, kw_only=True):
-    """Which entries to delete."""
+    """The entries to delete."""
 
     exact: Annotated[bool, FLAG] = False
     limit: Annotated[int | None, DELETE_LIMIT] = None
 
     @property
     def is_prefix_alone(self) -> bool:
-        """Whether it says no more than a prefix, and a filter."""
+        """Whether it has only a prefix, and perhaps a filter."""
         others = (self.start, self.end, self.type, self.limit)
         return self.is_in_one_range and all(it is None for it in others)
 
 
 class Ranged(SelectedEntries, frozen=True, kw_only=True):
-    """Which entries to read, in which order, and what of each of them."""
+    """The entries to read, their order, and what to return of each."""
 
     values: Annotated[bool, FLAG] = True
     details: Annotated[bool, FLAG] = False
@@ -121,7 +121,7 @@ class Ranged(SelectedEntries, frozen=True, kw_only=True):
 
     @property
     def entry_shape(self) -> Shape:
-        """What is told of each entry."""
+        """What to return of each entry."""
         return Shape(self.values, self.details)
 
 
@@ -129,7 +129,7 @@ class Listing(Ranged, frozen=True, kw_only=True):
     """Which entries to list."""
 
     snapshot: Annotated[bool, FLAG] = False
-    """Without effect: a list is one reading."""
+    """Without effect: a list is one read."""
 
 
 class PageRequest(Ranged, frozen=True, kw_only=True):
@@ -149,9 +149,9 @@ class Counting(SelectedEntries, frozen=True, kw_only=True):
 
 
 def delete_prefix(service: KeyValService, request: Request[DeletionBelow]) -> Asked:
-    """`DELETE /keys`: delete what is below a prefix, as `DELETE /keys/<path>`.
+    """`DELETE /keys`: delete the entries below a prefix, like `DELETE /keys/<path>`.
 
-    Never the whole store by accident.
+    Never deletes the whole store by accident.
     """
     given = request.given
     if given.prefix and given.is_prefix_alone:
@@ -177,7 +177,7 @@ def delete_prefix(service: KeyValService, request: Request[DeletionBelow]) -> As
 
     writes = Keys(ranges=ranges)
     cost = Cost(given.limit, count_conditions(wanted), given.offset)
-    # What is left in front of an offset tells of keys, and what a filter leaves of values.
+    # Entries left before an offset reveal keys, and those that a filter leaves reveal values.
     tells = wanted is not None or given.offset or given.limit is not None
     return Asked("delete", "write", run, writes if tells else NO_KEYS, writes, cost)
 
@@ -243,7 +243,7 @@ def paginate_keys(service: KeyValService, request: Request[PageRequest]) -> Aske
     """`GET /keys/paginate`, `POST /keys/paginate`: list entries, a page at a time."""
     given = request.given
     if given.offset and given.cursor:
-        raise InvalidInput("offset is for the first page: the cursor says where this one begins")
+        raise InvalidInput("offset is for the first page: leave it out with a cursor")
     if given.snapshot:
         return _snapshot_page(service, given)
     if not given.is_in_one_range:
@@ -276,7 +276,7 @@ def _snapshot_page(service: KeyValService, given: PageRequest) -> Asked:
     keys, condition = snapshot_of(given.selectors.below(), given.offset, given.wanted)
     cost = _cost(given.limit, condition)
     if not (given.cursor or service.store.adapter.capabilities.embedded):
-        cost = Cost(None, cost.conditions)  # all pages are collected for the first one
+        cost = Cost(None, cost.conditions)  # the first page may collect the entries of all pages
     run = partial(_page_of_snapshot, service, keys, condition, given)
     return Asked("paginate", "read", run, reads=Keys(ranges=(keys,)), cost=cost)
 
@@ -337,7 +337,7 @@ async def _listed(finding: Awaitable[Text]) -> Text:
 
 
 def _cost(limit: int, where: Wanted | None, offset: int = 0) -> Cost:
-    """The cost of finding some entries: with a filter nobody knows how many there are to test."""
+    """The cost of finding entries: with a filter it is unknown how many have to be tested."""
     if where is None:
         return Cost(limit, passed=offset)
     return Cost(None, count_conditions(where), offset)

@@ -1,7 +1,7 @@
-"""Which endpoint serves which path and method.
+"""The routes: which endpoint serves which path and method.
 
-What a route takes is declared beside its endpoint. Fixed paths are keys of a dict. Only keys, and
-one segment of some paths of features, make paths that vary.
+What a route takes is declared next to its endpoint. Fixed paths are keys of a dict. Only the paths
+of keys, and one segment of some paths of features, vary.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _OF_SERVICE: Mapping[str, Methods] = {
     "/metrics/prometheus": {"GET": metrics.PROMETHEUS_METRICS},
 }
 
-# A key of one part may be spelt like a fixed route; the methods that the route lacks reach it.
+# A key of one part may be spelt like a fixed route; methods that the route lacks reach the key.
 KEY: Methods = {"GET": keys.GET, "PUT": keys.PUT, "PATCH": keys.PATCH, "DELETE": keys.DELETE}
 
 API_PATH = b"/api"
@@ -49,7 +49,7 @@ class StoreRoutes:
 
     def __init__(self, features: Sequence[AnyFeature]) -> None:
         self.paths: dict[str, Methods] = dict(_OF_SERVICE)
-        """By path; `{id}` is the segment that varies. Keys are not among them."""
+        """Methods by path, where `{id}` is the varying segment; without the paths of keys."""
         for feature in features:
             for path, methods in feature.routes.items():
                 if path in self.paths or path.startswith("/keys/"):
@@ -59,7 +59,7 @@ class StoreRoutes:
                 }
         self._fixed: dict[bytes, Methods] = {}
         self._varying: dict[bytes, Methods] = {}
-        """By the path with nothing in the place of the segment that varies."""
+        """Methods by path, where the varying segment is empty."""
         self._templates: dict[bytes, str] = {}
         for path, methods in self.paths.items():
             if "{" in path:
@@ -75,7 +75,7 @@ class StoreRoutes:
             for path, methods in self._fixed.items()
             if any(route.is_stream for route in methods.values())
         )
-        """The paths of event streams, which are fixed ones."""
+        """The paths of event streams, all of which are fixed."""
         self._below_keys = {
             API_PATH + path: methods
             for path, methods in self._fixed.items()
@@ -84,7 +84,7 @@ class StoreRoutes:
         self._most_segments = max((path.count(b"/") for path in self._varying), default=0) + 1
 
     def find(self, path: bytes, method: str) -> Methods:
-        """The methods of a path; of a key's path those of keys, unless a fixed route has this."""
+        """The methods of a path; those of keys for a key's path, unless a fixed route has it."""
         fixed = self._fixed.get(path, NOTHING)
         if method in fixed:
             return fixed
@@ -95,7 +95,7 @@ class StoreRoutes:
         return self._varying.get(self._blank(path.removesuffix(b"/").split(b"/")), NOTHING)
 
     def route_of(self, method: str, path: bytes) -> str | None:
-        """What a path below the base is one of, `/api/keys/{key}` for a key; None if of nothing."""
+        """The route of a path below the base, `/api/keys/{key}` for a key; None without one."""
         if method == "HEAD":
             method = "GET"
         if path.startswith(BELOW_KEYS) and method not in self._below_keys.get(path, NOTHING):
@@ -109,9 +109,9 @@ class StoreRoutes:
         return self._templates[blank] if method in self._varying.get(blank, NOTHING) else None
 
     def _blank(self, segments: list[bytes]) -> bytes:
-        """A path without the segment that varies; empty if there is no such route."""
+        """A path with an empty varying segment; empty if there is no such route."""
         if len(segments) <= self._most_segments:
-            # What is fixed further to the left is meant: `/tasks/limits/<name>`.
+            # The varying segment furthest to the right counts: `/tasks/limits/<name>`.
             for place in reversed(range(2, len(segments))):
                 if segments[place]:
                     path = b"/".join([*segments[:place], b"", *segments[place + 1 :]])
@@ -121,7 +121,7 @@ class StoreRoutes:
 
 
 def _of_part(name: str, route: AnyRoute) -> AnyRoute:
-    """The route of a feature, as one that is asked of the whole service."""
+    """The route of a feature, adapted to take the whole service."""
     ask, large = route.ask, route.large
     return Route(
         lambda service, request: ask(service.parts[name], request),

@@ -1,4 +1,4 @@
-"""Requests that may look at any number of entries: in turn, and only while somebody waits."""
+"""Requests that may read any number of entries: they take turns, and end if their client goes."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from buntime_plugin_keyval.service import KeyValService
 _OPERATIONS = frozenset({"list", "paginate", "count", "delete", "search"})
 
 MOST_PASSED = 1000
-"""Entries that a request may pass over without waiting for its turn: as many as a page has."""
+"""Entries that a request may skip without waiting for its turn: as many as a page has."""
 
 
 def is_scan(asked: Asked) -> bool:
-    """Whether only the size of a range, and not the request, tells what it takes."""
+    """Whether the cost of a request depends on the size of a range."""
     cost = asked.cost
     if cost.passed > MOST_PASSED and asked.operation in _OPERATIONS:
         return True
     if cost.entries is not None or asked.operation not in _OPERATIONS:
         return False
-    # An index finds its hits by itself, and a range is deleted without being looked at.
+    # Searches find their hits by an index, and ranges are deleted without being read.
     return cost.conditions > 0 or asked.operation == "count"
 
 
 async def run_scan(
     service: KeyValService, asked: Asked, request: DirectRequest
 ) -> Text | Answer | Frames:
-    """The answer, when it is its turn; the engine is interrupted once nobody waits for it.
+    """The answer, once it is the request's turn; the engine is interrupted if the client goes.
 
     Raises `ClientGone`, `TooManyScans`, and `RequestTooLong` for a read that takes too long. A
-    write that has begun is not given up: whether it was done could not be said then.
+    write that has begun is not given up, since its outcome would be unknown.
     """
     seconds = service.config.limits.request_time
     client = service.client_of(request.peer) or (request.client[0] if request.client else "")
@@ -56,7 +56,7 @@ async def run_scan(
             task.cancel()
         await asyncio.wait({working, gone})
         if not working.cancelled():
-            working.exception()  # nobody is left who wants to know
+            working.exception()  # retrieved and ignored: the client has gone
 
 
 async def _in_turn(service: KeyValService, asked: Asked, client: str) -> Text | Answer | Frames:

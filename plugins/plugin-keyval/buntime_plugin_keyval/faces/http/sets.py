@@ -1,4 +1,4 @@
-"""`POST /keys/set-batch`: many sets in one request, each as if it had come alone."""
+"""`POST /keys/set-batch`: many sets in one request, each as if it was a request of its own."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from buntime_plugin_keyval.service import KeyValService
 
 
 class SetBatch(RequestShape, frozen=True, kw_only=True):
-    """The sets, in the order in which they are made."""
+    """The sets, in the order in which they are carried out."""
 
     sets: Annotated[Sequence[Any], ITEMS]
 
 
 class OneSet(ValueOptions, frozen=True, kw_only=True):
-    """What `PUT /keys/<path>` takes, with its key and its value."""
+    """One set: a key, a value, and what `PUT /keys/<path>` takes."""
 
     key: Annotated[Key, KEY]
     value: Annotated[Any, VALUE]
@@ -37,7 +37,7 @@ class OneSet(ValueOptions, frozen=True, kw_only=True):
 
 
 class _Ready(msgspec.Struct, frozen=True, gc=False):
-    """A set that can be made."""
+    """A set that is checked and can be carried out."""
 
     key: bytes
     key_json: str
@@ -49,7 +49,7 @@ class _Ready(msgspec.Struct, frozen=True, gc=False):
 def set_batch(service: KeyValService, request: Request[SetBatch]) -> Asked:
     """`POST /keys/set-batch`: set many keys.
 
-    Each is committed, or refused, on its own; they share what the commits cost.
+    Each is committed or refused on its own, but they share group commits.
     """
     items = request.given.sets
     if len(items) > MAX_KEYS_PER_BATCH:
@@ -72,7 +72,7 @@ def set_batch(service: KeyValService, request: Request[SetBatch]) -> Asked:
         return f"[{','.join(await asyncio.gather(*map(make, ready)))}]"
 
     async def run() -> str:
-        # What was kept of each is told again by a repetition that comes while some are made.
+        # If the request is repeated while some sets are under way, the kept results are returned.
         return await service.store.replays.run(
             whole, make_all, keep=lambda made: made, recall=lambda kept: str(kept.told)
         )
@@ -100,7 +100,7 @@ def _ready(
 
 
 def _once(index: int, item: Any, key: str | None, whole: Once | None, owner: str) -> Once | None:
-    """That of one set: its own, or a part of the one that the request has."""
+    """The `Once` of one set: its own, or derived from that of the request."""
     if key is None:
         if whole is None:
             return None

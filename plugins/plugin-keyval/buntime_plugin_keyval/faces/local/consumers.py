@@ -65,13 +65,13 @@ class LocalConsumers:
         after: int = 0,
         wait: Duration | None = None,
     ) -> ConsumerBatch:
-        """Take the consumer for `lock_duration`, with the first records that it has not done.
+        """Hold the consumer for `lock_duration`, and get the first records not processed yet.
 
-        These are at most 1000, and the same ones again until they are committed.
+        There are at most 1000, and the same ones come again until they are committed.
 
         Waits up to a minute for the first record, and for another owner to leave. With `after` only
-        what is behind that record is given. Raises `ConsumerLocked`, and `StreamTrimmed` where
-        records behind the position are not there any more.
+        records after that one are returned. Raises `ConsumerLocked`, and `StreamTrimmed` if records
+        after the position are gone.
         """
         order = consumer_order(name, owner, limit, lock_duration, prefix, type, after)
         keys = stream_range(prefix)
@@ -84,7 +84,7 @@ class LocalConsumers:
         return ConsumerBatch(records, batch.token, batch.position, batch.lag)
 
     async def commit(self, name: str, token: str, up_to: int) -> int:
-        """Say that all records up to `up_to` are done; returns the position, which never goes back.
+        """Mark all records up to `up_to` as processed; returns the position, which never goes back.
 
         Raises `StaleConsumer` if the consumer is not held under this token any more.
         """
@@ -100,9 +100,9 @@ class LocalConsumers:
         error: str | None = None,
         max_attempts: int = MAX_ATTEMPTS,
     ) -> ConsumerFailure:
-        """Say that a record could not be processed, and that all before it are done.
+        """Report a record that could not be processed, after all records before it were.
 
-        It is given out again, and after `max_attempts` kept as a dead letter. Raises
+        It is delivered again, and after `max_attempts` becomes a dead letter. Raises
         `StaleConsumer`.
         """
         failed = await self._consumers.nack(
@@ -122,7 +122,7 @@ class LocalConsumers:
         return await self._consumers.release(self._named(name), consumer_owner(owner), token)
 
     async def get(self, name: str) -> ConsumerInfo | None:
-        """How far a consumer has come; None if there is no consumer of that name."""
+        """A consumer and its position; None if there is no consumer of that name."""
         state = await self._consumers.find(self._named(name))
         return None if state is None else _info(state)
 
@@ -141,7 +141,7 @@ class LocalConsumers:
         type: str | None = None,
         after: int = 0,
     ) -> Records:
-        """The records that come next, without taking the consumer."""
+        """The next records, without holding the consumer."""
         keys = stream_range(prefix)
         known = self._named(name)
         self._permits.read_range(keys)
@@ -151,9 +151,9 @@ class LocalConsumers:
         return [*map(to_record, (await self._consumers.peek(known, wish)).records)]
 
     async def set_position(self, name: str, seq: int) -> ConsumerInfo:
-        """Let a consumer go on behind a record, a new one too; its holder has to fetch again.
+        """Set the position of a consumer, which may be new; its holder has to fetch again.
 
-        Raises `StreamTrimmed`, and `PositionAhead` where no record has that position yet.
+        Raises `StreamTrimmed`, and `PositionAhead` if no record has that position yet.
         """
         known = self._named(name)
         return _info(await self._consumers.move(known, stream_position("seq", seq)))
@@ -165,7 +165,7 @@ class LocalConsumers:
     async def dead_letters(
         self, name: str, *, after: int = 0, limit: int = DEFAULT_LIMIT
     ) -> Letters:
-        """The records behind a position that a consumer could not process, at most 1000."""
+        """The dead letters of a consumer after a position, at most 1000."""
         known = self._named(name)
         self._permits.read_range(ALL_KEYS)
         place, size = stream_position("after", after), checked_page(limit)
@@ -189,7 +189,7 @@ class LocalConsumers:
         return await self._consumers.remove_letters(self._named(name), _chosen(seq))
 
     def _named(self, name: str) -> str:
-        """A name that the caller may use."""
+        """A consumer's name, checked; raises if the caller may not use it."""
         known = consumer_name(name)
         self._permits.need(CONSUME, known)
         return known
@@ -199,7 +199,7 @@ class LocalConsumers:
 
 
 class LocalConsuming(LocalPart):
-    """Consumers that work through the stream."""
+    """Consumers that process the stream."""
 
     consumers: LocalConsumers
 
@@ -215,11 +215,11 @@ class LocalConsuming(LocalPart):
         max_attempts: int = MAX_ATTEMPTS,
         retry: Duration = "1s",
     ) -> AsyncConsumer:
-        """Works through the stream under a name: see `records` and `run` of what it returns.
+        """Process the stream under a name: see `records` and `run` of the consumer returned.
 
-        Of all instances with one name one is at work, and goes on where the last one was; the
-        others stand by until its lock is released or has ended. `batch` records are read at a time,
-        a failing one is tried `max_attempts` times, the second time after `retry`.
+        Of all instances with one name, one is active and goes on where the last one was; the others
+        stand by until its lock is released or has ended. `batch` records are read at a time; a
+        failing one is tried `max_attempts` times, the second time after `retry`.
         """
         self._permits.need(CONSUME, consumer_name(name))
         self._permits.read_range(stream_range(prefix))

@@ -59,9 +59,9 @@ class LocalKv(
     """What `ctx.get_plugin("@buntime/plugin-keyval")` returns.
 
     Methods, parameters and results are those of `buntime_keyval.AsyncKv`, so that code moves
-    between a plugin and a client. Every method checks its input and raises `InvalidInput`; a
-    database that cannot serve raises `buntime_database.DatabaseUnavailable`, with nothing written,
-    and one that was lost while it wrote `OutcomeUnknown`, as a client does.
+    between a plugin and a client. Every method checks its input and raises `InvalidInput`. If the
+    database cannot serve, `buntime_database.DatabaseUnavailable` is raised and nothing was written;
+    if it was lost during a write, `OutcomeUnknown`, as from a client.
     """
 
     def __init__(self, service: KeyValService, principal: Principal = EVERYONE) -> None:
@@ -77,29 +77,29 @@ class LocalKv(
         )
         self._flights = AsyncFlights()
         self.dlq = LocalDeadLetters(service.letters, permits)
-        """Messages that were given up."""
+        """Dead letters: messages that were given up."""
         self.locks = LocalLocks(service.locking.locks, service.store.clock, permits)
-        """Locks by name, to take and release yourself; `lock` does that for a block of code."""
+        """Locks by name, to take and release yourself; `lock` does so for a block of code."""
         self.consumers = LocalConsumers(service.consuming.consumers, permits)
-        """Consumers of the stream as such; see `consumer`."""
+        """Operations on consumers of the stream; see `consumer` to process it."""
         self.schedules = LocalSchedules(service.part(SCHEDULES), permits)
-        """Tasks that are started at times."""
+        """Schedules: tasks that are started at set times."""
         self.stream = LocalStream(service.part(STREAM), permits)
-        """All changes, in the order of their commits."""
+        """All changes, in the order of commits."""
         self.tasks = LocalTasks(service.tasks, permits)
         """Named work with a result; see `runner`."""
         self.queues = LocalQueues(service.queues, permits)
-        """Queues as such: what is in them and what they are told."""
+        """Queues themselves: their messages and options."""
         self.engine: KeyValEngine = LocalEngine(service.store, service.part(LOG), permits)
         """The same store as bytes, for plugins that offer another API."""
         self.metrics = KvMetrics(service, permits)
-        """What was measured: call it for JSON, or for Prometheus' text format."""
+        """The metrics: call it for JSON, or for Prometheus' text format."""
 
     def as_principal(self, who: Principal | Grant) -> LocalKv:
-        """The same store for somebody who may do no more than that.
+        """The same store with the permissions of a principal or grant.
 
-        What is not permitted raises `PermissionDenied`, before anything is read. Watches and
-        listeners end when the life of a principal is over.
+        Operations beyond these raise `PermissionDenied`, before anything is read. Watches and
+        listeners end when the principal does.
         """
         principal = who if isinstance(who, Principal) else Principal("", "a plugin", who)
         kv = LocalKv(self._service, principal)
@@ -107,7 +107,7 @@ class LocalKv(
         return kv
 
     def now(self) -> Now:
-        """The time when a write is committed, for values; for filters the time of the reading."""
+        """A placeholder for the time: in values that of the commit, in filters that of the read."""
         return Now()
 
     async def transaction(
@@ -142,9 +142,9 @@ class LocalKv(
         return self._store.logger
 
     async def close(self) -> None:
-        """End watches and listeners, let running handlers and every accepted write finish.
+        """End watches and listeners; running handlers and accepted writes are finished first.
 
-        For the plugin, which owns it. The adapter stays open. Idempotent.
+        Called by the plugin, which owns it. The adapter stays open. Idempotent.
         """
         self._permits.need(ADMIN)
         while self._running:

@@ -26,7 +26,7 @@ from buntime_plugin_keyval.requests.permissions import ADMIN, LOCK, Permits
 
 
 class LocalLocks:
-    """Locks by name, over all processes and hosts of a store."""
+    """Locks by name, across all processes and hosts of a store."""
 
     def __init__(self, locks: LockDesk, clock: Clock, permits: Permits) -> None:
         self._locks = locks
@@ -42,9 +42,9 @@ class LocalLocks:
         wait: Duration | None = None,
         metadata: Any = None,
     ) -> LockGrant:
-        """Take a lock for `duration`, or prolong the one that the owner has, with its token.
+        """Take a lock for `duration`, or prolong the one that the owner has, which keeps its token.
 
-        With `wait`, up to ten minutes, in line behind those who asked before. Raises `LockHeld`.
+        With `wait`, up to ten minutes, waits in line behind earlier calls. Raises `LockHeld`.
         """
         wanted = self._wanted(lock_order(name, owner, duration, metadata))
         self._permits.need(LOCK, wanted.name)
@@ -53,7 +53,7 @@ class LocalLocks:
     async def renew(
         self, name: str, owner: str, token: str, *, duration: Duration = "30s"
     ) -> LockGrant:
-        """Prolong a lock that is held under this token, from now on. Raises `LockLost`."""
+        """Prolong the lock held under this token to `duration` from now. Raises `LockLost`."""
         wanted = self._wanted(lock_order(name, owner, duration))
         self._permits.need(LOCK, wanted.name)
         return _grant(await self._locks.renew(wanted, checked_lock_token(token)))
@@ -61,7 +61,7 @@ class LocalLocks:
     async def release(self, name: str, owner: str, *, token: str | None = None) -> bool:
         """Release a lock of an owner (under this token, if given); returns whether it was held.
 
-        Without a token the owner's place in the line is given up, too.
+        Without a token the owner's place in line is given up, too.
         """
         self._permits.need(LOCK, lock_name(name))
         token = None if token is None else checked_lock_token(token)
@@ -70,13 +70,13 @@ class LocalLocks:
     async def steal(
         self, name: str, owner: str, *, duration: Duration = "30s", metadata: Any = None
     ) -> LockGrant:
-        """Take a lock away from whoever has it, without asking; for administrators."""
+        """Take a lock, whether another owner has it or not; for administrators."""
         wanted = self._wanted(lock_order(name, owner, duration, metadata))
         self._permits.need(ADMIN)
         return _grant(await self._locks.steal(wanted))
 
     async def get(self, name: str) -> LockInfo | None:
-        """A lock, or None if nobody has it."""
+        """A lock, or None if it is not held."""
         self._permits.need(LOCK, lock_name(name))
         lock = await self._locks.get(name)
         return None if lock is None else _info(lock)
@@ -108,11 +108,11 @@ class LocalLocking(LocalPart):
         owner: str | None = None,
         metadata: Any = None,
     ) -> AsyncLock:
-        """A lock to hold for a block, as `async with kv.lock(...) as lock`; prolonged meanwhile.
+        """A lock for a block of code, `async with kv.lock(...) as lock`, which prolongs it.
 
-        It ends `ttl` after this process has died. With `wait` it waits in line for so long; raises
-        `LockHeld` if it cannot be had. Once it is lost, what the block asks of a store raises
-        `LockLost`.
+        It ends `ttl` after this process has died. With `wait` it waits in line for that long;
+        raises `LockHeld` if the lock cannot be had. Once it is lost, calls of a store within the
+        block raise `LockLost`.
         """
         self._permits.need(LOCK, lock_name(name))
         return AsyncLock(self.locks, name, ttl=ttl, wait=wait, owner=owner, metadata=metadata)

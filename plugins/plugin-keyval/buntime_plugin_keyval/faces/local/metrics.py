@@ -11,12 +11,12 @@ from buntime_plugin_keyval.features.metrics.report import to_json
 from buntime_plugin_keyval.requests.permissions import ADMIN, METRICS_READ, Permits
 from buntime_plugin_keyval.service import KeyValService
 
-# The order of labels means nothing, but clients exist that look for this text.
+# The order of labels has no meaning, but some clients look for this text.
 _BOUND_FIRST = re.compile(r'\{(le="[^"]+"),(operation="[^"]+")\}')
 
 
 class KvMetrics:
-    """`kv.metrics`: what was measured of the store, now. Call it, as the method of a client."""
+    """`kv.metrics`: the metrics of the store. Call it like the client's method of that name."""
 
     def __init__(self, service: KeyValService, permits: Permits) -> None:
         self._service = service
@@ -27,7 +27,7 @@ class KvMetrics:
     @overload
     async def __call__(self, format: Literal["prometheus"]) -> str: ...
     async def __call__(self, format: str = "json") -> dict[str, Any] | str:
-        """The counters: as a dict, or as the text that Prometheus reads."""
+        """The metrics as a dict, or as Prometheus' text format."""
         if format == "prometheus":
             return await self.to_prometheus()
         if format != "json":
@@ -35,12 +35,12 @@ class KvMetrics:
         return await self.to_json()
 
     async def to_json(self) -> dict[str, Any]:
-        """What `GET /metrics` answers."""
+        """The answer to `GET /metrics`."""
         self._permits.need(METRICS_READ)
         return to_json(await self._service.report())
 
     async def to_prometheus(self, prefix: str = "keyval") -> str:
-        """What `GET /metrics/prometheus` answers, with names that start with `prefix`."""
+        """The answer to `GET /metrics/prometheus`, with names that start with `prefix`."""
         self._permits.need(METRICS_READ)
         from buntime_host import metrics_text
 
@@ -50,13 +50,13 @@ class KvMetrics:
         return _BOUND_FIRST.sub(r"{\2,\1}", text)
 
     async def flush(self) -> None:
-        """Save now what survives restarts; nothing unless `metrics.persistent`."""
+        """Save the metrics now; does nothing without `metrics.persistent`."""
         self._permits.need(ADMIN)
         if self._service.metrics_saver is not None:
             await self._service.metrics_saver.flush()
 
     async def reset(self) -> None:
-        """Start to count operations at zero again, also what is saved."""
+        """Reset the counts of operations to zero, saved ones included."""
         self._permits.need(ADMIN)
         if self._service.metrics_saver is not None:
             await self._service.metrics_saver.reset()

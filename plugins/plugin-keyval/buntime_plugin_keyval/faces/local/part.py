@@ -1,4 +1,4 @@
-"""What the subjects of the store for other plugins share."""
+"""The base of the subjects of `LocalKv`."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ class LocalPart:
         self._permits = permits
         self._store = service.store
         self._running: dict[Running, Callable[[], None]] = {}
-        """What runs, each with what says that nobody has to end it any more."""
+        """Running watches and listeners, each with a function that stops observing its caller."""
 
     def _remember(self, running: Running) -> None:
-        """End it when the store is closed, or when who follows it may not do so any more."""
+        """Have it end when the store is closed, or when the principal may not go on."""
         for other in [other for other in self._running if other.closed]:
             self._running.pop(other)()
         self._running[running] = self._permits.principal.life.when_over(lambda: _stop(running))
 
 
 _stopping: set[asyncio.Task[None]] = set()
-"""Kept until they are done: the loop alone would forget them."""
+"""Kept until they are done, since the event loop holds only weak references."""
 
 
 def _stop(running: Running) -> None:
@@ -74,12 +74,12 @@ def filter_of(where: Where | None) -> Filter | None:
 
 
 def reading(consistency: Consistency) -> AbstractContextManager[None]:
-    """What a read is to go on in. Raises `InvalidInput`."""
+    """The context for a read of this consistency. Raises `InvalidInput`."""
     return demanding(ReadDemand(strong=True)) if is_strong(consistency) else nullcontext()
 
 
 def text_and_saying(value: Any, now_ms: int, *, placeholders: bool = False) -> tuple[str, str]:
-    """The text of a value to store, and what its caller says however often: `$now` stays there.
+    """The text of a value to store, and the same with `$now` unresolved, to compare repetitions.
 
     Placeholders of versionstamps stay in both, if `placeholders` are allowed.
     """
@@ -92,6 +92,6 @@ def text_and_saying(value: Any, now_ms: int, *, placeholders: bool = False) -> t
 
 
 def check_mode(mode: Mode, poll_interval: Duration) -> bool:
-    """Whether it is polling, which changes nothing here."""
+    """Whether the mode is polling, which makes no difference here."""
     parse_duration(poll_interval)
     return is_polling(mode)

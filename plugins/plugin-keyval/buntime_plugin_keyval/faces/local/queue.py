@@ -49,7 +49,7 @@ Deliver = Callable[[QueueMessage[Any]], Awaitable[bool]]
 
 
 class LocalMessages:
-    """What a listener of this process takes and settles: `AsyncMessages`."""
+    """Implements `AsyncMessages` for listeners of this process."""
 
     def __init__(
         self, queue: Queue, dispatcher: Dispatcher, name: str, *, concurrency: int
@@ -68,10 +68,10 @@ class LocalMessages:
             while await has_room():
                 message = await listener.next()
                 if message is None:
-                    return  # the service ends; what is in hand keeps its lease and can be settled
+                    return  # the service ends; messages in hand keep their leases
                 if await deliver(message_of(message, self._name)):
                     listener.sent()
-            await asyncio.Event().wait()  # what is in hand is settled before this is cancelled
+            await asyncio.Event().wait()  # messages in hand are settled before this is cancelled
         except asyncio.CancelledError:
             listener.returns_unsettled = True
             raise
@@ -79,7 +79,7 @@ class LocalMessages:
             listener.close()
 
     async def ack(self, message_id: str, *, draining: bool) -> None:  # noqa: ARG002 - over HTTP
-        """It was processed, whoever has it by now."""
+        """Remove a message that was processed, even if another consumer has it by now."""
         await self._queue.ack(message_id)
 
     async def nack(
@@ -91,7 +91,7 @@ class LocalMessages:
         *,
         draining: bool,  # noqa: ARG002 - this listener takes no more by itself
     ) -> None:
-        """It is to be delivered again."""
+        """Give a message back for another delivery."""
         pause = None if delay is None else milliseconds("delay", delay)
         said = _said(error)
         await self._queue.nack(message_id, error=said, delay_ms=pause, lease=lease)
@@ -103,12 +103,12 @@ class LocalMessages:
         *,
         draining: bool,  # noqa: ARG002 - as above
     ) -> None:
-        """Nobody began with it."""
+        """Give back a message that was not begun."""
         if lease is not None:
             await self._queue.release(message_id, lease)
 
     async def extend(self, message_id: str, lease: str | None, duration: Duration | None) -> None:
-        """It takes longer."""
+        """Prolong the lease of a message."""
         await self._queue.extend(message_id, lease, lease_ms(duration))
 
 
@@ -120,7 +120,7 @@ class LocalDeadLetters:
         self._permits = permits
         self._name = name
         self._of = name or None
-        """The queue whose letters alone are found by their ids, None for all."""
+        """The queue in which letters are looked for by id; None for all queues."""
 
     def of(self, queue: str) -> LocalDeadLetters:
         """The dead letters of another queue."""
@@ -162,7 +162,7 @@ class LocalDeadLetters:
 
 
 def lease_ms(duration: Duration | None) -> int | None:
-    """For how long a lease is to last; None for the usual time. Raises `InvalidInput`."""
+    """The length of a lease; None for the usual one. Raises `InvalidInput`."""
     return None if duration is None else parse_lease_duration("duration", duration)
 
 
@@ -277,9 +277,9 @@ class LocalQueue(LocalPart):
         lease: str | None = None,
         idempotency_key: str | None = None,
     ) -> None:
-        """Give a message back as if it had not been delivered: no attempt is lost.
+        """Give a message back as if it had not been delivered: it is no attempt.
 
-        Needs the lease, be it of the message. Raises `StaleLease` as `ack_message`.
+        Needs the lease, or the message itself, which has it. Raises `StaleLease` as `ack_message`.
         """
         message_id, known_lease, queue = identify(message, lease)
         self._permits.need(QUEUE_RECEIVE, queue)
@@ -297,10 +297,10 @@ class LocalQueue(LocalPart):
         strict: bool = False,
         idempotency_key: str | None = None,
     ) -> None:
-        """Keep a message for `duration` from now, or for `queue.lockDuration`.
+        """Prolong the lease of a message to `duration` from now, or `queue.lockDuration`.
 
-        Raises `StaleLease` when it is too late: it was delivered again, or settled. If `strict`,
-        an id alone that the queue does not have is `NotFound`.
+        Raises `StaleLease` if it is too late: the message was delivered again, or settled. With
+        `strict`, raises `NotFound` for an unknown id without a lease.
         """
         message_id, known_lease, queue = identify(message, lease)
         self._permits.need(QUEUE_RECEIVE, queue)
@@ -323,9 +323,9 @@ class LocalQueue(LocalPart):
         """Consume a queue, with a handler or by iterating, until the listener is stopped.
 
         Up to `concurrency` messages are processed at a time. Delivery is at least once: a message
-        whose handler takes longer than `queue.lockDuration` comes again. `on_error` hears of
+        whose handler takes longer than `queue.lockDuration` comes again. `on_error` is called with
         failures of handlers; without it they are logged. There is no network to wait for, so
-        `mode` and `poll_interval` change nothing.
+        `mode` and `poll_interval` have no effect.
         """
         return self._listen(
             handler,
@@ -350,7 +350,7 @@ class LocalQueue(LocalPart):
         concurrency: int,
         on_error: ErrorHandler | None,
     ) -> AsyncQueueListener:
-        """The same, with values as a function makes them."""
+        """Do `listen_queue` with values that a function makes."""
         name = checked_queue("queue", queue)
         self._permits.need(QUEUE_RECEIVE, name or None)
         check_mode(mode, poll_interval)
@@ -374,7 +374,7 @@ class LocalQueue(LocalPart):
         return listener
 
     async def queue_stats(self, queue: str = "") -> QueueStats:
-        """How many messages of a queue there are in which state."""
+        """The number of messages of a queue in each state."""
         name = checked_queue("queue", queue)
         self._permits.need(QUEUE_ADMIN, name or None)
         return await self._service.queue.stats(name)

@@ -1,4 +1,4 @@
-"""Queues as such for Python callers."""
+"""Queues themselves, for Python callers."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ Messages = list[QueuedMessage[Any]]
 
 
 class LocalQueues:
-    """All queues of a store: what they are told, and looks at them that take nothing."""
+    """All queues of a store: their options, and their messages, which are not taken."""
 
     def __init__(self, queues: StoredQueues, permits: Permits) -> None:
         self._queues = queues
         self._permits = permits
 
     async def list(self, *, limit: int = DEFAULT_LIMIT) -> Infos:
-        """Queues that are in use, by their names; at most 1000."""
+        """Queues that are in use, in order of name; at most 1000."""
         self._permits.need(QUEUE_ADMIN)
         states = await self._queues.states(min(checked_limit(limit), MAX_LIMIT))
         return [
@@ -45,16 +45,16 @@ class LocalQueues:
         ]
 
     async def peek(self, queue: str = "", *, limit: int = 1) -> Messages:
-        """The next messages of a queue, in the order of delivery; they stay where they are."""
+        """The next messages of a queue in order of delivery, which are not taken."""
         name, size = self._permitted(queue), min(checked_limit(limit), MAX_LIMIT)
         return [_decoded(it) for it in await self._queues.peek(name, size, sys.maxsize)]
 
     async def paginate(
         self, queue: str = "", *, cursor: str | None = None, limit: int = DEFAULT_LIMIT
     ) -> QueuePage[Any]:
-        """Messages of a queue in any state, as they were sent; `cursor` is of the page before.
+        """Messages of a queue in any state, in the order sent; `cursor` is of the page before.
 
-        A page may be short, or empty, where a queue has few messages of very many.
+        A page may be short, or empty, if the queue has few of very many messages.
         """
         name, size = self._permitted(queue), min(checked_limit(limit), MAX_LIMIT)
         page = await self._queues.page(name, read_place(cursor), size, sys.maxsize)
@@ -62,12 +62,12 @@ class LocalQueues:
         return QueuePage([_decoded(it) for it in page.messages], after)
 
     async def pause(self, queue: str = "", *, idempotency_key: str | None = None) -> None:
-        """Deliver nothing of a queue, on no host; what was delivered can be settled."""
+        """Stop deliveries from a queue on all hosts; delivered messages can still be settled."""
         name = self._permitted(queue)
         await self._queues.pause(name, once_of(idempotency_key, "pause_queue", name))
 
     async def resume(self, queue: str = "", *, idempotency_key: str | None = None) -> None:
-        """Deliver again."""
+        """Deliver from a queue again."""
         name = self._permitted(queue)
         await self._queues.resume(name, once_of(idempotency_key, "resume_queue", name))
 
@@ -78,7 +78,7 @@ class LocalQueues:
         return DeleteResult(await self._queues.purge(name, once))
 
     async def options(self, queue: str = "") -> QueueOptions:
-        """What is said of a queue."""
+        """The options of a queue."""
         found = await self._queues.options(self._permitted(queue))
         rate = None if found.rate is None else QueueRate(found.rate.count, found.rate.per)
         return QueueOptions(
@@ -95,11 +95,11 @@ class LocalQueues:
         rate: Rate | None = None,
         idempotency_key: str | None = None,
     ) -> None:
-        """Say how a queue delivers, on all hosts; what is not given is not limited any more.
+        """Replace all options of a queue, on all hosts; limits that are not given are lifted.
 
-        `lease` is how long a consumer has for a message, `backoff_schedule` that of messages that
-        are sent without one; at most `max_running` are delivered and unsettled at a time, and at
-        most so many of `rate`, such as `(100, "1m")`, delivered in any time of that length.
+        `lease` is how long a consumer has for a message, `backoff_schedule` that of messages sent
+        without one. At most `max_running` messages are delivered and unsettled at a time, and at
+        most as many as `rate` says, such as `(100, "1m")`, are delivered in a time of that length.
         """
         name = self._permitted(queue)
         wanted = wanted_options(lease, backoff_schedule, max_running, rate)

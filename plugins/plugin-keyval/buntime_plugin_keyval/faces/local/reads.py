@@ -54,7 +54,7 @@ class _Walk(NamedTuple):
 
 
 class LocalReads(LocalPart):
-    """One key or many, ranges, pages."""
+    """Reads of one key or many, of ranges and pages."""
 
     @overload
     async def get(  # type: ignore[overload-overlap] # a str is a key part and a sequence of them
@@ -100,7 +100,7 @@ class LocalReads(LocalPart):
     async def get_with_metadata(
         self, key: Any, *, consistency: Consistency = "eventual"
     ) -> KvEntry[Any] | Entries:
-        """The same, with the `details` of what exists: its metadata and its times."""
+        """The same, with the `details` of entries that exist: metadata and times."""
         with reading(consistency):
             if is_many(key):
                 return await self._get_with_details(checked_keys(key)) if key else []
@@ -108,7 +108,7 @@ class LocalReads(LocalPart):
             return entry
 
     async def has(self, key: KeyLike, *, consistency: Consistency = "eventual") -> bool:
-        """Whether a key exists, whatever its value, which is not read."""
+        """Whether a key exists; its value is not read."""
         encoded = encode_key(checked_key(key))
         self._permits.read(encoded)
         with reading(consistency):

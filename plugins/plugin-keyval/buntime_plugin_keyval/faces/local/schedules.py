@@ -39,7 +39,7 @@ Infos = list[ScheduleInfo]
 
 
 class LocalSchedules:
-    """Tasks that are started at times, once over all hosts of a store."""
+    """Tasks that are started at set times, once across all hosts of a store."""
 
     def __init__(self, part: SchedulePart, permits: Permits) -> None:
         self._part = part
@@ -57,7 +57,7 @@ class LocalSchedules:
         paused: bool = False,
         idempotency_key: str | None = None,
     ) -> ScheduleInfo:
-        """Make a schedule, or change it; what it is then. One with the same times keeps its next.
+        """Make or change a schedule; returns it. With unchanged times it keeps its next one.
 
         `task` is what its tasks are made of, with the names of the wire: `{"name": "send-report",
         "payload": …, "maxRetries": 5}`. Exactly one of `cron`, five fields read in `timezone` (UTC
@@ -91,14 +91,14 @@ class LocalSchedules:
             return None
 
     async def list(self, after: str = "", *, limit: int = DEFAULT_LIMIT) -> Infos:
-        """The schedules behind a name, in the order of their names; at most 1000."""
+        """The schedules after a name, in order of name; at most 1000."""
         self._permits.need(SCHEDULE)
         size = checked_page(limit)
         found = await self._part.schedules.list(checked_after(after), size)
         return [self._info(it) for it in found]
 
     async def run(self, name: str, *, idempotency_key: str | None = None) -> str:
-        """Start its task now, apart from its times; returns the task's id. Raises `NotFound`."""
+        """Start its task now, in addition to its times; the task's id. Raises `NotFound`."""
         self._permits.need(SCHEDULE, schedule_name(name))
         once = once_of(idempotency_key, "schedule_run", name)
         return await self._part.schedules.run(name, once)

@@ -54,7 +54,7 @@ def make_options(
     snippet: bool | int,
     fuzzy: bool,
 ) -> SearchOptions:
-    """Checked options, as over HTTP. Raises `InvalidInput`."""
+    """The options of a search, checked as over HTTP. Raises `InvalidInput`."""
     if not isinstance(query, str):
         raise InvalidInput("query must be a text")
     return SearchOptions(
@@ -72,7 +72,7 @@ def make_options(
 
 
 def hits_of(entries: Text) -> list[SearchHit[Any]]:
-    """What was found, of the inside of a JSON array."""
+    """The hits of a page, from the inside of a JSON array."""
     return [
         SearchHit(
             checked_key(row.key),
@@ -87,7 +87,7 @@ def hits_of(entries: Text) -> list[SearchHit[Any]]:
 
 
 class LocalSearch(LocalPart):
-    """Full-text indexes, and what they find."""
+    """Full-text indexes, and searches in them."""
 
     async def create_index(
         self,
@@ -110,7 +110,7 @@ class LocalSearch(LocalPart):
         await self._service.search.create_index(checked_key(prefix), options, once)
 
     async def list_indexes(self) -> Indexes:
-        """All indexes in the order of their prefixes, those that are being built too."""
+        """All indexes in order of prefix, including those being built."""
         self._permits.need(INDEX_ADMIN)
         return await self._service.search.list_indexes()
 

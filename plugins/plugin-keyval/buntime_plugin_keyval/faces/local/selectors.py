@@ -1,4 +1,4 @@
-"""What a call selects, for the store."""
+"""The selectors of a call, for the store."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ def ranges_of(keys: Selector) -> Selectors:
 
 
 def wanted_of_call(keys: Selector, where: Where | None) -> Wanted | None:
-    """What entries have to be, beside where their keys are."""
+    """What is wanted of entries, in addition to where their keys are."""
     pattern = None if keys.pattern is None else encode_pattern(keys.pattern)
     return wanted_of(filter_of(where), keys.type, pattern)

@@ -23,9 +23,9 @@ from buntime_plugin_keyval.storage.ranges import KeyRange, subtree
 
 
 class LocalStream:
-    """All changes of a store, in the order of their commits.
+    """All changes of a store, in the order of commits.
 
-    Called, it gives those that are there now.
+    Call it to iterate over the present ones.
     """
 
     def __init__(self, part: StreamPart, permits: Permits) -> None:
@@ -41,7 +41,7 @@ class LocalStream:
         type: str | None = None,
         action: StreamAction | None = None,
     ) -> AsyncIterator[StreamRecord]:
-        """The records behind a position, or from a time on, up to the newest one of now.
+        """The records after a position, or since a time, up to the newest one at present.
 
         Raises `StreamTrimmed` as `read` does.
         """
@@ -70,12 +70,11 @@ class LocalStream:
         action: StreamAction | None = None,
         wait: Duration | None = None,
     ) -> StreamPage:
-        """Records behind a position, or from a time on (at most 1000); waits up to a minute for the
-        first one.
+        """Records after a position, or since a time (at most 1000); waits up to a minute for one.
 
-        Fewer may be there than `limit` says though more follow: `next` of the page is less than
-        `last` then. Raises `StreamTrimmed` where records behind the position are not there any
-        more, and `PositionAhead` where no record has that position yet.
+        There may be fewer than `limit` although more follow: then `next` of the page is less than
+        `last`. Raises `StreamTrimmed` if records after the position are gone, and `PositionAhead`
+        if no record has that position yet.
         """
         keys = stream_range(prefix)
         self._permits.read_range(keys)
@@ -99,8 +98,7 @@ class LocalStream:
         type: str | None = None,
         action: StreamAction | None = None,
     ) -> AsyncIterator[StreamRecord]:
-        """All records behind a position, or from a time on, and then each one as it comes, for
-        ever.
+        """All records after a position, or since a time, and then each new one, without end.
 
         Raises `StreamTrimmed` as `read` does.
         """
@@ -124,7 +122,7 @@ class LocalStream:
         return (await self._part.bounds()).last
 
     async def trim(self, up_to: int) -> int:
-        """Remove the records up to a position, but for the newest of all; how many that were."""
+        """Remove the records up to a position, except the newest of all; how many there were."""
         self._permits.need(ADMIN)
         return await self._part.trim(stream_position("up_to", up_to))
 
@@ -136,7 +134,7 @@ def stream_range(prefix: KeyLike) -> KeyRange:
 
 
 def to_record(record: LoggedChange) -> StreamRecord:
-    """A record as callers get it."""
+    """A record for Python callers."""
     return StreamRecord(
         record.seq,
         record.action,

@@ -62,7 +62,7 @@ Ended = list[TaskHeard]
 
 
 class LocalTasks:
-    """Named work with a payload and a result, which runners of any host do."""
+    """Named work with a payload and a result, which runners on any host carry out."""
 
     def __init__(self, part: TaskPart, permits: Permits) -> None:
         self._part = part
@@ -181,7 +181,7 @@ class LocalTasks:
         return await self._desk.delete(task_id(task), once)
 
     async def limits(self, name: str) -> TaskLimits:
-        """How many tasks of a name may run at a time, and are begun in a time."""
+        """How many tasks with a name may run at a time, and how many may begin in a time."""
         self._permits.need(TASK_ADMIN, task_name(name))
         found = await self._part.limits(name)
         rate = None if found.rate is None else QueueRate(found.rate.count, found.rate.per)
@@ -195,10 +195,10 @@ class LocalTasks:
         rate: Rate | None = None,
         idempotency_key: str | None = None,
     ) -> None:
-        """Limit the tasks of a name over all runners of all hosts; what is not given is no limit.
+        """Replace the limits of tasks with a name, across all hosts; those not given are lifted.
 
-        At most `max_running` run at a time, and at most so many of `rate`, such as `(100, "1m")`,
-        begin in any time of that length.
+        At most `max_running` run at a time, and at most as many as `rate` says, such as
+        `(100, "1m")`, begin in a time of that length.
         """
         self._permits.need(TASK_ADMIN, task_name(name))
         wanted = checked_options(wanted_options(None, None, max_running, rate))
@@ -214,10 +214,10 @@ class LocalTasks:
         duration: Duration = "30s",
         wait: Duration | None = None,
     ) -> Leased:
-        """Take tasks to run, of these names or of any; for runners of your own.
+        """Lease tasks with these names, or any; for runners of your own.
 
-        Who has one says within `duration` what became of it, or that it takes longer
-        (`heartbeat`); others get it then. With `wait`, up to a minute, until there is one.
+        A runner has to report the result within `duration`, or prolong the lease (`heartbeat`);
+        otherwise others get the task. With `wait`, up to a minute, waits until there is one.
         """
         chosen = None if names is None else frozenset(task_name(name) for name in names)
         for name in [None] if chosen is None else sorted(chosen):
@@ -239,7 +239,7 @@ class LocalTasks:
         duration: Duration | None = None,
         progress: Any = None,
     ) -> TaskHeard:
-        """Keep a task for as long as it was leased, or for `duration`; say how far it is.
+        """Prolong a lease by its first length, or `duration`, from now on; may report progress.
 
         Raises `TaskLost` if another runner has it.
         """
@@ -251,15 +251,15 @@ class LocalTasks:
         )
 
     async def complete(self, task: str, token: str, result: Any = None) -> TaskHeard:
-        """Say that a leased task is done. Raises `TaskLost`."""
+        """Complete a leased task. Raises `TaskLost`."""
         known = await self._known(TASK_RUN, task, TaskLost)
         told = told_text(result, self._clock.wall())
         return self._heard(await self._runners.complete(known, checked_task_token(token), told))
 
     async def complete_many(self, done: Sequence[TaskDone]) -> Ended:
-        """Several leased tasks are done, at most 1000, in one commit; what is said of each.
+        """Complete several leased tasks, at most 1000, in one commit; the answer for each.
 
-        One that another runner has is `lost`, and stops none of the others.
+        One that another runner has is `lost`; the others are completed.
         """
         wall_ms = self._clock.wall()
         told = [
@@ -271,20 +271,20 @@ class LocalTasks:
         return [TaskHeard(it.cancelled, lost=it.lost) for it in heard]
 
     async def fail(self, task: str, token: str, error: str, *, retry: bool = True) -> TaskHeard:
-        """Say that an attempt failed; without `retry` it was the last one. Raises `TaskLost`."""
+        """Report a failed attempt; without `retry` it was the last one. Raises `TaskLost`."""
         known = await self._known(TASK_RUN, task, TaskLost)
         token, said = checked_task_token(token), checked_error("error", error, as_written)
         return self._heard(await self._runners.fail(known, token, said, retry=retry))
 
     async def release(self, task: str, token: str) -> None:
-        """Give back a task that nobody began with: no attempt is counted. Raises `TaskLost`."""
+        """Give back a task that was not begun: no attempt is counted. Raises `TaskLost`."""
         known = await self._known(TASK_RUN, task, TaskLost)
         await self._runners.release(known, checked_task_token(token))
 
     async def _known(
         self, scope: str, task: TaskInfo | str, absent: Callable[[str], Exception] = TaskNotFound
     ) -> str:
-        """The id of a task that somebody may have to do with; for others it is absent."""
+        """The id of a task for which the caller has the scope; otherwise it counts as absent."""
         if not await self._may(scope, task):
             raise absent(task_id(task))
         return task_id(task)
@@ -357,11 +357,11 @@ class LocalRunning(LocalPart):
         lease: Duration = "30s",
         on_error: ErrorHandler | None = None,
     ) -> AsyncRunner:
-        """A runner, which runs tasks with your functions: decorate them with `runner.task(name)`.
+        """A runner of tasks with your functions: decorate them with `runner.task(name)`.
 
-        Up to `concurrency` run at a time. A task is kept by a `lease` that is prolonged while its
-        function runs: so long after this process has died, others get it. `on_error` hears of
-        what fails; without it that is logged.
+        Up to `concurrency` run at a time. The `lease` of a task is prolonged while its function
+        runs; others get the task that long after this process has died. `on_error` is called with
+        failures; without it they are logged.
         """
         runner = AsyncRunner(
             self.tasks,
@@ -376,12 +376,12 @@ class LocalRunning(LocalPart):
 
 
 def told_text(value: Any, now_ms: int) -> str:
-    """The text of what a runner tells. Raises `InvalidInput`."""
+    """The text of a value that a runner reports. Raises `InvalidInput`."""
     return without_stamps(encode_value(value, now_ms))
 
 
 def settled_task(new: NewTask, clock: Clock) -> NewTask:
-    """The same with the time in the place of `$now`."""
+    """The task with the time in place of `$now`."""
     if NOW_TEXT not in new.payload:
         return new
     return new._replace(payload=canonical_value(new.payload.encode(), clock.wall()))

@@ -1,4 +1,4 @@
-"""The store as what the transactions and atomic commits of Python callers read and write."""
+"""The store as the source of transactions and atomic commits of Python callers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from buntime_plugin_keyval.storage.reads import Row
 
 
 class LocalSource:
-    """`AsyncSource` of this process."""
+    """Implements `AsyncSource` for this process."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class LocalSource:
         self._tasks = tasks
 
     async def read(self, keys: Sequence[Key]) -> list[KvEntry[Any]]:
-        """The newest entries of checked keys, in their order; no replica is asked."""
+        """The entries of checked keys, in order, read from the primary."""
         encoded = encode_keys(keys)
         self._permits.read(*encoded)
         rows = await self._store.get_many(encoded, fresh=True)
@@ -76,7 +76,7 @@ class LocalSource:
         *,
         results: bool = False,
     ) -> CommitResult:
-        """Apply all mutations if all checks hold; with `results` tell what they made."""
+        """Apply all mutations if all checks hold; with `results` return theirs."""
         contents = contents_of(atomic)
         once = None
         if idempotency_key is not None:
@@ -144,7 +144,7 @@ class LocalSource:
 
 
 def _said(contents: Contents) -> list[object]:
-    """What the caller of a commit says; long integers as texts that take no time to make."""
+    """The contents of a commit, to compare repetitions; long integers as texts that are cheap."""
     return [
         replace(it, operand=f"{it.operand:x}")
         if isinstance(it, Mutation) and isinstance(it.operand, int)
@@ -161,7 +161,7 @@ def settled_options(options: EntryOptions, now_ms: int) -> EntryOptions:
 
 
 def entry_of(key: Key, row: Row | None) -> KvEntry[Any]:
-    """What a key holds, None where it does not exist."""
+    """The entry of a key, whose value is None if it does not exist."""
     if row is None:
         return KvMissing(key, None, None)
     return KvEntry(key, decode_value(row.value), row.versionstamp)

@@ -22,7 +22,7 @@ class TriggerEvent(NamedTuple):
     type: Literal["set", "delete"]
     key: Key
     versionstamp: str
-    """Of the commit that changed the key."""
+    """The versionstamp of the commit."""
     value: Any = None
     """The new value; None for a deletion."""
 
@@ -31,7 +31,7 @@ TriggerHandler = Callable[[TriggerEvent], Awaitable[None] | None]
 
 
 class Trigger(NamedTuple):
-    """A handler with the keys and events that it is for."""
+    """A handler, and the keys and events that it is for."""
 
     prefix: bytes
     events: tuple[str, ...]
@@ -47,13 +47,13 @@ class Triggers:
         self._unsubscribe: Callable[[], None] | None = None
 
     def add(self, trigger: Trigger) -> Callable[[], None]:
-        """Register a trigger; returns what removes it. Raises `InvalidInput`."""
+        """Register a trigger; returns a function that removes it. Raises `InvalidInput`."""
         unknown = [event for event in trigger.events if event not in EVENTS]
         if unknown or not trigger.events:
             raise InvalidInput(f"events must be some of {EVENTS}, received {trigger.events}")
         self._triggers.append(trigger)
         if self._unsubscribe is None:
-            # Commits publish nothing while nobody listens.
+            # Subscribed only while there are triggers: commits publish nothing without subscribers.
             self._unsubscribe = self._store.subscribe(self._committed)
 
         def remove() -> None:

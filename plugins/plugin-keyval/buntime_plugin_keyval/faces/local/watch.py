@@ -89,7 +89,7 @@ def _entry(state: State) -> KvEntry[Any]:
 
 
 class LocalWatching(LocalPart):
-    """What changed, as it happens and afterwards."""
+    """Watches, triggers, and the change log."""
 
     def __init__(self, service: KeyValService, permits: Permits) -> None:
         super().__init__(service, permits)
@@ -110,17 +110,17 @@ class LocalWatching(LocalPart):
         shared: bool = False,
         on_error: ErrorHandler | None = None,
     ) -> AsyncWatch:
-        """Follow the changes of keys and of all that extend them, or only of the keys if `exact`.
+        """Follow the changes of keys and all keys below them, or only of the keys if `exact`.
 
-        Batches of entries go to `callback`, or to who iterates over the watch; the first one tells
-        what is there (of a prefix `limit` entries, 100 by default) unless `emit_initial` is False.
-        Of several changes of one key in short order only the last may be told.
+        Batches of entries are passed to `callback`, or iterated over; the first one has the current
+        entries (of a prefix `limit` entries, 100 by default) unless `emit_initial` is False. Of
+        several changes of one key in quick succession, only the last may be reported.
 
-        Without `buffer_size` nothing is read before the last batch was taken. With it, up to so
-        many changed keys wait, each with its latest entry; `overflow_strategy` says which of them
-        goes when there are more. `on_error` hears of failures of the database, which are retried;
-        without it they are logged. There is no network, so `mode`, `poll_interval` and `shared`
-        change nothing.
+        Without `buffer_size` nothing is read before the last batch was taken. With it, up to that
+        many changed keys wait, each with its latest entry; `overflow_strategy` says which ones are
+        dropped when there are more. `on_error` is called with failures of the database, which are
+        retried; without it they are logged. There is no network, so `mode`, `poll_interval` and
+        `shared` have no effect.
         """
         polling = check_mode(mode, poll_interval)
         if shared:
@@ -153,10 +153,10 @@ class LocalWatching(LocalPart):
         events: Sequence[str] = ("set", "delete"),
         handler: TriggerHandler,
     ) -> Callable[[], None]:
-        """Call `handler` for every changed key that is or extends `prefix`; returns the way out.
+        """Call `handler` for changes of `prefix` and keys below it; returns a function to stop.
 
-        Called after the commit and before its writer goes on, once for each key, in the order of
-        registration. What a handler raises is logged and changes nothing. Expiry is no event.
+        Handlers are called after the commit and before its writer goes on, once for each key, in
+        order of registration. Exceptions of a handler are logged and ignored. Expiry is no event.
         """
         encoded = encode_prefix(prefix)
         self._permits.read_range(subtree(encoded))
@@ -165,9 +165,9 @@ class LocalWatching(LocalPart):
     async def changes(
         self, *, after: int = 0, prefix: KeyLike = (), limit: int = MAX_LIMIT
     ) -> Changes:
-        """The change log behind `after`, oldest first: of all keys, or of a prefix with its own.
+        """The change log after `after`, oldest first: of all keys, or of a prefix and those below.
 
-        The log is trimmed by age and number, so the first `seq` may lie well behind `after`.
+        The log is trimmed by age and number, so the first `seq` may be well after `after`.
         """
         encoded = encode_prefix(prefix)
         keys = subtree(encoded) if encoded else None

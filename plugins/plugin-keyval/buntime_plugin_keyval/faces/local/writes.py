@@ -46,7 +46,7 @@ from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
 
 
 class LocalWrites(LocalPart):
-    """Entries that are set, changed, deleted."""
+    """Setting, changing and deleting entries."""
 
     async def set(
         self,
@@ -63,7 +63,7 @@ class LocalWrites(LocalPart):
         idempotency_key: str | None = None,
         **unknown: Never,
     ) -> CommitResult:
-        """Store a value, in the place of the one that is there with its life and its metadata.
+        """Store a value in place of the present one, together with its lifetime and metadata.
 
         `expires_in` is milliseconds or a duration text and wins over `expires_at`, epoch
         milliseconds or an aware datetime; without them it stays for ever. `metadata` is anything
@@ -114,8 +114,8 @@ class LocalWrites(LocalPart):
     ) -> CommitResult:
         """Merge a JSON Merge Patch (RFC 7396) into a value; a missing key counts as `{}`.
 
-        Dicts are merged, members that are None are removed, and anything else is replaced. Life,
-        metadata and type stay unless others are given; options and conditions as in `set`.
+        Dicts are merged, members that are None are removed, and anything else is replaced.
+        Lifetime, metadata and type stay unless given; options and conditions are as in `set`.
         """
         required = requirement(if_match, if_revision, create_only=create_only)
         patch, on_create = merged_at(key, "patch", patch)
@@ -155,16 +155,15 @@ class LocalWrites(LocalPart):
         if_revision: int | None = None,
         idempotency_key: str | None = None,
     ) -> DeleteResult:
-        """Delete a key with all that extend it, or only the key if `exact`; or several keys.
+        """Delete a key with all keys below it, or only the key if `exact`; or several keys.
 
         Without a key, `prefixes` say what to delete, as several keys do, or `starts_with`, or a
         `pattern`, or a `type`, or `start`, inclusive, with `end`, exclusive; these may also narrow
-        what is below a key. Of that, in key order, the first `offset` entries stay, and of the
+        what is below a key. Of these entries, in key order, the first `offset` stay, and of the
         rest at most `limit` (up to 1000) are deleted. `where` restricts that to entries whose value
         matches. The empty prefix, which is the whole store, has to be confirmed with
-        `everything=True`. An
-        `idempotency_key`, which is as in `set`, is not for everything. `if_match` and `if_revision`
-        are as in `set`, for the entry of one key.
+        `everything=True`, without an `idempotency_key`, which is otherwise as in `set`. `if_match`
+        and `if_revision` are as in `set`, for the entry of one key.
         """
         condition = filter_of(where)
         required = requirement(if_match, if_revision)
@@ -204,9 +203,9 @@ class LocalWrites(LocalPart):
         return DeleteResult(count)
 
     async def vacuum(self, *, limit: int | None = None) -> VacuumResult:
-        """Remove what has expired now, all of it or at most `limit` entries.
+        """Remove expired entries now, all of them or at most `limit`.
 
-        That happens by itself too; it is for who wants the room, or the events, at once.
+        They are also removed in the background; this is to have the space, or the events, at once.
         """
         self._permits.need(ADMIN)
         most = sys.maxsize if limit is None else checked_limit(limit)
@@ -228,11 +227,11 @@ class LocalWrites(LocalPart):
     async def _write_if(
         self, mutation: Mutation, required: EntryRequirement | None, once: Once | None
     ) -> CommitResult:
-        """Write, raising `PreconditionFailed` unless what is required is so."""
+        """Write under conditions. Raises `PreconditionFailed` unless they hold."""
         code = encode_key(mutation.resolved_key(""))
         conditions = []
         if required is not None:
-            self._permits.read(code)  # whether it is so tells of the entry
+            self._permits.read(code)  # whether conditions hold reveals something of the entry
             conditions.append((code, _conditions(required)))
         committed = await self._store.commit((), [mutation], once=once, required=conditions)
         return CommitResult(
@@ -246,9 +245,9 @@ class LocalWrites(LocalPart):
         keys: Sequence[bytes] = (),
         ranges: Sequence[KeyRange] = (),
     ) -> None:
-        """Raise `PermissionDenied` unless that may be deleted.
+        """Raise `PermissionDenied` unless the entries may be deleted.
 
-        What a filter deletes, and what it leaves, tells of the values.
+        With a filter they must be readable as well: what it deletes reveals some of the values.
         """
         self._permits.write(*keys)
         self._permits.write_range(*ranges)
@@ -263,7 +262,7 @@ class LocalWrites(LocalPart):
         condition = wanted_of_call(bounds, where)
         self._may_delete(condition, ranges=ranges)
         if bounds.offset or limit is not None:
-            self._permits.read_range(*ranges)  # what stays in front tells of keys
+            self._permits.read_range(*ranges)  # the entries before an offset reveal keys
         most = None if limit is None else checked_deletion(limit)
         rest = await behind(self._store, ranges, bounds.offset, where=condition)
         return DeleteResult(
