@@ -46,6 +46,7 @@ from buntime_plugin_keyval.storage.locks import HeldLock, Line, list_held, read_
 from buntime_plugin_keyval.storage.replays import Kept
 
 N = TypeVar("N")
+T = TypeVar("T")
 
 KEPT_MS = 3_600_000
 """How long locks and places in line stay in the tables once they are over."""
@@ -208,8 +209,9 @@ class LockDesk:
 
     def give_back_of(self, wanted: WantedLock, asking: asyncio.Future[Granted]) -> None:
         """Release the lock that this future gave, if it gave one; see `give_back`."""
-        if not asking.cancelled() and asking.exception() is None:
-            self.give_back(wanted, asking.result())
+        granted = _come_of(asking)
+        if granted is not None:
+            self.give_back(wanted, granted)
 
     def _given_back(self, giving: asyncio.Future[bool]) -> None:
         if not giving.cancelled():
@@ -275,10 +277,9 @@ class LockDesk:
             asking = self._ask(wanted)
 
     def _give_back_asked(self, wanted: WantedLock, asking: asyncio.Future[LockAttempt]) -> None:
-        if not asking.cancelled() and asking.exception() is None:
-            asked = asking.result()
-            if asked.ends_at is not None and not asked.is_prolonged:
-                self.give_back(wanted, self._granted(asked.stamp, asked.ends_at))
+        granted = self._given_now(_come_of(asking))
+        if granted is not None:
+            self.give_back(wanted, granted)
 
     def _tell_taken(
         self,
@@ -288,13 +289,22 @@ class LockDesk:
         asking: asyncio.Future[LockAttempt],
     ) -> None:
         """Set the result of `taken`: at once if the commit gave the lock, else by a task."""
-        if not asking.cancelled() and asking.exception() is None:
-            asked = asking.result()
-            if asked.ends_at is not None and not asked.is_prolonged:
-                self.recorder.record("lock_acquire", perf_counter() - started)
-                if not taken.done():
-                    taken.set_result(self._granted(asked.stamp, asked.ends_at))
-                return
+        granted = self._given_now(_come_of(asking))
+        if granted is None:
+            self._find_out(wanted, taken, started, asking)
+            return
+        self.recorder.record("lock_acquire", perf_counter() - started)
+        if not taken.done():
+            taken.set_result(granted)
+
+    def _find_out(
+        self,
+        wanted: WantedLock,
+        taken: asyncio.Future[Granted],
+        started: float,
+        asking: asyncio.Future[LockAttempt],
+    ) -> None:
+        """Set the result of `taken` by a task, which finds out who has the lock by now."""
 
         def tell(finding: asyncio.Task[Granted]) -> None:
             self._finding.discard(finding)
@@ -379,17 +389,21 @@ class LockDesk:
             )
         return None
 
+    def _given_now(self, asked: LockAttempt | None) -> Granted | None:
+        """The lock that a commit gave to an owner who did not have it."""
+        if asked is None or asked.ends_at is None or asked.is_prolonged:
+            return None
+        return self._granted(asked.stamp, asked.ends_at)
+
     async def _given(self, wanted: WantedLock, asked: LockAttempt) -> Granted | None:
         """The lock that a commit gave or prolonged, which may be over by now; else None."""
-        if asked.ends_at is None:
-            return None
+        if asked.ends_at is None or not asked.is_prolonged:
+            return self._given_now(asked)
         token = asked.stamp
-        if asked.is_prolonged:
-            found = (await read_held(self._store.db, [wanted.name], 0)).get(wanted.name)
-            if found is not None and found.owner == wanted.owner and found.token < token:
-                token = found.token
-            return Granted(token, self._wall(asked.ends_at))
-        return self._granted(token, asked.ends_at)
+        found = (await read_held(self._store.db, [wanted.name], 0)).get(wanted.name)
+        if found is not None and found.owner == wanted.owner and found.token < token:
+            token = found.token
+        return Granted(token, self._wall(asked.ends_at))
 
     async def _had(self, wanted: WantedLock) -> Granted | None:
         """The lock that its owner has by now; None if the owner may ask for it again.
@@ -425,6 +439,11 @@ class LockDesk:
 
     def _wall(self, at_ms: int) -> int:
         return wall_of(self._store.clock, at_ms)
+
+
+def _come_of(asking: asyncio.Future[T]) -> T | None:
+    """What came of it, unless it failed."""
+    return None if asking.cancelled() or asking.exception() is not None else asking.result()
 
 
 async def _watch(gone: Gone, waiter: Waiter) -> None:
