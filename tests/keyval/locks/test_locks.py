@@ -328,9 +328,9 @@ async def test_who_waits_while_the_host_stops_is_told_and_keeps_the_place(passin
     await locks.acquire("a", "w0")
     (task,) = await line_up(passing, "w1")
     passing.service.locking.locks.end_waits()
-    with pytest.raises(ServiceUnavailable, match=r"This host stops .* lock a, .* try again"):
+    with pytest.raises(ServiceUnavailable, match=r"This host is stopping .* lock a; .* try again"):
         await task
-    with pytest.raises(ServiceUnavailable, match="This host stops"):
+    with pytest.raises(ServiceUnavailable, match="This host is stopping"):
         await locks.acquire("a", "w2", wait="1m")
     await locks.release("a", "w0")
     found = await locks.get("a")
