@@ -141,7 +141,21 @@ export function textOf(part) {
  * @param {Key} key
  */
 export function keyText(key) {
-  return JSON.stringify(key);
+  return visible(JSON.stringify(key));
+}
+
+/**
+ * The same JSON, with an escape for each character that shows nothing or turns others around: a key
+ * that is read is the key that is there.
+ * @param {string} json
+ */
+export function visible(json) {
+  return json.replace(/[\u007f-\u009f\p{Cf}\u2028\u2029]/gu, (character) =>
+    character
+      .split("") // into units of UTF-16, as JSON escapes them
+      .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
+      .join(""),
+  );
 }
 
 /**

@@ -5,7 +5,7 @@
 import { field } from "../.well-known/buntime/ui/dialog.js";
 import { fill, h } from "../.well-known/buntime/ui/dom.js";
 import { t } from "../.well-known/buntime/ui/texts.js";
-import { keyText, makePart, parseKey, textOf, typeOf } from "./key.js";
+import { keyText, makePart, parseKey, textOf, typeOf, visible } from "./key.js";
 
 /** @typedef {import("./key.js").Key} Key */
 
@@ -22,7 +22,7 @@ export function chips(key) {
 /** @param {import("./key.js").Part} part */
 export function chip(part) {
   const type = typeOf(part);
-  const shown = type === "string" ? JSON.stringify(textOf(part)) : textOf(part);
+  const shown = type === "string" ? visible(JSON.stringify(textOf(part))) : textOf(part);
   return h(
     "span",
     { class: `chip ${type}`, title: type },

@@ -25,6 +25,12 @@ test("an array says exactly which key", () => {
   assert.equal(textOf(BIG), "9007199254740993");
 });
 
+test("what cannot be seen is written as an escape", () => {
+  const key = ["a\u202eb", "\u200b", "\u{e0041}", "é😀"];
+  assert.equal(keyText(key), '["a\\u202eb","\\u200b","\\udb40\\udc41","é😀"]');
+  assert.deepEqual(parseKey(keyText(key)), key);
+});
+
 test("what is no key is said to be none", () => {
   for (const text of ["[1", "[null]", "[{}]", '[{"__type": "bigint", "value": "x"}]', "[[1]]"]) {
     assert.throws(() => parseKey(text), Error, text);
