@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from buntime_database import (
     Adapter,
@@ -110,18 +110,16 @@ class RequestSessions:
         Raises `DatabaseError`; with `numbered`, errors of a statement say which it was.
         """
         limits = self._limits._replace(readonly=target.readonly, schema=target.schema)
+        writing = _Writing(plan, limits, max_rows, numbered)
         async with self._free:
             adapter = await self._service.get_adapter(target.type, target.tenant)
 
             async def attempt(most: int | None) -> list[SessionResult]:
                 session = await _open_session(adapter, limits)
                 if session is None:
-                    return await self._write_plainly(
-                        adapter, limits, hand, plan, max_rows, numbered
-                    )
+                    return await writing.by_adapter(adapter, hand)
                 try:
-                    family = family_of(adapter)
-                    return await self._write_in(session, family, plan, most, max_rows, numbered)
+                    return await writing.in_session(session, family_of(adapter), most)
                 finally:
                     await session.close()
 
@@ -131,27 +129,32 @@ class RequestSessions:
         """The engine that a target means."""
         return target.type or self._service.get_default_type()
 
-    async def _write_in(
-        self,
-        session: Session,
-        family: Family,
-        plan: Planner,
-        most: int | None,
-        max_rows: int | None,
-        numbered: bool,
+
+class _Writing(NamedTuple):
+    """What is written as one transaction, and what is told of it."""
+
+    plan: Planner
+    limits: SessionLimits
+    max_rows: int | None
+    """Most rows of each statement that are told."""
+    numbered: bool
+    """Whether errors of a statement say which it was."""
+
+    async def in_session(
+        self, session: Session, family: Family, most: int | None
     ) -> list[SessionResult]:
         """Raises `MoreThanAsked` where the results have more than `most` bytes."""
         results: list[SessionResult] = []
         size = 0
         await session.execute("BEGIN IMMEDIATE")
-        for index, bound in enumerate(await plan(_Planning(session, family))):
-            with _numbering(index, wanted=numbered):
+        for index, bound in enumerate(await self.plan(_Planning(session, family))):
+            with _numbering(index, wanted=self.numbered):
                 left = None if most is None else max(1, most - size)
-                result = await session.execute(*bound, max_rows=max_rows, max_bytes=left)
+                result = await session.execute(*bound, max_rows=self.max_rows, max_bytes=left)
                 size += answer_bytes(result)
-                if size > self._limits.max_bytes:
+                if size > self.limits.max_bytes:
                     raise ResultTooLarge(
-                        f"the rows of all statements are larger than {self._limits.max_bytes} bytes"
+                        f"the rows of all statements are larger than {self.limits.max_bytes} bytes"
                     )
                 if most is not None and size > most:
                     raise MoreThanAsked(f"the rows of all statements are larger than {most} bytes")
@@ -164,24 +167,17 @@ class RequestSessions:
         await session.execute("COMMIT")
         return results
 
-    async def _write_plainly(
-        self,
-        adapter: Adapter,
-        limits: SessionLimits,
-        hand: Hand,
-        plan: Planner,
-        max_rows: int | None,
-        numbered: bool,
-    ) -> list[SessionResult]:
-        connection = PlainConnection(adapter, limits, fresh=True)
+    async def by_adapter(self, adapter: Adapter, hand: Hand) -> list[SessionResult]:
+        """The same in a batch, where there are no sessions."""
+        connection = PlainConnection(adapter, self.limits, fresh=True)
         statements: list[Statement] = []
-        for index, bound in enumerate(await plan(connection)):
-            with _numbering(index, wanted=numbered):
+        for index, bound in enumerate(await self.plan(connection)):
+            with _numbering(index, wanted=self.numbered):
                 statements.append(await connection.prepare(bound))
 
         async def commit() -> list[SessionResult]:
             results = await adapter.batch(statements)
-            return [connection.written(result, max_rows) for result in results]
+            return [connection.written(result, self.max_rows) for result in results]
 
         if any(connection.gives_back(statement.sql) for statement in statements):
             return await hand.written(commit, lambda given: sum(map(answer_bytes, given)))
