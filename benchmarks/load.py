@@ -123,18 +123,7 @@ def run_wrk(
     Raises `BenchmarkError` if a single one failed, or was not answered as expected.
     """
     script = folder / "requests.lua"
-    lines = [
-        f"{{{_lua_text(method)}, {_lua_text(client.base + path)}, {_lua_text(body)}}},"
-        for method, path, body in requests
-    ]
-    parts = {
-        "requests": "\n".join(lines),
-        "marker": _lua_text(expected.marker),
-        "least": expected.least_bytes,
-        "keys": "nil" if keys is None else _lua_text(keys),
-        "run": str(time.time_ns() // 1_000_000 % 2**31),
-    }
-    script.write_text(SCRIPT % parts, encoding="ascii")
+    script.write_text(_script(client.base, requests, expected, keys), encoding="ascii")
     command = [
         find_wrk(),
         "--threads=1",  # one is far from busy, and leaves the server its core
@@ -167,6 +156,20 @@ def run_wrk(
         numbers["p99"] / 1000,
         numbers["p999"] / 1000,
     )
+
+
+def _script(base: str, requests: Sequence[Request], expected: Expected, keys: Keys | None) -> str:
+    lines = [
+        f"{{{_lua_text(method)}, {_lua_text(base + path)}, {_lua_text(body)}}},"
+        for method, path, body in requests
+    ]
+    return SCRIPT % {
+        "requests": "\n".join(lines),
+        "marker": _lua_text(expected.marker),
+        "least": expected.least_bytes,
+        "keys": "nil" if keys is None else _lua_text(keys),
+        "run": str(time.time_ns() // 1_000_000 % 2**31),
+    }
 
 
 def _lua_text(text: str) -> str:

@@ -417,14 +417,11 @@ def _rows(config: HostConfig, plan: Plan) -> list[dict[str, Any]]:
     """
     from buntime_host.plugins.plan import statuses
 
-    problems = {plugin.manifest.name: plugin.problem for plugin in plan.selection.plugins}
-    public = {
-        plugin.manifest.name: plugin.manifest.public_routes for plugin in plan.selection.plugins
-    }
+    chosen = {plugin.manifest.name: plugin for plugin in plan.selection.plugins}
     rows: list[dict[str, Any]] = []
     for index, status in enumerate(statuses(config, plan).values()):
         loads = status.state == "loading"
-        problem = problems[status.name]
+        problem = chosen[status.name].problem
         rows.append(
             {
                 "order": index + 1 if loads else None,
@@ -434,7 +431,7 @@ def _rows(config: HostConfig, plan: Plan) -> list[dict[str, Any]]:
                 "state": "enabled" if loads else status.state,
                 "source": status.source,
                 "path": status.path,
-                "publicRoutes": public[status.name],
+                "publicRoutes": chosen[status.name].manifest.public_routes,
                 "reason": status.reason or problem,
                 "problem": problem or (status.reason if status.state == "excluded" else None),
             }
