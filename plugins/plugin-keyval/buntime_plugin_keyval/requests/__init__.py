@@ -1,1 +1,1 @@
-"""What a request is: its declared shape, what it asks for, and what answers it."""
+"""Requests: their declared shapes, what they ask for, and their answers."""

@@ -1,4 +1,4 @@
-"""What an endpoint answers with when it is more than JSON text with status 200."""
+"""Answers of endpoints that are more than JSON text with status 200."""
 
 from __future__ import annotations
 
@@ -11,65 +11,65 @@ from buntime_host import NotDirect
 
 
 class ClientGone(Exception):
-    """Nobody waits for the answer any more, so there is none."""
+    """The client has gone, so there is no answer."""
 
 
 Gone = Callable[[], Coroutine[Any, Any, None]]
-"""Waits until nobody wants the answer to a call any more."""
+"""Waits until the client of a call has gone."""
 
 Text = str | bytes
 """JSON; a long one as bytes of UTF-8."""
 
 
 class Elsewhere(NotDirect):
-    """Another worker has what the request is about: let it answer."""
+    """Raised for another worker to answer, which has what the request is about."""
 
     def __init__(self, worker: int, here: Callable[[], Awaitable[Text]]) -> None:
         super().__init__(worker)
         self.worker = worker
         self.here = here
-        """The answer of this worker, if the other one is gone."""
+        """The answer of this worker if the other one is gone."""
 
 
 Frame = bytes | tuple[bytes, ...]
-"""Of an event stream; one that is large in several pieces."""
+"""One frame of an event stream; a large one in several pieces."""
 
 Frames = AsyncGenerator[Frame, None]
 """The frames of an event stream."""
 
 
 _LONG = 256 * 1024
-"""Characters, or bytes, that are not copied on the event loop: with the pages of memory that they
-take, 16 MB are copied for 25 ms."""
+"""The length, in characters or bytes, from which texts are not copied on the event loop: including
+the allocation, copying 16 MB takes 25 ms."""
 
 
 def flag_json(name: str, flag: bool) -> str:
-    """An object of one truth."""
+    """A JSON object with one boolean."""
     return f'{{"{name}":{truth(flag)}}}'
 
 
 def truth(flag: bool) -> str:
-    """True or false as JSON has it."""
+    """A boolean as JSON."""
     return "true" if flag else "false"
 
 
 def spliced(head: str, entries: Sequence[Text], tail: str) -> Text:
-    """JSON with entries between the brackets of an array, which are short; see `spliced_beside`."""
-    # Not asked of each entry before: mostly there are texts alone.
+    """JSON with short entries in an array between `head` and `tail`; see `spliced_beside`."""
+    # Tried without looking at each entry first, since nearly always all are texts.
     with suppress(TypeError):
         return f"{head}{','.join(entries)}{tail}"  # type: ignore[arg-type] # then that is an error
     return _spliced_bytes(head, entries, tail)
 
 
 def are_long(entries: Sequence[Text]) -> bool:
-    """Whether it takes long to copy them."""
+    """Whether copying the entries takes long."""
     return sum(map(len, entries)) >= _LONG
 
 
 async def spliced_beside(head: str, entries: Sequence[Text], tail: str) -> Text:
-    """The same with entries that may be long: then a thread copies them, and keeps nobody waiting.
+    """Do the same as `spliced` with entries that may be long, which a thread then copies.
 
-    Bytes are joined without the lock of the interpreter.
+    Bytes are joined without the interpreter's lock.
     """
     if not are_long(entries):
         return spliced(head, entries, tail)

@@ -1,8 +1,8 @@
-"""What a request asks for, known before anything of it runs.
+"""What a request asks for, known before any of it runs.
 
-An endpoint is a function that reads a request into `Asked`: which operation, what it touches,
-what it may cost, and the call itself. Whoever has to decide about a request (may its sender do
-this, to these keys; is it too much) decides by this value, in one place, before `run`.
+An endpoint is a function that reads a request into an `Asked`: the operation, what it touches, what
+it may cost, and the call itself. All decisions about a request (may its sender do this, to these
+keys; is it too much) are made by this value, in one place, before `run`.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ G = TypeVar("G", bound=RequestShape)
 Given = TypeVar("Given", bound=RequestShape, covariant=True)
 
 Access = Literal["read", "write", "admin"]
-"""Whether a request changes nothing, changes what is stored, or changes the store itself."""
+"""Whether a request changes nothing, changes stored data, or changes the store itself."""
 
 Ran = Text | Answer | Future[Any] | Coroutine[Any, Any, Text | Answer | Frames]
-"""JSON text is an answer with status 200; a future, which no task waits for, is told by
-`Asked.answer`; anything else is in full, now or later."""
+"""JSON text is an answer with status 200. The result of a future, for which no task waits, is made
+an answer by `Asked.answer`. Anything else is a full answer, now or later."""
 
 
 class Somewhere(msgspec.Struct, frozen=True, gc=False):
-    """A scope on some resource at least: on which one `Asked.run` finds out, and looks itself."""
+    """A scope on at least one resource; `Asked.run` finds out which one it needs, and checks it."""
 
     scope: str
 
 
 Need = str | tuple[str, str | None] | Somewhere
-"""A scope, on everything that it has, or on the resource beside it."""
+"""A scope on all its resources, or on the resource given with it."""
 
 
 class Keys(msgspec.Struct, frozen=True, gc=False):
@@ -67,14 +67,14 @@ NO_KEYS = Keys()
 
 
 class Cost(msgspec.Struct, frozen=True, gc=False):
-    """What a request may take, as far as it can be told from the request alone."""
+    """What a request may cost, as far as the request alone tells."""
 
     entries: int | None = 1
-    """Entries that it reads or writes at the most; None where the size of a range decides."""
+    """The most entries that it reads or writes; None if that depends on the size of a range."""
     conditions: int = 0
-    """Conditions of its filter, each of which is tested on every entry that it looks at."""
+    """The number of conditions of its filter, each tested on every entry that it looks at."""
     passed: int = 0
-    """Entries that it passes over before those."""
+    """The number of entries that it skips first."""
 
 
 CHEAP = Cost()
@@ -84,31 +84,31 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     """What one request asks for."""
 
     operation: str
-    """Its name, such as `set`: the part of the API, and a verb where there are several."""
+    """Its name, such as `set`: the part of the API, followed by a verb if there are several."""
     access: Access
     run: Callable[[], Ran]
     reads: Keys = NO_KEYS
-    """What is read of the entries, a check of a commit included."""
+    """The entries that it reads, including those in checks of a commit."""
     writes: Keys = NO_KEYS
-    """What may be written or deleted."""
+    """The entries that it may write or delete."""
     cost: Cost = CHEAP
     needs: Sequence[Need] | None = None
-    """Scopes beside those of its keys. None for what is about its keys alone; what then has none
-    needs everything, so that nothing is open which does not say so."""
+    """Scopes in addition to those on its keys. None if only its keys count; a request that has no
+    keys either then needs all permissions, so that nothing is open by omission."""
     read_scope: str = READ
     write_scope: str = WRITE
     extends: Callable[[], Set[bytes]] = frozenset
-    """Of the keys that are written the ones whose values are not replaced, but computed from what
-    is there. It is asked where that matters, which is seldom."""
+    """Returns those of the written keys whose new values are computed from the present ones. A
+    function, since it is rarely needed."""
     answer: Callable[[Future[Any]], Answer] = Future.result
-    """Where `run` gives a future: what is said once that is done. May raise what that holds."""
+    """If `run` returns a future: makes the answer once it is done. May raise its exception."""
 
     def require(self, principal: Principal, *, guarded: bool = False) -> None:
-        """Raise `PermissionDenied` unless somebody may ask for that.
+        """Raise `PermissionDenied` unless the principal may do all of this.
 
         `guarded` is as in `require_ranges`.
         """
-        # Most requests are about one key: what there is none of costs no call.
+        # Most requests are about one key: empty parts cost no call.
         reads, writes, needs = self.reads, self.writes, self.needs
         read_keys, read_ranges = reads.keys, reads.ranges
         written_keys, written_ranges = writes.keys, writes.ranges
@@ -134,7 +134,7 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
 
 
 class Touched(Mapping[str, str]):
-    """What a request asks for as the audit tells it, made when that wants to know."""
+    """What a request asks for, in the form of the audit log; made on demand."""
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
@@ -154,22 +154,22 @@ class Touched(Mapping[str, str]):
 
 
 class Request(msgspec.Struct, Generic[Given], frozen=True, gc=False):
-    """One request below `/keyval/api`, whole, with its members read by the route's shape."""
+    """One complete request below `/keyval/api`, with its members read by the route's shape."""
 
     path: bytes
-    """Raw path behind the API's base, still percent-encoded."""
+    """The raw path after the API's base, still percent-encoded."""
     given: Given
     content: bytes
     """The body as it came."""
     head: bool
     """Whether only the head of the answer is wanted."""
     source: DirectRequest
-    """What it was made of."""
+    """The request as the host gave it."""
     once: Once | None = None
-    """For a write that came with an idempotency key; every endpoint that writes heeds it."""
+    """For a write with an idempotency key; all endpoints that write pass it on."""
 
     def segment(self, place: int, what: str) -> str:
-        """A segment of the path, decoded; `what` is what it names. Raises `InvalidInput`."""
+        """A segment of the path, decoded; `what` describes it in errors. Raises `InvalidInput`."""
         try:
             return unquote_to_bytes(self.path.split(b"/")[place]).decode()
         except UnicodeDecodeError:
@@ -192,7 +192,7 @@ class Request(msgspec.Struct, Generic[Given], frozen=True, gc=False):
 
 
 class Route(Generic[Owner, G]):
-    """An endpoint with what it takes. It gets what owns it: the service, or a part of it."""
+    """An endpoint and what it takes. It is called with its owner: the service, or a part of it."""
 
     __slots__ = (
         "_of_nothing",
@@ -226,31 +226,31 @@ class Route(Generic[Owner, G]):
         said: Callable[..., Any] | None = None,
     ) -> None:
         self.said = said or ask
-        """The function whose docstring people read of it."""
+        """The function whose docstring describes the route."""
         self.media_type = media_type
-        """Of its answers."""
+        """The media type of its answers."""
         self.statuses = statuses
-        """Those that its answers may have where it is done."""
+        """The statuses of successful answers."""
         self.ask = ask
-        """Raises `InvalidInput` or another error of the service for what cannot be asked."""
+        """The endpoint; raises `InvalidInput` or another error for a request that is refused."""
         self.shape = shape
         self.place = place
         self.large = large
-        """For a body that may be large, since it holds values: how to read these."""
+        """How to read the members of a body that may be large since it has values."""
         self.quick = quick
-        """Reads bodies as most clients send them; None for one that is to be read in full."""
+        """Reads bodies of the usual form; returns None for one that is to be read in full."""
         self.is_stream = is_stream
-        """Whether its answer is an event stream, which needs ASGI."""
+        """Whether its answer is an event stream, which is served by ASGI alone."""
         self.has_head = has_head
-        """Whether a GET may come as a HEAD, too."""
+        """Whether it also serves `HEAD`."""
         self.has_body = place is not MemberPlace.QUERY
-        """Whether the body is looked for; otherwise only when the request says that it has one."""
+        """Whether the body is always read; otherwise only if the request declares one."""
         self.has_conditions = has_conditions
-        """Whether it heeds `If-Match` and `If-None-Match`."""
+        """Whether it supports `If-Match` and `If-None-Match`."""
         self._of_nothing: G | None = None
 
     def read(self, query: bytes, content: bytes) -> G:
-        """What query and body give of the shape. Raises `InvalidInput`."""
+        """Read the shape from query and body. Raises `InvalidInput`."""
         if query or (content and self.place is not MemberPlace.BESIDE_VALUE):
             quick = self.quick
             if quick is not None and not query and (found := quick(content)) is not None:
@@ -258,7 +258,7 @@ class Route(Generic[Owner, G]):
             return read_shape(self.shape, self.place, query, content)
         given = self._of_nothing
         if given is None:
-            # Kept: it is the same every time, and what raises is not kept.
+            # Cached: without query and body the result is always the same. Errors are not cached.
             given = self._of_nothing = read_shape(self.shape, self.place, query, content)
         return given
 
@@ -266,13 +266,13 @@ class Route(Generic[Owner, G]):
 AnyRoute = Route[Any, Any]
 
 Routes = Mapping[str, Mapping[str, AnyRoute]]
-"""By path and method. One segment of a path may vary: `/queue/dlq/{id}`."""
+"""Routes by path and method. One segment of a path may vary, as in `/queue/dlq/{id}`."""
 
 
 async def read_large(
     owner: Owner, store: Store, route: Route[Owner, G], query: bytes, content: bytes
 ) -> G:
-    """What `Route.read` gives, read in steps. Raises `InvalidInput` and `LimitExceeded`."""
+    """Do `Route.read` in steps. Raises `InvalidInput` and `LimitExceeded`."""
     if route.place in (MemberPlace.QUERY, MemberPlace.BESIDE_VALUE):
         return route.read(query, content)
     most = store.limits.request_bytes

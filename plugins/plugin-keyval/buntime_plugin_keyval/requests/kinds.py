@@ -1,4 +1,4 @@
-"""The kinds of members: what is right, how it is read, and what programs may know of it."""
+"""The kinds of members: what is valid, how it is read, and its JSON Schema."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ _NO_SCHEMA: Mapping[str, Any] = MappingProxyType({})
 def in_both(
     expected: str, read: Callable[[str, Any], Any], schema: Mapping[str, Any], **more: Any
 ) -> Kind:
-    """What is read alike from a query and from a body."""
+    """A kind that is read from a query and a body in the same way."""
     return Kind(expected, read, read, schema=schema, **more)
 
 
@@ -83,7 +83,7 @@ def in_body(
     schema: Mapping[str, Any] = _NO_SCHEMA,
     **more: Any,
 ) -> Kind:
-    """What only a body can hold."""
+    """A kind that only bodies can have."""
     return Kind(expected, None, read, schema=schema, **more)
 
 
@@ -115,7 +115,7 @@ def one_of(*choices: str) -> Kind:
 
 
 def pause_up_to(most_ms: int) -> Kind:
-    """A pause of at most so many milliseconds."""
+    """A pause of at most `most_ms`."""
 
     def parse(name: str, raw: object) -> int:
         milliseconds = parse_pause(name, raw)
@@ -138,14 +138,14 @@ LIMIT = in_both(
     {"type": "integer", "minimum": 1, "examples": [100]},
 )
 PAGE = count_up_to(MAX_LIMIT)
-"""So many of a list, which are never fewer than were asked for unless there are no more."""
+"""The limit of a list, which has fewer items only if there are no more."""
 UP_TO = Kind(
     "a positive number",
     read_up_to,
     number_of_json(read_up_to),
     schema={"type": "integer", "minimum": 1},
 )
-"""One that bounds a number and not what is read."""
+"""A limit of a count, not of entries that are read."""
 OFFSET = Kind(
     "a whole number that is not negative",
     read_offset,
@@ -160,9 +160,9 @@ ERROR = in_both(
     checked_error,
     {"type": "string", "maxLength": MAX_ERROR_LENGTH},
 )
-"""What went wrong, which is kept."""
+"""The text of an error, which is stored."""
 NAMED_TEXT = in_both("a text, which may be empty", read_named_text, {"type": "string"})
-"""One that has to be there."""
+"""A text that is required."""
 QUEUE_NAME = in_both(
     "the name of a queue: a text of up to 256 characters without control characters",
     checked_queue,
@@ -170,9 +170,9 @@ QUEUE_NAME = in_both(
 )
 MESSAGE_ID = in_both("a non-empty string", read_message_id, {"type": "string", "minLength": 1})
 PREFIX = in_both(_KEY_EXPECTED, read_prefix, _KEY_SCHEMA)
-"""Encoded; nothing, for all keys, where it is empty."""
+"""A prefix, encoded; empty for all keys."""
 NAMED_PREFIX = Kind(_KEY_EXPECTED, named_prefix_of_text, read_named_prefix, schema=_KEY_SCHEMA)
-"""One that has to be there, as a key."""
+"""A prefix that is required, as a key."""
 KEY = in_body(_KEY_EXPECTED, unnamed(body_key), _KEY_SCHEMA)
 BOUND = in_both(_KEY_EXPECTED, read_bound, _KEY_SCHEMA)
 NAME = in_both(
@@ -180,19 +180,19 @@ NAME = in_both(
     checked_name,
     {"type": "string", "minLength": 1, "maxLength": 256},
 )
-"""Of a lock, or of who has one."""
+"""The name of a lock or an owner."""
 BEGINNING = in_both(
     'a key whose last part is the beginning of a text, such as ["users", "a"]',
     read_beginning,
     _KEY_SCHEMA,
 )
-"""Encoded as a key."""
+"""The beginning of keys, encoded as a key."""
 PATTERN = in_both(
     'a key array with {"$any": true} for parts that may be any, or a key path with * for them',
     read_pattern,
     {"type": ["array", "string"], "examples": ["users/*/name", ["users", {"$any": True}, "name"]]},
 )
-"""Encoded, in pieces."""
+"""A pattern of keys, in encoded pieces."""
 PREFIXES = Kind(
     "comma-separated key paths, or keys as a JSON array",
     prefixes_of_text,
@@ -200,7 +200,7 @@ PREFIXES = Kind(
     schema={"type": ["array", "string"], "examples": ["users/1,users/2"]},
     repeatable=True,
 )
-"""Encoded; at least one."""
+"""Prefixes, encoded; at least one."""
 BATCH_KEYS = in_body(
     "an array of key arrays",
     unnamed(check_keys),
@@ -239,7 +239,7 @@ TYPE = in_both(
 VERSION = in_both("a versionstamp", read_version, {"type": "string", "minLength": 1})
 REVISION = OFFSET
 METADATA = Kind("any JSON", json_of_text, read_raw)
-"""Decoded; whoever stores it knows what time it is."""
+"""Metadata, decoded; `$now` is resolved when it is stored."""
 STAMPS = Kind(
     "versionstamps, comma-separated or in an array",
     stamps_of_text,
@@ -249,7 +249,7 @@ STAMPS = Kind(
 STAMP_PAIRS = in_both("what the poll before answered", read_text, {"type": "string"})
 VALUE = in_body("any JSON value, null included", read_raw, nullable=True)
 ITEMS = in_body("an array", read_array, {"type": "array"})
-"""Left for the parser of its items."""
+"""Items that are read by a parser of their own."""
 MESSAGE_OPTIONS = in_body(
     "an object", unnamed(parse_options), {"type": "object"}, inner=OPTION_NAMES
 )
@@ -271,7 +271,7 @@ RATE = in_body(
     {"type": ["object", "null"], "examples": [{"count": 100, "per": "1m"}]},
 )
 TOKENIZER = in_body(f"one of {', '.join(TOKENIZERS)}", read_raw, {"enum": [*TOKENIZERS]})
-"""Left, as the fields are, for the parser of an index's options."""
+"""Checked, like the fields, by the parser of an index's options."""
 FIELDS = in_body(
     "a non-empty array of paths",
     read_raw,

@@ -1,7 +1,7 @@
 """Large bodies, read a slice at a time.
 
-Of what they hold, values become canonical text at once, and the items of a commit what they stand
-for: of millions of members no more than a slice is ever there.
+Values become canonical text at once, and items of a commit become mutations: of millions of members
+no more than a slice is decoded at a time.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from buntime_plugin_keyval.model.errors import LimitExceeded
 from buntime_plugin_keyval.requests.shape import VALUES, given_twice
 
 MakeFrame = Callable[[str, "BodyRoom"], Frame]
-"""Makes the frame of an array (`[`) or object (`{`), in which there is so much room."""
+"""Makes the frame of an array (`[`) or object (`{`), with this room for its contents."""
 
 LargeMembers = Mapping[str, MakeFrame]
-"""The members of an object that are not kept as they come."""
+"""The members of an object that are not kept as they are."""
 
 
 class BodyRoom:
-    """How much one item, or all that is around the items, may hold beside values.
+    """The room for one item, or for everything around the items, not counting values.
 
-    That becomes Python objects, which take many times as much memory, and time to be forgotten.
+    These bytes become Python objects, which take many times the memory, and time to be freed.
     """
 
     def __init__(self, most: int) -> None:
@@ -37,7 +37,7 @@ class BodyRoom:
         self._left = most
 
     def take(self, size: int) -> None:
-        """Raise `LimitExceeded` if there is not so much left."""
+        """Use up some of the room. Raises `LimitExceeded` if there is not enough."""
         self._left -= size
         if self._left < 0:
             what = f"Body too large: more than {self.most} bytes beside its values"
@@ -47,7 +47,7 @@ class BodyRoom:
 def body_steps(content: bytes, members: LargeMembers, most: int) -> Steps:
     """The decoded body, in steps. Raises `InvalidInput`, and what the frames of members raise.
 
-    `most` is how much an item may hold beside values; see `BodyRoom`.
+    `most` is the size of an item without its values; see `BodyRoom`.
     """
     items = yield from read_slices(
         content, _Body(members, BodyRoom(most)), _check, MOST_AROUND_VALUE
@@ -56,7 +56,7 @@ def body_steps(content: bytes, members: LargeMembers, most: int) -> Steps:
 
 
 def _check(read: Slice) -> None:
-    """Refuse what is too much, and what is there twice."""
+    """Refuse a slice that is too large, and members that are given twice."""
     if isinstance(read.frames[0], TextFrame):
         return  # all of it is within a value
     frame = read.frames[-1]
@@ -66,9 +66,9 @@ def _check(read: Slice) -> None:
 
 
 def _refuse_doubled(read: Slice) -> None:
-    """Raise `InvalidInput` for a member that is twice in one slice, outside of stored values."""
+    """Raise `InvalidInput` for a member that a slice has twice, outside of stored values."""
     if read.is_long:
-        # It has few members, and to encode it again takes long.
+        # It has few members, and encoding it again would take long.
         kept = 2 * _count_strings(read.value)
     else:
         kept = quotes(msgspec.json.encode(read.value))
@@ -80,7 +80,7 @@ def _refuse_doubled(read: Slice) -> None:
             return  # what follows is within a value
         place = frame.place if isinstance(frame, _Plain) else ""
         inner = members.pop(0) if has_inner else None
-        # An array without a place is what goes around the whole body.
+        # An array without a place is the one around the whole body.
         for part in [members] if place or isinstance(members, Pairs) else members:
             for doubled in doubled_in(part, VALUES, place):
                 raise given_twice(*doubled)
@@ -88,16 +88,16 @@ def _refuse_doubled(read: Slice) -> None:
 
 
 def value_frame(now_ms: int) -> MakeFrame:
-    """Makes frames of values, with `$now` as that time; they become `CanonicalText`."""
+    """A maker of frames for values, which become `CanonicalText`, with `now_ms` for `$now`."""
     return lambda kind, _: ValueFrame(kind, now_ms)
 
 
 def items_frame(
     name: str, parse: Callable[[int, Any], Any], members: LargeMembers
 ) -> tuple[str, MakeFrame]:
-    """A member's name, and what makes frames of its array of objects, `members` being theirs.
+    """A member's name, and a maker of frames for its array of objects with these `members`.
 
-    `parse` makes of each item, with its index, what is kept of it.
+    `parse` is called with each item and its index, and returns what is kept of it.
     """
 
     def make(kind: str, room: BodyRoom) -> Frame:
@@ -113,7 +113,7 @@ class _Plain:
         self._value: Any = {} if kind == "{" else []
         self.room = room
         self.place = place
-        """Where it is in the body, without the numbers of items."""
+        """Its place in the body, without the indexes of items."""
 
     def child(self, kind: str, name: str | None) -> Frame:
         """See `Frame`."""
@@ -144,7 +144,7 @@ class _Plain:
 
 
 class _Members(_Plain):
-    """An object of which some members are not kept as they come."""
+    """An object of which some members are not kept as they are."""
 
     def __init__(self, members: LargeMembers, room: BodyRoom, place: str = "") -> None:
         super().__init__("{", room, place)
@@ -169,7 +169,7 @@ class _Body(_Plain):
 
 
 class _Items(_Plain):
-    """An array of which only that is kept which its items stand for."""
+    """An array whose items are parsed as they come."""
 
     def __init__(
         self, parse: Callable[[int, Any], Any], members: LargeMembers, place: str, room: BodyRoom
@@ -191,7 +191,7 @@ class _Items(_Plain):
 
 
 def _count_strings(value: Any) -> int:
-    """The names and texts in a decoded JSON value."""
+    """The number of names and texts in a decoded JSON value."""
     if isinstance(value, dict):
         return len(value) + sum(map(_count_strings, value.values()))
     if isinstance(value, list):

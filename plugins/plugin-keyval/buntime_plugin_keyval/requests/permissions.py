@@ -1,7 +1,7 @@
-"""What users of the store may be permitted, and on which keys.
+"""Permissions in the store, and on which keys they are.
 
-A key is compared as it is encoded, so a grant for a prefix is one span of bytes, and the range of a
-list lies in it or does not.
+Keys are compared in encoded form, so that a grant on a prefix is one span of bytes, and the range
+of a list is within it or not.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ADMIN = "keyval:admin"
 
 
 def key_prefix(text: str) -> bytes:
-    """The resource of a grant: a key as a JSON array, which stands for itself and all below it.
+    """The resource of a grant: a key as a JSON array, which covers itself and all keys below.
 
     Raises `ValueError` with what would be right.
     """
@@ -77,8 +77,10 @@ PERMISSIONS: Mapping[str, Action] = MappingProxyType(
 
 
 class Permits:
-    """What somebody may do here. Each method raises `PermissionDenied`, before anything is read;
-    and `LockLost` in the block of a lock that was lost."""
+    """Checks what a principal may do, before anything is read.
+
+    Each method raises `PermissionDenied`, and `LockLost` in the block of a lock that was lost.
+    """
 
     __slots__ = ("_guarded", "principal")
 
@@ -88,42 +90,42 @@ class Permits:
         self._guarded = guarded
 
     def need(self, scope: str, resource: str | None = None) -> None:
-        """A scope that is not about keys; on one resource, if that is named."""
+        """Require a scope that is not on keys; on one resource if given."""
         refuse_lost()
         self.principal.require(scope, resource)
 
     def read(self, *keys: bytes) -> None:
-        """Each of the keys is read."""
+        """Require that these keys may be read."""
         refuse_lost()
         if not self.principal.unlimited:
             require_keys(self.principal, READ, keys)
 
     def read_range(self, *ranges: KeyRange) -> None:
-        """All that is in the ranges is read."""
+        """Require that everything in these ranges may be read."""
         refuse_lost()
         if not self.principal.unlimited:
             require_ranges(self.principal, READ, ranges, guarded=self._guarded)
 
     def write(self, *keys: bytes) -> None:
-        """Each of the keys is written."""
+        """Require that these keys may be written."""
         refuse_lost()
         if not self.principal.unlimited:
             require_keys(self.principal, WRITE, keys)
 
     def write_range(self, *ranges: KeyRange) -> None:
-        """What is in the ranges may be written."""
+        """Require that everything in these ranges may be written."""
         refuse_lost()
         if not self.principal.unlimited:
             require_ranges(self.principal, WRITE, ranges)
 
     def index(self, keys: KeyRange) -> None:
-        """The index of a prefix comes or goes."""
+        """Require that the index of a prefix may be created and removed."""
         refuse_lost()
         require_ranges(self.principal, INDEX_ADMIN, [keys])
 
 
 def require_some(principal: Principal, scope: str) -> None:
-    """Raise `PermissionDenied` unless the scope covers anything at all."""
+    """Raise `PermissionDenied` unless the principal has the scope on at least one resource."""
     if not principal.unlimited and principal.grant.spans(scope) is None:
         raise denied(scope)
 
@@ -140,9 +142,9 @@ def require_keys(principal: Principal, scope: str, keys: Iterable[bytes]) -> Non
 def require_ranges(
     principal: Principal, scope: str, ranges: Iterable[KeyRange], *, guarded: bool = False
 ) -> None:
-    """The same for all that is in ranges.
+    """Raise `PermissionDenied` unless the scope covers everything in these ranges.
 
-    With `guarded` also for one that has all that is the store's own among other keys.
+    With `guarded` also for a range that has all of the store's own keys among others.
     """
     for keys in ranges:
         if not principal.allows_range(scope, keys.start, keys.end):
@@ -157,14 +159,14 @@ MOST_NAMED = 10
 
 
 def named_keys(keys: Sequence[bytes], ranges: Sequence[KeyRange]) -> str:
-    """Keys, and what ranges are below, for people: the first ones."""
+    """The first of the keys, and of the prefixes of ranges, for messages."""
     names = [_named(key) for key in keys[:MOST_NAMED]]
     names += [_named(_common(one.start, one.end)) for one in ranges[:MOST_NAMED]]
     return " ".join([name or "[]" for name in names[:MOST_NAMED]])
 
 
 def _common(first: bytes, second: bytes) -> bytes:
-    """What both begin with."""
+    """The common prefix of both."""
     for place, (one, other) in enumerate(zip(first, second, strict=False)):
         if one != other:
             return first[:place]
@@ -172,7 +174,7 @@ def _common(first: bytes, second: bytes) -> bytes:
 
 
 def _named(encoded: bytes) -> str | None:
-    """The longest key at the beginning of bytes, as a grant names it; None for all keys."""
+    """The longest key that the bytes begin with, as in a grant; None for all keys."""
     for end in range(len(encoded), 0, -1):
         try:
             return key_to_json(decode_key(encoded[:end]))

@@ -1,8 +1,8 @@
-"""How much somebody may use: requests in a second, open streams, entries and their bytes.
+"""Limits of principals: requests per second, open streams, entries and their bytes.
 
-Counted in this process, for each id of a principal. What a write adds is first taken for the most
-that it can be; only where that would be too much it is measured what there is, so a write costs
-nothing but two additions until its sender comes near to a limit.
+Use is counted in this process, by the principal's id. A write is first assumed to add as much as it
+can; only if that would be too much is the actual use measured. So a write costs two additions until
+its sender comes near a limit.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
 from buntime_plugin_keyval.storage.selection import Selection
 
 PLUGIN = "keyval"
-"""Under which the limits of a principal are those of this plugin."""
+"""The name of this plugin among the limits of a principal."""
 
 MOST_KNOWN = 10_000
-"""Principals whose use is remembered; the one that did not come for longest is forgotten first."""
+"""The most principals whose use is remembered; the one idle for longest is forgotten first."""
 
 ADDED_BYTES = 200
-"""What an entry has beside its value at the most, but for a long key."""
+"""The most bytes of an entry in addition to its value, except for a long key."""
 
 LOOKED_AT = 100
-"""Keys of one write that are looked at one by one, to see whether they are new."""
+"""The most keys of one write that are checked one by one for being new."""
 
 MEASURED_SECONDS = 60.0
-"""How long what others write may go unnoticed, who have no limits or another process."""
+"""How long writes by principals without limits, or by other processes, may go unnoticed."""
 
 Amount = tuple[int, int]
 """Entries and bytes."""
@@ -55,7 +55,7 @@ Seconds = Callable[[], float]
 
 _STREAMS = frozenset({"watch", "queue_listen"})
 _REMOVING = frozenset({"delete"})
-"""Operations that write, and make nothing more. Whatever else writes keys may add to them."""
+"""Operations that write without adding anything. All others may add entries or bytes."""
 
 
 _Rate = Annotated[float, msgspec.Meta(gt=0)]
@@ -63,7 +63,7 @@ _Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class PrefixLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How much there may be below a prefix, of whomever it is."""
+    """Limits of everything below a prefix, whoever wrote it."""
 
     prefix: list[Any]
     entries: _Count | None = None
@@ -73,13 +73,13 @@ class PrefixLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class KeyLimits(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"
 ):
-    """What `limits.keyval` of a key may say."""
+    """The limits of a credential, `limits.keyval`."""
 
     requests_per_second: _Rate | None = None
     watchers: _Count | None = None
-    """Event streams that are open at a time, of the queue too."""
+    """The most event streams open at a time, those of queues included."""
     entries: _Count | None = None
-    """Where the key may write, together."""
+    """The most entries in all places where the key may write, together."""
     bytes: _Count | str | None = None
     prefixes: tuple[PrefixLimits, ...] = ()
 
@@ -88,7 +88,7 @@ _NAMES = KeyLimits.__struct_encode_fields__
 
 
 def read_limits(given: object) -> KeyLimits:
-    """What the limits of a key say. Raises `ValueError` for what means nothing."""
+    """Read the limits of a key. Raises `ValueError` if they are invalid."""
     try:
         limits = msgspec.convert(given, KeyLimits)
         for one in limits.prefixes:
@@ -107,7 +107,7 @@ def check_limits(given: object) -> None:
 
 
 class _Usage:
-    """What there is in some ranges; shared by all whose writes are limited there."""
+    """The use of some ranges, shared by all principals whose writes are limited there."""
 
     def __init__(self, store: Store, ranges: tuple[KeyRange, ...], clock: Seconds) -> None:
         self._store = store
@@ -116,40 +116,40 @@ class _Usage:
         self._measured_at = -math.inf
         self._under_way = (0, 0)
         self._taken = (0, 0)
-        """Ever, so that it can be told what was taken since a moment."""
+        """The total ever taken, to tell how much was taken since a moment."""
         self.used = (sys.maxsize, sys.maxsize)
-        """Entries and bytes, no less than there are; at first nobody knows."""
+        """An upper bound of entries and bytes; unknown at first."""
         self.turn = asyncio.Lock()
 
     @property
     def is_old(self) -> bool:
-        """Whether others may have written much since it was measured."""
+        """Whether other processes may have written much since it was measured."""
         return self._clock() - self._measured_at > MEASURED_SECONDS
 
     def covers(self, key: bytes) -> bool:
-        """Whether what a key holds counts."""
+        """Whether a key is in the ranges."""
         return any(keys.start <= key < keys.end for keys in self._ranges)
 
     def take(self, added: Amount) -> None:
-        """Count what is about to be written."""
+        """Count a write that is about to be done."""
         self.used = _sum(self.used, added)
         self._under_way = _sum(self._under_way, added)
         self._taken = (self._taken[0] + added[0], self._taken[1] + added[1])
 
     def give_back(self, added: Amount) -> None:
-        """It is written by now, or will not be."""
+        """Note that a write is done, or has failed."""
         self._under_way = (self._under_way[0] - added[0], self._under_way[1] - added[1])
 
     async def measure(self) -> None:
-        """Count what is there, in a thread. Raises `DatabaseError`."""
+        """Measure the entries in the ranges, in a thread. Raises `DatabaseError`."""
         store = self._store
         self._measured_at = self._clock()
-        # What is under way now may be in what is read, or be done before that is here: it counts
-        # in any case, as what is taken meanwhile does.
+        # Writes under way may or may not be seen by this read: they count in any case, as do
+        # writes that are taken meanwhile.
         found, before = self._under_way, self._taken
         for keys in self._ranges:
             selection = Selection(keys, sys.maxsize)
-            # With room for nothing it tells how much there is, and reads no value.
+            # With room for no bytes the statement returns sizes, and reads no value.
             statement = store.sql.reads.list_within(selection, store.clock.now(), 0)
             ((_, entries, size),) = await store.db.adapter.query(*statement, fresh=True)
             found = _sum(found, (int(entries or 0), int(size or 0)))
@@ -158,7 +158,7 @@ class _Usage:
 
 
 class _Room(NamedTuple):
-    """What there may be in some ranges."""
+    """The limit of some ranges."""
 
     usage: _Usage
     store: Store
@@ -169,9 +169,9 @@ class _Room(NamedTuple):
     async def take(
         self, keys: Sequence[bytes], size: int, extended: Callable[[], Set[bytes]]
     ) -> Amount:
-        """Let keys with so many bytes be written; what is to be given back when they are.
+        """Count a write of keys with so many bytes; the amount to give back once it is done.
 
-        `extended` are those whose values stay, and may become longer. Raises `QuotaExceeded`.
+        The values of `extended` keys are kept and may grow. Raises `QuotaExceeded`.
         """
         added = (len(keys), size + sum(len(key) + ADDED_BYTES for key in keys))
         if not self._fits(added) or self.usage.is_old:
@@ -198,7 +198,7 @@ class _Room(NamedTuple):
             raise QuotaExceeded("bytes", self.most_bytes, self.where)
 
     async def _really(self, keys: Sequence[bytes], most: Amount, extended: Set[bytes]) -> Amount:
-        """What a write adds, less what is there in its place."""
+        """What a write really adds: its entries less those that they replace."""
         if len(keys) > LOOKED_AT:
             return most
         entries, size = most
@@ -211,13 +211,13 @@ class _Room(NamedTuple):
 
 
 class _Use:
-    """What one principal uses."""
+    """The use of one principal."""
 
     def __init__(
         self, source: Mapping[str, Any], limits: KeyLimits, rooms: Sequence[_Room], clock: Seconds
     ) -> None:
         self.source = source
-        """What it was read from."""
+        """The limits as they were given."""
         self._limits = limits
         self.rooms = rooms
         self._clock = clock
@@ -226,7 +226,7 @@ class _Use:
         self.streams = 0
 
     def count_request(self) -> None:
-        """Raise `RateExceeded` for one more than there may be in a second."""
+        """Count a request. Raises `RateExceeded` if there are too many in a second."""
         rate = self._limits.requests_per_second
         if rate is None:
             return
@@ -238,7 +238,7 @@ class _Use:
         self._tokens -= 1.0
 
     def open_stream(self) -> None:
-        """Raise `TooManyStreamsOfKey` for one more than there may be."""
+        """Count a stream. Raises `TooManyStreamsOfKey` if too many are open."""
         most = self._limits.watchers
         if most is not None and self.streams >= most:
             raise TooManyStreamsOfKey(most)
@@ -246,21 +246,21 @@ class _Use:
 
 
 class Admission(NamedTuple):
-    """A request that may run; `over` has to be called once it has."""
+    """A request that may run; call `over` once it has."""
 
     use: _Use
     taken: list[tuple[_Usage, Amount]]
     is_stream: bool
 
     def over(self) -> None:
-        """The request has been answered, or its stream has ended."""
+        """Note that the request is answered, or its stream has ended."""
         for usage, added in self.taken:
             usage.give_back(added)
         if self.is_stream:
             self.use.streams -= 1
 
     async def until_closed(self, frames: Frames) -> Frames:
-        """The frames of a stream, after which it is over."""
+        """The frames of a stream; calls `over` at their end."""
         try:
             async for frame in frames:
                 yield frame
@@ -270,7 +270,7 @@ class Admission(NamedTuple):
 
 
 class Quotas:
-    """What all principals with limits use of one store, in this process."""
+    """The use of one store by all principals with limits, in this process."""
 
     def __init__(self, store: Store, clock: Seconds = time.monotonic) -> None:
         self._store = store
@@ -279,7 +279,7 @@ class Quotas:
         self._usages: WeakValueDictionary[tuple[KeyRange, ...], _Usage] = WeakValueDictionary()
 
     async def admit(self, principal: Principal, asked: Asked, size: int) -> Admission:
-        """Let a request with a body of so many bytes run.
+        """Admit a request with a body of `size` bytes.
 
         Raises `RateExceeded`, `TooManyStreamsOfKey`, `QuotaExceeded` and `InvalidLimits`.
         """

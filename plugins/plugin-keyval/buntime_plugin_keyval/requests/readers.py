@@ -1,6 +1,6 @@
-"""How members of requests are read: from the text of a query, or a value of a JSON body.
+"""Readers of members of requests: from the text of a query, or a value of a JSON body.
 
-Each reader gets the name of its member, and raises `InvalidInput`.
+Each reader is called with the name of its member, and raises `InvalidInput`.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from buntime_plugin_keyval.model.where import InvalidWhere, Where, parse_where
 _WHOLE = re.compile(r"(-?)[0-9]+", re.ASCII)
 _MAX_DIGITS = 15
 _HUGE: int = 10**15
-"""As good as any larger number where entries are counted."""
+"""Stands for any larger number where entries are counted."""
 
 
 def parse_limit(name: str, raw: object) -> int:
-    """A limit as every route takes it: a whole number from 1; above 1000 it is 1000."""
+    """A limit as all routes take it: a whole number of at least 1, cut to 1000."""
     number = read_whole(raw)
     if number is None or number < 1:
         raise InvalidInput(f"{name} must be a positive number, received {describe(raw)}")
@@ -68,8 +68,10 @@ def read_whole(raw: object) -> int | None:
 
 
 def number_of_json(parse: Callable[[str, object], int]) -> Callable[[str, object], int]:
-    """The same of a JSON body, in which a text is no number. `limit` of lists and searches takes
-    one, as other servers of this API do."""
+    """A reader of numbers in JSON bodies, in which a text is no number.
+
+    Only `limit` of lists and searches accepts one, as other servers of this API do.
+    """
 
     def parse_number(name: str, raw: object) -> int:
         if isinstance(raw, str):
@@ -117,7 +119,7 @@ def read_message_id(name: str, raw: object) -> str:
 
 
 def body_key(raw: object) -> Key:
-    """A key array, or a key path in the place of one."""
+    """A key, from an array or a key path."""
     return parse_key_text(raw) if isinstance(raw, str) else check_key(raw)
 
 
@@ -180,21 +182,21 @@ def read_reads(name: str, raw: object) -> list[Key]:
 
 
 def read_key_list(name: str, raw: object) -> list[Key]:
-    """A body's keys: arrays, or key paths in their places."""
+    """The keys of a body, from arrays or key paths."""
     if not isinstance(raw, list) or not raw:
         raise InvalidInput(f"{name} must be a non-empty array of keys")
     return check_number_of_keys([body_key(key) for key in raw[: MAX_KEYS_PER_BATCH + 1]], len(raw))
 
 
 def check_number_of_keys(keys: list[Key], count: int) -> list[Key]:
-    """The keys, if there are not too many of them. Raises `InvalidInput`."""
+    """The keys, unless there are too many. Raises `InvalidInput`."""
     if count > MAX_KEYS_PER_BATCH:
         raise InvalidInput(f"Too many keys: {count} (max {MAX_KEYS_PER_BATCH})")
     return keys
 
 
 def key_list_of_text(name: str, text: str) -> list[Key]:
-    """A comma list of key paths, or a JSON array: one key, or several."""
+    """The keys of a comma-separated list of key paths, or of a JSON array of one key or several."""
     if text.startswith("["):
         try:
             raw = decode_json(text.encode())
@@ -214,7 +216,7 @@ def read_filter(name: str, raw: object) -> Where:
 
 
 def stamps_of_text(name: str, text: str) -> list[str]:
-    return text.split(",")  # empty ones keep their places
+    return text.split(",")  # empty texts keep their places
 
 
 def read_stamps(name: str, raw: object) -> list[str]:
@@ -236,7 +238,7 @@ def read_raw(name: str, raw: Any) -> Any:
 
 
 def unnamed(parse: Callable[[Any], Any]) -> Callable[[str, Any], Any]:
-    """A parser that knows by itself how its member is called."""
+    """A reader from a parser that is not called with the name of its member."""
 
     def named(name: str, raw: Any) -> Any:
         return parse(raw)

@@ -1,7 +1,7 @@
-"""What a route takes, declared: a struct whose fields say how each member is read.
+"""Declared shapes of requests: structs whose fields define how each member is read.
 
-A member is a parameter of the query string or a member of the JSON body. Whatever is not declared
-is refused by name, and so is what is given twice; the rest is for the member's `Kind` to say.
+A member is a parameter of the query string or a member of the JSON body. Members that are not
+declared, and those given twice, are refused by name; all else is up to the member's `Kind`.
 
     class PageRequest(RequestShape, frozen=True, kw_only=True):
         limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
@@ -30,30 +30,33 @@ S = TypeVar("S", bound="RequestShape")
 
 
 class Kind(NamedTuple):
-    """How members of one kind are read. Both readers get the name, and raise `InvalidInput`."""
+    """How members of one kind are read.
+
+    Both readers are called with the member's name, and raise `InvalidInput`.
+    """
 
     expected: str
-    """What is right, in words that follow "must be"."""
+    """What is valid, in words that follow "must be"."""
     of_text: Callable[[str, str], Any] | None
-    """From a query parameter; None for what only a body can hold."""
+    """Reads a query parameter; None if only a body can have such members."""
     of_json: Callable[[str, Any], Any] | None
-    """From a decoded member of a body; None for what only a query can hold."""
+    """Reads a decoded member of a body; None if only a query can have such members."""
     nullable: bool = False
-    """Whether null is a value; otherwise it stands for an absent member."""
+    """Whether null is a value; otherwise it counts as an absent member."""
     repeatable: bool = False
-    """Whether a query may have it several times; the lists that are read become one."""
+    """Whether a query may repeat it; the lists that are read are concatenated."""
     inner: tuple[str, ...] = ()
-    """Members of the object that it is, for hints to whoever has them in the wrong place."""
+    """Members of its value, an object, for hints when they are given in the wrong place."""
     schema: Mapping[str, Any] = MappingProxyType({})
-    """What programs may read of it, as JSON Schema has it; nothing where that cannot say it."""
+    """Its JSON Schema; empty where that cannot express it."""
 
     def __hash__(self) -> int:
-        """By all but the schema, which is no value that has one."""
+        """The hash of all but the schema, which is not hashable."""
         return hash(self[:6])
 
 
 class Alias(NamedTuple):
-    """Another name for a member, which older clients use."""
+    """Another name of a member, for older clients."""
 
     name: str
 
@@ -69,29 +72,29 @@ class Member(NamedTuple):
 
 
 class RequestShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Base of declared shapes; by itself that of a route that takes nothing."""
+    """The base of declared shapes; by itself the shape of a route that takes nothing."""
 
     OVERRIDES: ClassVar[str | None] = None
-    """A member of a body that is an object of further members of this shape, which win."""
+    """The member of a body that is an object with members of this shape, which take precedence."""
     OVERRIDING: ClassVar[frozenset[str]] = frozenset()
-    """The members that may be in there."""
+    """The members that this object may have."""
 
 
 class MemberPlace(Enum):
-    """Where a route's members are."""
+    """The place of a route's members."""
 
     QUERY = auto()
     BODY = auto()
-    """In a JSON object, which has to be there."""
+    """In a JSON object, which is required."""
     OPTIONAL_BODY = auto()
     EITHER = auto()
-    """Each in the query or in the body, which may be absent."""
+    """In the query or in the body, which may be absent."""
     BESIDE_VALUE = auto()
     """In the query; the body is the value itself."""
 
 
 def members_of(shape: type[RequestShape]) -> Mapping[str, Member]:
-    """The declared members by their names, the aliases among them."""
+    """The declared members by name, aliases included."""
     return _table_of(shape).members
 
 
@@ -118,9 +121,9 @@ def _table_of(shape: type[RequestShape]) -> _Table:
 
 
 def read_object(shape: type[S], item: Mapping[str, Any], within: str) -> S:
-    """What an object inside of a body gives of a shape; `within` says where it is.
+    """Read a shape from an object inside of a body; `within` is its place.
 
-    Raises `InvalidInput` for anything that is not declared.
+    Raises `InvalidInput` for members that are not declared.
     """
     found: dict[str, Any] = {}
     _read_body(shape, item, found, within)
@@ -131,9 +134,9 @@ def read_object(shape: type[S], item: Mapping[str, Any], within: str) -> S:
 def read_shape(
     shape: type[S], place: MemberPlace, query: bytes, content: bytes, body: object = msgspec.UNSET
 ) -> S:
-    """What a request gives of a shape; `body` is the content where that is decoded already.
+    """Read a shape from a request; `body` is the content if that is decoded already.
 
-    Raises `InvalidInput` for anything that is not declared.
+    Raises `InvalidInput` for members that are not declared.
     """
     found: dict[str, Any] = {}
     if query:
@@ -161,22 +164,22 @@ def checked_object(value: object) -> dict[str, Any]:
 
 
 def refuse_doubled(text: bytes) -> None:
-    """Raise `InvalidInput` for a member that a JSON text has twice, outside of stored values."""
+    """Raise `InvalidInput` for members that a JSON text has twice, outside of stored values."""
     doubled = find_doubled(text, VALUES)
     if doubled is not None:
         raise given_twice(*doubled)
 
 
 def given_twice(name: str, place: str = "") -> InvalidInput:
-    """The error for a member that is there twice."""
+    """The error for a member that is given twice."""
     where = f" in {place}" if place else ""
     return InvalidInput(f"{name[:_SHOWN]} is given twice{where[:_SHOWN]}; it may be given once")
 
 
 def parse_parameters(query: bytes) -> list[tuple[str, str]]:
-    """Names and values of a query string in their order. Raises `InvalidInput` for broken UTF-8.
+    """Names and values of a query string, in order. Raises `InvalidInput` for invalid UTF-8.
 
-    As `urllib.parse.parse_qsl` with blank values, in a third of the time where nothing is encoded.
+    Like `urllib.parse.parse_qsl` with blank values, in a third of the time if nothing is encoded.
     """
     pairs = []
     try:
@@ -228,7 +231,7 @@ def _read_body(
             overriding = raw
         elif raw is not None or member.kind.nullable:
             if member.attribute in found:
-                # Members of an object have different names, so this one has two, or two places.
+                # Names within an object differ, so the member has an alias as well, or two places.
                 others = [other for other in body if members.get(other) is member and other != name]
                 raise _given_twice(member, others[0] if others else "in the query", name)
             found[member.attribute] = read(before + member.name, raw)
@@ -251,7 +254,7 @@ def _override(shape: type[RequestShape], raw: object, found: dict[str, Any]) -> 
         if value is not None or member.kind.nullable:
             own[member.attribute] = member.kind.of_json(member.name, value)
     if found.get("where") is not None and own.get("where") is not None:
-        # Either of them alone would be another question than the one that was asked.
+        # Either filter alone would select other entries than the client meant.
         raise InvalidInput(f"where is given twice: in {place} and beside it")
     found.update(own)
 
@@ -268,7 +271,7 @@ def _body_names(shape: type[RequestShape]) -> list[str]:
 
 
 def _refuse_body(shape: type[RequestShape], content: bytes) -> None:
-    """A body where the members are in the query: only one without anything in it may be there."""
+    """Refuse a body if the members are in the query, unless it is empty."""
     if content.isspace() or content in (b"{}", b"null"):
         return
     known = ", ".join(member.name for member in members_of(shape).values())
@@ -280,7 +283,7 @@ _SHOWN = 50
 VALUES = re.compile(
     r"(?:(?:mutations|sets|tasks)\[[0-9]*\]\.)?(?:value|metadata|payload|result|progress)"
 )
-"""Members that hold whatever is to be stored."""
+"""Members whose values are stored as they are."""
 
 
 def _require(

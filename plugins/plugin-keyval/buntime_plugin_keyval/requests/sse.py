@@ -1,9 +1,9 @@
 """Server-sent events: bare line feeds and one `data:` line for each event.
 
-Clients of the first implementation split frames by line feeds alone and parse what one read gave
-them, so a frame is never spread over two writes, though short ones may share one, unless it is
-larger than any read: then a value in it is written as it is, and not copied for each of those who
-get it.
+Clients of the first implementation split frames by line feeds alone and parse the result of one
+read. So a frame is never spread over two writes, though short ones may share one. A frame larger
+than any read is the exception: a large value in it is written as it is, instead of being copied for
+each client.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from starlette.types import Receive, Send
 from buntime_plugin_keyval.requests.answers import Frame, Frames
 
 OPENED = b""
-"""What a generator of frames yields once nothing can refuse the stream any more; never sent."""
+"""Yielded by a generator of frames once the stream can no longer be refused; never sent."""
 
 LARGE_BYTES = 64 * 1024
-"""From which a piece is written on its own."""
+"""The size from which a piece is written on its own."""
 
 PING = b"event: ping\ndata: \n\n"
 
 HEADERS = [
     (b"content-type", b"text/event-stream"),
-    # Whoever compresses it collects events until there is enough to compress.
+    # A compressing proxy would hold events back until there are enough to compress.
     (b"cache-control", b"no-cache, no-transform"),
     (b"connection", b"keep-alive"),
     (b"x-accel-buffering", b"no"),  # a proxy that buffers would hold events back
@@ -35,20 +35,20 @@ HEADERS = [
 
 
 def ping(event_id: str) -> bytes:
-    """A heartbeat that says how far the client has come."""
+    """A heartbeat with the client's bookmark as its id."""
     return f"event: ping\ndata: \nid: {event_id}\n\n".encode()
 
 
 def frame(event: str, data: str, event_id: str) -> bytes:
-    """One event; `data` is JSON text without line breaks."""
+    """The frame of one event; `data` is JSON without line breaks."""
     return b"event: %b\ndata: %b\nid: %b\n\n" % (event.encode(), data.encode(), event_id.encode())
 
 
 def frame_of_entries(event: str, entries: Sequence[Sequence[bytes]], event_id: str) -> Frame:
-    """One event whose data is an array of entries, each in pieces of JSON.
+    """The frame of one event whose data is an array of entries, each in pieces of JSON.
 
-    In pieces where one of them is large. Of several large ones it is put together: what is not
-    written at once would be in memory, and not counted.
+    It stays in pieces if one entry is large. With several large ones it is joined: pieces that are
+    not written at once would take memory that is not counted.
     """
     parts = [f"event: {event}\ndata: [".encode()]
     for entry in entries:
@@ -63,9 +63,9 @@ def frame_of_entries(event: str, entries: Sequence[Sequence[bytes]], event_id: s
 
 
 async def opened(frames: Frames, *, head: bool) -> Frames:
-    """Run a generator up to its `OPENED`: it raises what refuses the stream, or has to be closed.
+    """Run a generator up to `OPENED`. It raises if the stream is refused; otherwise close it.
 
-    A HEAD request, which takes no frames, ends it there.
+    For a HEAD request, which has no frames, it is ended there.
     """
     await anext(frames)
     if head:
@@ -76,7 +76,7 @@ async def opened(frames: Frames, *, head: bool) -> Frames:
 async def send_events(receive: Receive, send: Send, frames: Frames, life: Life) -> None:
     """Send frames until they end, the client is gone, or it may not have them any more.
 
-    The generator is closed in any case.
+    The generator is always closed.
     """
     async with contextlib.aclosing(frames):
         over = asyncio.get_running_loop().create_future()
@@ -103,15 +103,15 @@ async def _send_all(send: Send, frames: Frames, gone: asyncio.Task[None]) -> Non
         for piece in (data,) if isinstance(data, bytes) else data:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
             size += len(piece)
-        # Whoever takes the next frame says by that that this one was sent: a server drops frames
-        # for a client that is gone without a word, so let that news arrive first.
-        del data, piece  # what a client does not take is there once, in its connection
+        # Asking for the next frame means that this one was sent. But a server silently drops
+        # frames for a client that is gone, so that news gets a chance to arrive first.
+        del data, piece  # what a slow client has not read is kept once, in its connection
         await asyncio.sleep(0)
         if gone.done():
             return
         if size > LARGE_BYTES:
-            # Nothing, but it waits as long as the client does not take what was sent before: only
-            # then the next frame is made.
+            # Sends nothing, but waits until the client has read what was sent before; only then
+            # is the next frame made.
             await send({"type": "http.response.body", "body": b"", "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 

@@ -68,10 +68,11 @@ class LocalWrites(LocalPart):
         `expires_in` is milliseconds or a duration text and wins over `expires_at`, epoch
         milliseconds or an aware datetime; without them it stays for ever. `metadata` is anything
         that a value may be, up to 16 KiB of JSON, and `type` a text that says what kind of entry it
-        is. With an `idempotency_key` that was used before, nothing but the result of then is told.
+        is. With an `idempotency_key` that was used before, the earlier result is returned and
+        nothing is done.
 
-        Raises `PreconditionFailed` if the key is there and is to be created only, if its
-        versionstamp is not `if_match`, or its revision not `if_revision` (0: missing).
+        Raises `PreconditionFailed` if the key exists with `create_only`, if its versionstamp is not
+        `if_match`, or its revision not `if_revision` (0: missing).
         """
         if unknown:
             refuse_unknown("set", unknown)
