@@ -11,7 +11,7 @@ from buntime_host import Duration, OptionError, Options, option, read_options
 from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits
 
 LEGACY_PATH = "/_/plugin-keyval"
-"""Where the first version of the plugin served what is below `/api` today."""
+"""The path at which the first version of the plugin served what is below `/api` now."""
 
 _OF_ONE_CLIENT = "those of [one client](#limits-and-deadlines)"
 
@@ -74,7 +74,7 @@ class ChangesConfig(Options, frozen=True):
     ] = False
 
     def retention(self) -> Retention:
-        """The same for those who cut the log."""
+        """The same for trimming the log."""
         return Retention(changes=self.max_count, age_ms=self.max_age.milliseconds)
 
 
@@ -281,8 +281,9 @@ class KeyValConfig(Options, frozen=True):
     ] = DEFAULT_LIMITS
 
     def own_database(self) -> Mapping[str, Any] | None:
-        """An adapter that holds the store instead of one of plugin-database, as that plugin would
-        be told of it; None if the options of the first version name none.
+        """The entry of an adapter for the store itself, in the form of plugin-database's options.
+
+        None unless options of the first version name one.
         """
         if not self.libsql_url:
             return None
@@ -296,7 +297,7 @@ class KeyValConfig(Options, frozen=True):
 
 
 def parse_config(options: Mapping[str, Any]) -> KeyValConfig:
-    """Check the options. Raises `OptionError` with the option and what it should be."""
+    """Check the options. Raises `OptionError`, which names the option and what it should be."""
     config = read_options(KeyValConfig, options)
     if config.libsql_url and config.database:
         raise OptionError("database and libsqlUrl both say where the store is: give one of them")

@@ -1,7 +1,7 @@
-"""A store without a server: what `buntime_keyval.open_kv` opens.
+"""A store without a server, as `buntime_keyval.open_kv` opens it.
 
-A host of its own with two plugins, whose requests come from this process. So whatever holds for
-a server, its limits, its errors, its background work, holds here.
+It is a host of its own with two plugins, whose requests come from this process. So limits, errors
+and background work are those of a server.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ KEYVAL = "@buntime/plugin-keyval"
 BASE = "/keyval"
 
 _NOWHERE = Path(__file__)
-"""Stands for the file of a manifest."""
+"""Stands for the file of a manifest, of which there is none."""
 
 
 def open_store(location: Location) -> HostedStore:
-    """A store at a place, which is not started yet. Raises `CannotOpen`."""
+    """Make a store at a location, not started yet. Raises `CannotOpen`."""
     return HostedStore(location)
 
 
 class HostedStore:
-    """An `EmbeddedStore`."""
+    """Implements `EmbeddedStore`."""
 
     api = f"{BASE}/api"
 
@@ -87,7 +87,7 @@ class HostedStore:
 
 
 def _databases() -> FoundPlugin:
-    """plugin-database, without a path: nobody asks it but the store."""
+    """plugin-database, without a path, since only the store uses it."""
     manifest = Manifest(name=DATABASE, path=_NOWHERE, options={"adapters": []})
     return FoundPlugin(
         manifest=manifest, source="given", module="buntime_plugin_database.plugin:DatabasePlugin"
@@ -95,8 +95,9 @@ def _databases() -> FoundPlugin:
 
 
 def _store(location: Location) -> FoundPlugin:
-    """The plugin of the store, by the clock of the location. What its manifest says of pages and
-    of users concerns nobody here, so that it need not be read.
+    """The plugin of the store, with the clock of the location.
+
+    Its manifest is about pages and users, which there are none of here, so it is not read.
     """
     manifest = Manifest(
         name=KEYVAL,

@@ -1,4 +1,4 @@
-"""Where a store is, as somebody has typed it: its database, its file, and what hinders it."""
+"""Locations of stores as people type them: the database, its file, and obstacles to opening it."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _SERVERS = {
     "postgresql": "postgres",
     "rqlite": "rqlite",
 }
-"""Which engine serves which kind of URL; all others are files."""
+"""The engine for each scheme of URLs; anything else is a file."""
 
 _OF_THE_HOST = re.compile(r"^(?:required plugin \S+: )?(?:adapters\[0\]: )?")
-"""Where an option is that is wrong, as a host says it: one that has this store alone does not."""
+"""The beginning of a host's message about a wrong option, left out if it has only this store."""
 
 _FILES = ("sqlite://", "sqlite:", "file:")
-"""What a URL of a file may begin with, the longest first."""
+"""The beginnings of URLs of files, the longest first."""
 
 
 def adapter_of(url: str) -> dict[str, Any]:
-    """The entry of `adapters` for a URL; without a place for that of a server that it leaves to
-    other options.
+    """The entry of `adapters` for a URL; without a location if the URL leaves the server to other
+    options.
     """
     scheme, _, rest = url.partition("://")
     engine = _SERVERS.get(scheme, "sqlite")
@@ -40,8 +40,8 @@ def adapter_of(url: str) -> dict[str, Any]:
 
 
 def reason_of(error: BaseException) -> str:
-    """Why a store cannot be opened, without the parts of the host around that: what a database
-    said, or what is wrong with an option.
+    """The reason why a store cannot be opened, without the host's words around it: an error of the
+    database, or of an option.
     """
     while isinstance(error.__cause__, BuntimeError | DatabaseError | OptionError):
         error = error.__cause__
@@ -49,7 +49,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def file_of(adapter: Mapping[str, Any], base_dir: Path) -> Path | None:
-    """The file of the root database of an entry of `adapters`; None where it is in no file."""
+    """The file of the root database of an entry of `adapters`; None if it is not in a file."""
     if adapter.get("type") not in ("sqlite", "libsql"):
         return None
     url = str(adapter.get("url") or "")
@@ -66,14 +66,14 @@ def file_of(adapter: Mapping[str, Any], base_dir: Path) -> Path | None:
 
 
 def what_hinders(file: Path) -> str | None:
-    """Why no store can be opened in a file that somebody has typed; None if it can be tried.
+    """The reason why a store cannot be opened in a file that was typed; None if it can be tried.
 
-    A server makes the folders of its configuration. In a path that was typed, a folder that is
-    missing is a misspelt one.
+    A server creates the folders of its configuration. In a typed path, a missing folder is a typing
+    mistake.
     """
     try:
         if not file.parent.is_dir():
             return f"there is no folder {file.parent}: make it, or correct the path"
         return f"{file} is a folder: name a file in it" if file.is_dir() else None
-    except OSError as error:  # a name that is too long, a folder that may not be entered
+    except OSError as error:  # the name is too long, or a folder is not accessible
         return f"{file}: {error.strerror}"

@@ -45,8 +45,10 @@ class KeyValPlugin:
     def __init__(
         self, _: dict[str, Any], *, clock: Clock | None = None, is_alone: bool = False
     ) -> None:
-        """Options come with `on_init`. `clock` is by default that of the system. One that is alone
-        has no other plugin to provide anything for."""
+        """Options come with `on_init`. `clock` is by default that of the system.
+
+        With `is_alone` there are no other plugins to provide the store for.
+        """
         self._clock = clock
         self._is_alone = is_alone
         self._app = KeyValApp(self.FEATURES)
@@ -59,13 +61,13 @@ class KeyValPlugin:
 
     @hookimpl
     def check_options(self, options: Mapping[str, Any]) -> Sequence[str]:
-        """Nothing is doubtful. Raises `OptionError`."""
+        """Check the options; there are no warnings. Raises `OptionError`."""
         parse_config(options)
         return ()
 
     @hookimpl
     async def on_init(self, ctx: PluginContext) -> None:
-        """Bring the schema up to date and start. Raises `OptionError` or `DatabaseError`."""
+        """Migrate the schema and start. Raises `OptionError` or `DatabaseError`."""
         config = parse_config(ctx.config)
         self._legacy_base = config.legacy_base
         store = await self._open_store(ctx, config)
@@ -87,44 +89,44 @@ class KeyValPlugin:
 
     @hookimpl
     def provides(self) -> LocalKv | None:
-        """The store for other plugins; None before `on_init`, and where there is none."""
+        """The store for other plugins; None before `on_init`, and if there are none."""
         return self._kv
 
     @hookimpl
     def routes(self) -> KeyValApp:
-        """Everything below `/api`."""
+        """The application that serves everything below `/api`."""
         return self._app
 
     @hookimpl
     def openapi(self) -> Iterable[Operation]:
-        """What is to be read of them."""
+        """The descriptions of the routes."""
         from buntime_plugin_keyval.faces.http.described import describe_routes
 
         return describe_routes(self._app.table)
 
     @hookimpl
     def permissions(self) -> Actions:
-        """What users may be permitted to do here."""
+        """The actions that can be permitted."""
         return PERMISSIONS
 
     @hookimpl
     def limits(self) -> CheckLimits:
-        """What keys may say of how much is used here."""
+        """The check of limits of credentials."""
         return check_limits
 
     @hookimpl
     def aliases(self) -> dict[str, str]:
-        """The path of the first version."""
+        """The path of the first version, as an alias."""
         return {LEGACY_PATH: "/api"} if self._legacy_base else {}
 
     @hookimpl
     def claims(self) -> Claim | None:
-        """What lets one of all hosts on this store do something: its locks."""
+        """A claim by which one of all hosts does something, made of the store's locks."""
         return None if self._kv is None else partial(_claim, self._kv)
 
     @hookimpl
     async def metrics(self) -> Iterable[Metric]:
-        """What the host's `/metrics` shows of the store."""
+        """The metrics of the store for the host's `/metrics`."""
         if self._service is None:
             return ()
         from buntime_plugin_keyval.features.metrics.families import to_families
@@ -133,12 +135,12 @@ class KeyValPlugin:
 
     @hookimpl
     async def health(self) -> str | None:
-        """What is wrong with the store, or None; what is with its database, that plugin tells."""
+        """A problem of the store, or None; plugin-database reports those of the database."""
         return None if self._service is None else self._service.problem()
 
     @hookimpl
     async def on_shutdown(self) -> None:
-        """Answer 503 from now on and finish what was accepted. Nothing if never initialised."""
+        """Answer 503 from now on, and finish accepted work. Does nothing if never initialised."""
         self._app.service = None
         if self._closing is not None:
             self._closing.cancel()
@@ -149,7 +151,7 @@ class KeyValPlugin:
             await self._service.close()
 
     async def _open_store(self, ctx: PluginContext, config: KeyValConfig) -> Store:
-        """The store with its schema up to date."""
+        """Open the store, with its schema migrated."""
         databases: DatabaseService | None = ctx.get_plugin(DATABASE)
         if databases is None:
             raise RuntimeError(f"plugin-keyval requires {DATABASE} to be loaded first")
@@ -177,8 +179,9 @@ class KeyValPlugin:
         return store
 
     async def _end_streams(self, closing: asyncio.Event, service: KeyValService) -> None:
-        """The host waits for open responses before it shuts plugins down: let the streams end,
-        and take no more tasks.
+        """End streams, and take no more tasks, when the host is closing.
+
+        It waits for open responses before it shuts plugins down.
         """
         await closing.wait()
         await asyncio.gather(service.end_streams(), self._stop_runners())
@@ -188,7 +191,7 @@ class KeyValPlugin:
 
 
 def _local(service: KeyValService) -> LocalKv:
-    """The store as Python has it in the own process, which a store that is alone does not need."""
+    """The store's Python API. Imported here, since a plugin that is alone does not need it."""
     from buntime_plugin_keyval.faces.local.kv import LocalKv
 
     return LocalKv(service)
@@ -204,7 +207,7 @@ def _make_runners(modules: Sequence[str], kv: LocalKv) -> list[AsyncRunner]:
 
 
 async def _claim(kv: LocalKv, name: str, seconds: float) -> bool:
-    """See `buntime_host.plugins.background.Claim`: a lock of a new owner, which nobody releases."""
+    """See `buntime_host.plugins.background.Claim`: a lock of a new owner, never released."""
     try:
         await kv.locks.acquire(name, owner=str(uuid4()), duration=round(seconds * 1000))
     except LockHeld:

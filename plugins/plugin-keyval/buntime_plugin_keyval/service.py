@@ -1,4 +1,4 @@
-"""Everything that the routes and the in-process API of one store share."""
+"""The service: what the routes and the in-process API of one store share."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ FEATURES: Sequence[AnyFeature] = (
     ENCRYPTION,
     AUDIT,
 )
-"""All that the store can do beside its entries, in the order in which it is started."""
+"""All features of the store, in the order in which they are started."""
 
 REPORT_SECONDS = 1.0
-"""How long the database has for its part of a report, which a monitor may wait for."""
+"""How long a report waits for the database, since a monitor waits for the report."""
 
 
 class KeyValService:
@@ -71,27 +71,26 @@ class KeyValService:
         self.config = config
         self.store = store
         self.client_of = client_of
-        """Who a request counts for: see `PluginContext`."""
+        """The client that a request counts against: see `PluginContext`."""
         self.has_replicas = store.adapter.capabilities.replicas
-        """Whether reads may be of replicas, so that each request says how much it has to see."""
+        """Whether replicas may be read, so that each request demands a position."""
         self.is_embedded = store.adapter.capabilities.embedded
-        """Whether the database is in this process, and does at once what is short."""
+        """Whether the database is in this process, and carries out short operations at once."""
         self.quotas = Quotas(store)
-        """What those use whose keys have limits."""
+        """The use of the store by principals with limits."""
         self.guards_reserved = config.audit_keep > 0
-        """Whether what the store keeps for itself may be read by administrators alone, in a list
-        of more as well."""
+        """Whether only administrators may read the store's own entries, also among others."""
         self.scans = Scans(store.adapter.capabilities.scans_at_once)
         self.features = features
         self.parts: dict[str, Any] = {}
-        """What features run, by their names; None for what the options do not want."""
+        """The parts of features, by name; None for those that the options disable."""
         ground = Ground(config, store, client_of, self.parts)
         for feature in features:
             self.parts[feature.name] = feature.make(ground)
         self.mutations: MutationParsers = {
             name: read for part in self._parts for name, read in part.mutations.items()
         }
-        """What commits may hold beside the mutations of entries."""
+        """Parsers for mutations and checks of features in commits."""
         self.checks: CheckParsers = {
             name: read for part in self._parts for name, read in part.checks.items()
         }
@@ -110,19 +109,19 @@ class KeyValService:
         self.metrics_saver = self.part(METRICS)
 
     def part(self, feature: Feature[P]) -> P:
-        """What a feature runs here."""
+        """The part of a feature."""
         part: P = self.parts[feature.name]
         return part
 
     async def begin(self) -> None:
-        """Go on where the store ended, before anything is asked of it. Raises `DatabaseError`."""
+        """Prepare the store before its first request. Raises `DatabaseError`."""
         await self.store.begin()
         for part in self._parts:
             await part.begin()
         # They are there still where an earlier start was told to keep what the audit says.
         try:
             self.guards_reserved = self.guards_reserved or await self.store.has_any(RESERVED)
-        except DatabaseError:  # pages may be damaged: nobody knows, and the rest is served
+        except DatabaseError:  # pages may be damaged: it is unknown, and the rest is served
             self.guards_reserved = True
 
     def start(self) -> None:
@@ -131,13 +130,13 @@ class KeyValService:
             part.start()
 
     def problem(self) -> str | None:
-        """Which background task has ended though it should run, as a text for people; or None."""
+        """A text about a background task that has ended unexpectedly, or None."""
         loops = [item for part in self._parts for item in part.loops.items()]
         ended = [name for name, loop in loops if loop.has_ended]
         return f"{' and '.join(ended)} ended unexpectedly, see the log" if ended else None
 
     async def report(self) -> Report:
-        """What is measured now."""
+        """The current measurements."""
         numbers: dict[str, float] = {}
         for part in self._parts:
             numbers |= part.numbers()
@@ -162,12 +161,12 @@ class KeyValService:
         )
 
     async def end_streams(self) -> None:
-        """Let every watcher and listener end, so that their connections do."""
+        """End all watchers and listeners, so that their connections end."""
         for part in self._parts:
             await part.end_streams()
 
     async def close(self) -> None:
-        """End the streams, stop the background tasks, finish what was accepted. Idempotent."""
+        """End streams, stop background tasks, and finish accepted work. Idempotent."""
         await self.end_streams()
         for part in self._parts:
             await part.close()
@@ -184,5 +183,5 @@ def make_service(
     client_of: Callable[[Mapping[str, Any]], str | None] = lambda _: None,
     features: Sequence[AnyFeature] = FEATURES,
 ) -> KeyValService:
-    """Put the parts together; nothing runs before `start`. For `client_of` see `PluginContext`."""
+    """Make a service; nothing runs before `start`. For `client_of` see `PluginContext`."""
     return KeyValService(config, store, client_of, features)

@@ -52,7 +52,7 @@ async def test_options_are_told_as_they_were_given(kv: LocalKv) -> None:
         ({"max_running": "x"}, "no options of a queue"),
         ({"rate": 10}, "rate must be a pair"),
         ({"rate": (0, "1m")}, "rate.count must be a whole number from 1"),
-        ({"rate": (1, 0)}, "rate.per must be more than nothing"),
+        ({"rate": (1, 0)}, "rate.per must be more than 0"),
     ],
 )
 async def test_wrong_options_are_refused(kv: LocalKv, options: Any, text: str) -> None:

@@ -1,1 +1,1 @@
-"""What this plugin adds to the command `buntime`."""
+"""Subcommands of `buntime` that this plugin adds."""

@@ -1,4 +1,4 @@
-"""Saying in the configuration file where the store is now."""
+"""Writing the new database of the store to the configuration file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KEYVAL = "@buntime/plugin-keyval"
 
 
 def check_config(config: HostConfig, path: Path | None) -> None:
-    """Raise `MoveRefused` where the file cannot be told of another database."""
+    """Raise `MoveRefused` if another database cannot be written to the file."""
     entry = next((it for it in config.plugins or () if known_name(it.name, {KEYVAL})), None)
     if path is None or entry is None:
         raise MoveRefused(f"--write-config needs a configuration file that lists {KEYVAL}")
@@ -27,7 +27,7 @@ def check_config(config: HostConfig, path: Path | None) -> None:
 
 
 def write_config(config: HostConfig, path: Path, database: str) -> None:
-    """Let the option `database` of this plugin be that; all else of the file stays as it is.
+    """Set the option `database` of this plugin; the rest of the file is left as it is.
 
     Raises `OSError`.
     """
@@ -44,7 +44,7 @@ def write_config(config: HostConfig, path: Path, database: str) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write a file so that there is the old one or the new one at any time."""
+    """Replace a file atomically."""
     path = path.resolve()
     with NamedTemporaryFile(
         "w", encoding="utf-8", newline="", dir=path.parent, delete=False

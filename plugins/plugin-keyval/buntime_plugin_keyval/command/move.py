@@ -1,4 +1,4 @@
-"""`buntime move`: a store to another database, while it is used."""
+"""`buntime move`: move a store to another database while it is in use."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from buntime_plugin_keyval.located import reason_of
 FAILED = 1
 """Exit code of a move that ended early: the same command goes on with it."""
 REFUSED = 3
-"""Exit code of one that cannot be done as it was asked for; nothing has happened."""
+"""Exit code of a move that cannot be done as requested; nothing has changed."""
 INTERRUPTED = 130
 
 
@@ -63,10 +63,10 @@ def move(
     is_written: bool,
     as_json: bool,
 ) -> None:
-    """Move the key-value store to another database, while it is used.
+    """Move the key-value store to another database while it is in use.
 
-    Interrupted, the same command goes on where it was. Exit codes: 0 done, 1 not done yet, 2 wrong
-    options, 3 refused.
+    If it is interrupted, the same command goes on where it was. Exit codes: 0 done, 1 not done yet,
+    2 wrong options, 3 refused.
     """
     logging.disable(logging.WARNING)
     try:

@@ -25,24 +25,24 @@ _SERVERS = ("libsql", "rqlite", "postgresql", "postgres")
 
 
 class NamedDatabase(NamedTuple):
-    """A database that is not open."""
+    """A database that a move names, not open yet."""
 
     name: str
-    """For people, without secrets."""
+    """Its name in messages, without secrets."""
     entry: Mapping[str, Any]
-    """As `adapters` has it."""
+    """Its entry, as in `adapters`."""
     is_configured: bool
     file: Path | None
-    """Where it is; None on a server."""
+    """Its file; None for a database on a server."""
 
     @property
     def is_missing(self) -> bool:
-        """Whether it is a file that is not there, or an empty one."""
+        """Whether its file is missing or empty."""
         return self.file is not None and not (self.file.exists() and self.file.stat().st_size)
 
 
 def place_of(config: HostConfig, option: str, text: str) -> NamedDatabase:
-    """What an option says. Raises `click.BadParameter`."""
+    """The database that an option names. Raises `click.BadParameter`."""
     adapters = _adapters(config)
     if text in adapters:
         entry, name, is_configured = adapters[text], text, True
@@ -56,7 +56,7 @@ def place_of(config: HostConfig, option: str, text: str) -> NamedDatabase:
 
 
 def check_files(source: NamedDatabase, target: NamedDatabase) -> None:
-    """Raise `MoveRefused` where there is nothing to move, or no place for it."""
+    """Raise `MoveRefused` if there is nothing to move, or no place for it."""
     if source.is_missing:
         raise MoveRefused(f"there is no store in {source.name}: see --from")
     if target.file is not None and not target.is_configured:
@@ -71,7 +71,7 @@ async def open_both(
 ) -> AsyncIterator[tuple[Database, Database]]:
     """Open both databases. Raises `BuntimeError` or `DatabaseError`.
 
-    Without `makes` no file is made: for one that is missing there is an empty database in memory.
+    Without `makes` no file is created: an empty database in memory stands in for a missing one.
     """
     wanted = target.entry if makes else _left_alone(target)
     here, there = ({**entry, "default": True} for entry in (_left_alone(source), wanted))
@@ -88,7 +88,7 @@ async def open_both(
 
 
 def _url(text: str, option: str, adapters: Mapping[str, Any]) -> str:
-    """The URL of a database that is no adapter. Raises `click.BadParameter`."""
+    """The URL of a database that is not an adapter. Raises `click.BadParameter`."""
     scheme, separator, _ = text.partition("://")
     if separator and scheme.lower() in _SERVERS:
         return text
@@ -97,7 +97,7 @@ def _url(text: str, option: str, adapters: Mapping[str, Any]) -> str:
         raise _wrong(option, f"{scheme}:// is not known: use {known}, or the path of a file")
     path = text.removeprefix("file:")
     if "?" in path:
-        raise _wrong(option, "a file has no parameters: leave out what is behind the ?")
+        raise _wrong(option, "a file has no parameters: leave out the ? and what follows it")
     is_path = path != text or any(sign in text for sign in "/.\\:")
     if path and is_path:
         return f"file:{Path(path).absolute()}"
@@ -114,7 +114,7 @@ def _wrong(option: str, text: str) -> click.BadParameter:
 
 
 def _left_alone(place: NamedDatabase) -> Mapping[str, Any]:
-    """What opens a database for a look."""
+    """The entry to open a database only for reading."""
     if place.is_missing:
         return {"type": "sqlite", "url": MEMORY}
     if place.entry.get("type") == "sqlite":

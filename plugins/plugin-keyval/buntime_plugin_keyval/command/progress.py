@@ -1,4 +1,4 @@
-"""How far a move is, for whoever watches it: a bar on a terminal, else a line now and then."""
+"""Showing the progress of a move: as a bar on a terminal, else a line now and then."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from buntime_plugin_keyval.features.moving.mover import MoveStep
 
 LINE_SECONDS = 5.0
-"""Between two lines about the same."""
+"""Pause between two lines about the same step."""
 
 _TEXTS = {
     "entries": "copying entries",
@@ -26,7 +26,7 @@ _TEXTS = {
 }
 
 _COUNTED = {"entries", "compared"}
-"""Steps of which it is known how many there are; of changes only where the last one is."""
+"""Steps whose total is known; of changes only the position of the last one is."""
 
 
 class ProgressShown(AbstractContextManager["ProgressShown"]):
@@ -58,7 +58,7 @@ class ProgressShown(AbstractContextManager["ProgressShown"]):
             self._bar.stop()
 
     def __call__(self, step: MoveStep) -> None:
-        """Show it."""
+        """Show a step."""
         text = _TEXTS.get(step.what, step.what)
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, description=text, completed=step.done, total=step.total)

@@ -1,1 +1,1 @@
-"""What the store is about: values, mutations, messages, changes, filters, time, limits, errors."""
+"""The model of the store: values, mutations, messages, changes, filters, time, limits, errors."""

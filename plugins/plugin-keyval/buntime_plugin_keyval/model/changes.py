@@ -1,4 +1,4 @@
-"""Changes: what a commit did, as subscribers see it."""
+"""Changes of a commit, as subscribers see them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ Operation = Literal["set", "delete", "expire"]
 
 
 class Place(NamedTuple):
-    """A place in the history of a store: just behind one of its changes, or before them all.
+    """A place in the history of a store: just after one of its changes, or before all of them.
 
-    Another database has no such place, nor has an older copy of this one that was written since:
-    its change with this number is another one.
+    No other database has this place, nor has an older copy of this one that was written to since:
+    its change with this number is a different one.
     """
 
     log: str
     """Identity of the change log."""
     seq: int
-    """Position of the change, 0 before all: to be compared, never to be counted with."""
+    """Position of the change, 0 before all. Positions may be compared, but not subtracted."""
     mark: str
-    """What tells the change with this `seq` from others that had the same; empty before all."""
+    """Tells the change with this `seq` from different ones with the same; empty before all."""
 
 
 def mark_of(versionstamp: str) -> str:
@@ -32,7 +32,7 @@ class Change(NamedTuple):
     """One changed key of one commit."""
 
     seq: int
-    """Position in the change log. It grows with every change; numbers may be left out."""
+    """Position in the change log. It grows with every change, possibly with gaps."""
     key: bytes
     operation: Operation
     versionstamp: str
@@ -42,11 +42,11 @@ class Change(NamedTuple):
     """The new value as canonical JSON where the commit carried it, else None."""
 
     def place(self, log: str) -> Place:
-        """The place behind it."""
+        """The place after this change."""
         return Place(log, self.seq, mark_of(self.versionstamp))
 
 
 Subscriber = Callable[[Sequence[Change], int | None], Awaitable[None] | None]
-"""Called on the event loop straight after a commit, with all that it changed, and the position of
-the change that these follow with nothing in between: None where the engine does not say. Must not
-block and must not raise. If it returns something to await, the writer is answered only after it."""
+"""Called on the event loop directly after a commit, with its changes and the position of the change
+that they directly follow, or None if the engine does not tell. Must not block or raise. If it
+returns an awaitable, the writer is answered only after that."""

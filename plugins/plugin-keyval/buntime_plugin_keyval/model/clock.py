@@ -1,8 +1,8 @@
-"""Time, injected so that tests own it: what passes, and what a clock on the wall shows.
+"""Clocks, injected so that tests control them: elapsed time and wall-clock time.
 
-What waits, lives or is leased follows the time that has passed. A clock that is set, by hand or by
-the network, moves none of it; only what people see, and what they name as a moment, is by the
-clock on the wall. Both agree until it is set while the process runs.
+Waits, lifetimes and leases follow elapsed time, so that setting the system clock, by hand or by the
+network, does not move them. Only times that people see or give are wall-clock times. Both agree
+until the system clock is set while the process runs.
 """
 
 from __future__ import annotations
@@ -17,46 +17,46 @@ from buntime_host import Numbers
 _NS = 1_000_000
 _MS_OF_SECOND = 1000
 _STEP_MS = 1000
-"""Clocks that differ by less than half of this agree: one of them may be slewed."""
+"""Clocks that differ by less than half of this count as equal: one of them may be slewed."""
 
 
 class Clock(Protocol):
-    """Both times of a store, in epoch milliseconds."""
+    """The two times of a store, in epoch milliseconds."""
 
     def now(self) -> int:
-        """The store's time, which only goes on as time passes."""
+        """The store's time, which follows elapsed time."""
         ...
 
     def wall(self) -> int:
-        """What the clock of the system shows."""
+        """The time of the system clock."""
         ...
 
     def not_before(self, milliseconds: int) -> None:
-        """Let the store's time be at least this from now on."""
+        """Set the store's time forward to at least this."""
         ...
 
 
 class Moment(NamedTuple):
-    """When something happens."""
+    """A moment, in both times."""
 
     now_ms: int
     """In the store's time."""
     wall_ms: int
-    """On the clock on the wall."""
+    """The wall-clock time."""
 
     @property
     def ahead_ms(self) -> int:
-        """How far the store's time is ahead of the clock, in whole seconds; 0 if they agree."""
+        """How far the store's time is ahead of the wall clock, in whole seconds; 0 if equal."""
         return _ahead_ms(self.now_ms, self.wall_ms)
 
 
 def wall_of(clock: Clock, at_ms: int) -> int:
-    """A time of the store by the clock on the wall, milliseconds."""
+    """A time of the store as wall-clock milliseconds."""
     return at_ms - moment_of(clock).ahead_ms
 
 
 def moment_of(clock: Clock) -> Moment:
-    """Now. Times that agree are the same, so that a life is exactly what was asked for."""
+    """The present moment. Times that agree are made equal, so that lifetimes are exact."""
     now_ms, wall_ms = clock.now(), clock.wall()
     return Moment(now_ms, wall_ms if _ahead_ms(now_ms, wall_ms) else now_ms)
 
@@ -65,21 +65,20 @@ def _ahead_ms(now_ms: int, wall_ms: int) -> int:
     """See `Moment.ahead_ms`."""
     distance = now_ms - wall_ms
     if -_STEP_MS < 2 * distance < _STEP_MS:
-        return 0  # which they nearly always do
+        return 0  # the usual case
     return round(distance / _STEP_MS) * _STEP_MS
 
 
 def _elapsed() -> Callable[[], int]:
-    """A clock of the whole system that nobody sets, in nanoseconds; it counts a suspension where
-    the system has such a one."""
+    """A system-wide monotonic clock in nanoseconds, which includes suspensions if available."""
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic_ns if boot is None else partial(time.clock_gettime_ns, boot)
 
 
 def clock_of(seconds: Callable[[], float]) -> SystemClock:
-    """A clock by a function that tells epoch seconds: that of the wall, and the time that passes.
+    """A clock whose two times come from a function that returns epoch seconds.
 
-    It may stand still, and must not go back.
+    The function may stand still, but must not go back.
     """
 
     def nanoseconds() -> int:
@@ -89,7 +88,7 @@ def clock_of(seconds: Callable[[], float]) -> SystemClock:
 
 
 class SystemClock:
-    """The store's time is that of the wall when the process starts, and then what has passed."""
+    """A clock whose store time starts at the wall-clock time and then follows elapsed time."""
 
     def __init__(
         self,
@@ -98,9 +97,9 @@ class SystemClock:
         elapsed_ns: Callable[[], int] | None = None,
         shared: Numbers | None = None,
     ) -> None:
-        """`shared` is a number of each worker: all have the time of the one that was first."""
+        """`shared` is a number shared by the workers, by which all have the first one's time."""
         elapsed = elapsed_ns or _elapsed()
-        # In nanoseconds, or both clocks would often be a millisecond apart.
+        # In nanoseconds: with milliseconds the clocks would often differ by one.
         base_ns = wall_ns() - elapsed()
         if shared is not None:
             known_ms = max([shared.own[0], *(numbers[0] for _, numbers in shared.others())])
@@ -108,7 +107,7 @@ class SystemClock:
             whole_ms = int(shared.own[0])
             base_ns = whole_ms * _NS + int((shared.own[0] - whole_ms) * _NS)
 
-        # Closures, since every request asks for the time: half of what methods cost.
+        # Closures cost half of what methods do, and every request asks for the time.
         def now() -> int:
             return (base_ns + elapsed()) // _NS
 

@@ -1,4 +1,4 @@
-"""Conditions of a request on the entry of its key, as HTTP and parameters say them."""
+"""Conditions of a request on the entry of its key, from HTTP headers and parameters."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import NamedTuple
 from buntime_keyval.wire import InvalidInput
 
 ANY = "*"
-"""In the place of tags: any entry."""
+"""In place of tags: any entry."""
 
-# A list of entity tags; what is in the quotes is anything but quotes and blanks.
+# A list of entity tags; quotes and blanks are not allowed within the quotes.
 _TAG = re.compile(r'[ \t]*(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*')
 
 Tags = frozenset[str]
 
 
 class Conditions(NamedTuple):
-    """What has to be so; None where nothing is said."""
+    """The conditions; None for those that are not given."""
 
     match: Tags | None = None
-    """The entry is there with one of these versionstamps, or with any."""
+    """The entry must exist with one of these versionstamps, or with any."""
     none_match: Tags | None = None
-    """It is not."""
+    """The entry must not exist with one of these versionstamps, or at all."""
     revision: int | None = None
-    """It has this revision; 0 means that it is missing."""
+    """The entry must have this revision; 0 means that it must be missing."""
 
     def hold(self, versionstamp: str | None, revision: int) -> bool:
-        """Whether all of it is so; without an entry the versionstamp is None."""
+        """Whether all conditions hold; the versionstamp of a missing entry is None."""
         if self.match is not None and not matches(self.match, versionstamp):
             return False
         if self.none_match is not None and matches(self.none_match, versionstamp):
@@ -39,14 +39,15 @@ class Conditions(NamedTuple):
 
 
 def matches(tags: Tags, versionstamp: str | None) -> bool:
-    """Whether there is an entry, and tags have its versionstamp."""
+    """Whether the entry exists and its versionstamp is among the tags."""
     return versionstamp is not None and (versionstamp in tags or ANY in tags)
 
 
 def parse_tags(name: str, values: Sequence[bytes]) -> Tags | None:
-    """The tags of all headers of a name; None if there is no such header.
+    """The tags of all headers with a name; None if there is no such header.
 
-    Weak tags are as good: a versionstamp stands for the value to the byte. Raises `InvalidInput`.
+    Weak tags count like strong ones, since a versionstamp identifies the exact value. Raises
+    `InvalidInput`.
     """
     if not values:
         return None

@@ -1,4 +1,4 @@
-"""What the key-value service raises, in process and over HTTP.
+"""Errors of the key-value service, in process and over HTTP.
 
     KeyValError                  also the exception that a client of the answer raises:
     ├── KeyNotFound         404  NotFound: the key does not exist
@@ -62,7 +62,7 @@ class KeyValError(StatusError):
 
     STATUS: ClassVar[int] = 500
     CODE: ClassVar[str | None] = None
-    """Goes into the body beside the message; None where the contract fixes a body without it."""
+    """The code in the body; None for errors whose body has none by contract."""
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message, status=self.STATUS, code=self.CODE, retry_after=retry_after)
@@ -122,7 +122,7 @@ class StaleLease(KeyValError, buntime_keyval.StaleLease):
 
 
 class LockNotFound(KeyValError, NotFound):
-    """Nobody has the lock."""
+    """The lock is not held."""
 
     STATUS = 404
     CODE = "LOCK_NOT_FOUND"
@@ -132,7 +132,7 @@ class LockNotFound(KeyValError, NotFound):
 
 
 class ScheduleNotFound(KeyValError, NotFound):
-    """There is no schedule of this name."""
+    """There is no schedule with this name."""
 
     STATUS = 404
     CODE = "KEYVAL_SCHEDULE_NOT_FOUND"
@@ -142,7 +142,7 @@ class ScheduleNotFound(KeyValError, NotFound):
 
 
 class LockHeld(KeyValError, buntime_keyval.LockHeld):
-    """Somebody else has the lock, or is before the others in its line."""
+    """Another owner has the lock, or is first in its line."""
 
     STATUS = 409
     CODE = "LOCK_HELD"
@@ -167,7 +167,7 @@ class LockLost(KeyValError, buntime_keyval.LockLost):
 
 
 class ConsumerNotFound(KeyValError, NotFound):
-    """Nobody has consumed the stream under this name, or it was deleted."""
+    """There is no consumer with this name: it has not fetched yet, or was deleted."""
 
     STATUS = 404
     CODE = "CONSUMER_NOT_FOUND"
@@ -177,13 +177,13 @@ class ConsumerNotFound(KeyValError, NotFound):
 
 
 class ConsumerLocked(KeyValError, buntime_keyval.ConsumerLocked):
-    """Another owner has the records of this consumer in hand."""
+    """Another owner holds this consumer."""
 
     STATUS = 409
     CODE = "CONSUMER_LOCKED"
 
     def __init__(self, name: str, owner: str, until: int) -> None:
-        """`until` is by the clock on the wall, milliseconds."""
+        """`until` is in wall-clock milliseconds."""
         super().__init__(f"The consumer {name} is at work as {owner}")
         self.owner = owner
         self.until = until
@@ -203,7 +203,7 @@ class StaleConsumer(KeyValError, buntime_keyval.StaleConsumer):
 
 
 class PositionAhead(KeyValError, buntime_keyval.PositionAhead):
-    """A position is behind the end of the stream. Nothing was done."""
+    """A position is beyond the end of the stream. Nothing was done."""
 
     STATUS = 409
     CODE = "STREAM_POSITION_AHEAD"
@@ -213,7 +213,7 @@ class PositionAhead(KeyValError, buntime_keyval.PositionAhead):
 
 
 class TaskNotFound(KeyValError, NotFound):
-    """There is no task with this id: it was removed, its time is over, or it never was."""
+    """There is no task with this id: it was removed, has expired, or never existed."""
 
     STATUS = 404
     CODE = "TASK_NOT_FOUND"
@@ -223,14 +223,14 @@ class TaskNotFound(KeyValError, NotFound):
 
 
 class TaskConflict(KeyValError, buntime_keyval.TaskConflict):
-    """What was asked cannot be done with the task as it is."""
+    """The task is in a state that does not allow the operation."""
 
     STATUS = 409
     CODE = "TASK_CONFLICT"
 
 
 class TaskLost(KeyValError, buntime_keyval.TaskLost):
-    """The task is not run under this token any more."""
+    """The task is not leased under this token any more."""
 
     STATUS = 409
     CODE = "TASK_LOST"
@@ -249,29 +249,29 @@ class LimitExceeded(KeyValError, TooLarge):
     CODE = "KEYVAL_LIMIT_EXCEEDED"
 
     def __init__(self, what: str, option: str, limit: int, right: str = "") -> None:
-        """`what` says how much of what there is, `option` names the limit, `right` the way out."""
+        """`what` is the excess, `option` the name of the limit, `right` a remedy."""
         super().__init__(f"{what} (limits.{option} is {limit}){right and ': '}{right}")
 
 
 class TooLargeForDatabase(KeyValError, TooLarge):
-    """A database server takes no rows of the size that a value would have."""
+    """The database server does not accept a value of this size."""
 
     STATUS = 413
     CODE = "KEYVAL_LIMIT_EXCEEDED"
 
     def __init__(self, said: str) -> None:
-        """`said` is what the database says of it."""
+        """`said` is the message of the database."""
         super().__init__(f"The value is larger than the database server allows: {said}")
 
 
 class QuotaExceeded(KeyValError, TooLarge):
-    """There would be more than the limits of the sender's key allow."""
+    """The write would exceed a limit of the sender's key."""
 
     STATUS = 413
     CODE = "KEYVAL_QUOTA_EXCEEDED"
 
     def __init__(self, limit: str, most: int, where: str) -> None:
-        """`limit` is its name, `where` says of which keys it is."""
+        """`limit` is the name of the limit, `where` the keys to which it applies."""
         super().__init__(
             f"There would be more than {most} {limit}{where}, which are the most of this key"
             f" (limits.keyval.{'prefixes.' if where else ''}{limit})"
@@ -293,7 +293,7 @@ class RateExceeded(KeyValError, RateLimited):
 
 
 class InvalidLimits(KeyValError, ServiceUnavailable):
-    """What a key says of its limits means nothing: it is taken for no key at all."""
+    """The limits of the sender's key are invalid, so the key cannot be used."""
 
     STATUS = 503
     CODE = "KEYVAL_INVALID_LIMITS"
@@ -303,7 +303,7 @@ class InvalidLimits(KeyValError, ServiceUnavailable):
 
 
 class ConditionsNotSupported(KeyValError):
-    """The request has a precondition that would be ignored, so nothing is done."""
+    """The request has a precondition that is not supported. Nothing was done."""
 
     STATUS = 501
     CODE = "KEYVAL_CONDITIONS_UNSUPPORTED"
@@ -316,13 +316,13 @@ class ConditionsNotSupported(KeyValError):
 
 
 class PreconditionFailed(KeyValError, buntime_keyval.PreconditionFailed):
-    """The entry is not as the request has it. Nothing was done."""
+    """The entry does not meet the conditions of the request. Nothing was done."""
 
     STATUS = 412
     CODE = "KEYVAL_PRECONDITION_FAILED"
 
     def __init__(self, versionstamp: str | None) -> None:
-        """`versionstamp` is that of the entry as it is; None if it is missing."""
+        """`versionstamp` is that of the present entry; None if it is missing."""
         is_so = "it does not exist" if versionstamp is None else f"it has {versionstamp}"
         super().__init__(f"The entry is not as the conditions of the request have it: {is_so}")
         self.versionstamp = versionstamp
@@ -348,7 +348,7 @@ class RequestTooLong(KeyValError, ServiceUnavailable):
     CODE = "KEYVAL_TIMEOUT"
 
     def __init__(self, limit: float | str) -> None:
-        """`limit` is that of `limits.requestTime` in seconds, or what the database says of its."""
+        """`limit` is `limits.requestTime` in seconds, or the database's message about its own."""
         reason = limit
         if not isinstance(limit, str):
             reason = f"it took longer than limits.requestTime ({limit:g} s)"
@@ -359,7 +359,7 @@ class RequestTooLong(KeyValError, ServiceUnavailable):
 
 
 class TooManyScans(KeyValError, ServiceUnavailable):
-    """So many requests of one client that may look at any number of entries wait already."""
+    """Too many requests of one client that scan the store are waiting."""
 
     STATUS = 503
     CODE = "KEYVAL_TOO_MANY_SCANS"
@@ -369,7 +369,7 @@ class TooManyScans(KeyValError, ServiceUnavailable):
 
 
 class SnapshotGone(KeyValError, buntime_keyval.SnapshotGone):
-    """What a page of a snapshot would show was changed, and the snapshot is not held any more."""
+    """The snapshot is not held any more, and entries of the page have changed."""
 
     STATUS = 410
     CODE = "KEYVAL_SNAPSHOT_GONE"
@@ -379,7 +379,7 @@ class SnapshotGone(KeyValError, buntime_keyval.SnapshotGone):
 
 
 class StreamTrimmed(KeyValError, buntime_keyval.StreamTrimmed):
-    """Records behind the position that was asked for are not there any more."""
+    """Records after the requested position are gone."""
 
     STATUS = 410
     CODE = "STREAM_TRIMMED"
@@ -452,7 +452,7 @@ class KeyValUnavailable(KeyValError, ServiceUnavailable):
 
 
 class StoreMoving(KeyValError, ServiceUnavailable, buntime_database.DatabaseUnavailable):
-    """The store takes no writes for a moment: the last of it is being moved to another database."""
+    """The store refuses writes for a moment, while a move to another database is completed."""
 
     STATUS = 503
     CODE = "KEYVAL_MOVING"
@@ -466,7 +466,7 @@ class StoreMoving(KeyValError, ServiceUnavailable, buntime_database.DatabaseUnav
 
 
 class StoreMoved(KeyValError, ServiceUnavailable, buntime_database.DatabaseUnavailable):
-    """The store was moved to another database: this one takes no writes any more."""
+    """The store was moved to another database, and refuses writes."""
 
     STATUS = 503
     CODE = "KEYVAL_MOVED"
@@ -480,7 +480,7 @@ class StoreMoved(KeyValError, ServiceUnavailable, buntime_database.DatabaseUnava
 
 
 class ValuesEncrypted(KeyValError):
-    """The request is about what values hold, where they are encrypted."""
+    """The request needs the contents of values that are encrypted."""
 
     STATUS = 422
     CODE = "KEYVAL_VALUES_ENCRYPTED"
@@ -492,7 +492,7 @@ class ValuesEncrypted(KeyValError):
 
 
 class EncryptionKeyMissing(KeyValError, ServiceUnavailable, buntime_database.DatabaseUnavailable):
-    """A value is encrypted with a key that this process has not."""
+    """A value is encrypted with a key that this process does not have."""
 
     STATUS = 503
     CODE = "KEYVAL_ENCRYPTION_KEY_MISSING"
@@ -504,7 +504,7 @@ class EncryptionKeyMissing(KeyValError, ServiceUnavailable, buntime_database.Dat
 
 
 class DatabaseDown(KeyValError, ServiceUnavailable):
-    """The database cannot serve the request now. Nothing of the request was written."""
+    """The database cannot serve the request now. Nothing was written."""
 
     STATUS = 503
     CODE = "KEYVAL_DB_DOWN"
@@ -514,23 +514,23 @@ class DatabaseDown(KeyValError, ServiceUnavailable):
 
 
 class StoreLost(DatabaseDown):
-    """The file of the database is gone: nothing is served until it is back and opened again."""
+    """The file of the database is gone; nothing is served until it is back and opened again."""
 
     CODE = "KEYVAL_DB_LOST"
 
 
 class StoreDamaged(DatabaseDown):
-    """What the request needs cannot be read from the file of the database, which is damaged."""
+    """The database is damaged, and data that the request needs cannot be read."""
 
     CODE = "KEYVAL_DB_CORRUPT"
 
 
 class ValueDamaged(StoreDamaged, buntime_database.DatabaseUnavailable):
-    """An encrypted value was changed, or is not of the entry that it stands in."""
+    """An encrypted value was tampered with, or belongs to another entry."""
 
 
 class OutcomeUnknown(KeyValError, buntime_keyval.OutcomeUnknown, buntime_database.OutcomeUnknown):
-    """The database was asked to commit, and its answer was lost: all was written, or nothing."""
+    """The answer of the database to a commit was lost: everything was written, or nothing."""
 
     STATUS = 503
     CODE = "KEYVAL_OUTCOME_UNKNOWN"
@@ -540,7 +540,7 @@ class OutcomeUnknown(KeyValError, buntime_keyval.OutcomeUnknown, buntime_databas
 
 
 def outcome_unknown(error: buntime_database.OutcomeUnknown) -> OutcomeUnknown:
-    """What callers of the store get for this error of its database."""
+    """The error for callers of the store, from this one of its database."""
     if isinstance(error, OutcomeUnknown):
         return error
     told = OutcomeUnknown(str(error))
@@ -549,7 +549,7 @@ def outcome_unknown(error: buntime_database.OutcomeUnknown) -> OutcomeUnknown:
 
 
 def database_down(error: buntime_database.DatabaseUnavailable) -> DatabaseDown:
-    """The answer for a database that cannot serve, as exact as it is known."""
+    """The most specific error for a database that cannot serve."""
     match error:
         case buntime_database.DatabaseLost():
             return StoreLost(str(error))

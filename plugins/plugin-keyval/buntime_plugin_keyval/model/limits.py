@@ -1,4 +1,4 @@
-"""What a request may cost at the most; each limit has an option of its name."""
+"""Limits of what a request may cost; each has an option of its name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from buntime_host import Duration, Options, Size, option
 from buntime_keyval.wire import InvalidInput
 
 LEAST_ANSWER_BYTES = 12 * 1024 * 1024
-"""So much an answer may always have: any one entry fits, with its key and its metadata."""
+"""The least limit for answers: any one entry fits, with its key and metadata."""
 
 
 class Limits(Options, frozen=True):
@@ -55,9 +55,9 @@ DEFAULT_LIMITS = Limits()
 
 
 def check_key(key: bytes, most: int | None) -> None:
-    """Raise `InvalidInput` for a key of more bytes than a database can have in one; None for any.
+    """Raise `InvalidInput` for a key with more than `most` bytes; None allows any.
 
-    For keys that are to be written: what is not there can be looked for.
+    For keys that are written; reads of longer keys just find nothing.
     """
     if most is not None and len(key) > most:
         raise InvalidInput(

@@ -1,8 +1,8 @@
 """JSON Merge Patches (RFC 7396) of canonical texts.
 
 An object of the patch is merged into that of the value, member by member; null removes a member,
-and anything else takes its place. What the patch does not name is not decoded: it stays as it is,
-with numbers of any size. Bigints and bytes are values, though they are written as objects.
+and anything else replaces it. Members that the patch does not name are not decoded and stay as they
+are, with numbers of any size. Bigints and bytes are values, though they are written as objects.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from buntime_keyval.wire.numbers import BIGINT_TYPE, TYPE_MEMBER
 from buntime_keyval.wire.values import canonical_json, checked_text
 
 SPLICED_LEVELS = 8
-"""Levels that are spliced: each reads all that is below it once more. What is deeper is decoded."""
+"""Levels that are spliced, each of which reads all below it once more. Deeper ones are decoded."""
 
 _Members = dict[str, Any]
 
@@ -28,7 +28,7 @@ _TAG_TEXTS = frozenset(msgspec.json.encode(tag) for tag in _TAGS)
 
 
 class _Decoded:
-    """A value at the level from which on all is decoded."""
+    """A value at the level from which everything is decoded."""
 
     __slots__ = ("value",)
 
@@ -44,25 +44,25 @@ _encode = msgspec.json.Encoder(enc_hook=_written).encode
 
 
 class Merging:
-    """A value and what patches make of it, one after the other.
+    """A value to which patches are applied one after the other.
 
-    What they name is taken apart once and put together at the end, so many patches of a value with
-    many members cost little more than one.
+    Objects that they name are taken apart once and joined at the end, so that many patches of a
+    value with many members cost little more than one.
     """
 
     __slots__ = ("_value",)
 
     def __init__(self, text: str | None) -> None:
-        """`text` is canonical; None stands for no value."""
+        """`text` is canonical JSON; None stands for no value."""
         self._value: Any = _NOTHING if text is None else msgspec.Raw(text.encode())
-        """Raw, or members that are Raw, or have been taken apart themselves."""
+        """Raw JSON, or members, each of which is raw or taken apart itself."""
 
     def patch(self, patch: str) -> None:
-        """Merge a patch, which is a canonical text."""
+        """Apply a patch, which is canonical JSON."""
         self._value = _merged(self._value, msgspec.Raw(patch.encode()), 0)
 
     def text(self) -> str:
-        """What it has become. Raises `InvalidInput` if that is too long."""
+        """The resulting value. Raises `InvalidInput` if it is too long."""
         return checked_text(_encode(self._value))
 
 

@@ -25,17 +25,17 @@ OPTION_NAMES = (
     *("delay", "backoffSchedule", "keysIfUndelivered", "queue", "priority", "id"),
     "delivery",
 )
-"""What an enqueue may say of its message. `delivery` has no effect: older clients send it."""
+"""The options of an enqueue. `delivery` has no effect: older clients send it."""
 
 _OF_ENTRIES = ("key", "expiresIn", "expireIn", "expiresAt", "metadata")
 _MEMBERS = ("type", "value", *OPTION_NAMES, *_OF_ENTRIES)
 
 
 LEAST_LEASE_MS = 1000
-"""A shorter lease might end before its delivery is known to count."""
+"""A shorter lease might end before its delivery is counted."""
 
 MOST_COUNT = 1_000_000
-"""What a rate may count to, and how many messages of a queue may be limited to run."""
+"""The largest count of a rate, and the largest limit of running messages."""
 
 
 class LeasedMessage(NamedTuple):
@@ -45,58 +45,58 @@ class LeasedMessage(NamedTuple):
     value: str
     """Canonical JSON text."""
     attempts: int
-    """Deliveries so far, this one included."""
+    """The number of deliveries, this one included."""
     lease: str
     ends_at_ms: int
     """When the lease ends, unless it is prolonged."""
 
 
 class StoredMessage(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """A message that is looked at, and not taken."""
+    """A message that is shown without being taken."""
 
     id: str
     value: msgspec.Raw
     state: str
     """`ready`, `delayed`, `processing`, or `ended` for one that has no attempts left."""
     attempts: int
-    """Deliveries so far."""
+    """The number of deliveries."""
     max_attempts: int
     priority: int
     ready_at: int
-    """By the clock on the wall, as the next one."""
+    """Wall-clock time, like the next one."""
     created_at: int
     queue: str = ""
 
 
 class MessagePage(NamedTuple):
-    """Messages of a queue, and where the next ones begin; None behind the last one."""
+    """Messages of a queue, and where the next page begins; None after the last one."""
 
     messages: list[StoredMessage]
     after: int | None
 
 
 class DeliveryRate(msgspec.Struct, frozen=True):
-    """How many messages are delivered in any time of so many milliseconds."""
+    """The most messages that are delivered in any period of so many milliseconds."""
 
     count: int
     per: int
 
 
 class QueueSettings(msgspec.Struct, frozen=True, rename="camel"):
-    """What is said of a queue; None for what is not."""
+    """The options of a queue; None for those that are not set."""
 
     paused: bool = False
     lease: int | None = None
-    """Milliseconds that a consumer has for a message."""
+    """How long a consumer has for a message, in milliseconds."""
     backoff_schedule: list[int] | None = None
-    """Pauses of messages that are sent without their own."""
+    """The pauses of messages sent without a schedule of their own."""
     max_running: int | None = None
-    """Messages that may be leased at a time."""
+    """The most messages leased at a time."""
     rate: DeliveryRate | None = None
 
 
 class StoredLetter(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """A dead letter as it is stored, and sent."""
+    """A dead letter as it is stored and sent to clients."""
 
     id: str
     original_id: str
@@ -111,14 +111,14 @@ class StoredLetter(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tr
 def new_id() -> str:
     """An id for a message, a dead letter or a task: a UUIDv7.
 
-    Rows are found by an index of their ids. Ids that grow with time stand next to each other in it,
-    so a commit of many writes a page or two of it, where random ones write a page each.
+    Rows are found by an index of their ids. Ids that grow with time are adjacent in it, so that a
+    commit of many rows writes one or two pages of it, where random ids would write a page each.
     """
     return str(uuid_utils.uuid7())
 
 
 def parse_options(raw: object) -> MessageOptions:
-    """The options of an enqueue request. Raises `InvalidInput` with the option's name."""
+    """Parse the options of an enqueue request. Raises `InvalidInput` with the option's name."""
     if raw is None:
         return DEFAULT_OPTIONS
     if not isinstance(raw, dict):
@@ -146,7 +146,7 @@ def parse_options(raw: object) -> MessageOptions:
 
 
 def parse_message(item: dict[str, Any], place: str, now_ms: int) -> tuple[str, MessageOptions]:
-    """Canonical value and options of a message among mutations. Raises `InvalidInput`."""
+    """Parse a message among mutations into canonical value and options. Raises `InvalidInput`."""
     check_members(item, _MEMBERS, place)
     if "value" not in item:
         raise InvalidInput("value is required: any JSON value, null included")
@@ -158,7 +158,7 @@ def parse_message(item: dict[str, Any], place: str, now_ms: int) -> tuple[str, M
 
 
 def parse_pause(name: str, value: object) -> int:
-    """A pause in milliseconds, rounded up. Raises `InvalidInput` for negative ones and junk."""
+    """Parse a pause into milliseconds, rounded up. Raises `InvalidInput`."""
     try:
         milliseconds = parse_duration(value)
     except InvalidInput:
@@ -172,7 +172,7 @@ def parse_pause(name: str, value: object) -> int:
 
 
 def parse_lease_duration(name: str, value: object) -> int:
-    """For how long a lease is to last, in milliseconds. Raises `InvalidInput` for nothing."""
+    """Parse the length of a lease into milliseconds. Raises `InvalidInput`, also for 0."""
     milliseconds = parse_pause(name, value)
     if not milliseconds:
         raise InvalidInput(f"{name} must be more than nothing, received {describe(value)}")
@@ -180,7 +180,7 @@ def parse_lease_duration(name: str, value: object) -> int:
 
 
 def parse_backoff(name: str, value: object) -> list[int]:
-    """Pauses between deliveries, in milliseconds. Raises `InvalidInput`."""
+    """Parse pauses between deliveries into milliseconds. Raises `InvalidInput`."""
     if not isinstance(value, (list, tuple)):
         raise InvalidInput(f"{name} must be an array of durations, received {describe(value)}")
     if len(value) > MAX_BACKOFF_STEPS:
@@ -189,7 +189,7 @@ def parse_backoff(name: str, value: object) -> list[int]:
 
 
 def parse_queue_lease(value: object) -> int:
-    """For how long messages of a queue are leased, in milliseconds. Raises `InvalidInput`."""
+    """Parse the length of a queue's leases into milliseconds. Raises `InvalidInput`."""
     milliseconds = parse_pause("lease", value)
     if milliseconds < LEAST_LEASE_MS:
         raise InvalidInput(f"lease must be at least 1s, received {describe(value)}")
@@ -197,7 +197,7 @@ def parse_queue_lease(value: object) -> int:
 
 
 def parse_rate(value: object) -> DeliveryRate:
-    """How many messages a queue delivers in which time. Raises `InvalidInput`."""
+    """Parse the rate of a queue's deliveries. Raises `InvalidInput`."""
     if not isinstance(value, dict):
         raise InvalidInput(
             f'rate must be an object such as {{"count": 100, "per": "1m"}}, received '
@@ -210,7 +210,7 @@ def parse_rate(value: object) -> DeliveryRate:
             f"rate.count must be a whole number from 1 to {MOST_COUNT}, received {describe(count)}"
         )
     if not per:
-        raise InvalidInput("rate.per must be more than nothing")
+        raise InvalidInput("rate.per must be more than 0")
     return DeliveryRate(count, per)
 
 

@@ -1,4 +1,4 @@
-"""Checks and mutations of requests, parsed into what a commit holds."""
+"""Parsing the checks and mutations of requests."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ MUTATION_MEMBERS = frozenset(
     }
 )
 _PLAIN_MEMBERS = frozenset({"type", "key", "value"})
-"""All that most of them have."""
-# In the order in which a message names them.
+"""The members that most mutations have."""
+# In the order of the error message.
 _HINTED_MEMBERS = (
     "type",
     "key",
@@ -73,14 +73,14 @@ _CREATE_MEMBERS = ("expiresIn", "expiresAt", "metadata", "entryType")
 
 T = TypeVar("T")
 ParseMutation = Callable[[dict[str, Any], str, int], T]
-"""Gets a mutation, its place for messages, and the time of `$now`."""
+"""Called with a mutation, its place for messages, and the time of `$now`."""
 ParseCheck = Callable[[dict[str, Any], str], T]
 
 
 def parse_check(index: int, item: Any, others: Mapping[str, ParseCheck[T]]) -> EngineCheck | T:
-    """A check of a decoded request. Raises `InvalidInput`.
+    """Parse a check of a decoded request. Raises `InvalidInput`.
 
-    `others` parse those of other kinds, by a member that tells them.
+    `others` are the parsers of other kinds, by the member that identifies them.
     """
     if not isinstance(item, dict):
         raise InvalidInput(f"Invalid check at index {index}: received {describe(item)}")
@@ -89,7 +89,7 @@ def parse_check(index: int, item: Any, others: Mapping[str, ParseCheck[T]]) -> E
             return others[name](item, f"checks[{index}]")
         check_members(item, CHECK_MEMBERS, f"checks[{index}]")
     if "versionstamp" not in item and "key" in item:
-        # Whoever has none by mistake, such as one that is undefined, does not ask for absence.
+        # A missing versionstamp is a mistake, such as an undefined one, and does not mean absence.
         raise InvalidInput(
             f"Invalid check at index {index}: versionstamp is missing; null asks for a key that"
             " does not exist"
@@ -106,9 +106,9 @@ def parse_check(index: int, item: Any, others: Mapping[str, ParseCheck[T]]) -> E
 def parse_mutation(
     index: int, item: Any, now_ms: int, others: Mapping[str, ParseMutation[T]]
 ) -> Mutation | T:
-    """A mutation of a decoded request; its value may be a `CanonicalText`. Raises `InvalidInput`.
+    """Parse a mutation; its value may be a `CanonicalText`. Raises `InvalidInput`.
 
-    `now_ms` is what `$now` stands for. `others` parse those of other types.
+    `now_ms` is the time of `$now`. `others` are the parsers of other types.
     """
     if not isinstance(item, dict):
         raise InvalidInput(f"Invalid mutation at index {index}: received {describe(item)}")
@@ -146,7 +146,7 @@ def parse_mutation(
 
 
 def _on_create(kind: MutationType, item: object, place: str, now_ms: int) -> EntryOptions:
-    """What a mutation gives to a key that is missing. Raises `InvalidInput`."""
+    """Parse the options for a key that is missing. Raises `InvalidInput`."""
     if kind not in CREATING:
         raise InvalidInput(
             f"onCreate is not allowed on a {kind}: it is for {', '.join(CREATING)}, which keep the"
@@ -186,7 +186,7 @@ def make_mutation(
     checked: PlacedKey = check_key(key, placeholders=True)
     encoded: bytes | None
     if UUIDV7 in checked:
-        encode_key(resolve_key(checked, ""))  # refuses lone surrogates before anything is decided
+        encode_key(resolve_key(checked, ""))  # refuses lone surrogates before anything else
         encoded = None
     else:
         encoded = encode_key(cast(Key, checked))
@@ -217,7 +217,7 @@ def make_mutation(
 def _refuse_members(
     type: MutationType, value: object, *life: object, metadata: object, entry_type: object
 ) -> None:
-    """Raise `InvalidInput` for what a mutation without a value cannot take, or lacks."""
+    """Raise `InvalidInput` for options that a mutation without a value cannot have, or lacks."""
     expires_in, expires_at = life if type != "touch" else (None, None)
     for name, option in (
         ("expiresIn", expires_in),
@@ -239,7 +239,7 @@ def _is_array(value: object) -> bool:
 
 
 def _integer(kind: str, value: object) -> int:
-    """The operand of a numeric mutation, in all the forms that clients send."""
+    """The operand of a numeric mutation, in any form that clients send."""
     if type(value) is int:
         return value
     if isinstance(value, CanonicalText):
@@ -265,5 +265,5 @@ def _integer(kind: str, value: object) -> int:
 
 
 def shown_key(key: PlacedKey) -> str:
-    """A key in a message."""
+    """A key for a message."""
     return key_to_json(resolve_key(key, repr(UUIDV7)))

@@ -1,4 +1,4 @@
-"""How long an entry lives that is written with options."""
+"""The lifetime of an entry, from the options of its write."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from buntime_plugin_keyval.model.clock import Moment
 
 
 def expiry(options: EntryOptions, at: Moment) -> int | None:
-    """When an entry that is written at this moment expires, in the store's time, or None."""
+    """When an entry written at this moment expires, in the store's time; None for never."""
     if options.expires_in is None:
         if options.expires_at is None:
             return None

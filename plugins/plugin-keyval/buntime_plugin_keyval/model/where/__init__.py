@@ -1,8 +1,8 @@
 """Where filters: parse one from JSON, and test one value in Python.
 
-The way of a filter: `parse_where` checks and freezes it, `compile_where` of the storage makes a
-tree of it, which a dialect prints as SQL with every path and operand bound. `matches` decides for
-one decoded value what the SQL decides for a row.
+`parse_where` checks and freezes a filter, `compile_where` of the storage makes a tree of it, and a
+dialect prints that as SQL with all paths and operands bound. `matches` decides for one decoded
+value what the SQL decides for a row.
 """
 
 from __future__ import annotations

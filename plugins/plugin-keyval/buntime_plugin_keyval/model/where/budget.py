@@ -1,4 +1,4 @@
-"""How much one filter may hold. Counted while it is read, so that no more than that is read."""
+"""Limits of one filter, counted while it is read, so that no more than that is read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ MAX_DEPTH = 20
 """Levels of `$and`, `$or` and `$not` inside each other."""
 
 MAX_CONDITIONS = 1000
-"""Operators on fields in one whole filter; one that is empty counts as well."""
+"""Operators on fields in one whole filter; empty ones count as well."""
 
 MAX_LIST_ELEMENTS = 1000
 """Elements of one `$in` or `$nin`."""
@@ -17,11 +17,11 @@ MAX_ELEMENTS = 10_000
 """Elements of all lists of a filter."""
 
 MAX_DIGITS_SQUARED = 3 * 10_000**2
-"""Digits of all bigints of a filter, each squared: what it takes to read and to write them."""
+"""The sum of squares of the digits of all bigints of a filter, the cost of reading and writing."""
 
 
 class FilterBudget:
-    """What a filter that is being read may still hold."""
+    """What a filter that is being read may still have."""
 
     __slots__ = ("conditions", "digits_squared", "elements")
 

@@ -1,7 +1,7 @@
 """A filter decided in Python, for one decoded value.
 
-It re-checks rows where SQL can only narrow the choice, and it is the plain statement of the
-rules that the tests hold the SQL against. So it shares no idea with the SQL beyond the nodes.
+It re-checks rows where SQL can only narrow the choice, and it states the rules plainly, for tests
+to compare the SQL with. So it shares nothing with the SQL but the nodes.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ def matches(where: Where, value: object, *, now_ms: int) -> bool:
 
 
 class _Asked(NamedTuple):
-    """What a filter is asked about."""
+    """The value and time that a filter is evaluated for."""
 
     value: object
     now_ms: int
     folded: dict[int, object]
-    """What was found there without its case, by the id of that: folded once for all conditions."""
+    """Case-folded texts by the id of the original, so that each is folded once."""
 
 
 def _truth(where: Where, asked: _Asked) -> Truth:

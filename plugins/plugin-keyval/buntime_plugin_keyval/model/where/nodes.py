@@ -1,4 +1,4 @@
-"""What a parsed filter is made of. Every node is frozen, so one parsed filter serves many calls."""
+"""The nodes of parsed filters. They are frozen, so that one parsed filter serves many calls."""
 
 from __future__ import annotations
 
@@ -61,28 +61,28 @@ Where: TypeAlias = Comparison | And | Or | Not
 
 
 class OfType(msgspec.Struct, frozen=True):
-    """The entry is of this type, and the filter, if there is one, holds for its value."""
+    """The entry has this type, and its value matches the filter, if there is one."""
 
     type: str
     where: Where | None = None
 
 
 class OfPattern(msgspec.Struct, frozen=True):
-    """The key fits a pattern, and the entry is what else is wanted."""
+    """The key fits a pattern, and the entry is otherwise as wanted."""
 
     pieces: tuple[bytes, ...]
-    """What the pattern has before, between and behind the parts that may be any, encoded."""
+    """The pattern's encoded pieces before, between and after the parts that may be any."""
     wanted: Where | OfType | None = None
 
 
 Wanted: TypeAlias = Where | OfType | OfPattern
-"""What an entry has to be."""
+"""Conditions on an entry."""
 
 
 def wanted_of(
     where: Where | None, type: str | None, pattern: tuple[bytes, ...] | None = None
 ) -> Wanted | None:
-    """What a filter, a type and a pattern ask of entries together; None for nothing."""
+    """A filter, a type and a pattern combined; None if there is none of them."""
     wanted = where if type is None else OfType(type, where)
     return wanted if pattern is None else OfPattern(pattern, wanted)
 
@@ -103,7 +103,7 @@ def resolve(scalar: Scalar, now_ms: int) -> str | bool | int | float | None:
 
 
 def count_conditions(where: Wanted | None) -> int:
-    """How many conditions a filter tests."""
+    """The number of conditions that a filter tests."""
     match where:
         case None:
             return 0
