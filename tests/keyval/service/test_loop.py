@@ -361,7 +361,7 @@ async def test_looks_go_on_for_a_while_after_word_of_writes_was_asked_for(
 
     rest.disturbed = disturbed
     for begin in (100.0, 200.0, 300.0):
-        expected = [(0.0, 0.1), (2.5, 0.1), (4.9, 0.1), (5.0, 1.0), (60.0, 1.0)]
+        expected = [(0.0, 0.1), (1.0, 0.1), (1.9, 0.1), (2.0, 1.0), (60.0, 1.0)]
         pauses = []
         with monkeypatch.context() as at:
             for passed, _ in expected:
@@ -370,8 +370,15 @@ async def test_looks_go_on_for_a_while_after_word_of_writes_was_asked_for(
         assert pauses == expected
         asked[-1]()
         assert len(asked) == words == begin / 100
+    due = [0.05, 0.4, 60.0]
+    rest = Rest(when_written, due.pop)
+    with monkeypatch.context() as at:
+        at.setattr(loop, "time", lambda: 400.0)
+        assert rest.pause(0.1) == 0.1
+        at.setattr(loop, "time", lambda: 410.0)
+        assert [rest.pause(0.1) for _ in range(3)] == [1.0, 0.4, 0.1]
     assert Rest(when_written).pause(2.0) == 2.0
-    assert len(asked) == 3, "who looks seldom anyway needs no word"
+    assert len(asked) == 4, "who looks seldom anyway needs no word"
 
 
 async def test_without_word_of_writes_looks_go_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,19 +5,30 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-SETTLED_SECONDS = 5.0
+SETTLED_SECONDS = 2.0
 """What was being written when word of writes was asked for has been committed after so long."""
 
 REST_SECONDS = 1.0
 """Between two looks at a database that rests: word of a write may be late, or not come."""
 
 
+WhenWritten = Callable[[Callable[[], None]], bool]
+
+
+def nothing_is_due() -> float:
+    """For loops to which nothing happens but commits."""
+    return float("inf")
+
+
 class Rest:
     """How long one loop may wait between two looks."""
 
-    def __init__(self, when_written: Callable[[Callable[[], None]], bool]) -> None:
-        """`when_written` is that of the adapter."""
+    def __init__(
+        self, when_written: WhenWritten, due_in: Callable[[], float] = nothing_is_due
+    ) -> None:
+        """`when_written` is the adapter's; for `due_in()` seconds nothing is due by itself."""
         self._when_written = when_written
+        self._due_in = due_in
         self._since: float | None = None
         """Since when word of a write is waited for."""
         self.disturbed: Callable[[], None] | None = None
@@ -30,7 +41,7 @@ class Rest:
             if seconds < REST_SECONDS and self._when_written(self._written):
                 self._since = now
         elif now - self._since >= SETTLED_SECONDS:
-            return max(seconds, REST_SECONDS)
+            return max(seconds, min(REST_SECONDS, self._due_in()))
         return seconds
 
     def _written(self) -> None:

@@ -23,6 +23,7 @@ from buntime_database import DatabaseError
 from buntime_plugin_keyval.engine.arrival import Arrival
 from buntime_plugin_keyval.engine.decisions import Decision, Write
 from buntime_plugin_keyval.engine.loop import Loop
+from buntime_plugin_keyval.engine.rest import Rest
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.model.errors import KeyValError
 from buntime_plugin_keyval.storage.effects import Effect, NoteStamp
@@ -108,6 +109,7 @@ class Waiters:
             logger=store.logger,
             complaint="Locks are not passed on: %s",
             is_still=self._is_still,
+            rest=Rest(store.when_written, self._due_in),
         )
 
     @property
@@ -205,8 +207,11 @@ class Waiters:
         """Whether no commit has happened since the last step, and no lock ends soon."""
         if self._version is None or self._version != self._store.data_version():
             return False
+        return self._foreign_poll_s < self._due_in()
+
+    def _due_in(self) -> float:
         ends_s = (self._due_ms - self._store.clock.now()) / 1000
-        return self._foreign_poll_s < min(self._refresh_at - monotonic(), ends_s)
+        return min(self._refresh_at - monotonic(), ends_s)
 
     async def _look(self, names: Sequence[str]) -> dict[str, HeldLock]:
         """The locks that are held; tells waiting calls whose owner was given one.

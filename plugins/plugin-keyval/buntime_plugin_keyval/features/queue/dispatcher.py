@@ -20,6 +20,7 @@ from buntime_database import DatabaseError
 
 from buntime_plugin_keyval.engine.loop import Loop
 from buntime_plugin_keyval.engine.peers import Peers
+from buntime_plugin_keyval.engine.rest import Rest, WhenWritten
 from buntime_plugin_keyval.engine.shares import Shares
 from buntime_plugin_keyval.features.queue.listener import Ending, Listener
 from buntime_plugin_keyval.features.queue.queue import Queue
@@ -88,12 +89,14 @@ class Dispatcher:
         sweep_ms: int,
         foreign_poll_ms: int,
         data_version: Callable[[], int | None],
+        when_written: WhenWritten,
         shares: Shares,
         logger: logging.Logger,
     ) -> None:
         """`sweep_ms` is the longest sleep without listeners; 0 leaves exhausted leases to dequeues.
 
-        `data_version` tells whether there was a commit; see the adapter.
+        `data_version` tells whether there was a commit, and `when_written` when there may be one;
+        see the adapter.
         """
         self._queue = queue
         self._peers = peers
@@ -109,6 +112,7 @@ class Dispatcher:
             complaint="The queue could not be read: %s",
             finishes_step=True,  # so that messages being leased are handed out or returned
             is_still=self._is_still,
+            rest=Rest(when_written, lambda: self._due() - time.monotonic()),
         )
         self._data_version = data_version
         self._version: int | None = None

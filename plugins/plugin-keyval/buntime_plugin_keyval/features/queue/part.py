@@ -43,6 +43,7 @@ class QueuePart(Part):
             sweep_ms=self.config.cleanup_interval.milliseconds,
             foreign_poll_ms=config.foreign_poll.milliseconds,
             data_version=store.data_version,
+            when_written=store.when_written,
             shares=Shares(
                 "queue.maxListeners",
                 most=self.config.max_listeners,

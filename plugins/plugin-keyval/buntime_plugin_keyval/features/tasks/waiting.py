@@ -15,6 +15,7 @@ from buntime_database import DatabaseError
 
 from buntime_plugin_keyval.engine.arrival import Arrival
 from buntime_plugin_keyval.engine.loop import Loop
+from buntime_plugin_keyval.engine.rest import Rest
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.requests.answers import Gone
 from buntime_plugin_keyval.storage.tasks import read_several
@@ -72,6 +73,7 @@ class WaitingRoom:
             logger=store.logger,
             complaint="Tasks are not looked for: %s",
             is_still=self._is_still,
+            rest=Rest(store.when_written, self._due_in),
         )
 
     def has_ended(self) -> bool:
@@ -188,7 +190,10 @@ class WaitingRoom:
         """Whether there was no commit since the last step, and nothing becomes ready soon."""
         if self._version is None or self._version != self._store.data_version():
             return False
-        return self._store.clock.now() + self._poll_s * 1000 < self._due_ms
+        return self._poll_s < self._due_in()
+
+    def _due_in(self) -> float:
+        return (self._due_ms - self._store.clock.now()) / 1000
 
     async def _tell_ends(self) -> None:
         ids = list(self._ends)
