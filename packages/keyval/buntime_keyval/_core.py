@@ -173,6 +173,11 @@ def json_body(**members: Any) -> bytes:
     return msgspec.json.encode({name: it for name, it in members.items() if it is not None})
 
 
+def read_nothing(content: bytes) -> None:
+    """Read an answer that says no more than that it was done; it has to be JSON all the same."""
+    msgspec.json.decode(content)
+
+
 def _error_body(content: bytes) -> _ErrorBody:
     try:
         return _decode_error(content)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import msgspec
 
 from buntime_keyval._calls.keys import checked_limit
-from buntime_keyval._core import Call, json_body
+from buntime_keyval._core import Call, json_body, read_nothing
 from buntime_keyval._entries import message_members, raw_value
 from buntime_keyval._results import DeadLetter, EnqueueResult, QueueMessage, QueueStats
 from buntime_keyval.wire import Duration, InvalidInput, KeyLike, untag
@@ -92,7 +92,7 @@ def ack(
         strict=strict or None,
         drain=drain or None,
     )
-    return Call("POST", "/queue/ack", _read_nothing, body, repeatable=not strict)
+    return Call("POST", "/queue/ack", read_nothing, body, repeatable=not strict)
 
 
 def nack(
@@ -116,7 +116,7 @@ def nack(
         strict=strict or None,
         drain=drain or None,
     )
-    return Call("POST", "/queue/nack", _read_nothing, body)
+    return Call("POST", "/queue/nack", read_nothing, body)
 
 
 def release(
@@ -128,7 +128,7 @@ def release(
     body = json_body(
         id=checked_id(message_id), lease=lease, queue=queue, attempted=False, drain=drain or None
     )
-    return Call("POST", "/queue/nack", _read_nothing, body)
+    return Call("POST", "/queue/nack", read_nothing, body)
 
 
 def extend(
@@ -150,7 +150,7 @@ def extend(
         duration=length,
         strict=strict or None,
     )
-    return Call("POST", "/queue/extend", _read_nothing, body, repeatable=True)
+    return Call("POST", "/queue/extend", read_nothing, body, repeatable=True)
 
 
 def stats(queue: str = "") -> Call[QueueStats]:
@@ -186,7 +186,7 @@ def requeue_dlq(letter_id: str, queue: str = "") -> Call[EnqueueResult]:
 def delete_dlq(letter_id: str, queue: str = "") -> Call[None]:
     """Delete a dead letter."""
     target = f"{_letter_target(letter_id)}{of_queue(queue)}"
-    return Call("DELETE", target, _read_nothing, repeatable=True)
+    return Call("DELETE", target, read_nothing, repeatable=True)
 
 
 def purge_dlq(queue: str = "") -> Call[int]:
@@ -232,10 +232,6 @@ def _letter(raw: _Letter) -> Letter:
 
 def _read_purged(content: bytes) -> int:
     return _decode_purged(content).deleted_count
-
-
-def _read_nothing(content: bytes) -> None:
-    msgspec.json.decode(content)
 
 
 def identify(message: Message | str, lease: str | None) -> tuple[str, str | None, str | None]:

@@ -10,7 +10,7 @@ import msgspec
 
 from buntime_keyval._calls.keys import checked_limit
 from buntime_keyval._calls.queue import and_queue, of_queue
-from buntime_keyval._core import Call, json_body
+from buntime_keyval._core import Call, json_body, read_nothing
 from buntime_keyval._results import QueuedMessage, QueueInfo, QueueOptions, QueuePage
 from buntime_keyval.wire import Duration, InvalidInput, untag
 from buntime_keyval.wire.names import checked_queue
@@ -77,7 +77,7 @@ def pause(queue: str, *, is_paused: bool) -> Call[None]:
     """Let a queue deliver nothing, or go on; once more does no harm."""
     target = f"/queue/{'pause' if is_paused else 'resume'}"
     body = json_body(queue=checked_queue("queue", queue))
-    return Call("POST", target, _read_nothing, body, repeatable=True)
+    return Call("POST", target, read_nothing, body, repeatable=True)
 
 
 def options(queue: str) -> Call[QueueOptions]:
@@ -95,7 +95,7 @@ def set_options(queue: str, wanted: QueueOptions) -> Call[None]:
         maxRunning=wanted.max_running,
         rate=None if rate is None else {"count": rate.count, "per": rate.per},
     )
-    return Call("PUT", "/queue/options", _read_nothing, body, repeatable=True)
+    return Call("PUT", "/queue/options", read_nothing, body, repeatable=True)
 
 
 def names(limit: int) -> Call[list[QueueInfo]]:
@@ -153,7 +153,3 @@ def _message(raw: _Message) -> QueuedMessage[Any]:
         raw.created_at,
         raw.queue,
     )
-
-
-def _read_nothing(content: bytes) -> None:
-    msgspec.json.decode(content)

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from buntime_keyval._calls.keys import checked_limit, raw_where
-from buntime_keyval._core import Call, json_body
+from buntime_keyval._core import Call, json_body, read_nothing
 from buntime_keyval._entries import raw_key, read_hits
 from buntime_keyval._results import SearchExplained, SearchHit, SearchIndex, SearchPage
 from buntime_keyval._where import Where
@@ -67,7 +67,7 @@ def create_index(prefix: KeyLike, fields: Sequence[str], tokenize: Tokenizer) ->
     key = raw_key(checked_key(prefix))
     options = {"fields": list(fields), "tokenize": tokenize}
     body = json_body(prefix=key, options=options)
-    return Call("POST", "/indexes", _read_nothing, body, repeatable=True)
+    return Call("POST", "/indexes", read_nothing, body, repeatable=True)
 
 
 def list_indexes() -> Call[list[SearchIndex]]:
@@ -78,7 +78,7 @@ def list_indexes() -> Call[list[SearchIndex]]:
 def remove_index(prefix: KeyLike) -> Call[None]:
     """Remove an index; the entries stay."""
     query = urlencode({"prefix": format_key_text(checked_key(prefix))})
-    return Call("DELETE", f"/indexes?{query}", _read_nothing, repeatable=True)
+    return Call("DELETE", f"/indexes?{query}", read_nothing, repeatable=True)
 
 
 class Searching:
@@ -193,7 +193,3 @@ def _read_search_page(content: bytes) -> SearchPage[Any]:
 
 def _read_text(content: bytes) -> str:
     return content.decode()
-
-
-def _read_nothing(content: bytes) -> None:
-    msgspec.json.decode(content)

@@ -11,7 +11,7 @@ import msgspec
 
 from buntime_keyval._calls.keys import checked_page, query_text
 from buntime_keyval._calls.queues import Rate, wanted_options
-from buntime_keyval._core import Call, json_body
+from buntime_keyval._core import Call, json_body, read_nothing
 from buntime_keyval._entries import raw_value
 from buntime_keyval._results import (
     LeasedTask,
@@ -262,7 +262,7 @@ def fail(task: str, token: str, error: str, *, retry: bool) -> Call[TaskHeard]:
 def release(task: str, token: str) -> Call[None]:
     """Nobody began with it."""
     body = json_body(token=checked_token(token))
-    return Call("POST", f"{_target(task)}/release", _read_nothing, body)
+    return Call("POST", f"{_target(task)}/release", read_nothing, body)
 
 
 def limits(name: str) -> Call[TaskLimits]:
@@ -277,7 +277,7 @@ def set_limits(name: str, wanted: TaskLimits) -> Call[None]:
         maxRunning=wanted.max_running,
         rate=None if rate is None else {"count": rate.count, "per": rate.per},
     )
-    return Call("PUT", _limits_target(name), _read_nothing, body, repeatable=True)
+    return Call("PUT", _limits_target(name), read_nothing, body, repeatable=True)
 
 
 def wanted_limits(max_running: int | None, rate: Rate | None) -> TaskLimits:
@@ -374,10 +374,6 @@ def _read_leased(content: bytes) -> list[LeasedTask]:
 
 def _read_heard(content: bytes) -> list[TaskHeard]:
     return _decode_all_heard(content).tasks
-
-
-def _read_nothing(content: bytes) -> None:
-    msgspec.json.decode(content)
 
 
 def _target(task: TaskInfo | str) -> str:

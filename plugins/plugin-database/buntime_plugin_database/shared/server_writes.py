@@ -7,6 +7,7 @@ a round trip and the server's commit are paid once for many writes.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
@@ -67,28 +68,30 @@ class Unsent(Generic[E]):
             self.done.set_result(outcome)
 
 
-class ServerWrites(Generic[E]):
-    """The writes of one adapter, in the order in which they came."""
+class ServerWrites(ABC, Generic[E]):
+    """The writes of one adapter, in the order in which they came; the engine commits them."""
 
     def __init__(
         self,
         encode: Callable[[Batch], E],
-        commit: Callable[[list[Unsent[E]]], Awaitable[None]],
         *,
         timeout_seconds: float,
         counters: Counters,
     ) -> None:
-        """`encode` raises what is wrong with a batch; `commit` concludes each of a group.
+        """`encode` raises what is wrong with a batch.
 
         `timeout_seconds` is how long a write may wait for its turn, and how long the server is
         asked what became of one whose answer was lost.
         """
         self._encode = encode
-        self._commit = commit
         self._timeout_seconds = timeout_seconds
         self._grouping = Grouping[Unsent[E]](self._commit_jobs, _give_up, _share)
         self.closed = False
         self.counters = counters
+
+    @abstractmethod
+    async def _commit(self, group: list[Unsent[E]]) -> None:
+        """Send a group, until it is known what became of it, and conclude each of it."""
 
     async def batch_each(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
         """Commit each batch, together with whatever else waits; outcomes in the given order.

@@ -14,7 +14,6 @@ from time import perf_counter
 from typing import Protocol
 
 from buntime_database import (
-    Batch,
     DatabaseBusy,
     DatabaseError,
     DatabaseUnavailable,
@@ -50,7 +49,7 @@ class Ask(Protocol):
     def __call__(self, steps: list[Json], *, most_seconds: float) -> Awaitable[Json]: ...
 
 
-class BatchWriter:
+class BatchWriter(ServerWrites[Encoded]):
     """Serialises the writes of one adapter."""
 
     def __init__(
@@ -66,27 +65,13 @@ class BatchWriter:
         `timeout_seconds` is how long a write may wait for its turn, and how long the server is
         asked what became of one whose answer was lost.
         """
+        super().__init__(encode_batch, timeout_seconds=timeout_seconds, counters=counters)
         self._send = send
         self._ask = ask
         self._witness: Witness | None = None
         self._caution = 0
         self._cautious_groups = 0
         """Groups that still get savepoints; `_caution` is how many there were at the last time."""
-        self._writes = ServerWrites[Encoded](
-            encode_batch, self._commit, timeout_seconds=timeout_seconds, counters=counters
-        )
-
-    @property
-    def counters(self) -> Counters:
-        return self._writes.counters
-
-    async def batch_each(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
-        """See `ServerWrites.batch_each`."""
-        return await self._writes.batch_each(batches)
-
-    async def close(self) -> None:
-        """Let every accepted write finish. Idempotent."""
-        await self._writes.close()
 
     async def _commit(
         self,
@@ -152,11 +137,11 @@ class BatchWriter:
         """Tell what became of them, and send those again of which nothing is written."""
         is_written = any(outcome is not None for outcome in outcomes)
         if is_written:
-            self._writes.count(len(group), seconds)
+            self.count(len(group), seconds)
         for job, outcome in zip(group, outcomes, strict=True):
             if outcome is not None:
                 job.conclude(outcome)
-        left = self._writes.still_wanted(
+        left = self.still_wanted(
             group, DatabaseUnavailable("the server was lost, nothing was written")
         )
         if is_written:
@@ -180,7 +165,7 @@ class BatchWriter:
         """
         pause = random.uniform(*BUSY_PAUSE_SECONDS)  # noqa: S311 - spreads attempts, no secret
         await asyncio.sleep(pause)
-        left = [] if self._writes.closed else self._writes.still_wanted(group, busy)
+        left = [] if self.closed else self.still_wanted(group, busy)
         if left:
             await self._commit(left, has_savepoints=has_savepoints)
         else:
@@ -205,4 +190,4 @@ class BatchWriter:
             answer = await self._ask(make_question(witness, now_ms()), most_seconds=seconds)
             return read_reply(witness, answer)
 
-        return await self._writes.find_out(ask)
+        return await self.find_out(ask)

@@ -92,20 +92,15 @@ class _Lost(Exception):
 _Jobs = list[Unsent[Steps]]
 
 
-class SchemaWriter:
+class SchemaWriter(ServerWrites[Steps]):
     """Serialises the writes of one schema, those of other processes included."""
 
     def __init__(self, pool: LinkPool, schema: str, counters: Counters) -> None:
-        self.counters = counters
+        timeout = pool.options.timeout_seconds
+        super().__init__(checked_batch, timeout_seconds=timeout, counters=counters)
         self._pool = pool
         self._schema = schema
         self._options = pool.options
-        self._writes = ServerWrites(
-            checked_batch,
-            self._commit,
-            timeout_seconds=pool.options.timeout_seconds,
-            counters=counters,
-        )
         self._notes = CommitNotes(schema)
 
     async def batch_each(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
@@ -114,7 +109,7 @@ class SchemaWriter:
         if len(batches) == 1 and batches[0].repeatable and len(batches[0].steps) == 1:
             self._refuse_closed()
             return [await self._repeat(batches[0].steps[0])]
-        return await self._writes.batch_each(batches)
+        return await super().batch_each(batches)
 
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]]) -> T:
         """See `Adapter.transaction`."""
@@ -152,10 +147,10 @@ class SchemaWriter:
     async def close(self) -> None:
         """Let every accepted write finish. Idempotent."""
         self.refuse_nesting()
-        await self._writes.close()
+        await super().close()
 
     def _refuse_closed(self) -> None:
-        if self._writes.closed:
+        if self.closed:
             raise DatabaseClosed("the database is closed")
 
     async def _repeat(self, statement: Statement | Guard) -> BatchOutcome:
@@ -183,9 +178,9 @@ class SchemaWriter:
                 if not (is_sent and isinstance(error, DatabaseUnavailable)):
                     return failure
             else:
-                self._writes.count(1, perf_counter() - started)
+                self.count(1, perf_counter() - started)
                 return [result]
-            if monotonic() + pause > deadline or self._writes.closed:
+            if monotonic() + pause > deadline or self.closed:
                 return _unknown(failure) if is_sent else failure
             await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - spreads attempts
             pause = min(2 * pause, longest)
@@ -206,7 +201,7 @@ class SchemaWriter:
                 try:
                     await self._make_sure(lost)
                 except DatabaseUnavailable as nothing:  # was written
-                    group = self._writes.still_wanted(group, nothing)
+                    group = self.still_wanted(group, nothing)
                     continue
                 except DatabaseError as error:
                     conclude(group, error)
@@ -332,7 +327,7 @@ class SchemaWriter:
         Raises `DatabaseUnavailable` if it was not, `OutcomeUnknown` if the server does not tell.
         """
         self._pool.forget_idle()
-        told = await self._writes.find_out(partial(self._ask, lost.note))
+        told = await self.find_out(partial(self._ask, lost.note))
         if told is None:
             raise _unknown(lost.__cause__ or lost)
         if not told.was_committed:
@@ -359,7 +354,7 @@ class SchemaWriter:
         return Told(bool(found.rows), {})
 
     def _done(self, group: _Jobs, outcomes: Sequence[BatchOutcome], started: float) -> None:
-        self._writes.count(len(group), perf_counter() - started)
+        self.count(len(group), perf_counter() - started)
         for job, outcome in zip(group, outcomes, strict=True):
             job.conclude(outcome)
 

@@ -7,11 +7,9 @@ only if it committed nothing, and cannot any more, it is sent again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from time import perf_counter
 
 from buntime_database import (
-    Batch,
     ConstraintViolation,
     DatabaseError,
     DatabaseUnavailable,
@@ -35,7 +33,6 @@ from buntime_plugin_database.engines.rqlite.plan import (
 )
 from buntime_plugin_database.engines.rqlite.values import Json, decode_rows, wrapped
 from buntime_plugin_database.shared.counters import Counters
-from buntime_plugin_database.shared.grouping import BatchOutcome
 from buntime_plugin_database.shared.server_writes import ServerWrites, Unsent, conclude
 from buntime_plugin_database.shared.witness import (
     CREATE,
@@ -50,34 +47,20 @@ from buntime_plugin_database.shared.witness import (
 _NO_RESULT = "the write was carried out, but what it returned cannot be read: "
 
 
-class ClusterWriter:
+class ClusterWriter(ServerWrites[PlainBatch]):
     """Serialises the writes of one adapter."""
 
     def __init__(self, nodes: Nodes, *, timeout_seconds: float, counters: Counters) -> None:
+        super().__init__(encode_batch, timeout_seconds=timeout_seconds, counters=counters)
         self._nodes = nodes
         self._witness: Witness | None = None
         self.acknowledged = 0
         """The last group of `last_group` that was told to be committed; 0 for none."""
-        self._writes = ServerWrites[PlainBatch](
-            encode_batch, self._commit, timeout_seconds=timeout_seconds, counters=counters
-        )
-
-    @property
-    def counters(self) -> Counters:
-        return self._writes.counters
 
     @property
     def last_group(self) -> str:
         """The query for the number of the last group of this writer that a node has."""
         return "SELECT 0 WHERE 0" if self._witness is None else self._witness.last_group
-
-    async def batch_each(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
-        """See `ServerWrites.batch_each`."""
-        return await self._writes.batch_each(batches)
-
-    async def close(self) -> None:
-        """Let every accepted write finish. Idempotent."""
-        await self._writes.close()
 
     async def _commit(self, group: list[Unsent[PlainBatch]]) -> None:
         """Conclude all of a group, in as few transactions as that takes."""
@@ -98,7 +81,7 @@ class ClusterWriter:
         failed: list[tuple[Unsent[PlainBatch], DatabaseError]] = []
         while True:
             refused = {id(job) for job, _ in failed}
-            live = self._writes.still_wanted(
+            live = self.still_wanted(
                 (job for job in jobs if id(job) not in refused),
                 DatabaseUnavailable("the cluster was lost, nothing was written"),
             )
@@ -147,7 +130,7 @@ class ClusterWriter:
                         job.conclude(recalled(number, job.batch, told.results))
                     return None
                 has_tables = False
-                if not self._writes.still_wanted(jobs, DatabaseUnavailable(str(lost))):
+                if not self.still_wanted(jobs, DatabaseUnavailable(str(lost))):
                     return None
                 continue
             except DatabaseError as error:
@@ -210,7 +193,7 @@ class ClusterWriter:
             group, notes = await self._rows(questions, "linearizable", seconds)
             return Told(group == [(witness.group,)], results_of(notes))
 
-        return await self._writes.find_out(ask)
+        return await self.find_out(ask)
 
     async def _rows(
         self, questions: list[Json], level: Level, seconds: float
@@ -224,4 +207,4 @@ class ClusterWriter:
     def _committed(self, batches: int, seconds: float) -> None:
         if self._witness is not None:
             self.acknowledged = self._witness.group
-        self._writes.count(batches, seconds)
+        self.count(batches, seconds)
