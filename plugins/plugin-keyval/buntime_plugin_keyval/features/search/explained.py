@@ -7,6 +7,7 @@ from itertools import islice
 from buntime_keyval import SearchExplained, SearchTerm
 
 from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.storage.dialects.search import SearchQuestion
 from buntime_plugin_keyval.storage.queries import parse_query, terms_of
 from buntime_plugin_keyval.storage.searching import Index, SearchOptions
 
@@ -49,6 +50,7 @@ async def explain(
         return SearchExplained(tokenize, tuple(terms))
     condition = store.condition(options.where, [index.keys])
     ask = sql.page if condition.recheck is None else sql.rows
-    statement = sql.explain(ask(index, expression, options, condition, store.clock.now()))
+    question = SearchQuestion(index, expression, options, condition, store.clock.now())
+    statement = sql.explain(ask(question))
     plan = sql.plan(await adapter.query(*statement, fresh=fresh))
     return SearchExplained(tokenize, tuple(terms), expression, tuple(plan))

@@ -18,7 +18,7 @@ from buntime_plugin_keyval.features.search.index_builder import IndexBuilder
 from buntime_plugin_keyval.features.search.pages import FoundPage, small_page
 from buntime_plugin_keyval.features.search.similar import MAX_WORDS, similar_words
 from buntime_plugin_keyval.model.errors import IndexNotFound, LimitExceeded
-from buntime_plugin_keyval.storage.dialects.search import Match
+from buntime_plugin_keyval.storage.dialects.search import Match, SearchQuestion
 from buntime_plugin_keyval.storage.postfilter import kept
 from buntime_plugin_keyval.storage.queries import parse_query, plain_words, with_alternatives
 from buntime_plugin_keyval.storage.reads import SHORT_BYTES
@@ -29,7 +29,6 @@ from buntime_plugin_keyval.storage.searching import (
     SearchOptions,
     index_of_row,
 )
-from buntime_plugin_keyval.storage.selection import RowCondition
 from buntime_plugin_keyval.storage.within import size_of
 
 MAX_ATTEMPTS = 5
@@ -210,16 +209,16 @@ class Search(Part):
         self, index: Index, match: str, options: SearchOptions, *, fresh: bool
     ) -> FoundPage:
         store = self.store
-        now_ms = store.clock.now()
         condition = store.condition(options.where, [index.keys])
+        question = SearchQuestion(index, match, options, condition, store.clock.now())
         if condition.recheck is None and options.most_bytes is None:
-            sql, args = self._sql.page(index, match, options, condition, now_ms)
+            sql, args = self._sql.page(question)
             ((entries, has_more),) = await store.adapter.query(sql, args, fresh=fresh)
             return FoundPage(str(entries), bool(has_more))
         if condition.recheck is None:
-            return await self._page_within(index, match, options, condition, now_ms, fresh=fresh)
+            return await self._page_within(question, fresh=fresh)
         everything = options._replace(limit=EVERYTHING, offset=0)
-        sql, args = self._sql.rows(index, match, everything, condition, now_ms)
+        sql, args = self._sql.rows(question._replace(options=everything))
         rows = await store.adapter.query(sql, args, fresh=fresh)
         found = [str(row[0]) async for row in kept(rows, condition, value=1)][options.offset :]
         page_entries = found if options.limit == EVERYTHING else found[: options.limit]
@@ -228,27 +227,19 @@ class Search(Part):
             return FoundPage(",".join(page_entries), has_more)
         return _cut(page_entries, options.most_bytes, has_more=has_more)
 
-    async def _page_within(
-        self,
-        index: Index,
-        match: str,
-        options: SearchOptions,
-        condition: RowCondition,
-        now_ms: int,
-        *,
-        fresh: bool,
-    ) -> FoundPage:
+    async def _page_within(self, question: SearchQuestion, *, fresh: bool) -> FoundPage:
         """The page, with fewer entries if there is no room for all; `LimitExceeded` if not for one.
 
         Only the engine knows how long an entry is with its highlights. It stops if the entries are
         too long, and is then asked for half as many.
         """
+        options = question.options
         most = options.most_bytes or 0
 
         async def page(limit: int, max_bytes: int, *, as_bytes: bool) -> FoundPage | None:
             """The page of at most `limit` entries; None if they are too long."""
             one = options._replace(limit=limit)
-            sql, args = self._sql.page(index, match, one, condition, now_ms, as_bytes=as_bytes)
+            sql, args = self._sql.page(question._replace(options=one, as_bytes=as_bytes))
             try:
                 ((entries, has_more),) = await self.store.adapter.query(
                     sql, args, fresh=fresh, max_bytes=max_bytes
@@ -263,7 +254,7 @@ class Search(Part):
         found = await page(limit, min(SHORT_BYTES, most), as_bytes=False)
         if found is not None:
             return found
-        async with self.store.long_reads.turn_of(condition):
+        async with self.store.long_reads.turn_of(question.condition):
             while limit:
                 found = await page(limit, most, as_bytes=True)
                 if found is not None:

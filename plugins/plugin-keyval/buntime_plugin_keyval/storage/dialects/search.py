@@ -7,7 +7,7 @@ Where a row begins with an index, that is number, prefix, fields as JSON, tokeni
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from buntime_database import Guard, Statement, Value
 
@@ -65,24 +65,17 @@ class Match(NamedTuple):
     """Whether it is one word, so that it is known from the index alone how many entries match."""
 
 
-class Asking(Protocol):
-    """What asks an index for a page."""
+class SearchQuestion(NamedTuple):
+    """What an index is asked at a moment."""
 
-    def __call__(
-        self,
-        index: Index,
-        match: str,
-        options: SearchOptions,
-        condition: RowCondition,
-        now_ms: int,
-        *,
-        as_bytes: bool = False,
-    ) -> Statement:
-        """One row: the entries as the inside of a JSON array, and whether there are more.
-
-        The entries are a text, or its bytes. Raises `InvalidInput` for a field that is not there.
-        """
-        ...
+    searched: Index
+    match: str
+    """The expression of a `Match`."""
+    options: SearchOptions
+    condition: RowCondition
+    now_ms: int
+    as_bytes: bool = False
+    """Whether a page is wanted as bytes of UTF-8."""
 
 
 class SearchSql(NamedTuple):
@@ -108,14 +101,15 @@ class SearchSql(NamedTuple):
     """What mends such an index; guarded, since another process may do the same."""
     match: Callable[[Query, str], Match]
     """Query, tokenizer: the same in the language of the engine."""
-    page: Asking
+    page: Callable[[SearchQuestion], Statement]
+    """One row: the entries as the inside of a JSON array, and whether there are more. Raises
+    `InvalidInput` for the weight of an unknown field."""
     small: Callable[[Index, str, SearchOptions], Statement] | None
     """Index, query, options: a row for each entry of a page, live or not, and for one more: see
     `SmallHit`. Ranks one more than `FEW` entries at the most, so for one word it is a bounded read.
     Raises `InvalidInput` for the weight of an unknown field."""
-    rows: Callable[[Index, str, SearchOptions, RowCondition, int], Statement]
-    """Index, query, options, condition, now: a row for each entry, its JSON and its value. Raises
-    as `page`."""
+    rows: Callable[[SearchQuestion], Statement]
+    """A row for each entry, its JSON and its value. Raises as `page`."""
     words: Callable[[Index, str, tuple[int, int], int], Statement]
     """Index, letter or nothing, shortest and longest, limit: words of the index that begin with the
     letter, and how many entries have each."""

@@ -13,9 +13,9 @@ from buntime_keyval.wire.searching import HitMarks
 from buntime_plugin_keyval.storage.dialects.postgres import rows as entry_rows
 from buntime_plugin_keyval.storage.dialects.postgres.arguments import numbered
 from buntime_plugin_keyval.storage.dialects.postgres.rows import ENTRIES, entry_of
+from buntime_plugin_keyval.storage.dialects.search import SearchQuestion
 from buntime_plugin_keyval.storage.dialects.templates import LIVE
 from buntime_plugin_keyval.storage.searching import EVERYTHING, Index, SearchOptions
-from buntime_plugin_keyval.storage.selection import RowCondition
 
 MOST_ENTRIES = 10_000
 """Entries whose words are looked at for similar ones: the server has no list of all words."""
@@ -32,28 +32,22 @@ MATCH, _TERMS = _ASKED.format("match"), _ASKED.format("terms")
 _RANK = "?::float8 * ts_rank_cd('{1,1,1,1}', words, " + _TERMS + ", 1)"
 
 
-def page(
-    index: Index,
-    match: str,
-    options: SearchOptions,
-    condition: RowCondition,
-    now_ms: int,
-    *,
-    as_bytes: bool = False,
-) -> Statement:
+def page(question: SearchQuestion) -> Statement:
     """One row: the entries that were found, as the inside of a JSON array, and whether more were.
 
     Raises `InvalidInput` for the weight of an unknown field.
     """
-    limit = _BEYOND_EVERY_NUMBER if options.limit == EVERYTHING else options.limit
+    options, limit = question.options, _limit(question)
     # One more than is wanted says whether there are more.
-    hits, hits_args = _hits(index, match, options, condition, now_ms, limit + 1)
-    entry, entry_args = _entry(index, match, options)
+    hits, hits_args = _hits(question, limit + 1)
+    entry, entry_args = _entry(question)
     order = _order(options)
     entries = f"coalesce(string_agg(entry, ',' ORDER BY {order}), '')"
+    if question.as_bytes:
+        entries = entry_rows.as_bytes(entries)
     sql = f"""
 {hits}
-SELECT {entry_rows.as_bytes(entries) if as_bytes else entries}, (SELECT count(*) FROM hits) > ?
+SELECT {entries}, (SELECT count(*) FROM hits) > ?
 FROM (
   SELECT score, doc_key, {entry} AS entry
   FROM (SELECT score, doc_key FROM hits ORDER BY {order} LIMIT ?) AS best
@@ -61,31 +55,27 @@ FROM (
     return Statement(numbered(sql), (*hits_args, limit, *entry_args, limit))
 
 
-def rows(
-    index: Index, match: str, options: SearchOptions, condition: RowCondition, now_ms: int
-) -> Statement:
+def rows(question: SearchQuestion) -> Statement:
     """A row for each entry: its JSON text, and its value for a condition to be looked at again.
 
     Raises `InvalidInput` for the weight of an unknown field.
     """
-    limit = _BEYOND_EVERY_NUMBER if options.limit == EVERYTHING else options.limit
-    hits, hits_args = _hits(index, match, options, condition, now_ms, limit)
-    entry, entry_args = _entry(index, match, options)
+    hits, hits_args = _hits(question, _limit(question))
+    entry, entry_args = _entry(question)
     sql = f"""
 {hits}
-SELECT {entry}, value FROM hits CROSS JOIN {_ENTRY} ORDER BY {_order(options)}"""
+SELECT {entry}, value FROM hits CROSS JOIN {_ENTRY} ORDER BY {_order(question.options)}"""
     return Statement(numbered(sql), (*hits_args, *entry_args))
 
 
-def _hits(
-    index: Index,
-    match: str,
-    options: SearchOptions,
-    condition: RowCondition,
-    now_ms: int,
-    limit: int,
-) -> tuple[str, list[Value]]:
+def _limit(question: SearchQuestion) -> int:
+    limit = question.options.limit
+    return _BEYOND_EVERY_NUMBER if limit == EVERYTHING else limit
+
+
+def _hits(question: SearchQuestion, limit: int) -> tuple[str, list[Value]]:
     """The keys of the best hits. Everything that decides what is a hit comes before the limit."""
+    index, match, options, condition = question[:4]
     score, args = _score(index, match, options)
     # Lexemes have the number of their index, so that they alone say what matches. Without the fence
     # a server that has not looked at the table yet goes through all of the index. The limit is what
@@ -99,7 +89,7 @@ WITH hits AS MATERIALIZED (
     AND {LIVE} AND {condition.sql or "TRUE"}
   ORDER BY {_order(options)} LIMIT kv_asked(?, ?) OFFSET ?)"""
     args += [*asked(index, match), index.id, *options.narrowed(index.keys)]
-    args += [now_ms, *condition.args, index.id, limit, options.offset]
+    args += [question.now_ms, *condition.args, index.id, limit, options.offset]
     return sql, args
 
 
@@ -124,8 +114,9 @@ def _order(options: SearchOptions) -> str:
     return "score DESC, doc_key DESC" if options.reverse else "score, doc_key"
 
 
-def _entry(index: Index, match: str, options: SearchOptions) -> tuple[str, list[Value]]:
+def _entry(question: SearchQuestion) -> tuple[str, list[Value]]:
     """SQL for a result, with its arguments: the entry and what was asked for beside it."""
+    index, match, options = question[:3]
     members = [ENTRIES.members]
     args: list[Value] = []
     if options.explain:

@@ -8,6 +8,7 @@ import secrets
 from buntime_database import Statement, Value
 from buntime_keyval.wire.searching import HitMarks
 
+from buntime_plugin_keyval.storage.dialects.search import SearchQuestion
 from buntime_plugin_keyval.storage.dialects.sqlite.rows import ENTRIES
 from buntime_plugin_keyval.storage.dialects.sqlite.search.tables import vocabulary_of
 from buntime_plugin_keyval.storage.dialects.sqlite.values import VALUE, value_up_to
@@ -19,7 +20,6 @@ from buntime_plugin_keyval.storage.searching import (
     Index,
     SearchOptions,
 )
-from buntime_plugin_keyval.storage.selection import RowCondition
 
 _HTML = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("''", "&#39;"))
 """Characters as SQL writes them, the ampersand first."""
@@ -29,33 +29,25 @@ _HTML = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("''", "
 _NOT_EXPIRED = "doc_key NOT IN (SELECT key FROM kv_entries WHERE expires_at <= ?)"
 
 
-def page(
-    index: Index,
-    match: str,
-    options: SearchOptions,
-    condition: RowCondition,
-    now_ms: int,
-    *,
-    as_bytes: bool = False,
-) -> Statement:
+def page(question: SearchQuestion) -> Statement:
     """One row: the entries that were found, as the inside of a JSON array, and whether more were.
 
     One row, since a thread that reads many rows asks for the interpreter's lock as often.
     Raises `InvalidInput` for the weight of an unknown field.
     """
+    options, as_bytes = question.options, question.as_bytes
     entries = "group_concat(entry, ',')"
     entries = f"coalesce(CAST({entries} AS BLOB), x'')" if as_bytes else f"coalesce({entries}, '')"
-    hits = _hits(index, options, condition)
-    found, found_args = _found(index, match, options, "entry")
+    hits = _hits(question)
+    found, found_args = _found(question, "entry")
     sql = f"""
 {hits}
 SELECT {entries}, (SELECT count(*) FROM hits) > ?
 FROM ({found} LIMIT +?)"""
     # One more than is wanted says whether there are more.
-    one_more = options._replace(limit=options.limit + 1)
-    args = _hits_args(index, match, one_more, condition, now_ms)
+    args = _hits_args(question, options.limit + 1)
     if options.limit == EVERYTHING:
-        args = _hits_args(index, match, options, condition, now_ms)
+        args = _hits_args(question, EVERYTHING)
         return Statement(sql, (*args, 1 << 62, *found_args, EVERYTHING))
     return Statement(sql, (*args, options.limit, *found_args, options.limit))
 
@@ -88,21 +80,20 @@ FROM (SELECT doc_key, score FROM hits {inside} ORDER BY {order} LIMIT ? OFFSET ?
 CROSS JOIN kv_entries ON key = doc_key ORDER BY {order}"""
 
 
-def rows(
-    index: Index, match: str, options: SearchOptions, condition: RowCondition, now_ms: int
-) -> Statement:
+def rows(question: SearchQuestion) -> Statement:
     """A row for each entry: its JSON text, and its value for a condition to be looked at again.
 
     Raises `InvalidInput` for the weight of an unknown field.
     """
-    found, found_args = _found(index, match, options, f"entry, {VALUE}")
-    args = _hits_args(index, match, options, condition, now_ms)
-    return Statement(f"{_hits(index, options, condition)} {found}", (*args, *found_args))
+    found, found_args = _found(question, f"entry, {VALUE}")
+    args = _hits_args(question, question.options.limit)
+    return Statement(f"{_hits(question)} {found}", (*args, *found_args))
 
 
-def _hits(index: Index, options: SearchOptions, condition: RowCondition) -> str:
+def _hits(question: SearchQuestion) -> str:
     """The keys of the best hits. Everything that decides what is a hit comes before the limit."""
     # For a bare variable behind LIMIT, SQLite would prepare the statement anew each time.
+    index, options, condition = question.searched, question.options, question.condition
     table = index.table
     joined, alive = "", _NOT_EXPIRED
     if options.where is not None:
@@ -115,30 +106,28 @@ WITH hits AS MATERIALIZED (
   ORDER BY {_order(options.reverse)} LIMIT +? OFFSET ?)"""
 
 
-def _hits_args(
-    index: Index, match: str, options: SearchOptions, condition: RowCondition, now_ms: int
-) -> tuple[Value, ...]:
+def _hits_args(question: SearchQuestion, limit: int) -> tuple[Value, ...]:
+    index, options = question.searched, question.options
     return (
         *options.weights_of(index.options.fields),
-        match,
+        question.match,
         *options.narrowed(index.keys),
-        now_ms,
-        *condition.args,
-        options.limit,
+        question.now_ms,
+        *question.condition.args,
+        limit,
         options.offset,
     )
 
 
-def _found(
-    index: Index, match: str, options: SearchOptions, columns: str
-) -> tuple[str, list[Value]]:
+def _found(question: SearchQuestion, columns: str) -> tuple[str, list[Value]]:
     """What belongs to the hits, in their order. Only these entries are put together."""
+    index, options = question.searched, question.options
     entry, args = _entry(index, options)
     again = ""
     if options.highlight is not None or options.snippet_words is not None:
         # What shows hits in their texts needs the query once more.
         again = f"JOIN {index.table} ON {index.table}.rowid = hit AND {index.table} MATCH ?"
-        args.append(match)
+        args.append(question.match)
     # CROSS: in the order of the hits, however many the planner takes them for.
     sql = f"""
 SELECT {columns.replace("entry", f"{entry} AS entry")}
