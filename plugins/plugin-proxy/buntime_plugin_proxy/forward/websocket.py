@@ -23,7 +23,7 @@ MOST_WAITING = 16
 """Messages of a target that wait for their client before the target has to."""
 NO_CODE, ABNORMAL, TLS_FAILED = 1005, 1006, 1015
 """Codes that tell how a connection ended, and that nobody may send."""
-NORMAL, POLICY, INTERNAL_ERROR = 1000, 1008, 1011
+NORMAL, POLICY, TOO_BIG, INTERNAL_ERROR = 1000, 1008, 1009, 1011
 LONGEST_REASON = 123
 """Bytes."""
 
@@ -155,9 +155,17 @@ async def _to_client(target: ClientConnection, send: Send) -> None:
             member = "text" if isinstance(data, str) else "bytes"
             await send({"type": "websocket.send", member: data})
     except ConnectionClosed as closed:
-        code = closed.rcvd.code if closed.rcvd is not None else ABNORMAL
-        reason = closed.rcvd.reason if closed.rcvd is not None else "the target is gone"
+        code, reason = _how_it_ended(closed)
         await send({"type": "websocket.close", "code": sendable(code), "reason": reason})
+
+
+def _how_it_ended(closed: ConnectionClosed) -> tuple[int, str]:
+    """What the client is told of the end at the target."""
+    if closed.sent is not None and closed.sent.code == TOO_BIG and not closed.rcvd_then_sent:
+        return TOO_BIG, "a message of the target is larger than maxMessageSize"
+    if closed.rcvd is None:
+        return ABNORMAL, "the target is gone"
+    return closed.rcvd.code, closed.rcvd.reason
 
 
 async def _to_target(target: ClientConnection, receive: Receive) -> None:
