@@ -78,7 +78,7 @@ class AsgiExchange(RequestResponseCycle):
         self.transport = connection.transport
         self.flow = connection.flow
         self.logger = connection.logger
-        self.default_headers = connection.server_state.default_headers
+        self._server_state = connection.server_state
         self.message_event = asyncio.Event()
         self.on_response = connection.on_response_complete
         self._wrote_much = connection.wrote_much
@@ -174,7 +174,8 @@ class AsgiExchange(RequestResponseCycle):
         keep_alive = self.keep_alive and not self.more_body
         said_close = False
         count = 1
-        for pairs in (self.default_headers, headers):
+        # Those of now: the date is that of the answer, however long the request took.
+        for pairs in (self._server_state.default_headers, headers):
             for given, value in pairs:
                 name = names.get(given) or self._checked(given)
                 if name == b"content-length":
@@ -314,7 +315,7 @@ class AsgiExchange(RequestResponseCycle):
         self.message_event.set()
         bodiless = self.scope["method"] == "HEAD"
         said = said_to_page(self.edge, self.scope.get("headers", ()))
-        headers = [*self.default_headers, *headers, *said]
+        headers = [*self._server_state.default_headers, *headers, *said]
         self.transport.write(refusal(error, headers, bodiless=bodiless))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import select
 import socket
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -112,6 +114,21 @@ def test_bodies_of_all_sizes_in_pieces(edge: Edge) -> None:
         line.send(request("PUT", "/edge/body", body=b"a" * size) + request("GET", "/edge/early"))
         assert line.answer().body == b"%d" % size
         assert line.answer().body == b"early"
+
+
+def test_the_date_is_that_of_the_answer(edge: Edge) -> None:
+    whole = request("PUT", "/edge/body", "connection: close", body=b"ab")
+    line = edge.line(whole[:-1])
+
+    def date() -> datetime:
+        answer = edge.answer(request("GET", "/health", "connection: close"))
+        return parsedate_to_datetime(answer.headers["date"])
+
+    begun = date()
+    later = edge.wait(lambda: (now := date()) > begun and now, "another second begins")
+    line.send(whole[-1:])
+    assert parsedate_to_datetime(line.answer().headers["date"]) >= later
+    line.socket.close()
 
 
 def test_a_body_that_is_too_large_is_answered_before_it_is_there(edge: Edge) -> None:
