@@ -51,7 +51,7 @@ MOST = {
     f"put-{TOGETHER}": 310_000,
     f"put-{TOGETHER}-key": 325_000,
     f"sum-{TOGETHER}": 385_000,
-    f"delete-{TOGETHER}": 335_000,
+    f"delete-{TOGETHER}": 310_000,
     f"enqueue-{TOGETHER}": 215_000,
     f"ack-{TOGETHER}": 205_000,
     f"lock-{TOGETHER}": 435_000,

@@ -7,6 +7,7 @@ from typing import Any
 
 from buntime_database import Guard, Statement
 from buntime_keyval.wire import key_to_json
+from buntime_keyval.wire.commits import NO_OPTIONS
 
 from buntime_plugin_keyval.engine.decisions import (
     Decision,
@@ -128,7 +129,10 @@ class Deciding:
         """That of one value, which looks at nothing."""
         sql, at, is_firm = self._sql, self._at, self._is_firm
         versionstamp = self._stamps.make(at.now_ms)
-        put = write.put(at)
+        if write.options is NO_OPTIONS:
+            put = Put(write.key, write.key_json, write.value)
+        else:
+            put = write.put(at)
         steps = sql.writes.put(put, versionstamp, at, is_firm)
         if job.once is not None and not is_firm:
             steps = (*steps, keep_stamp(sql, versionstamp))

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Generic, TypeVar, final
 
 import msgspec
 from buntime_database import Guard, ResultSet
-from buntime_keyval.wire.commits import NO_OPTIONS, EntryOptions
+from buntime_keyval.wire.commits import EntryOptions
 
 from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.model.options import expiry
@@ -123,8 +123,6 @@ class SetValue(msgspec.Struct, frozen=True, gc=False):
     def put(self, at: Moment) -> Put:
         """What it does in a commit of that time."""
         options = self.options
-        if options is NO_OPTIONS:
-            return Put(self.key, self.key_json, self.value)
         return Put(
             self.key,
             self.key_json,

@@ -105,19 +105,21 @@ class Packing:
                 keys = [key for key, *_ in keepings]
                 steps += keep_all(self._sql, keepings, after, decided.now_ms)
         wanted: list[int] | None = None
-        are_wanted = True
+        are_wanted = is_bounded = True
         if decided.is_firm and not decided.is_followed:
             wanted = [_ROW] if keys else []
             for job in writing:
                 begins = len(steps)
                 steps += job.steps
+                is_bounded = is_bounded and job.is_bounded
                 if job.decision is not None and job.decision.conclude is not None:
                     wanted += [begins + step for step in _wanted(job)]
             are_wanted = len(wanted) > bool(keys)
         else:
             for job in writing:
                 steps += job.steps
-        batch = Batch(steps, all(job.is_bounded for job in writing), wanted)
+                is_bounded = is_bounded and job.is_bounded
+        batch = Batch(steps, is_bounded, wanted)
         return Packed([batch], partial(self._unpack_all, writing, keys, are_wanted, perf_counter()))
 
     def pack_each(self, decided: DecidedGroup) -> Packed:
