@@ -177,11 +177,11 @@ def make_mutation(
     entry_type: object = None,
     now_ms: int,
 ) -> Mutation:
-    """A checked mutation. `value` is decoded JSON or a `CanonicalText`, `UNSET` without one.
+    """Check a mutation. `value` is decoded JSON or a `CanonicalText`, `UNSET` without one.
 
-    `metadata` is canonical JSON; the times are as callers wrote them; `now_ms` is that of `$now`.
+    `metadata` is canonical JSON; times are as callers wrote them; `now_ms` is the time of `$now`.
 
-    Raises `InvalidInput` for a bad key, or an operand that the type cannot take.
+    Raises `InvalidInput` for a bad key, or an operand that the type does not take.
     """
     checked: PlacedKey = check_key(key, placeholders=True)
     encoded: bytes | None

@@ -1,1 +1,1 @@
-"""What is in the database and how it is read and written; no HTTP, no Python values."""
+"""The contents of the database, and how they are read and written; no HTTP, no Python values."""

@@ -21,7 +21,7 @@ async def read_changes(
     keys: KeyRange | None = None,
     fresh: bool = False,
 ) -> list[Change]:
-    """Changes behind a place, oldest first, at most `limit`; values are not in the log."""
+    """Changes after a place, oldest first, at most `limit`, without values."""
     log = db.sql.log
     if keys is None:
         rows = await db.adapter.query(log.changes, (after, limit), fresh=fresh)
@@ -40,21 +40,21 @@ async def read_appended(db: Database, appended: Appended) -> list[Change]:
 
 
 class RecordsWanted(NamedTuple):
-    """Which changes are to be told with what the log knows of them."""
+    """Which changes to read, with all that the log has of them."""
 
     after: int
     until: int
-    """Places: behind the first, up to the second."""
+    """Positions: after the first, up to the second."""
     keys: KeyRange
     limit: int
     type: str | None = None
-    """Of the entry; None for any."""
+    """The type of the entry; None for any."""
     action: str | None = None
     """`create`, `update`, `delete` or `expire`; None for any."""
 
 
 class LoggedChange(NamedTuple):
-    """One changed key of one commit, with what the log knows of it."""
+    """One changed key of one commit, with all that the log has of it."""
 
     seq: int
     key: bytes
@@ -64,19 +64,19 @@ class LoggedChange(NamedTuple):
     at: int
     """When it was committed, epoch milliseconds."""
     revision: int | None
-    """Of the entry: after it was written, or before it was removed. None in changes of older
-    versions."""
+    """The revision of the entry after it was written, or before it was removed. None in changes by
+    older versions."""
     type: str | None
     value: str | None
-    """As the revision, canonical JSON; None where the log does not have it."""
+    """The value at the same time, as canonical JSON; None if the log does not have it."""
 
 
 async def read_records(
     db: Database, wanted: RecordsWanted, most_bytes: int
 ) -> tuple[list[LoggedChange], bool]:
-    """Changes in their order, and whether there may be more of these.
+    """Changes in order, and whether there may be more.
 
-    At most so many bytes of values, but for the first record that has one.
+    Values have at most `most` bytes in all, except that the first value is always included.
     """
     after, until, keys, limit, kind, action = wanted
     chosen = (*keys, kind, action)
@@ -98,48 +98,48 @@ async def read_records(
 
 
 async def reach(db: Database, after: int, number: int) -> int:
-    """The place behind so many changes that follow another one."""
+    """The position of the change that is `number` changes after another one."""
     ((last,),) = await db.adapter.query(db.sql.log.reach, (after, number), fresh=True)
     return after if last is None else int(last)
 
 
 async def first_since(db: Database, since_ms: int) -> int | None:
-    """The position of the first change that is not older; None if all are."""
+    """The position of the first change since a time; None if there is none."""
     rows = await db.adapter.query(db.sql.log.since, (since_ms,), fresh=True)
     return int(rows[0][0] or 0) if rows else None
 
 
 async def trimmed_at(db: Database) -> int | None:
-    """When the last change was committed that was trimmed; None if none was."""
+    """When the last change that was trimmed had been committed; None if none was trimmed."""
     ((_, _, seq, stamp),) = await db.adapter.query(db.sql.log.known, (0,), point=True, fresh=True)
     return milliseconds_of(str(stamp)) if seq and stamp else None
 
 
 async def forget_values(db: Database, keys: KeyRange, but: tuple[str, str]) -> None:
-    """Remove the values of a range from the log that begin with neither text."""
+    """Remove the values of a range from the log, unless they begin with one of two texts."""
     await db.adapter.batch([Statement(db.sql.log.forget_values, (*keys, *but))])
 
 
 async def count_changes(db: Database) -> int:
-    """How many changes are in the log."""
+    """The number of changes in the log."""
     ((number,),) = await db.adapter.query(db.sql.log.size, point=True)
     return number  # type: ignore[return-value] # an integer
 
 
 async def newest_stamp(db: Database) -> str:
-    """The versionstamp behind which new ones go on; empty where there is none yet."""
+    """The newest versionstamp; empty if there is none yet."""
     ((newest,),) = await db.adapter.query(db.sql.log.newest_stamp, point=True, fresh=True)
     return str(newest or "")
 
 
 async def newest_place(db: Database, *, fresh: bool = False) -> Place:
-    """The place behind the newest change."""
+    """The place after the newest change."""
     ((log, seq, stamp),) = await db.adapter.query(db.sql.log.head, point=True, fresh=fresh)
     return Place(str(log), seq, mark_of(str(stamp)))  # type: ignore[arg-type] # an integer
 
 
 async def knows(db: Database, place: Place) -> bool:
-    """Whether the log has all changes behind a place."""
+    """Whether the log has all changes after a place."""
     ((log, stamp, trimmed_seq, trimmed_stamp),) = await db.adapter.query(
         db.sql.log.known, (place.seq,), point=True, fresh=True
     )
@@ -149,14 +149,14 @@ async def knows(db: Database, place: Place) -> bool:
 
 
 EVERYTHING = 2**62
-"""A position behind all others."""
+"""A position after all others."""
 
 
 async def trim_changes(
     db: Database, *, keep: int, since_ms: int, limit: int, up_to: int = EVERYTHING
 ) -> int:
-    """Remove changes beyond the newest `keep` and from before `since_ms`, `limit` at a time, and
-    none behind the position `up_to`."""
+    """Remove changes beyond the newest `keep` or from before `since_ms`, at most `limit`, and none
+    after the position `up_to`."""
     log = db.sql.log
     _, trimmed = await db.adapter.batch(
         [Statement(log.note_trimmed, (limit, keep, since_ms, up_to)), Statement(log.trim)]
@@ -165,7 +165,7 @@ async def trim_changes(
 
 
 async def trim_to(db: Database, up_to: int) -> int:
-    """Remove the changes up to a position, but for the newest of all; how many."""
+    """Remove the changes up to a position, except the newest of all; how many there were."""
     log = db.sql.log
     steps = [Statement(log.note_trimmed_to, (up_to,)), Statement(log.trim)]
     _, trimmed = await db.adapter.batch(steps)
@@ -176,9 +176,9 @@ class Bounds(NamedTuple):
     """Where the log begins and ends."""
 
     first: int
-    """No change behind this position, or at it, is missing."""
+    """No change at or after this position is missing."""
     last: int
-    """That of the newest change; 0 for none."""
+    """The position of the newest change; 0 if there is none."""
 
 
 async def first_place(db: Database) -> int:

@@ -1,4 +1,4 @@
-"""What a commit does to consumers of the stream. A position is one of the log."""
+"""Effects on consumers of the stream. Positions are those of the log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from buntime_plugin_keyval.storage.dialects.dialect import Dialect, Statements
 
 
 class Begin(msgspec.Struct, frozen=True, gc=False):
-    """Let a consumer begin with the first record that is there, unless it has begun."""
+    """Let a consumer begin at the first record, unless it has begun."""
 
     name: str
 
@@ -21,7 +21,7 @@ class Begin(msgspec.Struct, frozen=True, gc=False):
 
 
 class Advance(msgspec.Struct, frozen=True, gc=False):
-    """A consumer is done with all records up to a position, and with a letter of that one."""
+    """Mark all records up to a position as processed, and the dead letter of that one."""
 
     name: str
     position: int
@@ -36,8 +36,8 @@ class Advance(msgspec.Struct, frozen=True, gc=False):
 
 
 class Fail(msgspec.Struct, frozen=True, gc=False):
-    """A record could not be processed, though all before it could; it is given up after so many
-    attempts."""
+    """Count a failed attempt at a record, after all before it were processed; give it up after the
+    last attempt."""
 
     name: str
     position: int
@@ -56,7 +56,7 @@ class Fail(msgspec.Struct, frozen=True, gc=False):
 
 
 class FailAgain(msgspec.Struct, frozen=True, gc=False):
-    """The same of a letter that was delivered once more."""
+    """Count a failed attempt at a dead letter that was delivered once more."""
 
     name: str
     position: int
@@ -70,7 +70,7 @@ class FailAgain(msgspec.Struct, frozen=True, gc=False):
 
 
 class Move(msgspec.Struct, frozen=True, gc=False):
-    """Let a consumer go on behind a position, wherever it was; who has its lock loses it."""
+    """Set the position of a consumer; the holder of its lock loses it."""
 
     name: str
     position: int
@@ -83,7 +83,7 @@ class Move(msgspec.Struct, frozen=True, gc=False):
 
 
 class Dismiss(msgspec.Struct, frozen=True, gc=False):
-    """Remove a consumer, its letters and its lock."""
+    """Remove a consumer, its dead letters and its lock."""
 
     name: str
 
@@ -98,7 +98,7 @@ class Dismiss(msgspec.Struct, frozen=True, gc=False):
 
 
 class Redeliver(msgspec.Struct, frozen=True, gc=False):
-    """Deliver a letter once more; all of them, if none is named."""
+    """Deliver a dead letter once more; all of them if none is named."""
 
     name: str
     position: int | None
@@ -109,7 +109,7 @@ class Redeliver(msgspec.Struct, frozen=True, gc=False):
 
 
 class RemoveLetters(msgspec.Struct, frozen=True, gc=False):
-    """Remove a letter; all of them, if none is named."""
+    """Remove a dead letter; all of them if none is named."""
 
     name: str
     position: int | None
@@ -123,7 +123,7 @@ ConsumerEffect = Begin | Advance | Fail | FailAgain | Move | Dismiss | Redeliver
 
 
 def lock_of(consumer: str) -> str:
-    """The name of the lock that the instances of a consumer hold one after the other."""
+    """The name of the lock that the active instance of a consumer holds."""
     return LOCK_MARK + consumer
 
 
@@ -131,5 +131,5 @@ def is_its_holder(
     sql: Dialect, consumer: str, token: str, owner: str | None, position: int, now_ms: int
 ) -> Guard:
     """Holds while a consumer is held under this token, by this owner if one is given, and the log
-    has a record at the position or behind it."""
+    has a record at or after the position."""
     return Guard(sql.consumers.holds, (lock_of(consumer), token, owner, now_ms, position))

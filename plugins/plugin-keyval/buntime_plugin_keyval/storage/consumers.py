@@ -1,4 +1,4 @@
-"""Reading consumers of the stream, and what they could not process."""
+"""Reading consumers of the stream, and their dead letters."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from buntime_plugin_keyval.storage.ranges import KeyRange
 
 
 class StoredConsumer(NamedTuple):
-    """A consumer. Times are the store's, milliseconds."""
+    """A consumer. Times are the store's, in milliseconds."""
 
     name: str
     position: int
-    """It is done with all records up to there."""
+    """All records up to this position are processed."""
     updated_at: int
-    """When that was said, or found to be all there is."""
+    """When the position was set, or confirmed as the end of the log."""
     failed_position: int | None
-    """Of the record that failed last; it counts while it is behind the position."""
+    """The position of the record that failed last; it counts while it is after `position`."""
     attempts: int
     error: str | None
     owner: str | None
     until: int | None
     lag: int
-    """How many changes are behind the position."""
+    """The number of changes after the position."""
     requeued: int | None
-    """Position of the first letter that is to be delivered once more."""
+    """Position of the first dead letter to deliver once more."""
 
 
 class RecordLetter(NamedTuple):
@@ -44,7 +44,7 @@ class RecordLetter(NamedTuple):
 
 
 async def read_consumer(db: Database, name: str, now_ms: int) -> StoredConsumer | None:
-    """One consumer; None if there is none of that name."""
+    """One consumer, or None."""
     rows = await db.adapter.query(db.sql.consumers.state, (name, now_ms), point=True, fresh=True)
     return StoredConsumer(*rows[0]) if rows else None  # type: ignore[arg-type] # as the schema says
 
@@ -52,7 +52,7 @@ async def read_consumer(db: Database, name: str, now_ms: int) -> StoredConsumer 
 async def list_consumers(
     db: Database, prefix: str, limit: int, now_ms: int
 ) -> list[StoredConsumer]:
-    """The consumers whose names begin so, in the order of their names."""
+    """The consumers whose names have this prefix, in order of name."""
     args = (prefix, behind_names(prefix), now_ms, limit)
     rows = await db.adapter.query(db.sql.consumers.states, args, fresh=True)
     return [StoredConsumer(*row) for row in rows]  # type: ignore[arg-type] # as above
@@ -61,8 +61,8 @@ async def list_consumers(
 async def read_letters(
     db: Database, name: str, after: int, limit: int, most_bytes: int
 ) -> list[RecordLetter]:
-    """Letters behind a position, in their order, with values of at most so many bytes but for the
-    first one that has one."""
+    """Dead letters after a position, in order. Values have at most `most` bytes in all, except that
+    the first value is always included."""
     rows = await db.adapter.query(db.sql.consumers.letters, (name, after, limit), fresh=True)
     found: list[Any] = [*rows]  # columns as the schema says
     count = size = 0
@@ -75,7 +75,7 @@ async def read_letters(
 
 
 async def read_letter(db: Database, name: str, position: int) -> RecordLetter | None:
-    """The letter of one record, however large its value is."""
+    """The dead letter of one record, with a value of any size."""
     rows = await db.adapter.query(db.sql.consumers.letter, (name, position), fresh=True)
     letters = await _with_values(db, name, rows)
     return letters[0] if letters else None
@@ -96,11 +96,11 @@ async def _with_values(db: Database, name: str, rows: Sequence[Any]) -> list[Rec
 
 
 async def held_position(db: Database, since_ms: int) -> int | None:
-    """The least position of consumers whose own is not from before a time; None for none."""
+    """The least position of consumers that were updated since a time; None if there are none."""
     ((position,),) = await db.adapter.query(db.sql.consumers.held, (since_ms,), fresh=True)
     return None if position is None else int(position)
 
 
 async def forget_letter_values(db: Database, keys: KeyRange, but: tuple[str, str]) -> None:
-    """Remove the values of a range from letters that begin with neither text."""
+    """Remove the values of a range from dead letters, unless they begin with one of two texts."""
     await db.adapter.batch([Statement(db.sql.consumers.forget_values, (*keys, *but))])

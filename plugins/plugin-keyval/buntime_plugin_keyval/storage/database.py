@@ -1,4 +1,4 @@
-"""A database together with how it is asked."""
+"""A database, together with its dialect."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from buntime_plugin_keyval.storage.dialects.registry import dialect_of
 
 
 class Database(NamedTuple):
-    """What all readings and writings of a store go to."""
+    """The database that all reads and writes of a store use."""
 
     adapter: Adapter
     sql: Dialect
     get_short: Getting
-    """Reads one key, without a value that is long."""
+    """Reads one key, but no long value."""
 
 
 def database_of(adapter: Adapter) -> Database:

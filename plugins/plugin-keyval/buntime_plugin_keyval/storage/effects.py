@@ -1,7 +1,7 @@
-"""What a write does, and the statements that do it.
+"""Effects: what a write does, and the statements for it.
 
-An effect is a value that knows its statements. Those of the entries log first: the row count of
-the log says how many entries the effect concerned, and its last row where the changes are.
+An effect is a value that knows its statements. Effects on entries write the change log first: the
+row count of that is the number of entries concerned, and the last row tells where the changes are.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from buntime_plugin_keyval.storage.selection import EVERYTHING, RowCondition
 
 
 class Effect(Protocol):
-    """One thing that a commit does; the result of its first statement is its result."""
+    """One thing that a commit does. The result of its first statement is its result."""
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """What has the effect, given the stamp and the time of the commit.
+        """The statements for the effect, given the stamp and the time of the commit.
 
         Unless the stamp is firm, the commit may get another one: see `versionstamps.py`.
         """
@@ -44,18 +44,18 @@ class Put(msgspec.Struct, frozen=True, gc=False):
     type: str | None = None
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`; where the stamp is not firm, the first result has it as its only row."""
+        """See `Effect`; unless the stamp is firm, it is the only row of the first result."""
         return sql.writes.put(self, versionstamp, at, is_firm)
 
 
 class Remove(msgspec.Struct, frozen=True, gc=False):
-    """Remove the live entries of a range that meet a condition."""
+    """Remove the live entries in a range that meet a condition."""
 
     keys: KeyRange
     condition: RowCondition = EVERYTHING
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`; the result for one key has a row as that of `Put`, if it is removed."""
+        """See `Effect`; if one key is removed, the result has a row like that of `Put`."""
         return sql.writes.remove(self.keys, self.condition, versionstamp, at, is_firm)
 
 
@@ -70,13 +70,13 @@ class Expire(msgspec.Struct, frozen=True, gc=False):
 
 
 class NoteStamp(msgspec.Struct, frozen=True, gc=False):
-    """Let later commits have greater stamps than this one, though it may log no change.
+    """Make sure that later commits have greater stamps than this one, even if it logs no change.
 
-    Comes last, in commits whose stamp is told.
+    The last effect of commits whose stamp is returned.
     """
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`; where the stamp is not firm, the result has it as its only row."""
+        """See `Effect`; unless the stamp is firm, it is the only row of the result."""
         log = sql.log
         return (Statement(log.note_stamp if is_firm else log.note_stamp_late, (versionstamp,)),)
 
@@ -89,15 +89,15 @@ StampedEffect = EntryEffect | NoteStamp
 
 
 def unchanged(sql: Dialect, key: bytes, versionstamp: str | None, now_ms: int) -> Guard:
-    """Holds while the live versionstamp of the key is this one; None means no live entry."""
+    """Holds while the key has a live entry with this versionstamp; none for None."""
     return Guard(sql.writes.unchanged, (key, now_ms, versionstamp))
 
 
 def unchanged_since(sql: Dialect, key: bytes, versionstamp: str, now_ms: int) -> Guard:
-    """Holds while the key is as the commit left it that was to have this versionstamp."""
+    """Holds while the key is as it was left by the commit that was made with this versionstamp."""
     return Guard(sql.writes.unchanged_since, (key, now_ms, tail_of(versionstamp)))
 
 
 def stamp_of_commit(sql: Dialect, versionstamp: str) -> str:
-    """What recalls the rows that tell of a stamp, for a `Batch`: of the one that was made of it."""
+    """SQL for a `Batch` that recalls the rows with the final stamp of a commit, given its first."""
     return sql.log.stamp_of_commit(tail_of(versionstamp))

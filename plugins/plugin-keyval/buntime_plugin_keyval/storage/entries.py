@@ -1,4 +1,4 @@
-"""Entries of keys that were asked for, those that do not exist too; entries of their JSON."""
+"""Entries of requested keys, including missing ones, as JSON and as Python values."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def entries_json(
 def found_json(
     keys: Sequence[Key], encoded: Sequence[bytes], found: Mapping[bytes, T], shape: Shape
 ) -> list[T | str]:
-    """The same for entries that were read as JSON."""
+    """The same for entries that are JSON already."""
     return [
         found.get(code) or missing_json(key_to_json(key), shape)
         for key, code in zip(keys, encoded, strict=True)
@@ -47,7 +47,7 @@ def found_json(
 
 
 def joined_json(text: str, keys: Sequence[Key], shape: Shape) -> str:
-    """The same of a text of `ReadSql.get_joined` in which none is too long."""
+    """The same from the text of `ReadSql.get_joined`, if no entry is too long."""
     if MISSING not in text:
         return text
     return _MISSING.sub(lambda found: missing_json(key_to_json(keys[int(found[1])]), shape), text)
@@ -70,14 +70,14 @@ _TAG = f'"{TYPE_MEMBER}":'
 
 
 def read_entries(entries: Text) -> list[KvEntry[Any]]:
-    """Python's entries of the inside of a JSON array, in whatever shape."""
+    """Python entries from the inside of a JSON array, in any shape."""
     if isinstance(entries, str):
         has_tags = _TAG in entries
         found = _decode_entries(f"[{entries}]")
     else:
         has_tags = _TAG.encode() in entries
         found = _decode_entries(b"[%b]" % entries)
-    # The values of all are decoded together: a call for each costs more than what it decodes.
+    # All values are decoded in one call: a call for each would cost more than the decoding.
     if has_tags:
         for entry in found:
             entry.key = check_key(entry.key)

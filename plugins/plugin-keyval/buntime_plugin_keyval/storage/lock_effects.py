@@ -1,4 +1,4 @@
-"""What a commit does to locks. Those that give one come behind the `NoteStamp` of its token."""
+"""Effects on locks. Those that give a lock come after the `NoteStamp` that is its token."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from buntime_plugin_keyval.storage.dialects.dialect import Dialect, Statements
 
 
 class Prolong(msgspec.Struct, frozen=True, gc=False):
-    """Let somebody who has a lock keep it for so long from now on, under the token that it has."""
+    """Prolong the lock that an owner has, from now on, under its present token."""
 
     name: str
     owner: str
     metadata: str | None
-    """None for what it has already."""
+    """None keeps the present metadata."""
     duration_ms: int
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
@@ -27,9 +27,9 @@ class Prolong(msgspec.Struct, frozen=True, gc=False):
 
 
 class Acquire(msgspec.Struct, frozen=True, gc=False):
-    """Give somebody a lock that nobody has, or waits for longer.
+    """Give an owner a lock that is free and that no other owner waits for longer.
 
-    Behind a `Prolong`, for who may have it already.
+    Comes after a `Prolong`, for owners that may have it already.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Acquire(msgspec.Struct, frozen=True, gc=False):
     metadata: str | None
     duration_ms: int
     is_stolen: bool = False
-    """Whether it does not matter who has it."""
+    """Whether it is taken even if another owner has it."""
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
@@ -48,7 +48,7 @@ class Acquire(msgspec.Struct, frozen=True, gc=False):
 
 
 class Enlist(msgspec.Struct, frozen=True, gc=False):
-    """Take a place in the line of a lock, or keep the one that is there, unless it was given."""
+    """Take a place in the line of a lock, or keep the present one, unless the lock was given."""
 
     name: str
     owner: str
@@ -68,11 +68,11 @@ class Enlist(msgspec.Struct, frozen=True, gc=False):
 
 
 class Stay(msgspec.Struct, frozen=True, gc=False):
-    """Let those of these places last that a process looks after."""
+    """Prolong those of these places that a process looks after."""
 
     process: str
     places: Sequence[tuple[str, str]]
-    """Names of locks, and owners."""
+    """Pairs of lock name and owner."""
     stay_ms: int
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
@@ -87,7 +87,8 @@ class Leave(msgspec.Struct, frozen=True, gc=False):
     name: str
     owner: str
     process: str
-    """Which looks after it: another one may have taken it over, for who asked again there."""
+    """The process that looks after the place. Another one may have taken it over by now, if the
+    owner has asked again there."""
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
@@ -95,7 +96,7 @@ class Leave(msgspec.Struct, frozen=True, gc=False):
 
 
 class Renew(msgspec.Struct, frozen=True, gc=False):
-    """Prolong a lock, from now on."""
+    """Prolong the lock held under a token, from now on."""
 
     name: str
     owner: str
@@ -110,16 +111,16 @@ class Renew(msgspec.Struct, frozen=True, gc=False):
 
 
 class Release(msgspec.Struct, frozen=True, gc=False):
-    """End a lock; the one who is first in line gets it by a `PassOn`.
+    """End a lock; a `PassOn` then gives it to the first in line.
 
-    Without a token the owner wants nothing of it any more: its place in the line is given up, too.
+    Without a token the owner's place in line is given up, too.
     """
 
     name: str
     owner: str
     token: str | None = None
     ends_at: int | None = None
-    """Only if it ends then: whoever has prolonged it since keeps it."""
+    """If given, the lock is ended only if this is its end: a lock prolonged since is kept."""
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
@@ -131,14 +132,14 @@ class Release(msgspec.Struct, frozen=True, gc=False):
 
 
 class Withdraw(msgspec.Struct, frozen=True, gc=False):
-    """Take back what a call asked for: its place, and the lock if it was given since."""
+    """Undo a call: give up its place, and the lock if it was given since."""
 
     name: str
     owner: str
     process: str
     """As in `Leave`."""
     since: str
-    """Stamp of the commit that asked: what the owner had before that, it keeps."""
+    """Stamp of the commit that asked; a lock that the owner had before it is kept."""
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
@@ -148,7 +149,7 @@ class Withdraw(msgspec.Struct, frozen=True, gc=False):
 
 
 class PassOn(msgspec.Struct, frozen=True, gc=False):
-    """Give locks that nobody has to the first in line."""
+    """Give free locks to the first in line."""
 
     names: Sequence[str]
 
@@ -163,7 +164,7 @@ class PassOn(msgspec.Struct, frozen=True, gc=False):
 
 
 class ForgetLocks(msgspec.Struct, frozen=True, gc=False):
-    """Remove at most so many locks, and places, whose time was over before a moment."""
+    """Remove a bounded number of locks and places that ended long ago."""
 
     age_ms: int
     limit: int
@@ -179,7 +180,7 @@ LockEffect = (
 )
 
 PASSING_ON = (Release, Withdraw, PassOn, Leave)
-"""Those after which others may have a lock, or be the first in line."""
+"""Effects after which another owner may have a lock, or be first in line."""
 
 
 def holds(sql: Dialect, name: str, token: str, now_ms: int) -> Guard:

@@ -1,4 +1,4 @@
-"""Reading locks, and who waits for them."""
+"""Reading locks and their lines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from buntime_plugin_keyval.storage.names import FIRST_NAME, behind_names
 
 
 class HeldLock(NamedTuple):
-    """A lock that somebody has. Times are the store's, milliseconds."""
+    """A lock that is held. Times are the store's, in milliseconds."""
 
     name: str
     owner: str
@@ -24,7 +24,7 @@ class HeldLock(NamedTuple):
 
 
 class Line(NamedTuple):
-    """Who waits for a lock."""
+    """The line of a lock: the first owner, and how many wait."""
 
     number: int
     first: str
@@ -38,16 +38,16 @@ async def read_held(db: Database, names: Sequence[str], now_ms: int) -> dict[str
 
 
 async def read_lines(db: Database, names: Sequence[str], now_ms: int) -> dict[str, Line]:
-    """The lines of those of the locks that somebody waits for, by name."""
+    """The lines of those of the locks that have one, by name."""
     args = (msgspec.json.encode(names).decode(), now_ms)
     rows = await db.adapter.query(db.sql.locks.line, args, fresh=True)
     return {str(name): Line(number, first) for name, number, first in rows}  # type: ignore[arg-type] # as above
 
 
 async def list_held(db: Database, prefix: str, limit: int, now_ms: int) -> list[HeldLock]:
-    """The locks that are held and whose names begin so, in the order of their names.
+    """The locks that are held whose names have this prefix, in order of name.
 
-    Without those of consumers, whose names nobody gives to a lock.
+    Without those of consumers, whose names callers cannot use.
     """
     args = (prefix or FIRST_NAME, behind_names(prefix), now_ms, limit)
     rows = await db.adapter.query(db.sql.locks.listed, args, fresh=True)

@@ -1,4 +1,4 @@
-"""Statements that may take as long as they need: schemas and indexes."""
+"""Statements without a time limit: schemas and indexes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from buntime_database import Adapter, Batch, DatabaseError, Guard, ResultSet, St
 
 
 async def patient_batch(adapter: Adapter, steps: Sequence[Statement | Guard]) -> list[ResultSet]:
-    """As `Adapter.batch`, without the engine's limit for statements."""
+    """Do `Adapter.batch` without the engine's time limit for statements."""
     (outcome,) = await adapter.batch_each([Batch(steps, patient=True)])
     if isinstance(outcome, DatabaseError):
         raise outcome

@@ -1,4 +1,4 @@
-"""What a commit does to the queue."""
+"""Effects on messages."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect, Statements
 
 ID_MS = 24 * 60 * 60 * 1000
-"""For how long nothing else is sent under an id that a sender gave."""
+"""How long nothing more is sent under an id that a sender chose."""
 
 LEASE_BYTES = 1024 * 1024
-"""Values of messages that are leased together, but for the first one."""
+"""The most bytes of values of messages leased together, except that the first always is."""
 
 
 def _array(items: Iterable[str]) -> str:
-    """A JSON array of texts of JSON."""
+    """A JSON array of items that are JSON."""
     return f"[{','.join(items)}]"
 
 
 def _attempts(pauses_ms: Sequence[int]) -> tuple[int, str]:
-    """How many there are, the first and one for each pause; and the pauses as a JSON array."""
+    """The number of attempts, one more than there are pauses, and the pauses as a JSON array."""
     return len(pauses_ms) + 1, _array(map(str, pauses_ms))
 
 
@@ -43,7 +43,7 @@ class Enqueue(msgspec.Struct, frozen=True, gc=False):
         """See `Effect`."""
         options = self.options
         now_ms = at.now_ms
-        if options is DEFAULT_OPTIONS:  # as most have them
+        if options is DEFAULT_OPTIONS:  # the usual case
             default = (self.id, self.value, now_ms, *_DEFAULT_ATTEMPTS, "[]", at.wall_ms, now_ms)
             return sql.queue.enqueue(default)
         ready_at = now_ms + options.delay_ms
@@ -68,12 +68,12 @@ class Enqueue(msgspec.Struct, frozen=True, gc=False):
 
 
 class Lease(msgspec.Struct, frozen=True, gc=False):
-    """Give somebody at most `limit` messages, which counts once they have them: see `Count`."""
+    """Lease at most `limit` messages. The deliveries count only by `Count`."""
 
     limit: int
     duration_ms: int
     queue: str | None = None
-    """Of which queue; None for plain messages alone: see `QueueSql`."""
+    """The queue; None for plain messages only: see `QueueSql`."""
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
@@ -90,13 +90,13 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
         return (Statement(sql.queue.lease_several, (*args, LEASE_BYTES)),)
 
     def recall(self, sql: Dialect, versionstamp: str) -> str | None:
-        """What recalls the messages that it gave, for a `Batch`; None if the dialect has none."""
+        """SQL that recalls the leased messages, for a `Batch`; None if the dialect has none."""
         leased = sql.queue.leased
         return None if leased is None else leased(versionstamp)
 
 
 class Count(msgspec.Struct, frozen=True, gc=False):
-    """Say that somebody has been given a message under this lease; twice is as good as once."""
+    """Count the delivery of a message under this lease. Idempotent."""
 
     id: str
     lease: str
@@ -107,7 +107,7 @@ class Count(msgspec.Struct, frozen=True, gc=False):
 
 
 class Settle(msgspec.Struct, frozen=True, gc=False):
-    """Remove a processed message; only under this lease, and of this queue, if they are given."""
+    """Remove a processed message; only under this lease and in this queue, if given."""
 
     id: str
     lease: str | None
@@ -119,17 +119,17 @@ class Settle(msgspec.Struct, frozen=True, gc=False):
 
 
 class Discard(Settle, frozen=True, gc=False):
-    """The same where nobody asks whether it was there."""
+    """Remove a processed message, without telling whether it was there."""
 
 
 class Extend(msgspec.Struct, frozen=True, gc=False):
-    """Prolong the lease of a message, from now on; only this lease, if one is given."""
+    """Prolong the lease of a message, from now on; only this lease if one is given."""
 
     id: str
     lease: str | None
     duration_ms: int
     is_usual: bool
-    """Whether its queue may have another duration."""
+    """Whether the queue's own duration applies, if it has one."""
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`."""
@@ -142,8 +142,8 @@ class Extend(msgspec.Struct, frozen=True, gc=False):
 class GiveBack(msgspec.Struct, frozen=True, gc=False):
     """End a lease at once: the message can be delivered again.
 
-    Not after the last attempt: whoever has the message may still settle it, until its lease runs
-    out, and only then it is a dead letter.
+    Not after the last attempt: the consumer may still settle the message until its lease runs out,
+    and only then does it become a dead letter.
     """
 
     id: str
@@ -155,7 +155,7 @@ class GiveBack(msgspec.Struct, frozen=True, gc=False):
 
 
 class Undeliver(msgspec.Struct, frozen=True, gc=False):
-    """End a lease as if there had been none: nobody began with the message."""
+    """End a lease as if there had been none, since the message was not begun."""
 
     id: str
     lease: str
@@ -195,7 +195,7 @@ class Bury(msgspec.Struct, frozen=True, gc=False):
 
 
 class Requeue(msgspec.Struct, frozen=True, gc=False):
-    """Make a dead letter a new message, with its old schedule and no attempts."""
+    """Turn a dead letter into a new message, with its schedule and no attempts."""
 
     letter_id: str
     new_id: str
@@ -231,7 +231,7 @@ class ForgetAll(msgspec.Struct, frozen=True, gc=False):
 
 
 class ForgetOld(msgspec.Struct, frozen=True, gc=False):
-    """Delete at most `limit` dead letters that are older than that, the oldest first."""
+    """Delete at most `limit` dead letters of at least this age, the oldest first."""
 
     age_ms: int
     limit: int
@@ -244,5 +244,5 @@ class ForgetOld(msgspec.Struct, frozen=True, gc=False):
 def same_delivery(
     sql: Dialect, id: str, attempts: int, visible_at: int, lease: str | None
 ) -> Guard:
-    """Holds while this delivery of the message is its last one, unsettled and not extended."""
+    """Holds while this delivery of the message is the latest, unsettled and not extended."""
     return Guard(sql.queue.same_delivery, (id, attempts, visible_at, lease))

@@ -1,10 +1,10 @@
-"""The mark that a move leaves in the store that is moved, and in the one that comes of it.
+"""The marks of a move, in the store that is moved and in its target.
 
-It is what the processes of the store and the one that moves it know of each other. As long as the
-store is closed, the database itself refuses writes, so that no process can write past the mark. A
-mark that closes it for the last of the move has an end: whoever is refused after that opens the
-store again, should the mover have died. All changes of the mark are guarded by what it was, so the
-mover notices that, and a store is never open twice.
+The processes of the store and the one that moves it communicate only by these. While the store is
+closed, the database itself refuses writes, so that no process can write past the mark. A mark that
+closes the store for the end of a move has an end: a writer that is refused after it opens the store
+again, in case the mover has died. All changes of a mark are guarded by its previous state, so that
+the mover notices, and the store is never open in two places.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from buntime_plugin_keyval.storage.maintenance import patient_batch
 
 
 class MoveState(StrEnum):
-    """What a mark says."""
+    """The state of a move, as its mark has it."""
 
     COPYING = "copying"
     """The store is being moved, and is open."""
     CLOSED = "closed"
-    """The last of it is being moved: it takes no writes until the mark ends."""
+    """The last changes are being moved: writes are refused until the mark ends."""
     MOVED = "moved"
-    """It is somewhere else, for good."""
+    """The store is in another database, for good."""
     ARRIVING = "arriving"
-    """A store that is not complete yet."""
+    """The store is being moved here, and is not complete yet."""
 
 
 class Mark(NamedTuple):
@@ -39,15 +39,15 @@ class Mark(NamedTuple):
     """Identity of the move."""
     state: MoveState
     ends_at: int
-    """Until when the store is closed, in epoch milliseconds; of meaning with `CLOSED` only."""
+    """Until when the store is closed, in epoch milliseconds; only with `CLOSED`."""
     other: str
-    """The other database, for people, without secrets."""
+    """The name of the other database for messages, without secrets."""
     place: str
-    """With `ARRIVING` how far the move is, else which mover was the last to take it up."""
+    """With `ARRIVING` how far the move is, else the mover that took it up last."""
 
 
 class StoreIncomplete(DatabaseError):
-    """A store is being moved here, and not all of it has come yet."""
+    """A store is being moved here, and is not complete yet."""
 
 
 async def read_mark(db: Database) -> Mark | None:
@@ -60,7 +60,7 @@ async def read_mark(db: Database) -> Mark | None:
 
 
 async def check_complete(db: Database) -> str | None:
-    """Where the store was moved to, if it was. Raises `StoreIncomplete` for one on its way here."""
+    """Where the store was moved to, or None. Raises `StoreIncomplete` if it is being moved here."""
     mark = await read_mark(db)
     if mark is not None and mark.state is MoveState.ARRIVING:
         raise StoreIncomplete(
@@ -71,25 +71,25 @@ async def check_complete(db: Database) -> str | None:
 
 
 class Moving(NamedTuple):
-    """A move, and who is at it."""
+    """A move, and the mover that carries it out."""
 
     token: str
     """Identity of the move."""
     mover: str
-    """Identity of the one that moves: a move that is taken up again has another one."""
+    """Identity of the mover: a move that is taken up again has another one."""
 
 
 async def take_up(db: Database, moving: Moving, state: MoveState) -> None:
-    """Let this mover be the only one that closes the store. Raises `GuardFailed`."""
+    """Make this mover the only one that can close the store. Raises `GuardFailed`."""
     sql = db.sql.moving
     guard = Guard(sql.is_marked, (moving.token, state))
     await patient_batch(db.adapter, [guard, Statement(sql.set_place, (moving.mover,))])
 
 
 async def close_store(db: Database, moving: Moving, ends_at: int) -> None:
-    """Have the database refuse writes until then. Raises `GuardFailed` if its mark is another one.
+    """Have the database refuse writes until `ends_at`, by changing the mark.
 
-    When this returns, whatever was written before is there to be read.
+    When this returns, all earlier writes can be read. Raises `GuardFailed` if the mark has changed.
     """
     steps: list[Statement | Guard] = [_of(db, moving)]
     steps += map(Statement, db.sql.moving.close)
@@ -97,13 +97,13 @@ async def close_store(db: Database, moving: Moving, ends_at: int) -> None:
 
 
 async def keep_closed(db: Database, moving: Moving, ends_at: int) -> None:
-    """Let a closed store be closed for longer. Raises `GuardFailed` if it was opened."""
+    """Keep a closed store closed for longer. Raises `GuardFailed` if it was opened."""
     closed = MoveState.CLOSED
     await _change(db, moving.token, closed, closed, ends_at, [_of(db, moving)])
 
 
 async def leave_store(db: Database, moving: Moving) -> None:
-    """Let a closed store be closed for good. Raises `GuardFailed` if it was opened."""
+    """Close a closed store for good. Raises `GuardFailed` if it was opened."""
     await _change(db, moving.token, MoveState.CLOSED, MoveState.MOVED, 0, [_of(db, moving)])
 
 
@@ -112,9 +112,9 @@ def _of(db: Database, moving: Moving) -> Guard:
 
 
 async def reopen_store(db: Database, mark: Mark) -> None:
-    """Open a store again that is closed with this mark; its move may go on.
+    """Open a store again that is closed by this mark; its move may go on.
 
-    Nothing happens if another process has done so. Raises `DatabaseError`.
+    Does nothing if another process has done so. Raises `DatabaseError`.
     """
     try:
         definitions = [*map(Statement, db.sql.moving.open)]

@@ -1,9 +1,9 @@
 """The keys that may fit a pattern, found part by part: a skip-scan.
 
-Before each `ANY` of a pattern all keys have the same beginning, so which parts there are behind it
-is found by one seek in the index for each of them, over however many keys that have it. What comes
-of that, with the rest of the pattern, are keys that fit, if they exist: they are looked up. So the
-work grows with the number of different parts at the places of `ANY`, and not with the entries.
+All keys that fit begin with what is before the first `ANY` of the pattern. The parts that follow
+are found by one seek in the index for each, skipping all keys that have it. These beginnings, with
+the rest of the pattern, are the keys that fit if they exist, and are looked up. So the work grows
+with the number of different parts at the places of `ANY`, and not with the number of entries.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from buntime_plugin_keyval.storage.selection import RowCondition
 
 FIRST_RUN = 32
 MOST_IN_RUN = 512
-"""Keys that are looked for at a time: few at first, for those who want a few."""
+"""The most keys that are looked up at a time; fewer at first, for callers that want a few."""
 
 _GROUP = 64
-"""Beginnings behind which one statement looks."""
+"""The most beginnings after which one statement looks."""
 _LEAST = 4
-"""Parts that it looks for behind each of them."""
+"""The number of parts that it looks for after each of them."""
 
 Pieces = Sequence[bytes]
-"""What a pattern has before, between and behind its `ANY`s, encoded."""
+"""The encoded pieces of a pattern before, between and after its `ANY`s."""
 
 
 class KeyRun(NamedTuple):
-    """Some of the entries that fit: those of a range that meet a condition."""
+    """Some of the entries that fit: those in a range that meet a condition."""
 
     keys: KeyRange
     condition: RowCondition
 
 
 class PatternWalk:
-    """The entries of a range that fit a pattern and meet a condition, in runs that follow."""
+    """The entries in a range that fit a pattern and meet a condition, in consecutive runs."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class PatternWalk:
         reverse: bool = False,
         fresh: bool = False,
     ) -> None:
-        """`fresh` for what a decision rests on."""
+        """Pass `fresh` for reads on which a decision is based."""
         self._among = db.sql.patterns.among
         self._keys = keys
         self._condition = condition
@@ -63,7 +63,7 @@ class PatternWalk:
         self._runs = runs
 
     async def next(self) -> KeyRun | None:
-        """The next run, which may have no entry; None when there are no more."""
+        """The next run, which may have no entries; None when there are no more."""
         while keys := await self._runs.next():
             fitting = [key for key in keys if self._keys.start <= key < self._keys.end]
             if fitting:
@@ -79,14 +79,14 @@ class PatternWalk:
 
 
 class _Runs(Protocol):
-    """Beginnings of keys, or keys, some at a time."""
+    """Beginnings of keys, or whole keys, some at a time."""
 
     async def next(self) -> list[bytes]:
         """The next ones; none at the end."""
 
 
 class _Beginning:
-    """The one beginning that all have."""
+    """The one beginning that all keys have."""
 
     def __init__(self, piece: bytes) -> None:
         self._left = [piece]
@@ -99,13 +99,13 @@ class _Beginning:
 
 class _Found(NamedTuple):
     beginnings: Sequence[bytes]
-    """Up to the ends of the parts that were found behind a base."""
+    """The base, extended by each part that was found after it."""
     rest: Seeking | None
-    """Where the others are, if there may be more."""
+    """Where further ones may be, or None."""
 
 
 class _Behind:
-    """What goes on behind beginnings with any one part and then a piece of the pattern."""
+    """Extends beginnings by any one part, and then the next piece of the pattern."""
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class _Behind:
         self._reverse = reverse
         self._fresh = fresh
         self._waiting: Sequence[bytes] = ()
-        """Bases behind which nobody has looked."""
+        """Beginnings that are not extended yet."""
         self._found: deque[_Found] = deque()
         self._most = FIRST_RUN
 
@@ -146,7 +146,7 @@ class _Behind:
         return run
 
     async def _look(self) -> bool:
-        """Look behind the next bases; whether there were any."""
+        """Extend the next beginnings; whether there were any."""
         if not self._waiting:
             self._waiting = await self._bases.next()
         group, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
@@ -156,13 +156,13 @@ class _Behind:
         return bool(group)
 
     def _behind(self, base: bytes) -> Seeking | None:
-        """Where to look behind a base; None if that is outside of the range."""
+        """Where to look after a base; None if that is outside of the range."""
         below = descendants(base)
         keys = KeyRange(max(below.start, self._keys.start), min(below.end, self._keys.end))
         return Seeking(base, keys) if keys.start < keys.end else None
 
     async def _seek(self, asked: Sequence[Seeking], each: int) -> list[_Found]:
-        """Up to so many parts for each."""
+        """Find at most `each` parts for each."""
         sql = self._db.sql.patterns.seek[self._reverse]
         rows = await self._db.adapter.query(sql, (where_to_look(asked), each), fresh=self._fresh)
         beginnings: list[list[bytes]] = [[] for _ in asked]
@@ -181,7 +181,7 @@ class _Behind:
         ]
 
     def _rest(self, seeking: Seeking, last: bytes) -> Seeking:
-        """Where the parts are that follow one that ends as `last` does."""
+        """Where to look for the parts after the last one."""
         keys = seeking.keys
         if self._reverse:
             return seeking._replace(keys=keys.before(last))

@@ -1,7 +1,7 @@
 """Reading where the engine's SQL cannot decide a filter exactly.
 
-Engines without Unicode case folding get a condition that lets too many rows through, and each row
-is checked again here. Slower, but the same answer on every engine.
+On engines without Unicode case folding, the SQL condition lets too many rows through, and each row
+is checked again here. This is slower, but gives the same result on every engine.
 """
 
 from __future__ import annotations
@@ -20,24 +20,21 @@ from buntime_plugin_keyval.storage.selection import RowCondition, Selection
 R = TypeVar("R", bound=Sequence[object])
 
 PAGE = 1000
-"""Rows that are read and checked at a time."""
+"""The most rows that are read and checked at a time."""
 
 SLICE_SECONDS = WORK_SECONDS
-"""How long rows are checked before others get their turn on the event loop, and the threads."""
+"""How long rows are checked before other tasks and threads get their turn."""
 
 INLINE_CHARS = 64 * 1024
 INLINE_WORK = 8 * 1024 * 1024
-"""Length of a value, and that times the filter's arguments, beyond which a thread checks it: it
-takes more than a slice, and a thread gives others their turn within it."""
+"""The length of a value, times the number of the filter's arguments, from which a thread checks it:
+it takes longer than a slice, and a thread can be switched within it."""
 
 
 async def matching_rows(
     db: Database, selecting: Selecting, selection: Selection, now_ms: int, *, fresh: bool = False
 ) -> AsyncIterator[tuple[bytes, str, str]]:
-    """What an operation reads of the entries that really match, up to the limit.
-
-    Key, value and one more column.
-    """
+    """Key, value and one more column of the entries that really match, up to the limit."""
     condition = selection.condition
     rest = selection._replace(limit=PAGE)
     left = selection.limit
@@ -54,9 +51,9 @@ async def matching_rows(
 
 
 async def kept(rows: Sequence[R], condition: RowCondition, *, value: int) -> AsyncIterator[R]:
-    """The rows that really match by the value in their column of that number.
+    """The rows that really match, by the value in the column with this index.
 
-    However many there are, and however long it takes, others run meanwhile.
+    Other tasks run meanwhile, however many rows there are.
     """
     recheck = condition.recheck
     if recheck is None:

@@ -1,11 +1,12 @@
-"""What people type, as a tree.
+"""Search queries, parsed into trees.
 
     query  = either { "OR" either }
     either = both { ["AND"] both }
     both   = one { "NOT" one }
     one    = [field ":"] ( word | word* | "a phrase" ) | "(" query ")"
 
-Operators are upper case. What does not parse is taken as plain words, all of which must occur.
+Operators are upper case. A query that does not parse is taken as plain words, all of which must
+occur.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from typing import NamedTuple, TypeAlias
 from buntime_keyval.wire import InvalidInput
 
 MAX_QUERY_LENGTH = 4096
-"""Characters of a query."""
+"""The most characters of a query."""
 
 MAX_TERMS = 200
-"""Words and phrases of a query; FTS5 limits the depth of its expressions."""
+"""The most words and phrases of a query; FTS5 limits the depth of its expressions."""
 
 MAX_DEPTH = 10
-"""Parentheses inside each other; what has more is taken as plain words.
+"""The deepest nesting of parentheses; a query with more is taken as plain words.
 
-Each takes up to seven of the hundred places that the stack of FTS5's parser has.
+Each level takes up to seven of the hundred places of the stack of FTS5's parser.
 """
 
 _TOKEN = re.compile(r'"(?:[^"]|"")*"\*?|[()]|[^\s()"]+(?:"(?:[^"]|"")*"\*?)?')
@@ -34,11 +35,11 @@ _PLAIN_WORD = re.compile(r"([^\W_]+:)?([^\W_]+)")
 
 
 class Term(NamedTuple):
-    """A word or a phrase, of the field of that number if there is one."""
+    """A word or a phrase, in the field with this index if one is given."""
 
     text: str
     is_prefix: bool = False
-    """Whether longer words that begin with it are meant, too."""
+    """Whether it also matches longer words that begin with it."""
     field: int | None = None
 
 
@@ -55,7 +56,7 @@ class AllOf(NamedTuple):
 
 
 class Without(NamedTuple):
-    """What is wanted, and nothing of the rest."""
+    """The first part, and none of the others."""
 
     wanted: Query
     unwanted: tuple[Query, ...]
@@ -65,11 +66,11 @@ Query: TypeAlias = Term | AnyOf | AllOf | Without
 
 
 class _Unparsable(Exception):
-    """The query is no expression of the grammar."""
+    """The query does not follow the grammar."""
 
 
 def parse_query(query: str, fields: Sequence[str]) -> Query:
-    """What a query means. `fields` may be named in front of a term.
+    """Parse a query. Terms may be preceded by names of `fields`.
 
     Raises `InvalidInput` for queries beyond the limits.
     """
@@ -86,7 +87,7 @@ def parse_query(query: str, fields: Sequence[str]) -> Query:
 
 
 def terms_of(query: Query) -> Iterator[Term]:
-    """All words and phrases of a query, those that are not wanted, too."""
+    """All words and phrases of a query, including excluded ones."""
     if isinstance(query, Term):
         yield query
         return
@@ -96,7 +97,7 @@ def terms_of(query: Query) -> Iterator[Term]:
 
 
 def plain_words(query: str) -> list[str]:
-    """The words of a query that are neither part of a phrase nor beginnings of words."""
+    """The words of a query that are neither in a phrase nor prefixes."""
     words = [_PLAIN_WORD.fullmatch(token) for token in _tokens_of(query)]
     return [word[2] for word in words if word is not None and word[0] not in _OPERATORS]
 
@@ -104,7 +105,7 @@ def plain_words(query: str) -> list[str]:
 def with_alternatives(
     query: str, fields: Sequence[str], others: Mapping[str, Sequence[str]]
 ) -> str:
-    """The query with each plain word of `others` beside the words that may stand for it."""
+    """The query, with alternatives added to each plain word in `others`."""
     tokens = _tokens_of(query)
     try:
         _Parser(tokens, dict.fromkeys(fields, 0)).parse()
@@ -124,7 +125,7 @@ def with_alternatives(
 
 
 def _tokens_of(query: str) -> list[str]:
-    # FTS5 takes a NUL for the end of its expression; no tokenizer finds a word with one.
+    # A NUL would end the expression for FTS5, and no tokenizer finds words with one.
     tokens = _TOKEN.findall(query.replace("\0", " "))
     if len(tokens) > MAX_TERMS:
         raise InvalidInput(f"query has too many words: {len(tokens)} (max {MAX_TERMS})")
@@ -132,7 +133,7 @@ def _tokens_of(query: str) -> list[str]:
 
 
 def _words_of(tokens: list[str]) -> list[str]:
-    """What a query consists of that is no expression."""
+    """The words of a query that does not follow the grammar."""
     return [token for token in tokens if token not in ("(", ")")]
 
 

@@ -1,4 +1,4 @@
-"""What a commit does to queues as such."""
+"""Effects on queues themselves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from buntime_plugin_keyval.storage.dialects.dialect import Dialect, Statements
 
 
 class Pause(msgspec.Struct, frozen=True, gc=False):
-    """Let a queue deliver nothing until it is resumed; or resume it."""
+    """Pause or resume a queue."""
 
     queue: str
     is_paused: bool
@@ -25,7 +25,7 @@ class Pause(msgspec.Struct, frozen=True, gc=False):
 
 
 class SetOptions(msgspec.Struct, frozen=True, gc=False):
-    """Say of a queue how it delivers; whether it is paused stays as it is."""
+    """Replace the options of a queue, except whether it is paused."""
 
     queue: str
     options: QueueSettings
@@ -53,7 +53,7 @@ class Purge(msgspec.Struct, frozen=True, gc=False):
 
 
 class ForgetIds(msgspec.Struct, frozen=True, gc=False):
-    """Forget at most `limit` ids under which something may be sent again."""
+    """Forget at most `limit` given ids whose time is over."""
 
     limit: int
 

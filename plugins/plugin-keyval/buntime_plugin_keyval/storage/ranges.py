@@ -1,4 +1,4 @@
-"""Ranges of encoded keys: always from a first key, inclusive, to an end, exclusive."""
+"""Ranges of encoded keys, from a first key, inclusive, to an end, exclusive."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import msgspec
 from buntime_keyval.wire import InvalidInput
 
 _FIRST_SUFFIX = b"\x00"
-"""Appended to a key it gives the very next byte string."""
+"""Appended to a key, it gives the next byte string."""
 
 _BEYOND = b"\xff"
-"""Sorts after every tag, so after every key that starts with what it is appended to."""
+"""Sorts after every tag: appended to a key, it gives a string after all keys that start with it."""
 
 
 def hexadecimal(keys: Iterable[bytes]) -> str:
-    """Any number of keys as one argument of a statement: a JSON array of hexadecimal texts."""
+    """Keys as one argument of a statement: a JSON array of hexadecimal texts."""
     return msgspec.json.encode([key.hex() for key in keys]).decode()
 
 
@@ -32,7 +32,7 @@ class KeyRange(NamedTuple):
         return KeyRange(max(self.start, key), self.end)
 
     def after(self, key: bytes) -> KeyRange:
-        """The part behind `key`."""
+        """The part after `key`."""
         return KeyRange(max(self.start, key + _FIRST_SUFFIX), self.end)
 
     def before(self, key: bytes) -> KeyRange:
@@ -41,7 +41,7 @@ class KeyRange(NamedTuple):
 
 
 def descendants(prefix: bytes) -> KeyRange:
-    """All keys that extend `prefix`, without the prefix itself; all keys for an empty one."""
+    """All keys below `prefix`, without the prefix itself; all keys for an empty one."""
     return KeyRange(prefix + _FIRST_SUFFIX, prefix + _BEYOND)
 
 
@@ -56,17 +56,17 @@ def listing_range(prefix: bytes, start: bytes | None = None, end: bytes | None =
 
 
 def beginning(prefix: bytes) -> KeyRange:
-    """All keys with a text that begins as the last one of `prefix` does, whatever extends them.
+    """All keys whose text in place of the last part of `prefix` begins with it, and keys below.
 
-    `prefix` is encoded as a key is, which ends with what ends a text.
+    `prefix` is encoded as a key, so it ends with the end of a text.
     """
     start = prefix[:-1]
-    rest = start.rstrip(b"\xff")  # of a NUL within the text; nothing else has that byte
+    rest = start.rstrip(b"\xff")  # from a NUL within the text; that byte occurs nowhere else
     return KeyRange(start, rest[:-1] + bytes([rest[-1] + 1]))
 
 
 def joined(ranges: Iterable[KeyRange]) -> list[KeyRange]:
-    """Ranges in their order, each key in one of them alone, without those that are empty."""
+    """Ranges in order, merged so that none overlap, without empty ones."""
     found: list[KeyRange] = []
     for keys in sorted(ranges):
         if keys.start >= keys.end:
@@ -79,7 +79,7 @@ def joined(ranges: Iterable[KeyRange]) -> list[KeyRange]:
 
 
 def subtree(key: bytes) -> KeyRange:
-    """The key itself and all that extend it."""
+    """The key itself and all keys below it."""
     return KeyRange(key, key + _BEYOND)
 
 
@@ -89,16 +89,16 @@ def single(key: bytes) -> KeyRange:
 
 
 def pattern_range(pieces: Sequence[bytes]) -> KeyRange:
-    """Where all keys are that may fit a pattern, which is in pieces between its `ANY`s."""
+    """The range of all keys that may fit a pattern, given in pieces between its `ANY`s."""
     return single(pieces[0]) if len(pieces) == 1 else descendants(pieces[0])
 
 
 class Selectors(NamedTuple):
-    """Which keys are meant, as requests and callers say it; all are encoded.
+    """A selection of keys, as requests and callers give it; all parts are encoded.
 
-    Those below `prefix`, or below one of `prefixes`, or that begin as `starts_with`, of which the
-    last part is a text, or that may fit `pattern`, which is in pieces between its `ANY`s; and of
-    these the ones from `start`, inclusive, to `end`, exclusive.
+    The keys below `prefix`, or below one of `prefixes`, or that begin with `starts_with`, whose
+    last part is a text, or that may fit `pattern`, given in pieces between its `ANY`s; and of these
+    those from `start`, inclusive, to `end`, exclusive.
     """
 
     prefix: bytes = b""
@@ -109,14 +109,14 @@ class Selectors(NamedTuple):
     pattern: tuple[bytes, ...] | None = None
 
     def below(self) -> list[KeyRange]:
-        """What is below the prefixes, in order: at least one range, which may be empty.
+        """The ranges below the prefixes, in order: at least one, which may be empty.
 
-        Raises `InvalidInput` for several ways to say what is meant.
+        Raises `InvalidInput` if several kinds of selectors are given.
         """
         return self._ranges(descendants)
 
     def at_and_below(self) -> list[KeyRange]:
-        """The same with the prefixes themselves."""
+        """The ranges including the prefixes themselves."""
         return self._ranges(subtree)
 
     def _ranges(self, of: Callable[[bytes], KeyRange]) -> list[KeyRange]:
@@ -130,7 +130,7 @@ class Selectors(NamedTuple):
         else:
             ranges = [of(it) for it in ([self.prefix] if self.prefixes is None else self.prefixes)]
         ranges = [self._between(keys) for keys in ranges]
-        return joined(ranges) or ranges[:1]  # an empty one is still somebody's
+        return joined(ranges) or ranges[:1]  # permissions are checked even for an empty range
 
     def _between(self, keys: KeyRange) -> KeyRange:
         if self.start is not None:
@@ -139,7 +139,7 @@ class Selectors(NamedTuple):
 
 
 class DisjointRanges:
-    """Ranges that have no key in common; a key is looked up among them without trying them all."""
+    """Ranges without common keys, among which a key is found without trying all of them."""
 
     def __init__(self, ranges: Iterable[KeyRange]) -> None:
         self._ranges = sorted(ranges)

@@ -1,4 +1,4 @@
-"""Reading entries. Nothing here writes, and nothing returns what has expired."""
+"""Reading entries. Nothing here writes, or returns expired entries."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from buntime_plugin_keyval.storage.ranges import KeyRange
 from buntime_plugin_keyval.storage.selection import EVERYTHING, POINT_LIMIT, RowCondition, Selection
 
 SHORT_BYTES = 1024 * 1024
-"""What one statement puts together without having counted, perhaps on the event loop."""
+"""The most bytes that one statement joins without counting first, perhaps on the event loop."""
 
 LONG_MS = 100
-"""How long lists are read in threads after a long one was met."""
+"""How long lists are read in threads after a long one was found."""
 
 
 class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -32,15 +32,15 @@ class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):
     expires_at: int | None
     metadata: str | None
     revision: int = 1
-    """How often it was written since it was created."""
+    """The number of writes since it was created, that one included."""
     type: str | None = None
 
 
 class LongReads:
-    """Reads of long values: in threads, and one after the other.
+    """Has long values read in threads, one after the other.
 
-    Threads would read all that are asked for before the event loop has answered with the first, and
-    all of them would be in memory.
+    Otherwise threads would read all of them before the event loop has sent the first, and all would
+    be in memory.
     """
 
     def __init__(self) -> None:
@@ -50,19 +50,19 @@ class LongReads:
     def are_rare(self, now_ms: int) -> bool:
         """Whether lists may be read on the event loop.
 
-        One that is long is given up there after a millisecond or two. One may hold the loop for
-        that, but not the hundred that are asked for at the same time.
+        A long list is given up there after a millisecond or two. One list may block the loop for
+        that time, but not a hundred that are requested together.
         """
         return now_ms >= self._until_ms
 
     def met(self, now_ms: int) -> None:
-        """A list was found to be long: for a moment there may be more of its kind."""
+        """Note that a list was long: for a while more long ones are expected."""
         self._until_ms = now_ms + LONG_MS
 
     def turn_of(self, condition: RowCondition) -> AbstractAsyncContextManager[None]:
-        """The turn of a list that is long. With a filter it has waited for one as a scan before.
+        """The turn of a long list. One with a filter has had its turn as a scan already.
 
-        That may take seconds, for which whoever asks for one long value does not wait.
+        A scan may take seconds, for which requests for one long value do not wait.
         """
         is_scan = condition.args or condition.recheck is not None
         return nullcontext() if is_scan else self.turn
@@ -83,7 +83,7 @@ async def get(
 
 
 async def head(db: Database, key: bytes, now_ms: int) -> tuple[int, str] | None:
-    """Bytes of value and versionstamp of a live key, and the latter; None if it is missing."""
+    """Size of value and versionstamp of a live key in bytes, and the versionstamp; or None."""
     rows = await db.adapter.query(db.sql.reads.head, (key, now_ms), point=True)
     return rows[0] if rows else None  # type: ignore[return-value] # a sum of lengths, and a text
 
@@ -96,7 +96,7 @@ async def get_many(
     *,
     fresh: bool = False,
 ) -> dict[bytes, Row]:
-    """The live ones of the keys; `fresh` for what a decision rests on."""
+    """The live ones of the keys. Pass `fresh` for reads on which a decision is based."""
     wanted = list(keys)
     if not db.adapter.capabilities.embedded:
         return await get_many_long(db, wanted, now_ms, fresh=fresh)
@@ -111,7 +111,7 @@ async def get_many(
 async def get_many_long(
     db: Database, keys: Iterable[bytes], now_ms: int, *, fresh: bool = False
 ) -> dict[bytes, Row]:
-    """The same where values may be long: in a thread."""
+    """The same in a thread, for values that may be long."""
     of_keys = db.sql.reads.get_many
     rows = await rows_of_keys(db, of_keys, keys, now_ms, fresh=fresh, point=False)
     return {key: Row(*rest) for key, *rest in rows}  # type: ignore[arg-type,misc]
@@ -120,9 +120,9 @@ async def get_many_long(
 async def get_many_short(
     db: Database, keys: Iterable[bytes], now_ms: int
 ) -> tuple[dict[bytes, Row], dict[bytes, int]]:
-    """The live ones of the keys with short values, and the sizes of the values of the others.
+    """The live ones of the keys with short values, and the sizes of the other values.
 
-    For what a decision rests on.
+    For reads on which a decision is based.
     """
     found = await rows_of_keys(db, db.sql.reads.get_many_short, keys, now_ms, fresh=True)
     rows: dict[bytes, Row] = {}
@@ -139,7 +139,7 @@ async def get_many_short(
 async def get_many_stamps(
     db: Database, keys: Iterable[bytes], now_ms: int, *, fresh: bool
 ) -> dict[bytes, Row]:
-    """The live ones of the keys without their values; `fresh` for what a decision rests on."""
+    """The live ones of the keys without values; pass `fresh` if a decision is based on them."""
     rows = await rows_of_keys(db, db.sql.reads.get_many_stamps, keys, now_ms, fresh=fresh)
     return {key: Row(*rest) for key, *rest in rows}  # type: ignore[arg-type,misc] # as above
 
@@ -168,9 +168,9 @@ async def rows_of_keys(
     fresh: bool = False,
     point: bool = True,
 ) -> list[tuple[Value, ...]]:
-    """What an operation reads of keys, each once.
+    """The rows that a statement reads for keys, each key once.
 
-    `point` lets a few of them be read on the event loop.
+    With `point`, a few keys may be read on the event loop.
     """
     wanted = list(dict.fromkeys(keys))
     if not wanted:
@@ -187,7 +187,7 @@ async def list_rows(
     *,
     fresh: bool = False,
 ) -> list[tuple[bytes, str, str]]:
-    """Key, value and versionstamp of the selected entries; `fresh` for what a decision rests on."""
+    """Key, value and versionstamp of the selected entries; `fresh` for a decision."""
     selecting = db.sql.reads.rows
     if selection.condition.recheck is not None:
         return [row async for row in matching_rows(db, selecting, selection, now_ms, fresh=fresh)]
@@ -196,13 +196,13 @@ async def list_rows(
         rows = await db.adapter.query(*short, point=True, fresh=fresh)
         if not any(row[1] is None for row in rows):
             return rows  # type: ignore[return-value] # as below
-    # The operation says which columns come, and the schema of which types they are.
+    # The columns are those of the statement, with the types of the schema.
     async with long_reads.turn_of(selection.condition):
         return await db.adapter.query(*selecting(selection, now_ms), fresh=fresh)  # type: ignore[return-value] # as the SQL has it
 
 
 async def list_stamps(db: Database, selection: Selection, now_ms: int) -> dict[bytes, str]:
-    """Keys and versionstamps of the selected entries, for what a decision rests on."""
+    """Keys and versionstamps of the selected entries, for a decision to be based on."""
     if selection.condition.recheck is not None:
         rows = matching_rows(db, db.sql.reads.rows, selection, now_ms, fresh=True)
         return {key: versionstamp async for key, _, versionstamp in rows}
@@ -211,7 +211,7 @@ async def list_stamps(db: Database, selection: Selection, now_ms: int) -> dict[b
 
 
 async def key_behind(db: Database, selection: Selection, now_ms: int) -> bytes | None:
-    """The key of the first entry behind so many of the selected ones as the limit says."""
+    """The key of the first entry after the selected ones, which the limit counts."""
     if selection.condition.recheck is None:
         rows = await db.adapter.query(*db.sql.reads.behind(selection, now_ms))
         return rows[0][0] if rows else None  # type: ignore[return-value] # a BLOB
@@ -251,7 +251,7 @@ async def count(db: Database, keys: KeyRange, condition: RowCondition, now_ms: i
 
 
 async def next_expiry(db: Database, *, fresh: bool = False) -> int | None:
-    """When the first of all entries expires, in epoch milliseconds; it may be in the past."""
+    """The earliest expiry of all entries, in epoch milliseconds; it may be in the past."""
     ((expires_at,),) = await db.adapter.query(db.sql.reads.next_expiry, point=True, fresh=fresh)
     return expires_at  # type: ignore[return-value] # an integer or NULL
 
@@ -263,13 +263,13 @@ async def is_small(db: Database, keys: KeyRange) -> bool:
 
 
 async def is_any(db: Database, selection: Selection, now_ms: int) -> bool:
-    """Whether there is anything to select."""
+    """Whether any entry is selected."""
     statement = db.sql.reads.any(selection, now_ms)
     ((found,),) = await db.adapter.query(*statement, point=selection.is_bounded())
     return bool(found)
 
 
 async def totals(db: Database, now_ms: int) -> tuple[int, int]:
-    """How many live entries there are, and the bytes of their keys and values."""
+    """The number of live entries, and the bytes of their keys and values."""
     ((entries, size),) = await db.adapter.query(db.sql.reads.totals, (now_ms,))
     return int(entries or 0), int(size or 0)

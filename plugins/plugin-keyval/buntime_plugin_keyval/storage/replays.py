@@ -1,4 +1,4 @@
-"""The results of writes that are told again: keeping, finding and forgetting them."""
+"""Results of writes with idempotency keys: keeping, finding and forgetting them."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ FORGET_BATCH = 500
 NEWS_BATCH = 100
 _decode_texts = msgspec.json.Decoder(list[msgspec.Raw]).decode
 NO_STAMP = ""
-"""Of what is kept of several commits, or of none."""
+"""The versionstamp of a result that is of several commits, or of none."""
 
 
 class Kept(NamedTuple):
-    """What is known of a write that was made."""
+    """The kept result of a write."""
 
     versionstamp: str
-    """That of its commit."""
+    """The versionstamp of its commit."""
     told: Any
-    """What its decision knew beside: decoded JSON."""
+    """What its decision added: decoded JSON."""
     counts: list[int]
-    """How many rows or entries each of its effects concerned, where that was wanted."""
+    """The number of rows or entries that each of its effects concerned, if wanted."""
 
 
 Keeping: TypeAlias = tuple[str, bytes, str, str]
-"""What is to be kept of one write: its key, its fingerprint, the versionstamp of its commit, and
-what was told as JSON, or nothing for null."""
+"""A result to keep: the key of the write, its fingerprint, the versionstamp of its commit, and what
+its decision added as JSON, empty for null."""
 
 
 def told_text(told: object) -> str:
-    """What was told as a `Keeping` has it."""
+    """What a decision added, in the form of `Keeping`."""
     return "" if told is None else msgspec.json.encode(told).decode()
 
 
 def keep_all(
     sql: Dialect, keepings: Sequence[Keeping], after: int, now_ms: int
 ) -> tuple[Guard, Statement]:
-    """Keep results in the commit that these steps begin.
+    """Steps that keep results, at the beginning of a commit.
 
-    Nothing is known to be kept up to the place `after`. The guard fails where somebody else has
-    kept something under one of the keys behind it; the result of the statement has the place.
+    Up to the place `after` nothing is kept under the keys. The guard fails if another process has
+    kept something under one of them after that; the result of the statement has the new place.
     """
     keys, fingerprints, stamps, tolds = zip(*keepings, strict=True)
     seal = sql.replays.seal_told
@@ -72,22 +72,22 @@ def keep_all(
 
 
 def keep_count(sql: Dialect, versionstamp: str) -> Statement:
-    """Keep the number of rows that the statement before it changed, for the write of that stamp."""
+    """Keep the number of rows changed by the statement before it, for the write with this stamp."""
     return Statement(sql.replays.keep_count, (f"{tail_of(versionstamp)}:",))
 
 
 def keep_stamp(sql: Dialect, versionstamp: str) -> Statement:
-    """Keep the stamp that the commit has got; comes behind all effects of a write."""
+    """Keep the final stamp of the commit; comes after all effects of a write."""
     return Statement(sql.replays.keep_stamp, (versionstamp,))
 
 
 async def keep(db: Database, keeping: Keeping, after: int, now_ms: int) -> int | None:
-    """Keep one result in a commit of its own, as `keep_all` does; its place, if that is told.
+    """Keep one result in a commit of its own, as `keep_all` does; its place, if known.
 
     Raises `GuardFailed`, and `DatabaseError`.
     """
     steps = keep_all(db.sql, [keeping], after, now_ms)
-    # Not every engine gives rows of a statement that writes.
+    # Not all engines return rows of a statement that writes.
     batch = Batch(steps, recalls={len(steps) - 1: db.sql.replays.kept_place})
     (outcome,) = await db.adapter.batch_each([batch])
     if isinstance(outcome, DatabaseError):
@@ -96,10 +96,7 @@ async def keep(db: Database, keeping: Keeping, after: int, now_ms: int) -> int |
 
 
 async def find(db: Database, place: int, key: str) -> tuple[bytes, Kept] | None:
-    """Fingerprint and result of what was done under a key, which was kept at that place.
-
-    None if it is forgotten.
-    """
+    """Fingerprint and result that were kept under a key at this place; None if forgotten."""
     rows = await db.adapter.query(db.sql.replays.find, (place,), point=True, fresh=True)
     if not rows:
         return None
@@ -132,20 +129,20 @@ def _counts_of(versionstamp: str, counts: str) -> Iterator[int]:
 
 
 async def bounds(db: Database) -> tuple[int, int]:
-    """The places of the oldest and the newest row, 0 if there is none."""
+    """The places of the oldest and the newest row; 0 if there are none."""
     ((oldest, newest),) = await db.adapter.query(db.sql.replays.bounds, point=True, fresh=True)
     return oldest, newest  # type: ignore[return-value] # integers
 
 
 async def news(db: Database, after: int) -> list[tuple[int, list[str]]]:
-    """Place and keys of the next rows behind a place; none if there are no more."""
+    """Place and keys of the next rows after a place; empty if there are no more."""
     args = (after, NEWS_BATCH)
     rows = await db.adapter.query(db.sql.replays.news, args, point=True, fresh=True)
     return [(place, _separate(str(keys))) for place, keys in rows]  # type: ignore[misc] # an integer
 
 
 async def forget(db: Database, *, keep: int, since_ms: int) -> int:
-    """Remove some of what is from before `since_ms` or beyond the newest `keep`; how many rows."""
+    """Remove some results from before `since_ms` or beyond the newest `keep`; how many rows."""
     sql = db.sql.replays
     removed, emptied = await db.adapter.batch(
         [

@@ -1,4 +1,4 @@
-"""Where the store keeps what is its own, among the entries of everybody."""
+"""The keys of the store's own entries."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from buntime_plugin_keyval.storage.ranges import KeyRange, subtree
 
 RESERVED_KEY = ("$buntime",)
 RESERVED: KeyRange = subtree(encode_key(RESERVED_KEY))
-"""Of those whose grants say what they may do, administrators alone reach in there by its keys."""
+"""Principals with grants can only use keys in here as administrators."""
 
 
 def is_reserved(key: bytes) -> bool:
-    """Whether a key is one of the store itself."""
+    """Whether a key is one of the store's own."""
     return RESERVED.start <= key < RESERVED.end

@@ -1,4 +1,4 @@
-"""What a commit does to schedules."""
+"""Effects on schedules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from buntime_plugin_keyval.storage.dialects.dialect import Dialect, Statements
 
 
 class PutSchedule(NamedTuple):
-    """Make a schedule, or change it."""
+    """Make or change a schedule."""
 
     name: str
     timing: str
@@ -27,7 +27,7 @@ class PutSchedule(NamedTuple):
 
 
 class Rearm(NamedTuple):
-    """Let a schedule be due at another time, after it was due."""
+    """Set the next time of a schedule that was due."""
 
     name: str
     next_at: int | None
@@ -41,7 +41,7 @@ class Rearm(NamedTuple):
 
 
 class RemoveSchedule(NamedTuple):
-    """Let there be no such schedule."""
+    """Remove a schedule."""
 
     name: str
 
@@ -51,10 +51,10 @@ class RemoveSchedule(NamedTuple):
 
 
 def is_next(sql: Dialect, name: str, at_ms: int) -> Guard:
-    """Holds while a schedule is due at that time next."""
+    """Holds while the next time of a schedule is this one."""
     return Guard(sql.schedules.is_next, (name, at_ms))
 
 
 def exists(sql: Dialect, name: str) -> Guard:
-    """Holds while there is such a schedule."""
+    """Holds while a schedule exists."""
     return Guard(sql.schedules.exists, (name,))

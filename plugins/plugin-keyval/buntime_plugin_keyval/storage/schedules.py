@@ -11,17 +11,17 @@ from buntime_plugin_keyval.storage.database import Database
 
 
 class StoredSchedule(NamedTuple):
-    """A schedule as it is stored; times are those of the clock on the wall, milliseconds."""
+    """A schedule as it is stored. Times are wall-clock milliseconds since the epoch."""
 
     name: str
     timing: str
     """JSON."""
     task: str
-    """JSON: what a mutation has that makes it."""
+    """The members of its task as a mutation, as JSON."""
     missed: str
     paused: int
     next_at: int | None
-    """None while it is paused, and if there is none."""
+    """Its next time; None while it is paused, and if there is none."""
     last_at: int | None
     last_task: str | None
     fires: int
@@ -30,25 +30,25 @@ class StoredSchedule(NamedTuple):
 
 
 async def read_schedule(db: Database, name: str) -> StoredSchedule | None:
-    """A schedule by its name."""
+    """A schedule, or None."""
     rows = await db.adapter.query(db.sql.schedules.get, (name,), point=True, fresh=True)
     return _stored(rows[0]) if rows else None
 
 
 async def list_schedules(db: Database, after: str, limit: int) -> list[StoredSchedule]:
-    """The schedules behind a name, in the order of their names."""
+    """The schedules after a name, in order of name."""
     rows = await db.adapter.query(db.sql.schedules.listed, (after, limit), fresh=True)
     return [_stored(row) for row in rows]
 
 
 async def read_due(db: Database, now_ms: int, limit: int) -> list[StoredSchedule]:
-    """Those whose time has come, the oldest first."""
+    """The schedules that are due, the oldest first."""
     rows = await db.adapter.query(db.sql.schedules.due, (now_ms, limit), fresh=True)
     return [_stored(row) for row in rows]
 
 
 async def read_earliest(db: Database) -> int | None:
-    """When the next one is due."""
+    """The earliest next time of all schedules."""
     ((at_ms,),) = await db.adapter.query(db.sql.schedules.earliest, point=True, fresh=True)
     return None if at_ms is None else int(at_ms)
 

@@ -1,6 +1,6 @@
-"""Numbered migrations: forward only, safe when two processes start.
+"""Numbered migrations: forward only, and safe when two processes start at once.
 
-Each is one transaction, but for a new database, which gets all of them in one.
+Each is one transaction, except that a new database gets all of them in one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from buntime_plugin_keyval.storage.dialects.schema import LedgerSql
 from buntime_plugin_keyval.storage.maintenance import patient_batch
 
 LEDGER = "kv_migrations"
-"""The table that says which migrations were applied."""
+"""The table of applied migrations."""
 
 
 class SchemaTooNew(DatabaseError):
@@ -49,12 +49,12 @@ def load_migrations(folder: Path = SQLITE.schema.migrations) -> list[Migration]:
 async def migrate(
     adapter: Adapter, now_ms: int, *, folder: Path | None = None, ledger: str = LEDGER
 ) -> int:
-    """Bring the database to the newest schema and return its version.
+    """Migrate the database to the newest schema and return its version.
 
-    Those of another `folder` have a `ledger` of their own.
+    Migrations of another `folder` have a `ledger` of their own.
 
-    Raises `SchemaTooNew` for a database from the future, `DatabaseError` when a step fails; a
-    failed step leaves nothing behind.
+    Raises `SchemaTooNew` for a database of a newer version, and `DatabaseError` if a step fails,
+    which then leaves nothing behind.
     """
     schema = dialect_of(adapter).schema
     sql = LedgerSql(*(text.format(ledger=ledger) for text in schema.ledger))
@@ -79,12 +79,12 @@ async def migrate(
         except GuardFailed:
             before, applied = applied, await _applied(adapter, sql)
             if applied == before:
-                raise  # else another process was faster
+                raise  # otherwise another process was faster
     return newest
 
 
 async def version_of(adapter: Adapter) -> int:
-    """The schema that a database has; 0 for one without a store. Raises `DatabaseError`."""
+    """The schema version of a database; 0 without a store. Raises `DatabaseError`."""
     texts = dialect_of(adapter).schema.ledger
     sql = LedgerSql(*(text.format(ledger=LEDGER) for text in texts))
     ((is_there,),) = await adapter.query(sql.is_there, fresh=True)
@@ -92,14 +92,14 @@ async def version_of(adapter: Adapter) -> int:
 
 
 def newest_version(adapter: Adapter) -> int:
-    """The schema that this version gives a database."""
+    """The schema version that this version of the plugin creates."""
     return load_migrations(dialect_of(adapter).schema.migrations)[-1].version
 
 
 def _with_identity(statement: str) -> Statement:
-    """A step of a migration; `{identity}` in it is a new one.
+    """A step of a migration, with a new identity in place of `{identity}`.
 
-    Not one that SQL makes: servers that replicate texts would make another one each.
+    It is not made in SQL: servers that replicate statements would each make a different one.
     """
     return Statement(statement.replace("{identity}", secrets.token_hex(8)))
 

@@ -1,7 +1,7 @@
 """A database in which some values are sealed.
 
-Here is the one place where they come and go, so that nothing else of the store knows of it: what
-writes an entry seals its value, and each operation that reads says where in its rows values are.
+Values are sealed and opened only here, so that the rest of the store need not know: statements that
+write an entry seal its value, and each reading operation declares where its rows have values.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ P = ParamSpec("P")
 _Row = tuple[Value, ...]
 
 OPENED_INLINE = 256 * 1024
-"""Bytes of rows from which on values are opened in a thread."""
+"""Bytes of rows from which values are opened in a thread."""
 
 OF_ARGUMENT = None
-"""In the place of the column with the key: the first argument is it."""
+"""In place of the key's column: the key is the first argument."""
 
 
 class Columns(NamedTuple):
-    """Where values are in the rows of a reading."""
+    """The columns of a read that have values."""
 
     key: int | None = OF_ARGUMENT
-    """Of an entry's key, which its value is bound to."""
+    """The column of an entry's key, to which its value is bound."""
     value: int | None = None
     entry: int | None = None
-    """Of JSON that is to be the entry of the key."""
+    """The column with the JSON of the key's entry."""
     entries: int | None = None
-    """Of the inside of a JSON array of entries, each of which has its key."""
+    """The column with the inside of a JSON array of entries, each with its key."""
 
 
 class _Reading(str):
-    """The SQL of a reading, and where its values are."""
+    """The SQL of a read, and the columns of its values."""
 
     __slots__ = ("columns", "sql")
 
@@ -67,7 +67,7 @@ def _making(operation: Callable[P, Statement], columns: Columns) -> Callable[P, 
 
 
 class _OpeningSession:
-    """A session whose rows are opened; of its methods those that the store uses."""
+    """A session that opens values in its rows; it has only the methods that the store uses."""
 
     def __init__(self, session: Session, sealing: Sealing) -> None:
         self._session = session
@@ -84,7 +84,7 @@ class _OpeningSession:
 
 
 class _OpeningAdapter:
-    """An adapter whose rows are opened; all else is that of the adapter beneath."""
+    """An adapter that opens values in its rows; the rest is that of the adapter beneath."""
 
     def __init__(self, adapter: Adapter, sealing: Sealing) -> None:
         self._adapter = adapter
@@ -107,7 +107,7 @@ class _OpeningAdapter:
 async def _opened(
     sealing: Sealing, columns: Columns, rows: list[_Row], args: Sequence[Value]
 ) -> list[_Row]:
-    """Rows with their values in the clear; many bytes of them in a thread."""
+    """The rows with their values opened, in a thread if they are large."""
     size = sum(sum(map(_marked_size, row)) for row in rows)
     if not size:
         return rows
@@ -147,7 +147,7 @@ def _open_row(sealing: Sealing, columns: Columns, row: _Row, args: Sequence[Valu
 
 
 def sealed(db: Database, sealing: Sealing) -> Database:
-    """The same database, with values sealed on their way in and opened on their way out."""
+    """The same database, with values sealed when written and opened when read."""
     adapter = cast(Adapter, _OpeningAdapter(db.adapter, sealing))
 
     async def get_short(key: bytes, now_ms: int) -> Short:
@@ -200,7 +200,7 @@ def _reads(reads: ReadSql) -> ReadSql:
             shape: _making(one, Columns(key=0, entry=2))
             for shape, one in reads.get_many_entries.items()
         },
-        get_joined={},  # values are opened in rows, and not at once
+        get_joined={},  # values are opened row by row, so joined texts cannot be read
         get_many_within=_making(reads.get_many_within, Columns(key=0, entry=2)),
         rows=_making(reads.rows, values),
         short_rows=_making(reads.short_rows, values),

@@ -1,10 +1,10 @@
-"""Values as nobody can read them who has the database and not the keys.
+"""Sealed values, which cannot be read from the database without the keys.
 
-A sealed value is a JSON text, so that the statements which put entries together know nothing of it:
-a string with its first letter as an escape, which canonical texts never have. It says which key it
-was sealed with and which entry it belongs to, and AES-GCM vouches for both.
+A sealed value is JSON text, so that statements which build entries need not know of it: a string
+whose first letter is an escape, which canonical texts never have. It names the key that it was
+sealed with and is bound to its entry; AES-GCM authenticates both.
 
-Needs the extra `encryption` of the package, so nothing loads this where nothing is sealed.
+Needs the extra `encryption` of the package, so it is not imported unless values are sealed.
 """
 
 from __future__ import annotations
@@ -32,47 +32,47 @@ _SEALED = re.compile(
     r'(?P<sealed>[A-Za-z0-9+/=]+)"'
 )
 _STAMP_TIME = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-")
-"""The part of a versionstamp in a key that the commit may make later: see `versionstamps.py`."""
+"""The part of a versionstamp in a key that the commit may change: see `versionstamps.py`."""
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_entries = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
 
 class Sealing:
-    """The keys of one store, and which entries are sealed with them."""
+    """The encryption keys of one store, and the ranges of entries whose values are sealed."""
 
     def __init__(self, keys: Mapping[str, bytes], ranges: Iterable[KeyRange]) -> None:
-        """The first of the keys seals, all of them open. `ranges` say what is to be sealed."""
+        """The first of the keys seals, all of them open. Values in `ranges` are to be sealed."""
         self._keys = {name: AESGCM(key) for name, key in keys.items()}
         self.current = next(iter(keys))
         self.ranges = merged(ranges)
         self.unreadable = self.ranges
-        """Where values may be sealed, so that no filter and no index can be asked of them."""
+        """Ranges where values may be sealed, so that filters and indexes cannot use them."""
 
     @property
     def names(self) -> Iterable[str]:
-        """Which keys there are."""
+        """The names of the keys."""
         return self._keys.keys()
 
     @property
     def marks(self) -> tuple[str, str]:
-        """What texts begin with that are sealed with the current key."""
+        """The beginnings of texts that are sealed with the current key."""
         return f"{MARK}{self.current}.", f"{MARK}{self.current}~"
 
     def covers(self, key: bytes) -> bool:
-        """Whether the value of a key is to be sealed."""
+        """Whether the value of a key is sealed when it is written."""
         return key in self.ranges and not is_reserved(key)
 
     def widen(self, ranges: Iterable[KeyRange]) -> None:
-        """Values may be sealed there as well, until `narrow`."""
+        """Note that values may be sealed in these ranges as well, until `narrow`."""
         self.unreadable = merged([*self.ranges, *ranges])
 
     def narrow(self) -> None:
-        """All values are as they should be."""
+        """Note that all values are as the options say."""
         self.unreadable = self.ranges
 
     def is_unreadable(self, ranges: Iterable[KeyRange]) -> bool:
-        """Whether values may be sealed that lie in one of the ranges."""
+        """Whether values in one of the ranges may be sealed."""
         return any(
             one.start < other.end and other.start < one.end
             for one in self.unreadable
@@ -80,9 +80,9 @@ class Sealing:
         )
 
     def seal(self, bound: bytes, text: str, *, is_stamped: bool = False) -> str:
-        """A text for one place: the entry of a key.
+        """Seal a text, bound to the entry of a key.
 
-        `is_stamped` says that the key has the versionstamp of its commit, which may become later.
+        `is_stamped` tells that the key has the versionstamp of its commit, which may still change.
         """
         nonce = os.urandom(NONCE_BYTES)
         if is_stamped:
@@ -92,10 +92,10 @@ class Sealing:
         return f'{MARK}{self.current}{kind}{_base64(bound)}.{_base64(sealed)}"'
 
     def open(self, text: str, place: bytes) -> str:
-        """A sealed value in the clear; any other text as it is.
+        """Open a sealed value; any other text is returned as it is.
 
-        `place` is the key that it was found at. Raises `EncryptionKeyMissing`, and `ValueDamaged`
-        for one that was changed, or moved there from somewhere else.
+        `place` is the key of its entry. Raises `EncryptionKeyMissing`, and `ValueDamaged` for a
+        value that was changed, or moved from another entry.
         """
         found = _SEALED.fullmatch(text)
         if found is None:
@@ -114,7 +114,7 @@ class Sealing:
             ) from error
 
     def open_entry(self, text: str, place: bytes) -> str:
-        """The entry of a key as JSON, with its value in the clear."""
+        """The entry of a key as JSON, with its value opened."""
         members = _decode_members(text)
         value = members.get("value")
         if value is None:
@@ -123,14 +123,14 @@ class Sealing:
         return _encode(members).decode()
 
     def open_entries(self, text: str) -> str:
-        """The same of entries as the inside of a JSON array."""
+        """The same for entries as the inside of a JSON array."""
         entries = [bytes(raw).decode() for raw in _decode_entries(f"[{text}]")]
         return ",".join(
             [self.open_entry(one, _key_of(one)) if MARK in one else one for one in entries]
         )
 
     def name_of(self, text: str) -> str | None:
-        """Which key a text was sealed with; None for one that is not."""
+        """The name of the key that a text was sealed with; None if it is not sealed."""
         found = _SEALED.fullmatch(text)
         return None if found is None else found["id"]
 
@@ -140,14 +140,14 @@ def _key_of(entry: str) -> bytes:
 
 
 def is_marked(cell: object) -> bool:
-    """Whether there may be a sealed value in what a statement gave."""
+    """Whether a value of a row may contain a sealed value."""
     if isinstance(cell, str):
         return MARK in cell
     return isinstance(cell, bytes) and _MARK_BYTES in cell
 
 
 def merged(ranges: Iterable[KeyRange]) -> DisjointRanges:
-    """Ranges of which some may lie in others."""
+    """Disjoint ranges from ranges that may overlap."""
     kept: list[KeyRange] = []
     for one in sorted(ranges):
         if kept and one.start <= kept[-1].end:

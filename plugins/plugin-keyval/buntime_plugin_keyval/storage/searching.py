@@ -1,4 +1,4 @@
-"""What a full-text index is, and what can be asked of one."""
+"""Full-text indexes, and the options of searches."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from buntime_plugin_keyval.model.where import Where
 from buntime_plugin_keyval.storage.ranges import KeyRange, subtree
 
 EVERYTHING = -1
-"""The limit that is none."""
+"""The limit that stands for none."""
 
 FEW = 64
-"""Matches below which a search is a small read."""
+"""The most matches of a search that is a small read."""
 
 SHORT_VALUE = 16 * 1024
-"""Bytes of a value that a small read may have."""
+"""The most bytes of a value in a small read."""
 
 _ELEMENT = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
 class IndexOptions(NamedTuple):
-    """What is indexed, and how text becomes words."""
+    """The fields that are indexed, and how text is divided into words."""
 
     fields: tuple[str, ...]
     tokenize: str = "unicode61"
@@ -41,11 +41,11 @@ class Index(NamedTuple):
     prefix: bytes
     options: IndexOptions
     format: int
-    """How it was built, as its dialect counts."""
+    """The version of its structure, as counted by its dialect."""
 
     @property
     def table(self) -> str:
-        """What it is called, and the table that it is in."""
+        """Its name, which is also that of its table."""
         return f"kv_fts_{self.id}"
 
     @property
@@ -55,7 +55,7 @@ class Index(NamedTuple):
 
 
 def index_of_row(row: Sequence[Value]) -> Index:
-    """An index as operations tell of it: number, prefix, fields, tokenizer and format."""
+    """An index from a row: number, prefix, fields, tokenizer and format."""
     index_id, prefix, fields, tokenize, built = row
     options = IndexOptions(msgspec.json.decode(str(fields), type=tuple[str, ...]), str(tokenize))
     return Index(int(index_id or 0), bytes(prefix), options, int(built or 1))  # type: ignore[arg-type] # a BLOB
@@ -67,7 +67,7 @@ def is_element(step: str | int) -> bool:
 
 
 class SearchOptions(NamedTuple):
-    """How to search, and what to give back."""
+    """How to search, and what to return."""
 
     limit: int
     offset: int = 0
@@ -76,31 +76,31 @@ class SearchOptions(NamedTuple):
     start: bytes | None = None
     end: bytes | None = None
     weights: Mapping[str, float] = MappingProxyType({})
-    """How much a hit in a field counts; 1 for those that are not named."""
+    """The weight of hits in a field; 1 for fields that are not named."""
     highlight: HitMarks | None = None
-    """Texts around each hit in `highlight`, which then goes with each entry."""
+    """Texts around each hit, for the member `highlight` of entries."""
     snippet_words: int | None = None
-    """Length of the extracts in `snippet`, which then go with each entry."""
+    """Length of the extracts, for the member `snippet` of entries."""
     fuzzy: bool = False
-    """Whether to look for similar words where nothing is found."""
+    """Whether to look for similar words if nothing is found."""
     explain: bool = False
-    """Whether each entry has its score, the best the largest, and the page what it was found by."""
+    """Whether entries have their scores, larger being better, and the page an explanation."""
     most_bytes: int | None = None
-    """How large the entries of an answer may be together; None for any size."""
+    """The most bytes of all entries of an answer; None for any number."""
 
     @property
     def is_narrowed(self) -> bool:
-        """Whether only a part of the keys is asked for."""
+        """Whether only a part of the keys is searched."""
         return self.start is not None or self.end is not None
 
     def narrowed(self, keys: KeyRange) -> KeyRange:
-        """The part of keys that is asked for."""
+        """The part of a range that is searched."""
         if self.start is not None:
             keys = keys.from_key(self.start)
         return keys if self.end is None else keys.before(self.end)
 
     def weights_of(self, fields: Sequence[str]) -> list[float]:
-        """The weights of an index's fields; none where all count the same.
+        """The weights of an index's fields; empty if all are equal.
 
         Raises `InvalidInput` for the weight of another field.
         """

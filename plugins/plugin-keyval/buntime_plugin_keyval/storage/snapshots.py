@@ -1,4 +1,4 @@
-"""Reading a list of which all pages are of one state of the store."""
+"""Reading lists whose pages all show one state of the store."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from buntime_plugin_keyval.storage.within import Text, size_of
 
 
 class Rows(NamedTuple):
-    """Keys of entries, and the entries as JSON."""
+    """Entries: their keys, and JSON."""
 
     rows: list[tuple[bytes, Text]]
     is_cut: bool = False
-    """Whether more were found, and there was no room for them."""
+    """Whether there was no room for further entries."""
 
 
 MOST_ENTRIES = 20_000
 MOST_BYTES = 16 * 1024 * 1024
-"""Entries that are collected, and their JSON: beyond one of these it is given up."""
+"""The most entries, and the most bytes, that are collected for a list; a larger one is given up."""
 
 ATTEMPTS = 3
 
 
 def page_rows(rows: Sequence[tuple[Value, ...]]) -> Rows:
-    """What `ReadSql.page_rows_within` has read."""
+    """The result of `ReadSql.page_rows_within`."""
     # The statement says which columns come, and the schema of which types they are.
     found: list[tuple[bytes, Text]] = [(key, entry) for key, entry, _ in rows]  # type: ignore[misc] # rows of that SQL
     return Rows(found, bool(rows) and rows[0][2] != len(rows))
 
 
 async def read_page(db: Database, selection: Selection, now_ms: int, most: int) -> Rows:
-    """Keys and entries as they are now, but for the first one no more than `most` bytes."""
+    """The selected entries as they are now: the first one, and more up to `most` bytes in all."""
     if selection.condition.recheck is None:
         statement = db.sql.reads.page_rows_within(selection, now_ms, most)
         return page_rows(await db.adapter.query(*statement, fresh=True))
@@ -55,13 +55,13 @@ async def read_page(db: Database, selection: Selection, now_ms: int, most: int) 
 
 
 async def place_of(db: Database, session: Session) -> Place:
-    """The newest place of a transaction that begins with this."""
+    """The newest place, as the first read of a transaction."""
     ((log, seq, stamp),) = (await session.execute(db.sql.log.head)).rows
     return Place(str(log), seq, mark_of(str(stamp)))  # type: ignore[arg-type] # an integer
 
 
 async def is_unchanged(db: Database, place: Place, keys: KeyRange) -> bool:
-    """Whether nothing in a range was changed since a place, as far as the log reaches back."""
+    """Whether the log shows that nothing in a range has changed since a place."""
     ((log, stamp, trimmed_seq, trimmed_stamp, changed),) = await db.adapter.query(
         db.sql.snapshots.changed_since, (place.seq, *keys), fresh=True
     )
@@ -75,10 +75,10 @@ async def is_unchanged(db: Database, place: Place, keys: KeyRange) -> bool:
 async def collect(
     db: Database, selection: Selection, now_ms: int
 ) -> tuple[list[tuple[bytes, Text]], Place] | None:
-    """All that a list finds, whatever its limit, at one place; None if it is too much.
+    """All entries of a list, without its limit, at one place; None if there are too many.
 
-    The pages are read one after the other. What was changed meanwhile is then read anew, in one
-    statement, whose place is that of the whole.
+    The pages are read one after the other. Entries that changed meanwhile are then read again, in
+    one statement, whose place is that of the whole.
     """
     for _ in range(ATTEMPTS):
         begun = await newest_place(db, fresh=True)
@@ -110,7 +110,7 @@ async def _read_all(db: Database, selection: Selection, now_ms: int) -> dict[byt
 async def _mend(
     db: Database, selection: Selection, now_ms: int, begun: Place, found: dict[bytes, Text]
 ) -> Place | None:
-    """Bring what was read since a place to the newest one; None if the log does not tell."""
+    """Bring entries that were read since a place up to date; None if the log cannot tell."""
     condition = selection.condition
     statement = db.sql.snapshots.changed_entries(selection, begun.seq, now_ms)
     rows = await db.adapter.query(*statement, fresh=True)
@@ -121,7 +121,7 @@ async def _mend(
     present = [row for row in rows[1:] if row[0] == 2]
     async for _, key, text, *_ in kept(present, condition, value=3):
         found[key] = str(text)  # type: ignore[index] # a BLOB
-    # What the log has forgotten since may be missing: that is seen now, and not before.
+    # Checked only now: changes that were trimmed from the log meanwhile would be missed.
     nothing = KeyRange(b"", b"")
     if not await is_unchanged(db, begun, nothing):
         return None

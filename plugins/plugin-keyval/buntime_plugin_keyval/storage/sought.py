@@ -1,4 +1,4 @@
-"""Which texts of a query the tokenizer of an index can look for, and what is said of others."""
+"""Which texts of a query an index's tokenizer can find, and warnings about the others."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from unicodedata import ucd_3_2_0
 _MIN_TRIGRAM = 3
 
 
-@cache  # to compile a set so large takes a hundredth of the time to open a file
+@cache  # compiling so large a set takes a hundredth of the time to open a file
 def _unspaced() -> re.Pattern[str]:
-    """Finds Chinese, Japanese, Thai, Lao, Burmese, Khmer. Korean has spaces."""
+    """Matches Chinese, Japanese, Thai, Lao, Burmese and Khmer. Korean has spaces."""
     return re.compile(
         "[\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u31f0-\u31ff\u3400-\u9fff"
         "\uf900-\ufaff\uff66-\uff9d\U00020000-\U0003ffff]"
@@ -20,7 +20,7 @@ def _unspaced() -> re.Pattern[str]:
 
 
 class Sought:
-    """Knows what one tokenizer finds, and remembers what it was asked for and does not."""
+    """Tells what one tokenizer can find, and remembers texts that it cannot."""
 
     def __init__(self, tokenize: str) -> None:
         self._tokenize = tokenize
@@ -29,7 +29,7 @@ class Sought:
         self._unspaced: dict[str, None] = {}
 
     def can_find(self, text: str) -> bool:
-        """Whether there may be a word in a text."""
+        """Whether the tokenizer may find a word in a text."""
         if not self._finds(text):
             if self._tokenize == "trigram" and _finds_words(text):
                 self._short[text] = None
@@ -39,7 +39,7 @@ class Sought:
         return True
 
     def warnings(self) -> tuple[str, ...]:
-        """What the caller should know, in words."""
+        """Warnings for the caller."""
         found = []
         if self._short:
             found.append(
@@ -59,10 +59,10 @@ def _quoted(texts: Mapping[str, None]) -> str:
 
 
 def _finds_words(text: str) -> bool:
-    """Whether `unicode61` may find a word: it wants a letter, a digit, or a private character.
+    """Whether `unicode61` may find a word: a letter, a digit, or a private-use character.
 
-    It knows Unicode less well than Python, and takes what it does not know for letters. So this
-    asks for the categories of an old Unicode, and says yes to what has changed since.
+    Its Unicode is older than Python's, and it takes unknown characters for letters. So this uses
+    the categories of an old Unicode, and returns True for characters that have changed since.
     """
     return any(_is_word_character(char) for char in text)
 

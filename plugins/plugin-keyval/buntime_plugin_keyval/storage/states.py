@@ -1,7 +1,7 @@
-"""What watchers are told: the states of keys, each reading with the place in the log that it is of.
+"""States of keys for watchers, read together with the place in the log that they are of.
 
-A reading is one statement, so one snapshot: what it says is how things were behind one change, and
-nothing of a later commit is in it.
+A reading is one statement, and so one snapshot: it shows the state after one change, without
+anything of later commits.
 """
 
 from __future__ import annotations
@@ -19,47 +19,47 @@ from buntime_plugin_keyval.storage.reads import LongReads
 from buntime_plugin_keyval.storage.selection import POINT_LIMIT
 
 LOG_PAGE = 1000
-"""Changes that one look at the log reads."""
+"""The most changes that one look at the log reads."""
 
 MOST_KEYS = 10_000
 MOST_BYTES = 8 * 1024 * 1024
-"""Changed keys, and values of them, that one reading brings."""
+"""The most bytes of changed keys and their values in one reading."""
 
 INLINE_BYTES = 1024 * 1024
 """The same on the event loop."""
 
 
 class Stored(NamedTuple):
-    """What a key holds; None for value and versionstamp where it does not exist."""
+    """The stored state of a key; value and versionstamp are None if it does not exist."""
 
     key: bytes
     value: str | bytes | None
     """JSON; a large one as bytes of UTF-8."""
     versionstamp: str | None
     is_expired: bool
-    """Whether it is there still, and will not be for long."""
+    """Whether it has expired and is not removed yet."""
 
 
 class News(NamedTuple):
-    """What a key holds that was changed."""
+    """The state of a key that was changed."""
 
     since: str
-    """Versionstamp of the first commit behind the place that was asked for that changed it."""
+    """Versionstamp of the first commit after the requested place that changed it."""
     seq: int
-    """Place of its last change in the log."""
+    """Position in the log of its last change."""
     commit: str
-    """Versionstamp of the commit of that."""
+    """Versionstamp of the commit of that change."""
     state: Stored
 
 
 class Catch(NamedTuple):
-    """What was changed behind a place, in the order of the last changes."""
+    """The keys changed after a place, in the order of their last changes."""
 
     news: list[News]
     place: Place
-    """Where that brings those to who knew what there was at the place."""
+    """The place to which these bring a watcher that knew the state at the requested one."""
     newest: Place
-    """The newest place of the snapshot: the same, unless there was too much for one reading."""
+    """The newest place of the snapshot: the same, unless there was too much for one read."""
 
     @property
     def is_complete(self) -> bool:
@@ -80,9 +80,9 @@ class Reading(NamedTuple):
     states: list[Stored]
     place: Place
     rest: UnreadStates | None
-    """What was not read of what was asked for."""
+    """The part of the request that was not read."""
     is_cut: bool
-    """Whether that is so although the limit is not reached: the values are long."""
+    """Whether it was not read because values are long, and not because of the limit."""
 
 
 async def read_states(
@@ -94,9 +94,9 @@ async def read_states(
     limit: int,
     now_ms: int,
 ) -> Reading:
-    """The keys in their order, missing ones too, then the first `limit` entries of the ranges.
+    """The keys in order, including missing ones, then the first `limit` entries of the ranges.
 
-    Fewer, if their values are more than `MOST_BYTES`.
+    There are fewer if their values have more than `MOST_BYTES`.
     """
     statement_keys, pairs, one_more = hexadecimal(keys), _pairs(ranges), limit + 1 if ranges else 0
     args = (statement_keys, pairs, one_more)
@@ -129,7 +129,7 @@ async def read_states(
 def _rest(
     keys: Sequence[bytes], ranges: Sequence[KeyRange], states: Sequence[Stored]
 ) -> UnreadStates:
-    """What is behind the states that were read of keys and ranges."""
+    """The part of keys and ranges after the states that were read."""
     if len(states) <= len(keys):
         return UnreadStates(keys[len(states) :], ranges)
     last = states[-1].key
@@ -145,7 +145,7 @@ async def read_news(
     *,
     now_ms: int,
 ) -> Catch | None:
-    """What was changed behind a place among the keys that matter.
+    """The changes after a place among the keys that matter.
 
     None if the log does not have the place, or `until`, any more, or never had it.
     """
@@ -186,7 +186,7 @@ async def read_news(
 
 
 def _is_whole(rows: Sequence[tuple[Value, ...]]) -> bool:
-    """Whether rows of `WatchSql.news` are all that there would be."""
+    """Whether the rows of `WatchSql.news` are complete."""
     many, first = rows[0][7:9]
     return not many or (first is not None and many == len(rows))
 
@@ -200,30 +200,32 @@ async def read_poll(
     limit: int,
     now_ms: int,
 ) -> list[tuple[bytes, str, str | None]]:
-    """Key, versionstamp and perhaps value of the entries of ranges that are in `given`, and of the
-    first `limit` others that are there or have another versionstamp, as long as there is room for
-    their values; only these have one."""
+    """Entries of ranges for a poll: those in `given`, and the first `limit` that differ from it.
+
+    Each is a key, a versionstamp and perhaps a value. Those that are new or have another
+    versionstamp come with their values, as long as there is room.
+    """
     known = msgspec.json.encode({key.hex(): stamp for key, stamp in given.items()}).decode()
     args = (known, _pairs(ranges), now_ms, limit, MOST_BYTES)
-    async with long_reads.turn:  # it may be, and goes to a thread anyway
+    async with long_reads.turn:  # it may be long, and is read in a thread anyway
         return await db.adapter.query(db.sql.watch.poll, args, fresh=True)  # type: ignore[return-value] # as the schema says
 
 
 class _Changed(NamedTuple):
     keys: dict[bytes, None]
     place: Place
-    """How far the log was looked at."""
+    """The place up to which the log was read."""
     is_whole: bool
-    """Whether the log had all of it from the first place on."""
+    """Whether the log was complete from the first place on."""
     is_few: bool
 
 
 async def _changed_keys(
     db: Database, after: Place, concerns: Callable[[bytes], object]
 ) -> _Changed:
-    """The keys that matter among those that were changed behind a place, roughly.
+    """Roughly the keys that matter among those changed after a place.
 
-    Nothing rests on it: it spares reading the values of keys that nobody asked for.
+    Only an optimization, which spares reading values of keys that are not watched.
     """
     keys: dict[bytes, None] = {}
     place = after

@@ -1,4 +1,4 @@
-"""What a commit does to tasks. What it does to their messages is in `message_effects.py`."""
+"""Effects on tasks. Those on their messages are in `message_effects.py`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from buntime_plugin_keyval.storage.dialects.tasks import MARK
 
 
 class AddTask(msgspec.Struct, frozen=True, gc=False):
-    """Add a task, unless its id is there, or an unfinished one with its name and unique text.
+    """Add a task, unless its id exists, or an unfinished one with its name and unique text.
 
-    The count of the effect is 1 for a new task and 0 else.
+    The count of the effect is 1 for a new task, else 0.
     """
 
     id: str
@@ -46,7 +46,7 @@ class AddTask(msgspec.Struct, frozen=True, gc=False):
 
 
 class BeginTasks(msgspec.Struct, frozen=True, gc=False):
-    """Say who runs what the `Lease` in front of it has given of one name."""
+    """Note the runner of the tasks of one name that the `Lease` before it has leased."""
 
     name: str
     runner: str
@@ -60,7 +60,7 @@ class BeginTasks(msgspec.Struct, frozen=True, gc=False):
 
 
 class Stop(msgspec.Struct, frozen=True, gc=False):
-    """Say that nobody runs a task any more that was leased so; it has other attempts."""
+    """Note that a task is not run under this lease any more; it has further attempts."""
 
     id: str
     lease: str
@@ -72,7 +72,7 @@ class Stop(msgspec.Struct, frozen=True, gc=False):
 
 
 class Finish(msgspec.Struct, frozen=True, gc=False):
-    """End a task that is not cancelled; under this lease alone, if there is one."""
+    """End a task that is not cancelled; only under this lease, if one is given."""
 
     id: str
     lease: str | None
@@ -87,7 +87,7 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
 
 
 class CompletedTask(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """A task that a runner has done; statements are told of it as an array."""
+    """A task that a runner has completed; encoded as an array for statements."""
 
     id: str
     lease: str
@@ -96,7 +96,7 @@ class CompletedTask(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class CompleteTasks(msgspec.Struct, frozen=True, gc=False):
-    """Complete those of the tasks that are leased so; the count is how many these are."""
+    """Complete those of the tasks that have these leases; the count is their number."""
 
     done: Sequence[CompletedTask]
 
@@ -107,7 +107,7 @@ class CompleteTasks(msgspec.Struct, frozen=True, gc=False):
 
 
 class CancelTask(msgspec.Struct, frozen=True, gc=False):
-    """Cancel a task that is not over. While somebody runs it, its place is not given to others."""
+    """Cancel a task that is not over. While it is being run, it keeps its place."""
 
     id: str
 
@@ -120,7 +120,7 @@ class CancelTask(msgspec.Struct, frozen=True, gc=False):
 
 
 class LeavePlace(msgspec.Struct, frozen=True, gc=False):
-    """Give the place of a cancelled task to others: nobody runs it any more, or so leased."""
+    """Give up the place of a cancelled task, which is not run any more (under this lease)."""
 
     id: str
     lease: str | None
@@ -132,7 +132,7 @@ class LeavePlace(msgspec.Struct, frozen=True, gc=False):
 
 
 class Progress(msgspec.Struct, frozen=True, gc=False):
-    """Keep what a runner says of a task."""
+    """Store the progress that a runner reports."""
 
     id: str
     lease: str
@@ -144,7 +144,7 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
 
 
 class Again(msgspec.Struct, frozen=True, gc=False):
-    """Make a task new that failed or was cancelled."""
+    """Reset a task that failed or was cancelled, to be run again."""
 
     id: str
 
@@ -194,7 +194,7 @@ TaskEffect = (
 )
 
 CALLING = (AddTask, Stop, Finish, CompleteTasks, CancelTask, LeavePlace, Again)
-"""Those after which there may be work, or somebody is told of an end."""
+"""Effects after which there may be tasks to run, or an end to report."""
 
 
 def message_id(task_id: str) -> str:
@@ -203,7 +203,7 @@ def message_id(task_id: str) -> str:
 
 
 def is_leased(sql: Dialect, task_id: str, lease: str) -> Guard:
-    """Holds while a task has this lease, or nobody has another one."""
+    """Holds while a task has this lease, or no other one."""
     return Guard(sql.tasks.is_leased, (message_id(task_id), lease))
 
 

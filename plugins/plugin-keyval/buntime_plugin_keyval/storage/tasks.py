@@ -13,14 +13,14 @@ from buntime_plugin_keyval.storage.dialects.tasks import FINISHED, STATUSES
 
 
 class StoredTask(NamedTuple):
-    """A row, as `TaskSql` says."""
+    """A task, with the columns of `TaskSql`."""
 
     seq: int
     id: str
     name: str
     status: str
     payload: str
-    """Canonical JSON text, as result and progress."""
+    """Canonical JSON, like result and progress."""
     attempts: int
     max_retries: int
     backoff: str | None
@@ -33,7 +33,7 @@ class StoredTask(NamedTuple):
     """JSON array of ids."""
     keep_ms: int
     ready_at: int
-    """In the store's time, as `visible_at`; all others are by the clock on the wall."""
+    """In the store's time, like `visible_at`; all other times are wall-clock times."""
     created_at: int
     started_at: int | None
     completed_at: int | None
@@ -41,23 +41,23 @@ class StoredTask(NamedTuple):
     result: str | None
     progress: str | None
     runner: str | None
-    """The last one."""
+    """The last runner."""
     last_lease: str | None
-    """Under which it was run, or is."""
+    """The lease under which it was or is run."""
     lease_ms: int | None
     lease: str | None
-    """Of its message, which nobody else has got since; None once it is over."""
+    """The current lease of its message; None once the task is over."""
     visible_at: int | None
-    """When the lease ends, or when it can be leased."""
+    """When its lease ends, or when it can be leased."""
 
     @property
     def pauses_ms(self) -> tuple[int, ...] | None:
-        """Its own pauses behind attempts that failed."""
+        """Its own pauses after failed attempts."""
         return None if self.backoff is None else tuple(msgspec.json.decode(self.backoff))
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing becomes of it any more by itself."""
+        """Whether it is completed, failed or cancelled."""
         return self.status in FINISHED
 
 
@@ -67,19 +67,19 @@ class TakenTask(NamedTuple):
     id: str
     payload: str
     attempts: int
-    """With this one."""
+    """The number of attempts, this one included."""
     max_retries: int
     timeout_ms: int
 
 
 class WantedTasks(NamedTuple):
-    """Which tasks are asked for."""
+    """Which tasks to list."""
 
     status: str | None = None
     name: str | None = None
     parent: str | None = None
     before: int | None = None
-    """The number of the one that they come before; None for the newest ones."""
+    """The number of the task before which they are; None for the newest ones."""
     limit: int = 100
     offset: int = 0
 
@@ -88,14 +88,14 @@ _ALL = 2**62
 
 
 async def read_task(db: Database, task_id: str, now_ms: int) -> StoredTask | None:
-    """A task by its id."""
+    """A task by its id, or None."""
     return _first(
         await db.adapter.query(db.sql.tasks.get, (now_ms, task_id), point=True, fresh=True)
     )
 
 
 async def read_unique(db: Database, name: str, text: str, now_ms: int) -> StoredTask | None:
-    """The task with this name and unique text that is not over."""
+    """The unfinished task with this name and unique text, or None."""
     args = (now_ms, name, text)
     return _first(await db.adapter.query(db.sql.tasks.by_text, args, point=True, fresh=True))
 

@@ -1,9 +1,9 @@
-"""Reading what an answer may hold, counted before it is read.
+"""Reading entries up to the size of an answer.
 
-Most answers are short: one statement reads them, and stops where they are not. Only then another
-one adds up the lengths, which an engine knows without reading the texts, and reads what there is
-room for, in a thread and in its turn (`LongReads`). What it reads comes as bytes: a long text would
-have to be decoded and encoded again, with others waiting.
+Most answers are short: one statement reads them, and stops if they are not. Only then does another
+statement add up the lengths, which an engine knows without reading the texts, and read what there
+is room for, in a thread and in turn (`LongReads`). It returns bytes: a long text would have to be
+decoded and encoded again while other requests wait.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from buntime_plugin_keyval.storage.reads import SHORT_BYTES, LongReads, is_any, 
 from buntime_plugin_keyval.storage.selection import Selection
 
 _LARGEST_SHORT_ENTRY = SHORT_ENTRY + MAX_METADATA_BYTES
-"""Bytes that an entry may have beside its key, which is read without having been counted."""
+"""The most bytes, apart from its key, of an entry that is read without counting."""
 
 Text = str | bytes
 """JSON; a long one as bytes of UTF-8."""
 
 
 class Found(NamedTuple):
-    """One of the keys that were asked for."""
+    """A requested key that exists."""
 
     versionstamp: str
     entry: Text | None
-    """None where it was not wanted."""
+    """None if it was not wanted."""
 
 
 class Page(NamedTuple):
@@ -46,23 +46,23 @@ class Page(NamedTuple):
     last: bytes | None
     has_more: bool
     number: int
-    """How many entries these are."""
+    """The number of entries."""
 
 
 def page_of(entries: Text, last: bytes | None, number: int, *, has_more: bool) -> Page:
-    """A page; one that others follow says behind which key, or they would never be asked for."""
+    """Make a page. If more follow, it has a last key, since clients need it to ask for them."""
     if has_more and last is None:
         raise RuntimeError("a page that others follow has no last key")
     return Page(entries, last, has_more, number)
 
 
 def too_large(size: int, most: int, right: str) -> LimitExceeded:
-    """The refusal of an answer of that size; `right` says how to ask instead."""
+    """The error for an answer of this size; `right` says what to request instead."""
     return LimitExceeded(f"Answer too large: {size} bytes", "answerBytes", most, right)
 
 
 def size_of(text: Text) -> int:
-    """Bytes of a text in UTF-8."""
+    """The size of a text in bytes of UTF-8."""
     if isinstance(text, bytes) or text.isascii():
         return len(text)
     return len(text.encode())
@@ -70,7 +70,7 @@ def size_of(text: Text) -> int:
 
 def joined(entries: Sequence[Text]) -> Text:
     """The inside of a JSON array with these entries."""
-    with suppress(TypeError):  # mostly there are texts alone
+    with suppress(TypeError):  # nearly always all are texts
         return ",".join(entries)  # type: ignore[arg-type] # then that is an error
     return b",".join([entry if isinstance(entry, bytes) else entry.encode() for entry in entries])
 
@@ -82,12 +82,12 @@ def check_answer(size: int, most: int) -> None:
 
 
 class JoinedPage:
-    """A page that is put together of the pages of parts, which follow each other."""
+    """A page that is put together from pages of consecutive parts."""
 
     def __init__(self, limit: int, most: int) -> None:
-        """Up to so many entries, and bytes."""
+        """The page has at most `limit` entries and `most` bytes."""
         self.left = limit
-        """How many entries there is room for."""
+        """The number of entries that there is room for."""
         self._most = most
         self._texts: list[Text] = []
         self._size = 0
@@ -96,11 +96,11 @@ class JoinedPage:
 
     @property
     def is_full(self) -> bool:
-        """Whether it takes no more, so that only the next entry matters: whether there is one."""
+        """Whether it has no more room, so that it only matters whether there is a next entry."""
         return not self.left or self._size >= self._most
 
     def take(self, page: Page) -> bool:
-        """Take the page of the next part; whether that of another one may follow."""
+        """Add the page of the next part; whether the page of another part may follow."""
         if page.number:
             size = self._size + size_of(page.entries)
             if self._texts and size > self._most:
@@ -113,13 +113,13 @@ class JoinedPage:
         return not page.has_more
 
     def page(self, *, has_more: bool) -> Page:
-        """All of it."""
+        """The whole page."""
         last = self._last if has_more else None
         return page_of(joined(self._texts), last, self._number, has_more=has_more)
 
 
 async def get_long(db: Database, key: bytes, now_ms: int, *, most: int) -> Text | None:
-    """The entry of a live key with a long value, which a thread reads. Raises `LimitExceeded`."""
+    """The entry of a live key with a long value, read in a thread. Raises `LimitExceeded`."""
     found = await _get_long(db, {key: 1}, now_ms, PLAIN, most=most)
     return found[key].entry if key in found else None
 
@@ -127,7 +127,7 @@ async def get_long(db: Database, key: bytes, now_ms: int, *, most: int) -> Text 
 async def get_one(
     db: Database, key: bytes, now_ms: int, shape: Shape, long_reads: LongReads, *, most: int
 ) -> Found | None:
-    """The entry of a live key with the versionstamp of the same version.
+    """The entry of a live key, and the versionstamp of the same version.
 
     Raises `LimitExceeded` for more than `most` bytes.
     """
@@ -148,7 +148,7 @@ async def get_many(
     *,
     most: int,
 ) -> dict[bytes, Text]:
-    """The entries of the live ones of the keys; one that is there several times counts as often.
+    """The entries of the live ones of the keys; a repeated key counts repeatedly.
 
     Raises `LimitExceeded` for more than `most` bytes.
     """
@@ -164,7 +164,7 @@ async def get_many(
 
 
 def may_be_too_large(number: int, most: int) -> bool:
-    """Whether so many short entries may have more bytes than an answer."""
+    """Whether this number of short entries may have more bytes than an answer."""
     return number * _LARGEST_SHORT_ENTRY > most
 
 
@@ -177,7 +177,7 @@ async def get_many_long(
     *,
     most: int,
 ) -> dict[bytes, Text]:
-    """The same as `get_many` where an entry is known to be long: in its turn."""
+    """Do `get_many` in turn, since an entry is known to be long."""
     async with long_reads.turn:
         found = await _get_long(db, Counter(keys), now_ms, shape, most=most)
     return {key: one.entry for key, one in found.items() if one.entry is not None}
@@ -192,12 +192,12 @@ async def get_changed(
     *,
     most: int,
 ) -> dict[bytes, Found]:
-    """The live ones of the keys, with the entries of those that have other versionstamps.
+    """The live ones of the keys, with the entries of those whose versionstamps differ.
 
-    `known` are those that the asker knows, one for each place in `keys`. Raises `LimitExceeded` as
-    `get_many`.
+    `known` are the versionstamps that the client knows, one for each of `keys`. Raises
+    `LimitExceeded` as `get_many`.
     """
-    # Fresh: no answer is older than another one.
+    # Fresh, so that no answer is older than an earlier one.
     rows = await rows_of_keys(db, db.sql.reads.get_many_entries[PLAIN], keys, now_ms, fresh=True)
     found = _found(rows)
     times = Counter(keys)
@@ -221,7 +221,7 @@ async def _get_long(
     most: int,
     fresh: bool = False,
 ) -> dict[bytes, Found]:
-    """The live ones of keys, each with the number of times that its entry is wanted."""
+    """The live ones of the keys, which come with the number of times that each entry is wanted."""
     statement = db.sql.reads.get_many_within(times, now_ms, shape, most)
     rows = await db.adapter.query(*statement, fresh=fresh)
     if rows:
@@ -255,7 +255,7 @@ async def list_within(
         else:
             return entries  # type: ignore[return-value] # group_concat of text
         return await list_long(db, selection, now_ms, long_reads, most=most)
-    # A server says of a long one how long it is, and is asked again in turn.
+    # For a long entry a server returns its size, and is asked again in turn.
     room = min(SHORT_BYTES, most)
     ((entries, _, size),) = await db.adapter.query(
         *db.sql.reads.list_within(selection, now_ms, room)
@@ -268,7 +268,7 @@ async def list_within(
 async def list_long(
     db: Database, selection: Selection, now_ms: int, long_reads: LongReads, *, most: int
 ) -> Text:
-    """What `list_within` gives where that is known to be long."""
+    """Do `list_within` for a list that is known to be long."""
     async with long_reads.turn_of(selection.condition):
         return await _list_long(db, selection, now_ms, most)
 
@@ -286,14 +286,14 @@ _SMALLER_LIST = "ask for pages, for fewer entries with limit, or for keys alone 
 
 
 def refuse_long_list(most: int) -> NoReturn:
-    """Raise `LimitExceeded` for a list that has more bytes than an answer may."""
+    """Raise `LimitExceeded` for a list with more bytes than an answer may have."""
     raise too_large(most, most, _SMALLER_LIST)
 
 
 async def page_within(
     db: Database, selection: Selection, now_ms: int, long_reads: LongReads, *, most: int
 ) -> Page:
-    """A page of the selected entries, which ends early where there is no room for more."""
+    """A page of the selected entries, which ends early if there is no room for more."""
     if selection.condition.recheck is not None:
         return await _recheck(db, selection, now_ms, most)
     if db.adapter.capabilities.embedded:
@@ -319,7 +319,7 @@ async def page_within(
 async def page_long(
     db: Database, selection: Selection, now_ms: int, long_reads: LongReads, *, most: int
 ) -> Page:
-    """What `page_within` gives where that is known to be long."""
+    """Do `page_within` for a page that is known to be long."""
     async with long_reads.turn_of(selection.condition):
         return await _page(db, selection, now_ms, await _row_of_page(db, selection, now_ms, most))
 
@@ -332,7 +332,7 @@ async def _row_of_page(
 
 
 async def _page(db: Database, selection: Selection, now_ms: int, row: tuple[Value, ...]) -> Page:
-    """The page of a row: entries, last key, how many they are, and how many were found."""
+    """The page from a row: entries, last key, their number, and the number that was found."""
     text, last, count, number = row
     has_more = count != number
     if not has_more and count == selection.limit and isinstance(last, bytes):
@@ -341,7 +341,7 @@ async def _page(db: Database, selection: Selection, now_ms: int, row: tuple[Valu
 
 
 async def _recheck(db: Database, selection: Selection, now_ms: int, most: int) -> Page:
-    """The same where the engine cannot decide the filter."""
+    """The same if the engine cannot decide the filter."""
     found: list[str] = []
     last: bytes | None = None
     size = 0
