@@ -84,7 +84,7 @@ async def test_who_is_behind_is_not_believed(
     await adapter.execute("CREATE TABLE behind (n INTEGER)")
     await adapter.query("SELECT n FROM behind")
     asked = levels_of(adapter, monkeypatch)
-    adapter._writer.acknowledged += 1  # as if the node had not got the last one yet
+    adapter.writer.acknowledged += 1  # as if the node had not got the last one yet
     await adapter.query("SELECT n FROM behind")
     assert ["linearizable" in path for _, path in asked] == [False, True]
 

@@ -1,7 +1,7 @@
-"""The part of an adapter that is the same for every server: what it does with two functions.
+"""The part of an adapter that is the same for every server: it has a writer, and a way to read.
 
-One reads, one commits. There are no sessions, and no interactive transactions but where the engine
-ends those of somebody who has gone away: others wait for them.
+There are no sessions, and no interactive transactions but where the engine ends those of somebody
+who has gone away: others wait for them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from buntime_database import (
     Batch,
@@ -28,6 +28,7 @@ from buntime_database import (
 
 from buntime_plugin_database.shared.executing import Executing
 from buntime_plugin_database.shared.grouping import BatchOutcome
+from buntime_plugin_database.shared.server_writes import ServerWrites
 from buntime_plugin_database.shared.statements import classify
 from buntime_plugin_database.shared.vitals import Vitals
 
@@ -41,6 +42,9 @@ T = TypeVar("T")
 class ServerAdapter(Executing):
     """A database on servers; the rest of `Adapter` is the engine's."""
 
+    writer: ServerWrites[Any]
+    """What commits batches."""
+
     def __init__(self, kind: str, name: str) -> None:
         """`kind` is what such a server is called in messages, `name` the one that is meant."""
         self._kind = kind
@@ -51,10 +55,6 @@ class ServerAdapter(Executing):
         self, sql: str, args: Sequence[Value], *, fresh: bool, named: bool
     ) -> ResultSet:
         """Run a reading statement; with `named` its result names the columns."""
-
-    @abstractmethod
-    async def _commit(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
-        """See `Adapter.batch_each`."""
 
     @abstractmethod
     async def _try_writing(self) -> None:
@@ -86,7 +86,7 @@ class ServerAdapter(Executing):
         return outcome
 
     async def batch_each(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
-        outcomes = await self._commit(batches)
+        outcomes = await self.writer.batch_each(batches)
         for outcome in outcomes:
             if isinstance(outcome, DatabaseError):
                 self._vitals.failed("writes", outcome)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from buntime_database import Batch, Capabilities, ResultSet, Statement, Value
+from buntime_database import Capabilities, ResultSet, Statement, Value
 
 from buntime_plugin_database.engines.libsql.options import LibsqlOptions
 from buntime_plugin_database.engines.libsql.positions import Positions
@@ -18,7 +18,6 @@ from buntime_plugin_database.shared.counters import (
     SharedNumbers,
     commit_statistics,
 )
-from buntime_plugin_database.shared.grouping import BatchOutcome
 from buntime_plugin_database.shared.server_adapter import ServerAdapter
 
 CAPABILITIES = Capabilities(
@@ -64,7 +63,7 @@ class LibsqlAdapter(ServerAdapter):
             urls, options, tenant=tenant, counters=counters, positions=Positions(positions)
         )
         super().__init__("a libSQL server", self._servers.primary.name)
-        self._writer = BatchWriter(
+        self.writer = BatchWriter(
             self._servers.write,
             self._servers.ask_on_new_connection,
             timeout_seconds=options.timeout_seconds,
@@ -89,9 +88,6 @@ class LibsqlAdapter(ServerAdapter):
         statement = encode_statement(sql, args)
         return await read_result(await self._servers.read(statement, fresh=fresh))
 
-    async def _commit(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
-        return await self._writer.batch_each(batches)
-
     async def _try_writing(self) -> None:
         await self.batch([Statement("SELECT 1")])
 
@@ -102,7 +98,7 @@ class LibsqlAdapter(ServerAdapter):
     def statistics(self) -> dict[str, float]:
         """`commits`, `batches`, `commit_seconds`, reads of each kind, `replicas_benched`."""
         return {
-            **commit_statistics(self._writer.counters),
+            **commit_statistics(self.writer.counters),
             **self._servers.read_statistics(),
             "replicas_benched": self._servers.benched(),
         }
@@ -113,5 +109,5 @@ class LibsqlAdapter(ServerAdapter):
         return self._servers.primary.transport.client
 
     async def close(self) -> None:
-        await self._writer.close()
+        await self.writer.close()
         await self._servers.close()

@@ -7,7 +7,6 @@ from typing import Literal, TypeVar
 
 import asyncpg
 from buntime_database import (
-    Batch,
     Capabilities,
     DatabaseClosed,
     InvalidStatement,
@@ -25,7 +24,6 @@ from buntime_plugin_database.engines.postgres.statements import parse
 from buntime_plugin_database.engines.postgres.values import check
 from buntime_plugin_database.engines.postgres.writer import SchemaWriter
 from buntime_plugin_database.shared.counters import Counters, LocalCounters, commit_statistics
-from buntime_plugin_database.shared.grouping import BatchOutcome
 from buntime_plugin_database.shared.server_adapter import ServerAdapter
 from buntime_plugin_database.shared.vitals import Vitals
 
@@ -70,6 +68,7 @@ class PostgresAdapter(ServerAdapter):
 
     type: Literal["postgres"] = "postgres"
     capabilities = CAPABILITIES
+    writer: SchemaWriter
 
     def __init__(
         self,
@@ -157,9 +156,6 @@ class PostgresAdapter(ServerAdapter):
             raise InvalidStatement("query() only reads: the statement would write") from error
         except DRIVER_ERRORS as error:
             raise translate(error, reads.server) from error
-
-    async def _commit(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
-        return await self.writer.batch_each(batches)
 
     async def _try_writing(self) -> None:
         await self.batch([Statement("SELECT 1")])

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from buntime_database import (
-    Batch,
     Capabilities,
     DatabaseError,
     ResultSet,
@@ -31,7 +30,6 @@ from buntime_plugin_database.engines.rqlite.values import (
 )
 from buntime_plugin_database.engines.rqlite.writer import ClusterWriter
 from buntime_plugin_database.shared.counters import Counters, LocalCounters, commit_statistics
-from buntime_plugin_database.shared.grouping import BatchOutcome
 from buntime_plugin_database.shared.server_adapter import ServerAdapter
 
 KNOWN_WIDTHS = 2048
@@ -59,6 +57,7 @@ class RqliteAdapter(ServerAdapter):
     type: Literal["rqlite"] = "rqlite"
     capabilities = CAPABILITIES
     tenant: str | None = None
+    writer: ClusterWriter
 
     def __init__(
         self,
@@ -76,7 +75,7 @@ class RqliteAdapter(ServerAdapter):
         self._nodes = Nodes(urls, options)
         super().__init__("an rqlite cluster", self._nodes.name)
         self._widths: dict[str, int] = {}
-        self._writer = ClusterWriter(
+        self.writer = ClusterWriter(
             self._nodes,
             timeout_seconds=options.timeout_seconds,
             counters=commits or LocalCounters(3),
@@ -117,8 +116,8 @@ class RqliteAdapter(ServerAdapter):
 
     async def _ask(self, queries: list[Json], level: Level) -> list[dict[str, Any]]:
         """The results of queries, on a node that has all that this adapter wrote."""
-        acknowledged = self._writer.acknowledged
-        questions = [[self._writer.last_group], *queries] if acknowledged else queries
+        acknowledged = self.writer.acknowledged
+        questions = [[self.writer.last_group], *queries] if acknowledged else queries
         results = await self._nodes.query(questions, level)
         if acknowledged and level != "linearizable" and not _has(results[0], acknowledged):
             # A follower that is behind, or a leader that was elected just now.
@@ -135,9 +134,6 @@ class RqliteAdapter(ServerAdapter):
         self._widths[sql] = width
         return width
 
-    async def _commit(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
-        return await self._writer.batch_each(batches)
-
     async def _try_writing(self) -> None:
         await self.batch([Statement("DELETE FROM buntime_writers WHERE 0")])
 
@@ -146,14 +142,14 @@ class RqliteAdapter(ServerAdapter):
 
     def statistics(self) -> dict[str, float]:
         """`commits`, `batches`, `commit_seconds`, `leaders`: how often one was found."""
-        return {**commit_statistics(self._writer.counters), "leaders": self._nodes.leaders}
+        return {**commit_statistics(self.writer.counters), "leaders": self._nodes.leaders}
 
     def get_raw_client(self) -> Any:
         """The HTTP session that the nodes are asked with."""
         return self._nodes.session
 
     async def close(self) -> None:
-        await self._writer.close()
+        await self.writer.close()
         await self._nodes.close()
 
 
