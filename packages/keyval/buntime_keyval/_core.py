@@ -1,4 +1,4 @@
-"""Requests and answers as plain data: no I/O, so that every shell shares it.
+"""Requests and answers as plain data, without I/O, so that all transports share it.
 
 A `Call` says what to send and how to read the answer. `answer_of` is the one place where a reply
 becomes a result or an exception.
@@ -32,15 +32,15 @@ IDEMPOTENCY_KEY = "idempotency-key"
 EVENT_STREAM = "text/event-stream"
 _SHOWN = 200
 _NO_ROUTE = ("", "Not found")
-"""What an unknown path is answered with: by something else, or by a KeyVal API above it."""
+"""Messages for unknown paths: of another server, or of a KeyVal API above the path."""
 _OF_THE_HOST = ("NOT_FOUND", "METHOD_NOT_ALLOWED")
-"""Codes of what the host answers itself, where no plugin does."""
+"""Codes of answers of the host itself, where no plugin answers."""
 _NO_ROOM = "TOO_MANY_ANSWERS"
-"""That of the host where an answer is there, and it may not hold that much."""
+"""Code of the host for an answer that exists and is too large."""
 
 
 class Item(NamedTuple):
-    """What a call is in a request of several: the get or the set of one key."""
+    """A call within a request of several: the get or the set of one key."""
 
     key: Key
     value: bytes | None = None
@@ -51,7 +51,7 @@ class Item(NamedTuple):
 
 
 class Call(msgspec.Struct, Generic[R], frozen=True):
-    """One request of the contract, and what its answer means."""
+    """One request of the contract, and the reading of its answer."""
 
     method: str
     target: str
@@ -66,7 +66,7 @@ class Call(msgspec.Struct, Generic[R], frozen=True):
     absent: tuple[str, R] | None = None
     """The message of a 404 that is no error, and the result that it stands for."""
     item: Item | None = None
-    """None for what always travels alone."""
+    """None for a call that always travels alone."""
 
 
 def consistent(call: Call[R], consistency: Consistency) -> Call[R]:
@@ -96,7 +96,7 @@ class Reply(NamedTuple):
     headers: Mapping[str, str]
     content: bytes
     base_url: str = ""
-    """Of the API that was asked."""
+    """Address of the API."""
 
 
 class _ErrorBody(msgspec.Struct):
@@ -123,7 +123,7 @@ def answer_of(call: Call[R], reply: Reply) -> R:
             raise invalid_response(reply, str(error)) from error
     if reply.status == 404 and call.absent is not None:
         message, result = call.absent
-        # A 404 of something else, such as a wrong base URL, must not look like a missing key.
+        # A 404 of another server, such as for a wrong base URL, must not look like a missing key.
         if _error_body(reply.content).error == message:
             return result
     raise error_of(reply)

@@ -95,9 +95,9 @@ def value_json(value: Any, *, placeholders: bool = False) -> bytes:
 
 
 def option_members(options: EntryOptions) -> dict[str, msgspec.Raw]:
-    """The options of a write that are given, as members of a mutation but for its type.
+    """The given options of a write, as members of a mutation, without the type of the entry.
 
-    What is the type of an entry in other bodies is the kind of a mutation: see `typed_members`.
+    In a mutation `type` is its kind: see `typed_members`.
     """
     texts = {
         "expiresIn": options.expires_in,
@@ -110,7 +110,7 @@ def option_members(options: EntryOptions) -> dict[str, msgspec.Raw]:
 
 
 def typed_members(options: EntryOptions, name: str = "entryType") -> dict[str, msgspec.Raw]:
-    """The same with the type of the entry, as a member of that name."""
+    """The same with the type of the entry, as the member `type`."""
     members = option_members(options)
     if options.type is not None:
         members[name] = msgspec.Raw(msgspec.json.encode(options.type))
@@ -118,7 +118,7 @@ def typed_members(options: EntryOptions, name: str = "entryType") -> dict[str, m
 
 
 def created_members(options: EntryOptions) -> dict[str, msgspec.Raw]:
-    """What a key gets that is missing, as a member of a mutation."""
+    """The options for a missing key, as a member of a mutation."""
     if options is NO_OPTIONS:
         return {}
     return {"onCreate": msgspec.Raw(msgspec.json.encode(typed_members(options)))}
@@ -194,7 +194,7 @@ def _shaped(raw: _WireShaped) -> KvEntry[Any]:
 
 
 def read_hits(content: bytes) -> list[SearchHit[Any]]:
-    """What a search found, of a JSON array."""
+    """The hits of a search, from a JSON array."""
     tagged = _TAG in content
     return [
         SearchHit(

@@ -44,7 +44,7 @@ from buntime_keyval.wire import InvalidInput
 
 
 class KvError(Exception):
-    """Base of what a client raises, `InvalidInput` aside."""
+    """Base of the client's exceptions, `InvalidInput` aside."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class OutcomeUnknown(NoAnswer):
 
     Lost on the way to the client, or between the server and its database: then `code` is
     `KEYVAL_OUTCOME_UNKNOWN`. A client with retries has sent it again by then, under an idempotency
-    key, as often as it may. Send it once more with a key of your own, or look at the state.
+    key, as often as it may. Repeat it with a key of your own, or look at the state.
     """
 
 
@@ -122,29 +122,30 @@ class PreconditionFailed(StatusError):
     """412: the entry is not as a condition of the call has it. Nothing was done."""
 
     versionstamp: str | None = None
-    """That of the entry as it is; None if it is missing."""
+    """The versionstamp of the present entry; None if it is missing."""
 
 
 class LockHeld(StatusError):
-    """409: somebody else has the lock, or waits for it longer; the message names who."""
+    """409: another owner has the lock, or has waited for it longer; the message names it."""
 
 
 class LockLost(StatusError):
-    """409: the lock is not held under its token any more: it has ended, or somebody else has it."""
+    """409: the lock is no longer held under its token: it has ended, or another owner has it."""
 
 
 class ConsumerLocked(StatusError):
     """409: another instance has the records of this consumer in hand."""
 
     owner: str | None = None
-    """Who that is."""
+    """The present owner."""
     until: int | None = None
     """When its lock ends unless it is prolonged, milliseconds since 1970."""
 
 
 class StaleConsumer(StatusError):
-    """409: the consumer is not held under its token any more, since it took longer than its lock
-    lasts, or somebody has set its position. What it has in hand is given out again."""
+    """409: the consumer is no longer held under its token, since it took longer than its lock
+    lasts, or its position was set. Its present records are given out again.
+    """
 
 
 class PositionAhead(StatusError):
@@ -157,16 +158,19 @@ class TaskLost(StatusError):
 
 
 class TaskConflict(StatusError):
-    """409: what was asked cannot be done with the task as it is; the message says why."""
+    """409: the request cannot be done in the present state of the task; the message has the
+    reason.
+    """
 
 
 class SnapshotGone(StatusError):
-    """410: what the next page of a snapshot would show was changed, and the snapshot is not held
-    any more. Begin again with the first page."""
+    """410: entries of the snapshot's next page were changed, and the snapshot is no longer held.
+    Begin again with the first page.
+    """
 
 
 class StreamTrimmed(StatusError):
-    """410: records behind the position are not there any more; the message says what is first."""
+    """410: records behind the position were removed; the message names the first one left."""
 
     first: int | None = None
     """The position from which on none was removed."""
@@ -201,7 +205,9 @@ class ServiceUnavailable(ServerFailure):
 
 
 class CannotOpen(KvError):
-    """A store in this process cannot be opened: its file, its options, or what is not installed."""
+    """A store in this process cannot be opened: because of its file, its options, or a missing
+    package.
+    """
 
 
 class ClientClosed(KvError):
@@ -217,7 +223,7 @@ class InvalidValue(KvError, ValueError):
 
 
 class TransactionConflict(KvError):
-    """Something that the transaction read was changed by others; nothing was written."""
+    """Another writer changed an entry that the transaction read; nothing was written."""
 
 
 class VersionMismatch(KvError):

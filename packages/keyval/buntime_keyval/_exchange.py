@@ -1,4 +1,4 @@
-"""What a client tells of its requests."""
+"""A client's reports about its requests."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from buntime_keyval._errors import KvError
 
 
 class Exchange(NamedTuple):
-    """One request and what became of it; `on_exchange` of a client gets each."""
+    """One request and its outcome; `on_exchange` of a client gets each."""
 
     method: str
     path: str
     """Below the base URL, without the query."""
     status: int | None
-    """None where there was no answer."""
+    """Status of the answer; None without one."""
     seconds: float
     """From sending to the whole answer; of an event stream, to its first byte."""
     request_id: str | None
     """Under which the server logged it, or that it was given."""
     error: KvError | None
-    """What it failed with, if it did."""
+    """The exception, if it failed."""
 
 
 Observer = Callable[[Exchange], None]

@@ -1,4 +1,4 @@
-"""What following an event stream needs: what to ask for, and pauses between streams. No I/O."""
+"""Following an event stream: requests, and pauses between streams. No I/O."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ HEALTHY_S = 2.0
 
 
 class FollowPlan(Protocol[T_co]):
-    """What a follower asks for, and what it makes of events."""
+    """The plan of a follower: its requests, and its reading of events."""
 
     def stream_call(self) -> StreamCall:
         """The stream to open now."""
 
     def take(self, event: ServerEvent) -> T_co | None:
-        """What an event brings, if anything."""
+        """The content of an event, if any."""
 
     def place(self) -> object:
-        """How far it got; a stream that changes it is no failed attempt."""
+        """Its progress; a stream that changes it is no failed attempt."""
 
 
 class Reconnects:

@@ -1,4 +1,4 @@
-"""Graphs: what an edge is, and how it is kept as ordinary entries."""
+"""Graphs: edges, and their form as ordinary entries."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class GraphNode(NamedTuple):
     """A node, which needs no entry of its own; equal to the tuple of its two parts."""
 
     type: str
-    """What it is, such as `user`."""
+    """Its type, such as `user`."""
     id: str | int
     """Which one it is."""
 
@@ -43,9 +43,9 @@ class GraphEdge(msgspec.Struct, frozen=True):
     type: str
     target: GraphNode
     data: Any = None
-    """Whatever was stored with it."""
+    """The data that was stored with it."""
     versionstamp: str | None = None
-    """Of its last write."""
+    """The time of its last write."""
 
 
 class EdgePage(msgspec.Struct, frozen=True):
@@ -81,7 +81,7 @@ class GraphPath(msgspec.Struct, frozen=True):
 
 
 class Degree(NamedTuple):
-    """How many edges a node has."""
+    """The number of a node's edges."""
 
     incoming: int
     outgoing: int
@@ -139,7 +139,7 @@ class Layout:
         return checked_key((*self.prefix, "out", *kind))
 
     def edge(self, entry: KvEntry[Any]) -> GraphEdge:
-        """The edge that an entry is. Raises `InvalidValue` for one that is none of ours."""
+        """The edge in an entry. Raises `InvalidValue` if it is not one of ours."""
         parts = entry.key[len(self.prefix) :]
         try:
             way, first_type, first_id, kind, other_type, other_id = parts
@@ -210,7 +210,7 @@ def walk_of(
     direction: Direction,
     where: Callable[[GraphEdge], bool] | None,
 ) -> Walk:
-    """What a walk was asked for. Raises `InvalidInput`."""
+    """The parameters of a walk. Raises `InvalidInput`."""
     if max_depth is not None:
         checked_number("max_depth", max_depth, 0)
     if types is not None:
@@ -222,7 +222,7 @@ def walk_of(
 
 
 def checked_direction(direction: object) -> Direction:
-    """One of the three. Raises `InvalidInput`."""
+    """One of the three directions. Raises `InvalidInput`."""
     for known in ("out", "in", "both"):
         if direction == known:
             return known
@@ -237,9 +237,10 @@ def checked_number(name: str, value: object, least: int) -> int:
 
 
 def weights_of(weight: str | WeightOf) -> WeightOf:
-    """What tells the weight of an edge: a function, or the name of a member of its data.
+    """The function that returns the weight of an edge, given as such or as the name of a member of
+    its data.
 
-    What it tells raises `InvalidValue` unless it is a number that is not negative.
+    Its result must be a number that is not negative, or it raises `InvalidValue`.
     """
 
     def weigh(edge: GraphEdge) -> float:
@@ -262,9 +263,9 @@ def weights_of(weight: str | WeightOf) -> WeightOf:
 
 
 class Cheapest:
-    """Dijkstra's search, step by step: who has it reads the edges of the nodes that it names.
+    """Dijkstra's search, step by step: its caller reads the edges of the nodes that it names.
 
-    With `max_depth` a dearer way to a node counts too while it has fewer edges than all cheaper
+    With `max_depth` a costlier way to a node counts too while it has fewer edges than all cheaper
     ones, since the rest of the way may need them.
     """
 
@@ -276,7 +277,7 @@ class Cheapest:
 
     @property
     def visited(self) -> int:
-        """How many nodes were reached for good."""
+        """The number of nodes that were finally reached."""
         return len(self._fewest)
 
     def next(self) -> GraphPath | None:

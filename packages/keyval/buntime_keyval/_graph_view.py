@@ -121,13 +121,13 @@ def _width(node: GraphNode) -> float:
 def _places(
     edges: Sequence[GraphEdge], nodes: Sequence[GraphNode]
 ) -> dict[GraphNode, tuple[int, int]]:
-    """Where nodes are: in layers by their distance from those that no edge leads to."""
+    """The positions of nodes: in layers by their distance from those without incoming edges."""
     after: dict[GraphNode, list[GraphNode]] = {node: [] for node in nodes}
     reached = {edge.target for edge in edges if edge.source != edge.target}
     for edge in edges:
         after[edge.source].append(edge.target)
     layers: dict[GraphNode, int] = {}
-    # Where edges go in a circle, the first node of it is where it begins.
+    # In a circle of edges, its first node is the beginning.
     for roots in ([node for node in nodes if node not in reached], *([node] for node in nodes)):
         fresh = [node for node in roots if node not in layers]
         layers.update(dict.fromkeys(fresh, 0))

@@ -1,4 +1,4 @@
-"""Locks that the running code holds: what it asks of a store fails once one of them is lost."""
+"""Locks that the running code holds: its calls of a store fail once one of them is lost."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class LockHolding(Protocol):
 
     @property
     def lost(self) -> bool:
-        """Whether somebody else may have it by now."""
+        """Whether another owner may have it by now."""
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Its name."""
 
 
 _held: ContextVar[tuple[LockHolding, ...]] = ContextVar("buntime_keyval.held", default=())
@@ -31,13 +31,13 @@ def enter(lock: LockHolding) -> None:
 
 
 def leave(lock: LockHolding) -> None:
-    """It has ended."""
+    """The block has ended."""
     _held.set(tuple([other for other in _held.get() if other is not lock]))
 
 
 @contextmanager
 def aside() -> Iterator[None]:
-    """What is done here is about locks themselves, and for whoever has lost another one, too."""
+    """A block for calls about locks themselves, which also work after another one was lost."""
     before = _held.set(())
     try:
         yield

@@ -1,4 +1,4 @@
-"""What a client is told when it is made, and what it makes of calls: requests, and exceptions."""
+"""The options of a client, and its translation of calls into requests and exceptions."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _OF_THE_FRAME = {"content-length", "transfer-encoding"}
 
 
 class Settings:
-    """The checked options of a client, and what it remembers of the store."""
+    """The checked options of a client, and its knowledge of the store."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Settings:
         base_url, token = of_environment(base_url, token)
         self.server = destination(base_url, tls=tls, proxy=proxy, unix_socket=unix_socket)
         self.given_token = GivenToken(token) if callable(token) else None
-        """For a token that a function gives; any other is one of the headers."""
+        """The source of a token that a function gives; any other is one of the headers."""
         self.headers = {
             "accept": JSON_CONTENT,
             "user-agent": USER_AGENT,
@@ -120,7 +120,7 @@ class Settings:
         return replace(call, idempotency_key=_fresh())
 
     def end_of_call(self) -> float | None:
-        """When a call that begins now is over, by the monotonic clock; None for no such time."""
+        """When a call that begins now ends, by the monotonic clock; None for no limit."""
         return None if self._deadline is None else time.monotonic() + self._deadline
 
     def request(self, call: Call[Any], ends: float | None) -> OutgoingRequest:
@@ -145,7 +145,7 @@ class Settings:
             self._position.heard(request.headers.get(POSITION), told)
 
     def heard_of(self, position: str | None) -> None:
-        """The same of what an event told, if it told anything."""
+        """The same for an event that has a position."""
         self._position.heard(None, position)
 
     def stream_request(self, call: StreamCall) -> OutgoingRequest:
@@ -210,9 +210,9 @@ def no_answer(
 
 
 def _fresh() -> str:
-    """A text that nobody else has, behind those from before: neighbours in an index of them.
+    """A unique text that sorts behind earlier ones: neighbours in an index.
 
-    Made so in a quarter of the time of a UUID.
+    Made in a quarter of the time of a UUID.
     """
     return f"{time.time_ns():016x}{os.urandom(8).hex()}"
 

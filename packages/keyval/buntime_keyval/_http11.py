@@ -1,8 +1,8 @@
-"""HTTP/1.1 as a client speaks it: requests to bytes, and bytes to an answer. No I/O.
+"""HTTP/1.1 for a client: requests to bytes, and bytes to an answer. No I/O.
 
 h11 reads answers. The plain ones, which nearly all are, are read here in a tenth of the time: one
-pattern says what is beyond doubt, a head that came in one piece, in the usual letters, with
-one length and no other framing. Whatever it does not match, h11 gets from the first byte on.
+pattern matches heads that leave no doubt, which came in one piece, in the usual letters, with one
+length and no other framing. All others go to h11 from the first byte on.
 `tests/client/test_answers_like_h11.py` compares the two.
 """
 
@@ -21,7 +21,7 @@ LONGEST_HEAD = 64 * 1024
 LARGEST_ANSWER = 1 << 30
 """Bytes of a content, before and after decompression; far more than a server sends."""
 MOST_INFORMATIONAL = 20
-"""Answers such as 103 before the one that counts."""
+"""Most answers such as 103 before the final one."""
 
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _VALUE = r"(?:[!-~]++(?: ++[!-~]++)*+)?+"
@@ -39,7 +39,9 @@ class RequestHeads:
     """Writes the requests of one client."""
 
     def __init__(self, host: str, headers: Mapping[str, str]) -> None:
-        """`host` is that of the header; `headers`, with names in small letters, are of all."""
+        """`host` is that of the header; `headers`, with names in small letters, go with all
+        requests.
+        """
         self._common = {"host": host, "accept-encoding": ACCEPTED, **headers}
         self._lines = _lines(self._common)
 
@@ -82,9 +84,10 @@ class AnswerReader:
         self._inflaters: Sequence[Inflater] = ()
 
     def feed(self, data: bytes) -> bool:
-        """Take what came, nothing for the end of the connection; whether it is complete now.
+        """Add received bytes, none for the end of the connection; return whether the answer is
+        complete.
 
-        Raises `Failure` for what is no answer, or was cut.
+        Raises `Failure` if they are no answer, or if it was cut.
         """
         if self._reader is not None:
             self._read(self._reader, data)
@@ -100,7 +103,7 @@ class AnswerReader:
         return self.complete
 
     def content(self) -> bytes:
-        """What of the content has come, and was not taken before. Raises `Failure`."""
+        """The part of the content that has arrived since the last call. Raises `Failure`."""
         parts, self._parts = self._parts, []
         data = parts[0] if len(parts) == 1 else b"".join(parts)
         if self._inflaters:
@@ -145,7 +148,7 @@ class AnswerReader:
 
     def _take(self, data: bytes) -> None:
         """The next part of a content whose length is known."""
-        if len(data) > self._missing:  # nobody asked for the rest
+        if len(data) > self._missing:  # unrequested bytes follow
             data = data[: self._missing]
             self.reusable = False
         self._missing -= len(data)
@@ -196,7 +199,7 @@ def _lines(headers: Mapping[str, str]) -> str:
 
 
 def _reader(method: str) -> h11.Connection:
-    """What reads the answer to a request that was written without it."""
+    """Return the reader of the answer to a request that was written without h11."""
     reader = h11.Connection(h11.CLIENT, max_incomplete_event_size=LONGEST_HEAD)
     reader.send(h11.Request(method=method, target="/", headers=[("host", "-")]))
     reader.send(h11.EndOfMessage())

@@ -1,4 +1,4 @@
-"""What both halves know about httpx2, which sends requests through proxies and in tests.
+"""The shared use of httpx2, which sends requests through proxies and in tests.
 
 It is imported here and in `through_httpx` alone, and only where it is needed.
 """
@@ -14,11 +14,11 @@ from buntime_keyval._http import Settings
 from buntime_keyval._transport import Failure, NoneFree, NotSent, OutgoingRequest, Timeouts, within
 
 FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError)
-"""What httpx2 raises for a request without a complete answer."""
+"""Translate an exception of httpx2 for a request without a complete answer."""
 
 KEEPALIVE_SECONDS = 3.0
 
-# Nothing of the request left: whatever it is, it was not applied.
+# Nothing of the request was sent, so it was not applied.
 _NOT_SENT = (
     httpx2.ConnectError,
     httpx2.ConnectTimeout,
@@ -47,7 +47,7 @@ def transport_options(settings: Settings, *, for_streams: bool) -> dict[str, Any
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
-    """What a client of httpx2 has for all requests."""
+    """Options of a client of httpx2 for all requests."""
     return {"headers": settings.headers, "timeout": timeout(settings.timeouts), "trust_env": False}
 
 
@@ -62,7 +62,7 @@ def timeout(
 
 
 def url_of(settings: Settings, request: OutgoingRequest) -> str:
-    """Where a request goes."""
+    """The URL of a request."""
     return settings.server.origin + request.target
 
 

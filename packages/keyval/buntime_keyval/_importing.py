@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def lasting() -> Iterator[None]:
-    """Look for no garbage among what is made here: modules keep nearly all of it.
+    """Switch garbage collection off within the block: modules keep nearly all of its objects.
 
-    To go through it again and again takes a tenth of the time from a cold start. Afterwards it
-    counts as old, since else the next look for young garbage would go through all of it.
+    Going through them again and again takes a tenth of the time from a cold start. Afterwards they
+    count as old, since otherwise the next collection of young objects would go through all of them.
     """
     was_enabled = gc.isenabled()
     gc.disable()

@@ -23,7 +23,7 @@ class Inflater:
         self._begun = False
 
     def take(self, data: bytes, most: int) -> bytes:
-        """What a piece becomes. Raises `Failure` if it is damaged, or becomes more than `most`."""
+        """Decompress a piece. Raises `Failure` if it is damaged, or becomes larger than `most`."""
         made = []
         while data:
             if self._inflate.eof:  # one more after the first, as `cat` makes of two files
@@ -56,7 +56,7 @@ class Inflater:
 
 
 def inflaters(content_encoding: str) -> Sequence[Inflater]:
-    """What to send a content through, in this order; none for what is not known."""
+    """The decompressors of a content, in their order; none if an encoding is unknown."""
     names = [name.strip().lower() for name in content_encoding.split(",")]
     names = [name for name in names if name and name != "identity"]
     if not all(name in ("gzip", "x-gzip", "deflate") for name in names):

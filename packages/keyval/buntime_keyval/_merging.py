@@ -1,7 +1,7 @@
-"""What may be merged into the values of a type, as far as it can be told without reading them.
+"""Checks merge patches against the type of the values, without reading these.
 
-What a mutation brings is checked. What comes of it together with what is there, is not: a key that
-is missing may get a part of a value.
+The operand of a mutation is checked. Its result together with the present value is not: a missing
+key may get a part of a value.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from buntime_keyval.wire.numbers import TYPE_MEMBER
 from buntime_keyval.wire.shapes import MutationType
 
 _UNKNOWN = (inspect.AnyType, inspect.RawType, inspect.CustomType)
-"""What may be of any JSON type."""
+"""Types that may be any JSON type."""
 _NUMBERS = (inspect.IntType, inspect.FloatType, inspect.EnumType, inspect.LiteralType)
 _LISTS = (
     inspect.ListType,
@@ -56,9 +56,9 @@ class _Member(NamedTuple):
 
 
 def check_merged(wanted: Any, kind: MutationType, operand: Any) -> None:
-    """Raise `msgspec.ValidationError` for what no value of the type can have merged into it.
+    """Raise `msgspec.ValidationError` for a patch that no value of the type can take.
 
-    `operand` is data: that of `msgspec.to_builtins`.
+    `operand` is data: the result of `msgspec.to_builtins`.
     """
     if kind == "patch":
         _check_patch(wanted, operand, "$")
@@ -131,7 +131,7 @@ def _may_be(wanted: Any, kinds: tuple[type, ...]) -> bool:
 
 
 def _values_of(wanted: Any) -> Any:
-    """The type of the values of a mapping, None for what is none."""
+    """The type of the values of a mapping, None if it is not one."""
     only = _only_object(wanted)
     origin, of_what = get_origin(only), get_args(only)
     is_mapping = isinstance(origin, type) and issubclass(origin, Mapping)

@@ -1,4 +1,4 @@
-"""What a queue listener remembers, and the stream that it follows. No I/O."""
+"""The memory of a queue listener, and the stream that it follows. No I/O."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Seen:
         return held
 
     def processed(self, message_id: str) -> None:
-        """It was processed, which the server may not have heard."""
+        """The message was processed, which the server may not know."""
         self._processed[message_id] = None
         if len(self._processed) > _REMEMBERED:
             del self._processed[next(iter(self._processed))]

@@ -1,5 +1,5 @@
-"""Types that Pydantic validates, where a store is given one. It is no dependency: whoever has such
-a type has brought it.
+"""Types that Pydantic validates, where a store is given one. It is no dependency: an application
+with such a type has installed it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _OF_A_MODEL = "__pydantic_validator__"
 
 
 def model_of(type: Any) -> Model | None:
-    """What validates a type that is, or holds, a model of Pydantic; None for all others.
+    """The validation of a type that is, or holds, a model of Pydantic; None for all others.
 
     Raises `InvalidInput` for one that Pydantic cannot validate.
     """
@@ -38,7 +38,7 @@ def _holds_model(type: Any) -> bool:
 
 
 class Model:
-    """Validation by Pydantic, with its rules and its names; errors are those of msgspec."""
+    """Validation by Pydantic, with its rules and names; errors are those of msgspec."""
 
     def __init__(self, type: Any, adapter: TypeAdapter[Any]) -> None:
         self._type = type
@@ -62,7 +62,7 @@ class Model:
         from pydantic import ValidationError
 
         try:
-            # As JSON, so that strict models take what they have written.
+            # As JSON, so that strict models accept their own output.
             return self._adapter.validate_json(msgspec.json.encode(value, enc_hook=_number))
         except ValidationError as error:
             raise _told(error) from error

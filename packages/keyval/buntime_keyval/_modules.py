@@ -1,4 +1,4 @@
-"""Modules of users whose functions run tasks, each by the name that `import` knows."""
+"""Users' modules with functions that run tasks, each by the name that `import` knows."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ MAKE_RUNNER = "make_runner"
 def runner_of_module(name: str, kv: object) -> AsyncRunner:
     """The runner that the function `make_runner` of a module makes for a store.
 
-    Raises `InvalidInput` where the module cannot be imported, has no such function, or where that
-    makes no runner that has functions.
+    Raises `InvalidInput` if the module cannot be imported or has no such function, or if the result
+    is not a runner with functions.
     """
     make = getattr(_imported(name), MAKE_RUNNER, None)
     if not callable(make):
@@ -55,6 +55,6 @@ def _imported(name: str) -> ModuleType:
 
 
 def _told(error: Exception) -> str:
-    """What was raised, and where: nobody else prints the traceback."""
+    """The exception, and where it was raised: the traceback is not printed elsewhere."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"

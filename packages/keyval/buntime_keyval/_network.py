@@ -1,8 +1,8 @@
-"""How a client reaches its server: proxies, certificates, sockets.
+"""The way of a client to its server: proxies, certificates, sockets.
 
-A client talks to one host, so which proxy it uses is found once, from the environment, with the
-rules of curl: https://everything.curl.dev/usingcurl/proxies/env.html. What differs: addresses of
-this machine never need a proxy, and `NO_PROXY` takes networks such as `10.0.0.0/8` too.
+A client talks to one host, so its proxy is found once, from the environment, with the rules of
+curl: https://everything.curl.dev/usingcurl/proxies/env.html. There are two differences: addresses
+of this machine never need a proxy, and `NO_PROXY` takes networks such as `10.0.0.0/8` too.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _BUNDLES = (
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 )
-"""Where systems have them in one file."""
+"""Places where systems have certificates in one file."""
 _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 
 
 class Tls(NamedTuple):
-    """How the server proves who it is, and how the client does."""
+    """How the server proves its identity, and how the client does."""
 
     verify: bool | str | ssl.SSLContext = True
     """False: not at all. A text: the file or folder with the authorities' certificates."""
@@ -129,10 +129,10 @@ def checked_proxy(url: str, source: str) -> Proxy:
 
 
 def make_context(tls: Tls, *, encrypted: bool) -> ssl.SSLContext | bool:
-    """What verifies the server, with the client's certificate. Raises `InvalidInput`.
+    """The TLS context that verifies the server, with the client's certificate. Raises
+    `InvalidInput`.
 
-    Where nothing is encrypted there is nothing to verify, and loading the authorities would take
-    longer than a hundred requests.
+    Without encryption no authorities are loaded, which would take longer than a hundred requests.
     """
     if isinstance(tls.verify, ssl.SSLContext):
         if tls.cert is not None:
@@ -170,7 +170,7 @@ def _verifying_context(verify: bool | str) -> ssl.SSLContext:
 
 
 def _trusting_the_system() -> ssl.SSLContext:
-    """Believes whom the system believes."""
+    """Trusts the authorities that the system trusts."""
     if sys.platform in ("darwin", "win32"):
         import truststore
 

@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 
 class Observed:
-    """One request, told to `on_exchange` once, if anybody listens."""
+    """One request, reported to `on_exchange` once, if that is set."""
 
     def __init__(
         self, settings: Settings, request: OutgoingRequest, call: Call[Any] | StreamCall
@@ -27,7 +27,7 @@ class Observed:
         self._started = time.perf_counter() if self._observer is not None else 0.0
 
     def result(self, call: Call[R], reply: Reply) -> R:
-        """What the answer means. Raises `KvError`."""
+        """Read the answer. Raises `KvError`."""
         self._settings.heard(self._request, reply.headers)
         try:
             result = answer_of(call, reply)
@@ -38,7 +38,7 @@ class Observed:
         return result
 
     def ended(self, reply: Reply | None, error: KvError | None) -> None:
-        """The request is over. What comes later, such as the end of a stream, is not told."""
+        """The request is over. Later events, such as the end of a stream, are not reported."""
         if self._observer is None:
             return
         observer, self._observer = self._observer, None

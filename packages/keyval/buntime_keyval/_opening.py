@@ -1,4 +1,4 @@
-"""What the URL of a store says."""
+"""Reads the URL of a store."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def location_of(
     keyval: Mapping[str, Any] | None,
     clock: Callable[[], float] | None,
 ) -> Location:
-    """Where the data of a store in this process are. Raises `InvalidInput`."""
+    """The place of the data of a store in this process. Raises `InvalidInput`."""
     location = Location(_checked(url), database or {}, keyval or {}, clock)
     if token is not None:
         raise InvalidInput("token is for a server; that of a database is one of its options")
@@ -65,7 +65,7 @@ def location_of(
 
 
 def problem_of_path(path: str) -> str | None:
-    """Why a text is no path, though it could be one; None where it is meant as one.
+    """Why a text is not taken as a path, though it could be one; None if it is.
 
     As in a relative URL, a colon before the first slash begins something else: a path that has one
     is written with `./`. A mistyped URL would be the name of a new file.
@@ -75,7 +75,7 @@ def problem_of_path(path: str) -> str | None:
         return None
     scheme, _, rest = path.partition(":")
     meant = None
-    is_secret = "@" in path  # what is before it may be a password
+    is_secret = "@" in path  # the part before may be a password
     if is_secret:
         path, rest = f"{scheme}:…", "…"
     if "memory" in first.lower() and not first.replace(":", "").lower().replace("memory", ""):
@@ -130,7 +130,7 @@ def _checked(url: object) -> str:
 def _url_of_path(path: str) -> str:
     absolute = str(Path(path).absolute())
     if "?" in absolute:
-        # Behind it are parameters in a URL of a file, so that another file would be meant.
+        # URLs of files have parameters behind it, so that another file would be meant.
         raise InvalidInput(f"url: a path with a ? in it cannot be opened: {absolute!r:.200}")
     return f"file:{absolute}"
 

@@ -17,7 +17,7 @@ from buntime_keyval.wire.shapes import PLAIN, Shape
 class Pager:
     """All entries of a range, or the first `limit`, a page at a time.
 
-    Each page goes on behind the last key of the one before, so entries that come or go meanwhile
+    Each page begins behind the last key of the previous one, so entries that come or go meanwhile
     neither repeat nor hide others. With `snapshot`, all pages show the state of the first one.
     """
 
@@ -74,7 +74,7 @@ class Pager:
         )
 
     def refused(self) -> bool:
-        """What was asked for is too large for one answer; whether there is another way to ask."""
+        """Whether there is another way to ask, after an answer would have been too large."""
         if self._by_cursor:
             return False
         self._by_cursor = True

@@ -1,7 +1,7 @@
-"""How far the store was when a client heard of it last, which it says with its next requests.
+"""The last known position of the store, which a client sends with its next requests.
 
-So it reads what it wrote, and never less than it read before, whichever host of several answers,
-and from whichever replica. Servers whose engine has no replicas tell no position.
+So it reads its own writes, and never an older state than before, whichever host of several answers,
+and from whichever replica. Servers whose engine has no replicas send no position.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _MOST_DIGITS = 15
 
 
 class LastPosition:
-    """The newest position that a client was told; threads may share it."""
+    """The newest position that a client was sent; threads may share it."""
 
     def __init__(self) -> None:
         self.newest: int | None = None
@@ -22,7 +22,7 @@ class LastPosition:
         self._pid = os.getpid()
 
     def heard(self, sent: str | None, told: str | None) -> None:
-        """An answer told a position, to a request that was sent with another one."""
+        """An answer has a position, to a request that was sent with another one."""
         if told is None or not told.isdecimal() or len(told) > _MOST_DIGITS:
             return
         position = int(told)
@@ -37,8 +37,8 @@ class LastPosition:
 
 
 def _is_anew(sent: str | None, told: int, newest: int) -> bool:
-    """Whether the store has begun to count anew, as when its server was killed.
+    """Whether the store has begun to count again, as when its server was killed.
 
-    Else none tells less than it is asked for.
+    Otherwise no answer has a lower position than its request.
     """
     return sent is not None and sent.isdecimal() and told < int(sent) <= newest

@@ -10,14 +10,16 @@ _HAS_POLL = hasattr(select, "poll")
 
 
 class Ready(NamedTuple):
-    """What a socket is ready for; both for one that is broken, so that using it says why."""
+    """Whether a socket is readable and writable; both for a broken one, so that using it raises the
+    cause.
+    """
 
     to_read: bool
     to_write: bool
 
 
 class Readiness:
-    """That of one socket."""
+    """The readiness of one socket."""
 
     def __init__(self, fileno: int) -> None:
         self._fileno = fileno
@@ -33,7 +35,7 @@ class Readiness:
         return bool(select.select([self._fileno], [], [], 0)[0])
 
     def wait(self, timeout: float | None) -> Ready:
-        """What it is ready for, after at most `timeout` seconds."""
+        """The readiness, after at most `timeout` seconds."""
         if _HAS_POLL:
             found = self._both.poll(None if timeout is None else timeout * 1000)
             flags = found[0][1] if found else 0

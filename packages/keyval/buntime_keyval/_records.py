@@ -35,7 +35,7 @@ class KvRecord(msgspec.Struct, Generic[T], frozen=True):
     """Commits that wrote it since the key was missing the last time, the first one included."""
     value: T
     type: str | None
-    """What kind of value it is; of a class, its name."""
+    """The kind of its value; for an object of a class, the name of the class."""
     created: int
     updated: int
 
@@ -49,13 +49,13 @@ class RecordChange(msgspec.Struct, Generic[T], frozen=True):
     """`create`, `update`, `delete` or `expire`."""
     key: str
     version: int | None
-    """The version then, or the last one of what was removed; None in old logs without them."""
+    """The version then, or the last one of a removed record; None in old logs without versions."""
     value: T | None
-    """What was written, or removed; None where `has_value` is not."""
+    """The value that was written, or removed; None where `has_value` is false."""
     has_value: bool
     """Whether the log has it: see the option `changes.values`."""
     type: str | None
-    """What kind of value it is; of a class, its name."""
+    """The kind of its value; for an object of a class, the name of the class."""
     at: int
     """When it was committed, milliseconds since 1970."""
 
@@ -129,7 +129,7 @@ class RecordSpan(NamedTuple):
 
 
 def prefixed(prefix: str) -> RecordSpan:
-    """The records whose keys begin with a text, to the letter."""
+    """The records whose keys begin with a text, literally."""
     if not isinstance(prefix, str):
         raise InvalidInput(f"prefix must be a text, received {prefix!r:.100}")
     return RecordSpan((prefix,) if prefix else None, _text_behind(prefix))
@@ -169,7 +169,7 @@ def deletable(prefix: str) -> RecordSpan:
 
 
 def _text_behind(prefix: str) -> Key | None:
-    """The key of the first text behind all that begin with this one; None where there is none."""
+    """The key of the first text behind all that begin with this one; None if there is none."""
     rest = prefix.rstrip(chr(_LAST_CHARACTER))
     if not rest:
         return None
@@ -192,7 +192,7 @@ def is_record_key(key: Key) -> bool:
 
 
 def checked_window(offset: object, limit: object) -> tuple[int, int | None]:
-    """How many to pass over, and how many to take; None for all. Raises `InvalidInput`."""
+    """The numbers of records to pass over and to return; None for all. Raises `InvalidInput`."""
     if not _is_integer(offset) or offset < 0:
         raise InvalidInput(f"offset must be an integer from 0, received {offset!r:.50}")
     if not _is_integer(limit) or limit < UNLIMITED:
@@ -203,7 +203,7 @@ def checked_window(offset: object, limit: object) -> tuple[int, int | None]:
 
 
 def checked_page_size(size: object) -> int:
-    """How many records are read at a time. Raises `InvalidInput`."""
+    """The number of records that are read at a time. Raises `InvalidInput`."""
     if not _is_integer(size) or not 1 <= size <= MAX_LIMIT:
         raise InvalidInput(
             f"page_size must be an integer from 1 to {MAX_LIMIT}, received {size!r:.50}"
@@ -225,7 +225,7 @@ def _is_integer(value: object) -> TypeGuard[int]:
 
 
 def type_of(value: object) -> str:
-    """What kind of value this is, in one word: the name of its class."""
+    """The kind of this value, in one word: the name of its class."""
     return type(value).__name__
 
 
@@ -237,7 +237,9 @@ def stored(value: object) -> Any:
 
 
 def record_reader(type: type[T] | None) -> Callable[[KvEntry[Any]], KvRecord[T]]:
-    """What makes records of entries with details. Raises `InvalidInput` for what is no type."""
+    """The function that makes records of entries with details. Raises `InvalidInput` for an invalid
+    type.
+    """
     scope = make_scope((), type, None, None)
 
     def read(entry: KvEntry[Any]) -> KvRecord[T]:
@@ -258,7 +260,9 @@ def record_reader(type: type[T] | None) -> Callable[[KvEntry[Any]], KvRecord[T]]
 
 
 def change_reader(type: type[T] | None) -> Callable[[StreamRecord], RecordChange[T]]:
-    """What makes changes of records of the stream. Raises `InvalidInput` for what is no type."""
+    """The function that makes changes of the stream's records. Raises `InvalidInput` for an invalid
+    type.
+    """
     scope = make_scope((), type, None, None)
 
     def read(change: StreamRecord) -> RecordChange[T]:
@@ -293,12 +297,12 @@ def merged(value: Any, patch: Any) -> Any:
 
 
 class _State(msgspec.Struct):
-    """A record as it is after the mutations so far."""
+    """A record in its state after the mutations so far."""
 
     entry: KvEntry[Any]
-    """As it was read."""
+    """The record as it was read."""
     version: int
-    """0 where there is none."""
+    """Its version; 0 if there is none."""
     value: Any
     type: str | None
     is_counted: bool = False
@@ -306,7 +310,7 @@ class _State(msgspec.Struct):
 
 
 class RecordWrites:
-    """What a list of mutations does to what was read, in their order."""
+    """Applies a list of mutations to the records that were read, in their order."""
 
     def __init__(
         self, mutations: Sequence[RecordMutation], entries: Iterable[KvEntry[Any]], *, strict: bool
@@ -326,7 +330,7 @@ class RecordWrites:
         self.affected = [self._apply(mutation) for mutation in mutations]
 
     def write_to(self, atomic: AtomicBuilder[Any]) -> None:
-        """Put it into a commit that holds as long as nothing that was read has changed."""
+        """Add the writes to a commit that holds as long as no record that was read has changed."""
         atomic.check(*(state.entry for state in self._states.values()))
         for write in self._writes:
             write(atomic)
@@ -340,7 +344,7 @@ class RecordWrites:
                 state = self._states[key]
                 data = stored(patch)
                 value = merged(state.value if state.version else {}, data)
-                # The type says what was put there, and a patch is none of it.
+                # The type is that of the last put; a patch does not change it.
                 self._set(key, value, version, state.type, keeps=True)
                 return 1
             case RecordDelete(keys):
@@ -396,7 +400,7 @@ def selection_of(mutation: RecordDeletePrefix | RecordDeleteRange) -> RecordSpan
 
 
 def named_keys(mutations: Sequence[RecordMutation]) -> list[Key]:
-    """The keys that mutations name, each once. Raises `InvalidInput` for what is none."""
+    """The keys that mutations name, each once. Raises `InvalidInput` for invalid mutations."""
     keys: dict[Key, None] = {}
     for mutation in mutations:
         match mutation:

@@ -1,4 +1,4 @@
-"""Failures that need nobody's help: whom they are told."""
+"""Handlers of failures that need no help."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ from collections.abc import Callable
 logger = logging.getLogger("buntime_keyval")
 
 ErrorHandler = Callable[[Exception], object]
-"""Told of failures that are recovered from without help; may be a coroutine function."""
+"""Called with failures that are recovered from without help; may be a coroutine function."""

@@ -1,4 +1,4 @@
-"""What the store answers, the same in process and through a client."""
+"""Results of the store, the same in process and through a client."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ V = TypeVar("V")
 
 
 class KvDetails(msgspec.Struct, frozen=True):
-    """What an entry has beside its value. Times are milliseconds since 1970."""
+    """The details of an entry beside its value. Times are milliseconds since 1970."""
 
     metadata: Any
-    """What was stored as such; None for nothing."""
+    """The metadata that was stored; None for none."""
     created_at: int
     """First write since the key was missing the last time."""
     updated_at: int
@@ -25,7 +25,7 @@ class KvDetails(msgspec.Struct, frozen=True):
     revision: int = 1
     """Writes since the key was missing the last time, the first one included."""
     type: str | None = None
-    """What kind of entry its writers say it is; None for nothing."""
+    """The kind of entry, as its writers named it; None for none."""
 
 
 class KvEntry(msgspec.Struct, Generic[V], frozen=True, repr_omit_defaults=True):
@@ -48,11 +48,11 @@ class KvEntry(msgspec.Struct, Generic[V], frozen=True, repr_omit_defaults=True):
 
 
 class KvMissing(KvEntry[V], Generic[V], frozen=True):
-    """A key that does not exist: its value is None, or the default that was named."""
+    """A missing key: its value is None, or the default that was named."""
 
     @property
     def exists(self) -> Literal[False]:
-        """It does not."""
+        """Always False."""
         return False
 
 
@@ -79,7 +79,7 @@ class SearchHit(KvEntry[V], Generic[V], frozen=True):
     snippet: dict[str, str] | None = None
     """An extract of each field around its hits, where that was asked for."""
     score: float | None = None
-    """How good it is, the best the largest, where an explanation was asked for."""
+    """How good the hit is, the best the largest, if an explanation was requested."""
 
 
 class SearchTerm(msgspec.Struct, frozen=True):
@@ -87,7 +87,7 @@ class SearchTerm(msgspec.Struct, frozen=True):
 
     text: str
     entries: int
-    """How many entries of the index have it, counted up to 10,000."""
+    """The number of entries in the index that have it, counted up to 10,000."""
     more: bool = False
     """Whether even more have it."""
     prefix: bool = False
@@ -97,35 +97,37 @@ class SearchTerm(msgspec.Struct, frozen=True):
 
 
 class SearchExplained(msgspec.Struct, frozen=True):
-    """How a search came to what it found."""
+    """How a search found its hits."""
 
     tokenize: str
-    """How the index takes texts, and those of the query, for words."""
+    """How the index splits texts, and those of the query, into words."""
     terms: tuple[SearchTerm, ...] = ()
     """The first 20 words and phrases of the query."""
     asked: str | None = None
     """The query in the language of the engine; None if it holds nothing to look for."""
     plan: tuple[str, ...] = ()
-    """How the engine goes about it: its steps, those that belong to another further in."""
+    """The engine's plan: its steps, with nested ones indented."""
 
 
 class SearchPage(msgspec.Struct, Generic[V], frozen=True):
-    """One page of what a search found, the most relevant first."""
+    """One page of the hits of a search, the most relevant first."""
 
     entries: list[SearchHit[V]]
     cursor: str | None
     """Where the next page starts; None on the last one."""
     has_more: bool
     warnings: tuple[str, ...] = ()
-    """What the index could not look for, in words."""
+    """Warnings about parts of the query that the index could not look for."""
     searched_for: str | None = None
     """The query that was answered, where a fuzzy search took another than was asked."""
     explained: SearchExplained | None = None
-    """How it was found, where that was asked for."""
+    """How the hits were found, if that was requested."""
 
 
 class NotAsked(tuple[Any, ...]):
-    """No results, since they were not asked for; who takes one is told how to."""
+    """No results, since they were not requested; accessing one raises an error that explains
+    how.
+    """
 
     __slots__ = ()
 
@@ -146,19 +148,19 @@ class CommitResult(msgspec.Struct, frozen=True):
     ok: bool
     versionstamp: str | None = None
     results: tuple[Any, ...] = NotAsked()
-    """What each mutation made, where `commit(results=True)` asked for it: the number, list or value
-    of `sum`, `max`, `min`, `append`, `prepend` and `patch`, whether there is what `touch` and
-    `persist` give a life, and None of others."""
+    """The results of the mutations, after `commit(results=True)`: the number, list or value of
+    `sum`, `max`, `min`, `append`, `prepend` and `patch`, for `touch` and `persist` whether the
+    entry exists, and None for others."""
 
 
 class DeleteResult(msgspec.Struct, frozen=True):
-    """How many live entries were deleted."""
+    """The number of live entries that were deleted."""
 
     deleted_count: int
 
 
 class VacuumResult(msgspec.Struct, frozen=True):
-    """What a vacuum did."""
+    """The result of a vacuum."""
 
     count: int
     """Expired entries that were removed."""
@@ -169,9 +171,9 @@ class VacuumResult(msgspec.Struct, frozen=True):
 class TransactionResult(msgspec.Struct, Generic[V], frozen=True):
     """How a transaction ended.
 
-    `error` is "conflict" when something that it read had changed at every attempt, "error" when
-    the function raised; `message` is then what it said and `exception` the exception itself. A
-    client lets exceptions of the function propagate, so there it is never "error".
+    `error` is "conflict" when something that it read had changed at every attempt, "error" when the
+    function raised; `message` is then its text and `exception` the exception itself. A client lets
+    exceptions of the function propagate, so there it is never "error".
     """
 
     ok: bool
@@ -203,7 +205,7 @@ class QueueMessage(msgspec.Struct, Generic[V], frozen=True):
 
 
 class QueueStats(msgspec.Struct, frozen=True):
-    """How many messages there are in which state."""
+    """The numbers of messages in each state."""
 
     pending: int
     """Ready, delayed, or with a lock that ran out."""
@@ -218,7 +220,7 @@ class QueuedMessage(msgspec.Struct, Generic[V], frozen=True):
     id: str
     value: V
     state: Literal["ready", "delayed", "processing", "ended"]
-    """`ended` is one whose attempts are used up: it is about to be a dead letter."""
+    """`ended` is a message whose attempts are used up: it is about to become a dead letter."""
     attempts: int
     """Deliveries so far."""
     max_attempts: int
@@ -238,14 +240,14 @@ class QueuePage(msgspec.Struct, Generic[V], frozen=True):
 
 
 class QueueRate(msgspec.Struct, frozen=True):
-    """So many messages are delivered in any time of so many milliseconds."""
+    """A rate: so many messages are delivered in any period of so many milliseconds."""
 
     count: int
     per: int
 
 
 class QueueOptions(msgspec.Struct, frozen=True, rename="camel"):
-    """How a queue delivers; None for what is not said of it."""
+    """How a queue delivers; None for options that are not set."""
 
     paused: bool = False
     lease: int | None = None
@@ -291,9 +293,9 @@ class TaskInfo(msgspec.Struct, frozen=True, rename="camel"):
     """`pending`, `running`, `completed`, `failed` or `cancelled`."""
     payload: Any
     attempts: int
-    """So far, the one that runs included."""
+    """The attempts so far, including the present one."""
     max_retries: int
-    """Attempts in total; 0 is 1 as well."""
+    """Attempts in total; 0 means 1 as well."""
     backoff_schedule: list[int] | None
     timeout: int
     priority: int
@@ -337,19 +339,19 @@ class LeasedTask(msgspec.Struct, frozen=True, rename="camel"):
     """The permission to say what became of it."""
     payload: Any
     attempts: int
-    """With this one."""
+    """The attempts, including this one."""
     max_retries: int
     timeout: int
     """Milliseconds that this attempt may take."""
     lock_expires_at: int
-    """When others get it unless its runner says that it is at it, milliseconds since 1970."""
+    """When other runners get it unless its runner prolongs the lease, milliseconds since 1970."""
 
 
 class TaskHeard(msgspec.Struct, frozen=True, rename="camel"):
-    """What a runner is told that says something of its task."""
+    """The answer to a runner's report about its task."""
 
     cancelled: bool
-    """Whether somebody has cancelled it."""
+    """Whether the task was cancelled."""
     lock_expires_at: int | None = None
     """When the lease ends now."""
     lost: bool = False
@@ -366,15 +368,14 @@ class TaskDone(NamedTuple):
 
 
 class TaskLimits(msgspec.Struct, frozen=True, rename="camel"):
-    """How many tasks of a name may run at a time, and how many are begun in a time; None for no
-    limit."""
+    """The limits on running tasks of a name, and on tasks begun in a period; None for no limit."""
 
     max_running: int | None = None
     rate: QueueRate | None = None
 
 
 class LockGrant(msgspec.Struct, frozen=True):
-    """A lock that was given to who asked."""
+    """A lock that was given to the caller."""
 
     token: str
     """Names this holding: it grows from one holder to the next."""
@@ -383,7 +384,7 @@ class LockGrant(msgspec.Struct, frozen=True):
 
 
 class LockInfo(msgspec.Struct, frozen=True):
-    """A lock that somebody has. Times are milliseconds since 1970."""
+    """A held lock. Times are milliseconds since 1970."""
 
     name: str
     owner: str
@@ -391,9 +392,9 @@ class LockInfo(msgspec.Struct, frozen=True):
     acquired_at: int
     expires_at: int
     metadata: Any
-    """What its owner said of it; None for nothing."""
+    """The owner's metadata; None for none."""
     waiting: int
-    """How many wait for it."""
+    """The number of waiters."""
 
 
 class ScheduleInfo(msgspec.Struct, frozen=True, rename="camel"):
@@ -401,9 +402,9 @@ class ScheduleInfo(msgspec.Struct, frozen=True, rename="camel"):
 
     name: str
     task: dict[str, Any]
-    """What its tasks are made of, with the names that the wire has."""
+    """The template of its tasks, with the names of the wire format."""
     missed: str
-    """What becomes of times at which no host ran: `skip`, `once` or `all`."""
+    """The handling of times at which no host ran: `skip`, `once` or `all`."""
     paused: bool
     next: list[int]
     """The next five times; none while it is paused."""
@@ -414,11 +415,11 @@ class ScheduleInfo(msgspec.Struct, frozen=True, rename="camel"):
     every: int | None = None
     """Milliseconds from one time to the next, where there is no `cron`."""
     last_at: int | None = None
-    """For which time it started a task last."""
+    """The time that it last started a task for."""
     last_task: str | None = None
     """The id of that task."""
     fires: int = 0
-    """How many tasks it has started."""
+    """The number of tasks that it has started."""
 
 
 class StreamRecord(msgspec.Struct, frozen=True):
@@ -430,16 +431,16 @@ class StreamRecord(msgspec.Struct, frozen=True):
     """`create`, `update`, `delete` or `expire`."""
     key: Key
     value: Any
-    """What was written, or removed; None where `has_value` is not."""
+    """The value that was written, or removed; None where `has_value` is false."""
     has_value: bool
     """Whether the log has it: see the option `changes.values`."""
     versionstamp: str
-    """That of the commit."""
+    """The versionstamp of the commit."""
     version: int | None
-    """The entry's revision then, or the last one of what was removed; None in changes from before
-    the log had them."""
+    """The entry's revision then, or the last one of a removed entry; None in changes from before
+    the log had revisions."""
     type: str | None
-    """What kind of entry it is, None for nothing."""
+    """The kind of entry, None for none."""
     at: int
     """When it was committed, milliseconds since 1970."""
 
@@ -449,7 +450,7 @@ class StreamPage(msgspec.Struct, frozen=True):
 
     records: list[StreamRecord]
     next: int
-    """Behind which position the next page is."""
+    """The position behind which the next page begins."""
     first: int
     """No record at this position, or behind it, was removed."""
     last: int
@@ -457,7 +458,7 @@ class StreamPage(msgspec.Struct, frozen=True):
 
 
 class ConsumerBatch(msgspec.Struct, frozen=True):
-    """Records that a consumer has not done yet, for who holds it."""
+    """Records that a consumer has not done yet, for its owner."""
 
     records: list[StreamRecord]
     token: str
@@ -465,18 +466,18 @@ class ConsumerBatch(msgspec.Struct, frozen=True):
     position: int
     """The consumer has done all records up to there."""
     lag: int
-    """How many changes are behind that."""
+    """The number of changes behind the position."""
 
 
 class ConsumerFailure(msgspec.Struct, frozen=True):
-    """What came of a record that could not be processed."""
+    """A record that could not be processed."""
 
     attempts: int
-    """How often it has failed."""
+    """The number of its failures."""
     dead: bool
     """Whether it was given up, and is a dead letter now."""
     position: int
-    """As of a batch."""
+    """The same token as that of a batch."""
 
 
 class ConsumerFailing(msgspec.Struct, frozen=True):
@@ -494,7 +495,7 @@ class ConsumerInfo(msgspec.Struct, frozen=True):
     position: int
     lag: int
     owner: str | None
-    """Who is at work; None for nobody."""
+    """The owner at work; None for none."""
     until: int | None
     """When its lock ends unless it is prolonged."""
     updated_at: int
@@ -511,7 +512,7 @@ class ConsumerLetter(msgspec.Struct, frozen=True):
     failed_at: int
     """Milliseconds since 1970."""
     requeued: bool
-    """Whether it is to be delivered once more."""
+    """Whether it is to be delivered again."""
 
 
 class SearchIndex(msgspec.Struct, frozen=True):
@@ -521,7 +522,7 @@ class SearchIndex(msgspec.Struct, frozen=True):
     fields: list[str]
     tokenize: str
     table_name: str = ""
-    """How the server calls it; of no use to callers."""
+    """The server's id of it; of no use to callers."""
     documents: int = 0
     """Entries that are in it."""
     entries: int = 0

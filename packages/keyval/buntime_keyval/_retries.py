@@ -26,20 +26,20 @@ from buntime_keyval._errors import (
 from buntime_keyval.wire import Duration, InvalidInput, parse_duration
 
 _NOT_BEGUN = (ServerUnreachable, RateLimited, RequestUnderWay)
-# With these the server says that nothing of the request was done.
+# By these the server says that nothing of the request was done.
 _NOTHING_DONE = {"KEYVAL_UNAVAILABLE", "KEYVAL_DB_DOWN", "KEYVAL_TOO_MANY_STREAMS"}
 _PASSING = {408, 425, 429, 502, 503, 504}
 _UNDECIDED = {401, 403, *_PASSING}
 _LONGEST_WAIT_S = 30.0
 _LEAST_ATTEMPT_S = 0.01
-"""With less time left than that no attempt is begun."""
+"""With less time left, no attempt is begun."""
 
 
 class Retries(msgspec.Struct, frozen=True, kw_only=True):
     """How often, and how long, a client keeps trying.
 
-    Reads and writes are repeated after every failure that may pass. A write carries an idempotency
-    key for that, so that the server does it once, however often it gets it.
+    Reads and writes are repeated after every failure that may be temporary. A write carries an
+    idempotency key for that, so that the server does it once, however often it gets it.
     """
 
     times: int = 4
@@ -64,11 +64,11 @@ class Attempts:
         self._unknown: OutcomeUnknown | None = None
 
     def pause_after(self, error: KvError, most: float | None = None) -> float:
-        """Seconds to wait before the next attempt. Raises the error if there is to be none.
+        """Seconds to wait before the next attempt. Raises the error if there is none.
 
-        There is none for which nothing would be left of `most` seconds.
-        Or the `OutcomeUnknown` of an earlier attempt: that a later one was not carried out says
-        nothing about that.
+        There is none if nothing would be left of `most` seconds. If an earlier attempt had an
+        `OutcomeUnknown`, raises that: it stays true even if a later attempt was certainly not
+        carried out.
         """
         if self._unknown is None and isinstance(error, OutcomeUnknown):
             self._unknown = error

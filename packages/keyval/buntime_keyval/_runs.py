@@ -1,4 +1,4 @@
-"""What a runner knows of its handlers, and a handler of its task. No I/O."""
+"""A runner's knowledge of its handlers, and a handler's of its task. No I/O."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from buntime_keyval._results import LeasedTask, TaskDone
 from buntime_keyval.wire import InvalidInput
 
 HEARTBEATS = 3
-"""How often a runner says that it is at it, in the time of a lease."""
+"""How often a runner prolongs a lease during its lifetime."""
 
 MOST_BEAT_SECONDS = 5.0
 """The longest pause from one to the next, however long the lease is: with each one it hears whether
 the task was cancelled."""
 
 LOOK_SECONDS = 0.5
-"""How often it is looked whether a handler has said how far it is."""
+"""Seconds between two checks whether a handler has reported its progress."""
 
 _WITH_CONTEXT = 2
 
 
 class TaskContext:
-    """What a handler is given beside the payload, as its second parameter."""
+    """The context of a handler, given as its second parameter beside the payload."""
 
     def __init__(self, task: LeasedTask) -> None:
         self.task = task
@@ -43,48 +43,49 @@ class TaskContext:
 
     @property
     def id(self) -> str:
-        """Of the task."""
+        """Id of the task."""
         return self.task.id
 
     @property
     def attempts(self) -> int:
-        """So far, this one included."""
+        """The attempts so far, including this one."""
         return self.task.attempts
 
     @property
     def cancelled(self) -> bool:
-        """Whether nobody wants the result any more: the task was cancelled, its time is over, or
-        another runner has it. A coroutine is cancelled then; a thread has to ask."""
+        """Whether the result is no longer wanted: the task was cancelled, its time is over, or
+        another runner has it. A coroutine is cancelled then; a thread has to check this.
+        """
         return self._is_cancelled or not self.seconds_left
 
     @property
     def seconds_left(self) -> float:
-        """Of the time that this attempt may take."""
+        """The rest of the time of this attempt."""
         return max(0.0, self._ends - time.monotonic())
 
     def progress(self, value: float, text: str | None = None) -> None:
-        """Say how far it is, as a number that you choose and a text; told within a second."""
+        """Report the progress, as a number of your choice and a text; sent within a second."""
         self._progress = {"value": value, "text": text}
         self._is_told = False
 
 
 class CompletedRun:
-    """A task that is done, on its way to the server, perhaps with others."""
+    """A finished task, on its way to the server, perhaps with others."""
 
     def __init__(self, done: TaskDone) -> None:
         self.done = done
         self.is_left = True
-        """Whether it was not told: the call for several has failed, perhaps because of another."""
+        """Whether it was not sent: the call for several failed, perhaps because of another one."""
         self.error: Exception | None = None
-        """What came of it."""
+        """The outcome."""
 
     def told(self, error: Exception | None = None) -> None:
-        """That was said to the server."""
+        """Set when the server has been told."""
         self.is_left, self.error = False, error
 
 
 class TaskHandler(NamedTuple):
-    """What runs tasks of a name."""
+    """The function that runs the tasks of a name."""
 
     function: Callable[..., Any]
     payload: Any
@@ -92,7 +93,7 @@ class TaskHandler(NamedTuple):
     takes_context: bool
 
     def arguments(self, context: TaskContext) -> tuple[Any, ...]:
-        """What the function is called with. Raises `InvalidValue` for another type of payload."""
+        """The arguments of the function. Raises `InvalidValue` for another type of payload."""
         payload = context.task.payload
         if self.payload is not Any:
             try:
@@ -126,18 +127,18 @@ def handler_of(function: Callable[..., Any]) -> TaskHandler:
 
 
 def lost_task(task: str) -> TaskLost:
-    """What it is that another runner has a task."""
+    """The error when another runner has a task."""
     text = f"The task {task} is not run under this token any more"
     return TaskLost(text, status=409, code="TASK_LOST")
 
 
 def runner_name() -> str:
-    """A name that says where a runner is, and is that of no other one."""
+    """A unique name of a runner that shows where it runs."""
     return f"{socket.gethostname()[:100]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
 def result_of(value: Any) -> Any:
-    """What a handler returns as JSON takes it: structs, dataclasses and the like as objects."""
+    """A handler's result in a form for JSON: structs, dataclasses and the like as objects."""
     try:
         return msgspec.to_builtins(value, builtin_types=(int,))
     except (TypeError, msgspec.MsgspecError) as error:
@@ -145,7 +146,7 @@ def result_of(value: Any) -> Any:
 
 
 def pending_progress(context: TaskContext) -> Any:
-    """What a handler has said since this was asked last; None for nothing."""
+    """The handler's report since the last call; None for none."""
     if context._is_told:
         return None
     context._is_told = True
@@ -153,7 +154,7 @@ def pending_progress(context: TaskContext) -> Any:
 
 
 def give_up(context: TaskContext) -> None:
-    """Tell a handler that nobody wants its result."""
+    """Tell a handler that its result is no longer wanted."""
     context._is_cancelled = True
 
 

@@ -19,7 +19,7 @@ S = TypeVar("S", bound="ScopedBuilder[Any]")
 class ScopedBuilder(AtomicBuilder[StoreKey | MutationKey], Generic[T]):
     """A builder whose keys are relative to a typed store, and whose values have its type.
 
-    What is collected is that of another builder, so several stores may share a commit.
+    It adds to the collection of another builder, so several stores may share a commit.
     """
 
     def __init__(self, contents: Contents, scope: Scope[T]) -> None:
@@ -37,7 +37,7 @@ class ScopedBuilder(AtomicBuilder[StoreKey | MutationKey], Generic[T]):
         type: str | None = None,
         **unknown: Never,
     ) -> S:
-        """Store a value of the store's type; what is not given is as the store has it."""
+        """Store a value of the store's type; options that are not given are those of the store."""
         if unknown:
             refuse_unknown("set", unknown)
         return super().set(

@@ -24,8 +24,8 @@ EVERY_TEXT = "Every text begins with an empty one: say what to delete"
 
 
 class Selector(NamedTuple):
-    """The keys below a prefix, or below several, or with a text that begins as `starts_with`, or
-    that fit a pattern.
+    """A selection of keys: below a prefix or several, with a text that begins like `starts_with`,
+    or that match a pattern.
 
     Of these the ones from `start`, inclusive, to `end`, exclusive, and of their entries those of
     the type behind the first `offset`.
@@ -46,7 +46,7 @@ class Selector(NamedTuple):
         return self[1:] == _NOTHING_ELSE
 
     def members(self) -> dict[str, Any]:
-        """What is said, as members of a body."""
+        """The selection as members of a body."""
         raw: dict[str, msgspec.Raw | None] = {
             "prefix": raw_key(self.prefix) if self.prefix else None,
             "prefixes": None if self.prefixes is None else raw_keys(self.prefixes),
@@ -100,7 +100,7 @@ def selecting(
     type: str | None = None,
     pattern: PatternLike | None = None,
 ) -> Selector | None:
-    """What a deletion selects that is more than a key, or several. Raises `InvalidInput`."""
+    """The selection of a deletion of more than a key or several. Raises `InvalidInput`."""
     others = (prefixes, starts_with, start, end, limit, type, pattern)
     if all(it is None for it in others) and offset == 0:
         return None

@@ -1,4 +1,4 @@
-"""What the watches of one target share. No I/O."""
+"""The shared state of the watches of one target. No I/O."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def check_sharing(*, polling: bool) -> None:
 
 
 class Latest:
-    """What a stream has told: the last entry of each key that is there, the newest one last.
+    """The reports of a stream: the last entry of each existing key, the newest one last.
 
-    Of a target with exact keys they stand in the order of these.
+    For a target with exact keys they are in the order of these.
     """
 
     def __init__(self, target: WatchedKeys) -> None:
         self._target = target
         self._entries: dict[bytes, Entry] = {}
         self.begun = False
-        """Whether the stream has told what was there at its beginning."""
+        """Whether the stream has reported the entries at its beginning."""
 
     def take(self, batch: EntryBatch) -> None:
-        """Note a batch; an empty one says that what was told is out of date."""
+        """Note a batch; an empty one says that earlier reports are out of date."""
         self.begun = True
         if not batch:
             self._entries.clear()

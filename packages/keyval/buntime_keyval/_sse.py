@@ -29,9 +29,9 @@ class EventParser:
         self._data: list[bytes] = []
         self._new_id: str | None = None
         self.last_id: str | None = None
-        """Of the last finished event that named one."""
+        """The id of the last finished event that had one."""
         self.position: str | None = None
-        """The last one that the stream told of its store."""
+        """The last position of its store that the stream has sent."""
 
     def feed(self, chunk: bytes) -> list[ServerEvent]:
         """The events that the chunk finishes."""
@@ -71,7 +71,7 @@ class EventParser:
             self._new_id = value.decode("utf-8", "replace")
         elif name == b"position":
             self.position = value.decode("utf-8", "replace")
-        return None  # comments, and fields that nobody knows
+        return None  # comments, and unknown fields
 
     def _finish(self) -> ServerEvent | None:
         if self._new_id is not None:

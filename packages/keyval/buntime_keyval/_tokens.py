@@ -25,7 +25,7 @@ def checked_token(token: object) -> str:
 
 
 class GivenToken:
-    """What a function gave last."""
+    """The last token that a function gave."""
 
     def __init__(self, source: AsyncTokenSource) -> None:
         self.source = source
@@ -36,7 +36,7 @@ class GivenToken:
         return self._header is not None and self._header != refused
 
     def take(self, token: object) -> None:
-        """Keep what the function gave. Raises `InvalidInput`."""
+        """Keep the function's token. Raises `InvalidInput`."""
         self._header = checked_token(token)
 
     def sign(self, request: OutgoingRequest) -> OutgoingRequest:

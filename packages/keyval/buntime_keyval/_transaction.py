@@ -16,7 +16,7 @@ from buntime_keyval.wire.python_keys import checked_key, checked_keys
 
 
 class TransactionBuilder(AtomicBuilder[MutationKey]):
-    """The work of a transaction: what an atomic commit collects, and what was read for it.
+    """The work of a transaction: the collection of an atomic commit, and the entries read for it.
 
     A key that was read once gives the same entry again; writes are buffered, and not seen by
     reads, until the commit, which fails if any key that was read has changed.
@@ -27,11 +27,11 @@ class TransactionBuilder(AtomicBuilder[MutationKey]):
         self._read: dict[bytes, Entry] = {}
         self._ended = False
         self.result: CommitResult | None = None
-        """How the commit ended, once it has."""
+        """The outcome of the commit, once it has ended."""
 
     @property
     def versionstamp(self) -> str | None:
-        """That of the commit; None without one."""
+        """The versionstamp of the commit; None without one."""
         return None if self.result is None else self.result.versionstamp
 
     @property
@@ -66,7 +66,7 @@ class TransactionBuilder(AtomicBuilder[MutationKey]):
         return entries if is_many(key) else entries[0]
 
     def _end(self) -> None:
-        """Require what was read; nothing can be added any more."""
+        """Require the entries that were read; nothing can be added any more."""
         self._refuse_ended()
         self.check(*self._read.values())
         self._ended = True

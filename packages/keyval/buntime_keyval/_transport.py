@@ -1,4 +1,4 @@
-"""What goes between a client and whatever sends its requests: no colour, no I/O."""
+"""The interface between a client and its transport: independent of async or blocking, no I/O."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from typing import NamedTuple
 
 _LEAST_S = 0.001
-"""What is left of a time that is over: none at all would not be waited for in the same way."""
+"""Seconds left of a time that is over: zero would not be waited for in the same way."""
 
 
 class OutgoingRequest(NamedTuple):
@@ -20,7 +20,7 @@ class OutgoingRequest(NamedTuple):
     """Names in small letters; they win over those of all requests."""
     body: bytes | None = None
     ends: float | None = None
-    """When whoever asks does not wait any more, by the monotonic clock."""
+    """When the caller stops waiting, by the monotonic clock."""
 
 
 class Timeouts(NamedTuple):
@@ -29,13 +29,13 @@ class Timeouts(NamedTuple):
     connect: float | None
     """To make a connection, and to get one."""
     pause: float | None
-    """Of an answer, and of who takes a request."""
+    """Longest pause of an answer, and of a server that reads a request."""
     silence: float | None
-    """Of an event stream."""
+    """Longest silence of an event stream."""
 
 
 def within(seconds: float | None, ends: float | None) -> float | None:
-    """So many seconds, but not beyond an end by the monotonic clock; None for no bound."""
+    """That many seconds, but not beyond an end by the monotonic clock; None for no bound."""
     if ends is None:
         return seconds
     left = max(_LEAST_S, ends - time.monotonic())
@@ -43,13 +43,13 @@ def within(seconds: float | None, ends: float | None) -> float | None:
 
 
 class Address(NamedTuple):
-    """Where a server listens."""
+    """The address of a server."""
 
     host: str
     """A name or an address, also where `path` is used: certificates are for it."""
     port: int
     path: str | None
-    """Of a unix socket."""
+    """The path of a unix socket."""
     tls: ssl.SSLContext | None
     is_remote_name: bool = False
     """Whether the host may have several addresses, of which some may not answer."""
@@ -60,7 +60,7 @@ class Failure(Exception):
 
 
 class NotSent(Failure):
-    """Nothing of the request has left, so whatever it is, it was not applied."""
+    """Nothing of the request was sent, so it was certainly not applied."""
 
 
 class NoneFree(NotSent):

@@ -33,19 +33,19 @@ E = TypeVar("E", bound=KvEntry[Any])
 T = TypeVar("T")
 
 Progress = Callable[[int], object]
-"""Told how many entries were deleted so far."""
+"""Called with the number of entries that were deleted so far."""
 
 Migration = Callable[[KvEntry[Any], InvalidValue], Any]
-"""What stands for the value of an entry that does not have the type of its store."""
+"""Replaces the value of an entry that does not have the type of its store."""
 
 OnInvalid = Literal["raise", "skip"] | Migration
-"""What reading does with such an entry: raise `InvalidValue`, pass it over, or ask a function."""
+"""How reading treats such an entry: raise `InvalidValue`, skip it, or call a function."""
 
 DELETE_BATCH = 500
 """Entries that one request of `delete_all` deletes."""
 
 UNTOUCHED = 10
-"""In the first so many-th of its life a read leaves a sliding entry alone."""
+"""In this first fraction of its life a read leaves a sliding entry alone."""
 
 _BYTES_LIKE = (bytes, bytearray, memoryview)
 
@@ -98,12 +98,12 @@ class Scope(Generic[T]):
         return checked_key((*self.prefix, *_parts(key)))
 
     def absolute_keys(self, key: StoreKey | Sequence[StoreKey]) -> list[Key]:
-        """The same of one key, which may be empty, or of several in a list of lists or tuples."""
+        """The same for one key, which may be empty, or for several in a list of lists or tuples."""
         keys: Sequence[Any] = key if is_many(key) and key else [key]
         return [self.absolute(it) for it in keys]
 
     def each_absolute(self, keys: Sequence[StoreKey]) -> list[Key]:
-        """The same of each of several keys, in their order."""
+        """The same for each of several keys, in their order."""
         return [self.absolute(key) for key in _each("keys", keys)]
 
     def stored_key(self, key: StoreKey) -> Key:
@@ -155,7 +155,7 @@ class Scope(Generic[T]):
         type: str | None = None,
         pattern: PatternLike | None = None,
     ) -> dict[str, Any]:
-        """The same of a deletion, which is not of the whole store. Raises `InvalidInput`."""
+        """The same for a deletion, which is not of the whole store. Raises `InvalidInput`."""
         others = (prefixes, starts_with, start, end, type, pattern)
         if not _parts(key) and all(it is None for it in others):
             raise InvalidInput(
@@ -166,10 +166,10 @@ class Scope(Generic[T]):
         return self.selectors(key, prefixes, starts_with, start, end, pattern)
 
     def due(self, entries: Iterable[Entry], now_ms: float) -> list[Entry]:
-        """Those entries, with details, that a read has to give their life again.
+        """The entries, with details, whose life a read has to renew.
 
-        Once in a tenth of it, lest each read be a write. Whoever was given a longer life, or is to
-        live for ever, keeps that. Where the clocks differ it happens more often.
+        At most once in a tenth of it, lest each read be a write. An entry with a longer life, or
+        without an end, keeps that. Where the clocks differ it happens more often.
         """
         life = self.defaults.expires_in
         if not self.sliding or life is None:
@@ -196,9 +196,9 @@ class Scope(Generic[T]):
         return plain
 
     def merged(self, kind: MutationType, operand: Any) -> Any:
-        """What a mutation may merge into a value, as data. Raises `InvalidValue`.
+        """A merge patch as data. Raises `InvalidValue`.
 
-        What comes of it is not known before it is read.
+        Its result is unknown before it is read.
         """
         if self.type is None:
             return operand
@@ -244,14 +244,14 @@ class Scope(Generic[T]):
         return replace(entry, key=key, value=value)
 
     def all_found(self, entries: Iterable[E], *, validate: bool = True) -> list[E]:
-        """The same of all that are not passed over."""
+        """The same for all that are not skipped."""
         typed = [self.found(entry, validate=validate) for entry in entries]
         return [entry for entry in typed if entry is not None]
 
     def told(self, batch: Sequence[Entry | KvMissing[None]], *, exact: bool) -> list[Entry] | None:
-        """What a watch tells of a batch, None where none of it is of this store.
+        """The batch of a watch for this store, None if none of it is of this store.
 
-        An empty batch says that something was missed, and is told.
+        An empty batch says that changes were missed, and is passed on.
         """
         within = [it for it in batch if exact or len(it.key) > len(self.prefix)]
         found = self.all_found(within)
@@ -275,7 +275,7 @@ class Scope(Generic[T]):
         return msgspec.convert(value, self.type, str_keys=True)  # as JSON has them
 
     def _migrated(self, entry: Entry, invalid: InvalidValue) -> T:
-        """What the function makes of a value, which has to be of the type, or data for it."""
+        """The function's replacement of a value, which has to be of the type, or data for it."""
         if not callable(self.on_invalid):
             raise invalid
         made = self.on_invalid(entry, invalid)
@@ -286,7 +286,7 @@ class Scope(Generic[T]):
 
     @property
     def type_name(self) -> str:
-        """What the type is called."""
+        """The name of the type."""
         return getattr(self.type, "__name__", repr(self.type))
 
 
@@ -327,7 +327,7 @@ def make_scope(
 
 
 def scope_of(store: StoreOf[T]) -> Scope[T]:
-    """The scope of a store. Raises `InvalidInput` for what is none."""
+    """The scope of a store. Raises `InvalidInput` for an invalid one."""
     if not isinstance(store, StoreOf):
         raise InvalidInput(f"This takes a typed store, as of kv.store(), received {store!r:.50}")
     return cast("Scope[T]", store._scope)

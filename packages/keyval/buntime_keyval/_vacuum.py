@@ -1,4 +1,4 @@
-"""Removing what has expired, in batches. No I/O."""
+"""Removes expired entries, in batches. No I/O."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Vacuum:
     def __init__(self, limit: int | None) -> None:
         self._left = None if limit is None else checked_limit(limit)
         self.result = VacuumResult(0, has_more=True)
-        """What was done so far."""
+        """The result so far."""
 
     def next_call(self) -> Call[VacuumResult] | None:
         """The next request, None at the end."""

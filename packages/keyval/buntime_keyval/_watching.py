@@ -1,4 +1,4 @@
-"""What a watch asks for next, and what it makes of the answers. No I/O."""
+"""The requests of a watch, and its reading of the answers. No I/O."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def is_polling(mode: object) -> bool:
 
 
 class WatchedKeys(msgspec.Struct, frozen=True):
-    """What is watched."""
+    """The target of a watch."""
 
     keys: tuple[Key, ...]
     exact: bool
@@ -143,7 +143,7 @@ class PollPlan:
 
 
 class Buffer:
-    """Batches between the network and the one who takes them.
+    """Batches between the network and their reader.
 
     Without a size one batch waits, and nothing more is read until it is taken. With a size, up to
     so many keys wait, each with its latest entry in the place of its first; further keys push out

@@ -45,8 +45,8 @@ class Condition(dict[str, Any]):
 class Field:
     """A place in a value: `"age"`, `"profile.name"`, `"items[0].price"`, `"$"` for all of it.
 
-    The comparison operators give filters. Numbers compare with numbers and texts with texts;
-    what is missing or null matches only `== None` and `is_null()`.
+    The comparison operators give filters. Numbers compare with numbers and texts with texts; a
+    missing or null value matches only `== None` and `is_null()`.
     """
 
     __slots__ = ("path",)

@@ -1,1 +1,1 @@
-"""What each operation sends, and how its answer is read. No I/O."""
+"""The request of each operation, and the reading of its answer. No I/O."""

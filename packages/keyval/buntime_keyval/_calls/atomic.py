@@ -73,8 +73,8 @@ NOT_GIVEN: Any = object()
 class AtomicBuilder(Generic[K]):
     """Checks and mutations, collected in order and committed together.
 
-    Each method checks its input at once, raises `InvalidInput`, and returns the builder. `K` is
-    what it takes for a key.
+    Each method checks its input at once, raises `InvalidInput`, and returns the builder. `K` is the
+    type of its keys.
     """
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class AtomicBuilder(Generic[K]):
         return key.absolute if isinstance(key, RelativeKey) else checked_key(self._place(key))
 
     def _collect(self) -> Contents:
-        """What is collected, to add to it."""
+        """The collected checks and mutations, to add to."""
         return self._contents
 
     def check(self: B, *entries: KvEntry[Any] | tuple[KeyLike, str | None]) -> B:
@@ -161,7 +161,7 @@ class AtomicBuilder(Generic[K]):
     ) -> B:
         """Store a value at a key, or in a typed store: `set(store, key, value)`.
 
-        Options as in `Kv.set`; those of the store are for what is not given.
+        Options as in `Kv.set`; those of the store replace missing ones.
         """
         if unknown:
             refuse_unknown("set", unknown)
@@ -191,7 +191,7 @@ class AtomicBuilder(Generic[K]):
     ) -> B:
         """Add an integer of any size to a number; a missing key counts as zero.
 
-        Here and below, what is there keeps its life, its metadata and its type unless new ones
+        Here and below, an existing entry keeps its life, its metadata and its type unless new ones
         are given.
         """
         options = entry_options(expires_in, expires_at, metadata, type=type)
@@ -277,14 +277,16 @@ class AtomicBuilder(Generic[K]):
         expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
     ) -> B:
-        """Give what is there another life, and leave the rest of it; nothing if nothing is."""
+        """Give an existing entry another life, and leave the rest of it; a missing key stays
+        missing.
+        """
         if expires_in is None and expires_at is None:
             raise InvalidInput("touch takes a life: expires_in or expires_at; see also persist")
         options = entry_options(expires_in, expires_at, None)
         return self._add("touch", self._place(key), None, options)
 
     def persist(self: B, key: K) -> B:
-        """Let what is there live for ever; nothing if nothing is."""
+        """Let an existing entry live for ever; a missing key stays missing."""
         return self._add("persist", self._place(key), None, NO_OPTIONS)
 
     def enqueue(
@@ -351,7 +353,9 @@ class AtomicBuilder(Generic[K]):
         return self
 
     def _merge(self: B, kind: MutationType, key: K, given: Any, options: EntryOptions) -> B:
-        """Add what keeps the options of what is there; a missing key gets those of its store."""
+        """Add a mutation that keeps the options of an existing entry; a missing key gets those of
+        its store.
+        """
         placed = self._place(key)
         given, on_create = merged_at(placed, kind, given)
         return self._add(kind, placed, _operand(kind, given), options, on_create)
@@ -385,12 +389,12 @@ def target_of(first: Any, second: Any, third: Any) -> tuple[Key | None, Any]:
 
 
 def contents_of(builder: AtomicBuilder[Any]) -> Contents:
-    """What was collected, for whoever commits it."""
+    """The collected commit, for the code that commits it."""
     return builder._contents
 
 
 def commit(builder: AtomicBuilder[Any], *, results: bool) -> Call[CommitResult]:
-    """The commit of what was collected, which tells what the mutations made if `results`."""
+    """The call that commits the collection, with results of the mutations if `results`."""
     checks, mutations = contents_of(builder)
     body: dict[str, Any] = {
         "checks": [_check_members(check) for check in checks],

@@ -32,7 +32,7 @@ batch when its last one is done, or when the caller commits."""
 
 
 class ConsumerOrder(msgspec.Struct, frozen=True):
-    """What an instance of a consumer asks for; checked."""
+    """The checked parameters of an instance of a consumer."""
 
     name: str
     owner: str
@@ -122,7 +122,7 @@ def order(
     type: str | None,
     after: int = 0,
 ) -> ConsumerOrder:
-    """What somebody asks for. Raises `InvalidInput`."""
+    """Check the parameters. Raises `InvalidInput`."""
     length = milliseconds("lock_duration", lock_duration)
     if not length:
         raise InvalidInput("lock_duration must be more than nothing")
@@ -171,7 +171,7 @@ def nack(
 
 
 def release(name: str, owner: str, token: str | None) -> Call[bool]:
-    """Let others go on."""
+    """Release the consumer for other instances."""
     token = None if token is None else consumer_token(token)
     body = json_body(owner=consumer_owner(owner), token=token)
     return Call("POST", f"{_target(name)}/release", _read_released, body)
@@ -180,7 +180,7 @@ def release(name: str, owner: str, token: str | None) -> Call[bool]:
 def peek(
     name: str, limit: int, prefix: KeyLike, type: str | None, after: int
 ) -> Call[list[StreamRecord]]:
-    """The next records, for nobody to process."""
+    """The next records, without an owner."""
     target = f"{_target(name)}/peek?limit={checked_page(limit)}"
     if prefix:
         target += f"&prefix={quote(key_to_json(checked_key(prefix)), safe='')}"
@@ -192,7 +192,7 @@ def peek(
 
 
 def get(name: str) -> Call[ConsumerInfo | None]:
-    """One consumer."""
+    """Return one consumer."""
     absent = (f"There is no consumer {name}: it begins with its first fetch", None)
     return Call("GET", _target(name), _read_info, repeatable=True, absent=absent)
 
@@ -217,13 +217,13 @@ def delete(name: str) -> Call[bool]:
 
 
 def letters(name: str, after: int, limit: int) -> Call[list[ConsumerLetter]]:
-    """What a consumer could not process."""
+    """Records that a consumer could not process."""
     target = f"{_target(name)}/dead?after={position('after', after)}&limit={checked_page(limit)}"
     return Call("GET", target, _read_letters, repeatable=True)
 
 
 def requeue(name: str, seq: int | None) -> Call[int]:
-    """Deliver a letter once more, or all of them."""
+    """Deliver one letter again, or all of them."""
     body = json_body(seq=None if seq is None else position("seq", seq))
     return Call("POST", f"{_target(name)}/dead", _read_requeued, body)
 
@@ -240,7 +240,7 @@ def consumer_name(name: object) -> str:
 
 
 def consumer_owner(owner: object) -> str:
-    """Who is at work for a consumer. Raises `InvalidInput`."""
+    """The owner of a consumer. Raises `InvalidInput`."""
     return checked_name("owner", owner, as_written)
 
 
@@ -252,7 +252,7 @@ def consumer_token(token: object) -> str:
 
 
 def checked_attempts(number: object) -> int:
-    """How often a record is tried. Raises `InvalidInput`."""
+    """The number of attempts at a record. Raises `InvalidInput`."""
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise InvalidInput(f"max_attempts must be 1 or more, received {as_written(number)}")
     return number

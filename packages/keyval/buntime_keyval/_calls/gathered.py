@@ -1,6 +1,6 @@
 """Calls that travel together: gets of single keys in one request, and sets in another.
 
-What each brings is what it would have brought alone, results and errors alike.
+Each has the same result or error as if it travelled alone.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from buntime_keyval.wire.limits import MAX_KEYS_PER_BATCH
 R = TypeVar("R")
 
 MOST_BYTES = 256 * 1024
-"""Of values in one request: what a server reads at once."""
+"""Most bytes of values in one request: a server reads that much at once."""
 LONGEST = 32 * 1024
 """Bytes of a value that is worth its own request."""
 _NOT_TAKEN = {400, 401, 403, 404, 405, 413, 414, 431}
-"""Statuses that say of a whole request that nothing of it was done."""
+"""Statuses which say that nothing of the whole request was done."""
 _NO_ROUTE = {404, 405}
 
 
 class Lane(NamedTuple):
-    """What may travel together."""
+    """Kinds of calls that may travel together."""
 
     sets: bool
     strong: bool
@@ -50,17 +50,17 @@ class AskedTogether(Generic[R]):
         """When it is over, by the monotonic clock."""
         self.lane = Lane(item.value is not None, item.strong)
         self.alone = item.value is not None and len(item.value) > LONGEST
-        """Whether it always travels alone: a write is repeated as what it was, or it would be
-        another one under the same idempotency key."""
+        """Whether it always travels alone: a write is repeated the way it was first sent, or it
+        would be another one under the same idempotency key."""
         self.together = False
-        """Whether it was among others, which is repeated too."""
+        """Whether it was sent with others, in which case it is repeated that way."""
         self.apart = False
         """Whether this attempt has to be made alone, and was not yet."""
         self._results: list[R] = []
         self._error: BaseException | None = None
 
     def begin(self) -> None:
-        """One more attempt."""
+        """Begin one more attempt."""
         self._results, self._error = [], None
         self.apart = False
 
@@ -76,7 +76,7 @@ class AskedTogether(Generic[R]):
         """The result. Raises the error."""
         if self._results:
             return self._results[0]
-        if self._error is None:  # who was to send it was stopped in the middle
+        if self._error is None:  # its sender was stopped midway
             raise no_answer(Failure("given up"), self.call)
         raise self._error
 
@@ -84,7 +84,7 @@ class AskedTogether(Generic[R]):
 def asked_of(call: Call[R], *, own_key: bool, ends: float | None) -> AskedTogether[R] | None:
     """A call that may travel with others; None for one that travels alone.
 
-    One with an idempotency key of its caller's does: under this it may come again, from anywhere.
+    A call with an idempotency key of its caller does, since the key may be used again elsewhere.
     """
     return None if call.item is None or own_key else AskedTogether(call, call.item, ends)
 
@@ -104,7 +104,7 @@ def divided(asked: Sequence[AskedTogether[Any]]) -> Iterator[list[AskedTogether[
 
 
 def joined(asked: Sequence[AskedTogether[Any]]) -> Call[list[Any]]:
-    """One request for calls of one lane; its result has one for each, be it an exception."""
+    """One request for calls of one lane; its result is a list of their results or exceptions."""
     for one in asked:
         one.together = True
     lane = asked[0].lane
@@ -133,7 +133,7 @@ def joined(asked: Sequence[AskedTogether[Any]]) -> Call[list[Any]]:
 def deliver(
     asked: Sequence[AskedTogether[Any]], results: Sequence[Any], request_id: str | None
 ) -> None:
-    """Give each what the joint request brought for it."""
+    """Give each call its result of the joint request."""
     for one, result in zip(asked, results, strict=True):
         if isinstance(result, KvError):
             result.request_id = request_id
@@ -145,9 +145,9 @@ def deliver(
 def deliver_error(
     asked: Sequence[AskedTogether[Any]], error: Exception, request_id: str | None, via: str
 ) -> bool:
-    """Give each what the failure of the joint request means for it.
+    """Give each call the consequence of the joint request's failure.
 
-    Where it may be due to one of them, and certainly nothing was done, each has to travel alone.
+    If one of them may have caused it, and certainly nothing was done, each has to travel alone.
     Returns whether the server does not know such requests.
     """
     status = error.status if isinstance(error, StatusError) else None

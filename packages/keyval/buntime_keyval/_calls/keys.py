@@ -55,7 +55,7 @@ _MAX_PATH = 2000
 """Longer paths go into a body: many servers and proxies refuse long URLs."""
 
 _TAKEN = {"count", "paginate", "list", "batch", "delete-batch", "set-batch", "touch", "persist"}
-"""Routes beside `/keys/<path>`, whose names a key of one part must not take."""
+"""Routes beside `/keys/<path>`, whose names must not be keys of one part."""
 
 
 class _Commit(msgspec.Struct):
@@ -95,7 +95,7 @@ _decode_vacuum = msgspec.json.Decoder(_Vacuum).decode
 
 
 def get(raw: Any, shape: Shape = PLAIN) -> Call[Entry]:
-    """One entry, by its path if it has one, else as a batch of one."""
+    """Get one entry, by its path if it has one, else as a batch of one."""
     key = checked_key(raw)
     missing: Entry = KvMissing(key, None, None)
     path = _path(key)
@@ -134,7 +134,7 @@ def get_many(raw: Any, shape: Shape = PLAIN) -> Call[list[Entry]]:
 
 
 def get_checked(keys: Sequence[Key], shape: Shape = PLAIN) -> Call[list[Entry]]:
-    """The same of checked keys."""
+    """The same for checked keys."""
 
     def parse(content: bytes) -> list[Entry]:
         entries = read_entries(content, shape)
@@ -284,7 +284,7 @@ def refuse_required(required: EntryRequirement | None) -> None:
 def delete_selected(
     keys: Selector, *, limit: int | None, where: Where | None
 ) -> Call[DeleteResult]:
-    """Delete what is selected, or the first entries of it."""
+    """Delete the selected entries, or the first ones of them."""
     most = None if limit is None else checked_deletion(limit)
     body = json_body(**keys.members(), limit=most, where=raw_where(where))
     return Call("DELETE", "/keys", _read_deleted, body)
@@ -311,7 +311,7 @@ def paginate(
     shape: Shape = PLAIN,
     snapshot: bool = False,
 ) -> Call[KvPage[Any]]:
-    """One page."""
+    """Get one page."""
     limit = checked_limit(limit)
     text = format_key_text(keys.prefix) if keys.prefix else ""
     if where is None and keys.is_prefix and len(text) <= _MAX_PATH:
@@ -345,7 +345,7 @@ def page_of(
     shape: Shape,
     snapshot: bool,
 ) -> Call[KvPage[Any]]:
-    """One page of what is selected; the filter is checked already."""
+    """Get one page of the selection; the filter is checked already."""
     body = json_body(
         **keys.members(),
         cursor=cursor,
@@ -367,7 +367,7 @@ def list_of(
     where: msgspec.Raw | None,
     shape: Shape = PLAIN,
 ) -> Call[list[Entry]]:
-    """The first entries of what is selected; the filter is checked already."""
+    """Get the first entries of the selection; the filter is checked already."""
     body = json_body(
         **keys.members(),
         limit=limit,
@@ -390,7 +390,7 @@ def read_commit(content: bytes) -> CommitResult:
 
 
 def read_results(content: bytes) -> CommitResult:
-    """The same with what its mutations made."""
+    """The same, with the results of its mutations."""
     commit = _decode_results(content)
     made = tuple([untag(value) for value in commit.results])
     return CommitResult(commit.ok, commit.versionstamp, made)
@@ -404,14 +404,14 @@ def checked_limit(limit: object) -> int:
 
 
 def checked_page(limit: object) -> int:
-    """How many there are in one answer, no fewer than were asked for. Raises `InvalidInput`."""
+    """The most entries of one answer, no fewer than were requested. Raises `InvalidInput`."""
     if checked_limit(limit) > MAX_LIMIT:
         raise InvalidInput(f"limit must be a number from 1 to {MAX_LIMIT}, received {limit}")
     return checked_limit(limit)
 
 
 def checked_deletion(limit: object) -> int:
-    """How many entries are deleted at once at the most. Raises `InvalidInput`."""
+    """The most entries that are deleted at once. Raises `InvalidInput`."""
     most = checked_limit(limit)
     if most > MAX_LIMIT:
         raise InvalidInput(f"limit must be at most {MAX_LIMIT} for a deletion, received {most}")
@@ -463,7 +463,7 @@ def _entry_of(content: bytes, key: Key, shape: Shape) -> Entry:
 
 
 def _refuse_other(entry: Entry, key: Key) -> Entry:
-    """An answer to somebody else's question must not pass for this one's."""
+    """The answer to another request must not pass for this one's."""
     if entry.key != key:
         raise InvalidInput(f"an entry of {entry.key!r} for the key {key!r}")
     return entry

@@ -18,7 +18,7 @@ from buntime_keyval.wire.python_options import milliseconds
 
 
 class LockOrder(msgspec.Struct, frozen=True):
-    """Which lock somebody wants, and for how long; checked."""
+    """A checked request for a lock."""
 
     name: str
     owner: str
@@ -57,7 +57,7 @@ _decode_released = msgspec.json.Decoder(_Released).decode
 
 
 def order(name: str, owner: str, duration: Duration, metadata: Any = None) -> LockOrder:
-    """What somebody wants. Raises `InvalidInput`."""
+    """Check a request for a lock. Raises `InvalidInput`."""
     length = milliseconds("duration", duration)
     if not length:
         raise InvalidInput("duration must be more than nothing")
@@ -66,7 +66,7 @@ def order(name: str, owner: str, duration: Duration, metadata: Any = None) -> Lo
 
 
 def wait_ms(wait: Duration | None) -> int:
-    """How long somebody waits for a lock. Raises `InvalidInput`."""
+    """The time to wait for a lock. Raises `InvalidInput`."""
     pause = 0 if wait is None else milliseconds("wait", wait)
     if pause > MOST_LOCK_WAIT_MS:
         raise InvalidInput(f"wait must be at most {MOST_LOCK_WAIT_MS} milliseconds")
@@ -94,7 +94,7 @@ def renew(wanted: LockOrder, token: str) -> Call[LockGrant]:
 
 
 def steal(wanted: LockOrder) -> Call[LockGrant]:
-    """Take a lock from whoever has it."""
+    """Take a lock away from its owner."""
     body = json_body(owner=wanted.owner, duration=wanted.duration_ms, metadata=_metadata(wanted))
     return Call("POST", f"{_target(wanted.name)}/steal", _read_grant, body)
 
@@ -107,13 +107,13 @@ def release(name: str, owner: str, token: str | None) -> Call[bool]:
 
 
 def get(name: str) -> Call[LockInfo | None]:
-    """A lock that somebody has."""
+    """Return a held lock."""
     absent = (f"Nobody has the lock {name}", None)
     return Call("GET", _target(name), _read_info, repeatable=True, absent=absent)
 
 
 def list_locks(prefix: str, limit: int) -> Call[list[LockInfo]]:
-    """Locks that somebody has, by the beginning of their names."""
+    """Return held locks, by a prefix of their names."""
     target = f"/locks?limit={checked_page(limit)}"
     if checked_prefix(prefix):
         target += f"&prefix={quote(prefix, safe='')}"
@@ -126,7 +126,7 @@ def lock_name(name: object) -> str:
 
 
 def lock_owner(owner: object) -> str:
-    """Who has a lock. Raises `InvalidInput`."""
+    """The owner of a lock. Raises `InvalidInput`."""
     return checked_name("owner", owner, as_written)
 
 

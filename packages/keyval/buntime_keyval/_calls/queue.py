@@ -59,7 +59,7 @@ def enqueue(
     priority: int = 0,
     id: str | None = None,
 ) -> Call[EnqueueResult]:
-    """Send a message; with an id, once more does no harm."""
+    """Send a message; with an id it is repeatable."""
     options = message_options(delay, backoff_schedule, keys_if_undelivered, queue, priority, id)
     body = json_body(value=raw_value(value), options=message_members(options) or None)
     return Call("POST", "/queue/enqueue", _decode_enqueued, body, repeatable=id is not None)
@@ -68,7 +68,7 @@ def enqueue(
 def poll(queue: str = "") -> Call[Message | None]:
     """Take one message of a queue.
 
-    Not repeatable: what a lost answer held is out of reach for a while.
+    Not repeatable: the message of a lost answer is out of reach for a while.
     """
     return Call("GET", f"/queue/poll?lease=true{and_queue(queue)}", _read_polled)
 
@@ -81,7 +81,7 @@ def ack(
     strict: bool = False,
     drain: bool = False,
 ) -> Call[None]:
-    """Remove a message; once more does no harm, unless it is told that there is none any more.
+    """Remove a message; repeatable, unless `strict` asks for an error about a missing one.
 
     With `drain` the stream that brought it brings no more.
     """
@@ -122,7 +122,7 @@ def nack(
 def release(
     message_id: str, lease: str | None, *, queue: str | None = None, drain: bool = False
 ) -> Call[None]:
-    """Give a message back that nobody began with: its delivery does not count as an attempt."""
+    """Give a message back that was not begun: its delivery does not count as an attempt."""
     if not isinstance(lease, str) or not lease:
         raise InvalidInput(f"lease must be a non-empty string, received {lease!r:.50}")
     body = json_body(
@@ -139,7 +139,7 @@ def extend(
     queue: str | None = None,
     strict: bool = False,
 ) -> Call[None]:
-    """Keep a message for longer; once more does no harm."""
+    """Prolong the lease of a message; repeatable."""
     length = None if duration is None else milliseconds("duration", duration)
     if length == 0:
         raise InvalidInput("duration must be more than nothing")
@@ -154,7 +154,7 @@ def extend(
 
 
 def stats(queue: str = "") -> Call[QueueStats]:
-    """How many messages a queue has."""
+    """The numbers of a queue's messages."""
     return Call("GET", f"/queue/stats{of_queue(queue)}", _decode_stats, repeatable=True)
 
 
@@ -167,7 +167,7 @@ def list_dlq(limit: int, offset: int, queue: str = "") -> Call[list[Letter]]:
 
 
 def get_dlq(letter_id: str, queue: str = "") -> Call[Letter | None]:
-    """One dead letter."""
+    """Return one dead letter."""
     return Call(
         "GET",
         f"{_letter_target(letter_id)}{of_queue(queue)}",
@@ -237,7 +237,7 @@ def _read_purged(content: bytes) -> int:
 def identify(message: Message | str, lease: str | None) -> tuple[str, str | None, str | None]:
     """Id, lease and queue of a message that is given as such or by its id.
 
-    The queue is None where it is not known, and for the one without a name. Raises `InvalidInput`.
+    The queue is None if it is unknown, and for the queue without a name. Raises `InvalidInput`.
     """
     if isinstance(message, QueueMessage):
         return message.id, lease or message.lease, message.queue or None
@@ -258,7 +258,7 @@ def of_queue(queue: str) -> str:
 
 
 def and_queue(queue: str) -> str:
-    """The same behind other parameters."""
+    """The same, appended to other parameters."""
     return of_queue(queue).replace("?", "&", 1)
 
 

@@ -1,4 +1,4 @@
-"""Calls of the routes that are about queues as such."""
+"""Calls of the routes for administration of queues."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Messages: TypeAlias = list[QueuedMessage[Any]]
 Page: TypeAlias = QueuePage[Any]
 
 Rate: TypeAlias = tuple[int, Duration]
-"""How many messages, in which time."""
+"""A rate: how many messages in which period."""
 
 
 class _Message(msgspec.Struct, rename="camel"):
@@ -74,19 +74,19 @@ def purge(queue: str) -> Call[int]:
 
 
 def pause(queue: str, *, is_paused: bool) -> Call[None]:
-    """Let a queue deliver nothing, or go on; once more does no harm."""
+    """Pause or resume a queue; repeatable."""
     target = f"/queue/{'pause' if is_paused else 'resume'}"
     body = json_body(queue=checked_queue("queue", queue))
     return Call("POST", target, read_nothing, body, repeatable=True)
 
 
 def options(queue: str) -> Call[QueueOptions]:
-    """What is said of a queue."""
+    """The settings of a queue."""
     return Call("GET", f"/queue/options{of_queue(queue)}", _decode_options, repeatable=True)
 
 
 def set_options(queue: str, wanted: QueueOptions) -> Call[None]:
-    """Say how a queue delivers; once more does no harm."""
+    """Set how a queue delivers; repeatable."""
     rate = wanted.rate
     body = json_body(
         queue=checked_queue("queue", queue),

@@ -19,7 +19,7 @@ from buntime_keyval.wire.names import checked_name
 from buntime_keyval.wire.python_options import milliseconds
 
 Missed: TypeAlias = Literal["skip", "once", "all"]
-"""What becomes of times at which no host ran: no task, one for all of them, or one for each."""
+"""The handling of times at which no host ran: no task, one for all of them, or one for each."""
 
 
 class _Listed(msgspec.Struct):
@@ -41,7 +41,7 @@ _decode_run = msgspec.json.Decoder(_Run).decode
 
 
 class ScheduleOrder(NamedTuple):
-    """A schedule as somebody wants it, as the wire has it."""
+    """A schedule to be made, in the wire format."""
 
     name: str
     task: msgspec.Raw
@@ -62,7 +62,9 @@ def schedule_order(
     *,
     paused: bool,
 ) -> ScheduleOrder:
-    """What somebody wants. Raises `InvalidInput`; what the members mean the server checks."""
+    """Check a schedule to be made. Raises `InvalidInput`; the server checks the meaning of its
+    members.
+    """
     if not isinstance(task, Mapping):
         raise InvalidInput(
             f'task must be a mapping such as {{"name": "send-report"}}, received {as_written(task)}'
@@ -79,7 +81,7 @@ def schedule_order(
 
 
 def put(order: ScheduleOrder) -> Call[ScheduleInfo]:
-    """Make a schedule, or change it; once more does no harm."""
+    """Make a schedule, or change it; repeatable."""
     body = json_body(**order._asdict() | {"name": None})
     return Call("PUT", _target(order.name), _info, body, repeatable=True)
 

@@ -23,10 +23,9 @@ from buntime_keyval.wire.searching import parse_marks, parse_snippet, parse_weig
 Tokenizer = Literal["unicode61", "porter", "ascii", "trigram", "cjk"]
 
 Marks = bool | tuple[str, str] | Mapping[str, Any]
-"""True for `<mark>` and `</mark>`, or the texts in front of a hit and behind it.
+"""True for `<mark>` and `</mark>`, or the texts before and after a hit.
 
-Or both in an object: `{"marks": ("[", "]"), "escape": "html"}`, whose texts are HTML.
-"""
+Or both in an object: `{"marks": ("[", "]"), "escape": "html"}`, whose texts are HTML."""
 
 
 class SearchWarning(UserWarning):
@@ -34,7 +33,7 @@ class SearchWarning(UserWarning):
 
 
 _PAGE = 250
-"""Hits that one request fetches where there is no limit."""
+"""Hits that one request fetches if there is no limit."""
 
 
 class _Index(msgspec.Struct, rename="camel"):
@@ -61,7 +60,7 @@ _decode_indexes = msgspec.json.Decoder(list[_Index]).decode
 
 
 def create_index(prefix: KeyLike, fields: Sequence[str], tokenize: Tokenizer) -> Call[None]:
-    """Create or replace an index; once more leaves the same index."""
+    """Create or replace an index; repeatable."""
     if isinstance(fields, str) or not fields:
         raise InvalidInput("fields must be a list of at least one field path")
     key = raw_key(checked_key(prefix))
@@ -152,7 +151,7 @@ class SearchPager:
 
 
 def warn_of_search(texts: Sequence[str]) -> None:
-    """Say what an index could not look for, by Python's warnings."""
+    """Warn about words that an index could not look for, with Python's warnings."""
     for text in texts:
         warnings.warn(text, SearchWarning, stacklevel=3)
 

@@ -17,18 +17,18 @@ T = TypeVar("T")
 
 
 class Rules(Protocol):
-    """What a typed store asks of the entries in it."""
+    """The requirements of a typed store on its entries."""
 
     expires_in: Duration | None
     metadata: Any
     defaults: EntryOptions
-    """Both, checked: what an entry has that is created without others."""
+    """The checked options of entries that are created without others."""
 
     def check(self, value: Any) -> Any:
         """A value that may be stored, as data. Raises `InvalidValue`."""
 
     def merged(self, kind: MutationType, operand: Any) -> Any:
-        """What may be merged into a value, as data. Raises `InvalidValue`."""
+        """A merge patch as data. Raises `InvalidValue`."""
 
 
 class StoredKey(tuple[KeyPart, ...]):
@@ -54,7 +54,7 @@ class StoreOf(Generic[T]):
 
 
 class StoredValue(NamedTuple):
-    """What is set, with the options of its store where none are given."""
+    """The options of a set, completed by those of its store."""
 
     value: Any
     expires_in: Duration | None
@@ -62,7 +62,7 @@ class StoredValue(NamedTuple):
 
 
 class Merged(NamedTuple):
-    """What is merged into a value, and what a key gets that is missing."""
+    """The merge patch, and the options for a missing key."""
 
     operand: Any
     on_create: EntryOptions
@@ -75,7 +75,7 @@ def written_at(
     expires_at: float | datetime | None,
     metadata: Any,
 ) -> StoredValue:
-    """What a `set` stores at the key of a typed store. Raises `InvalidValue`."""
+    """The value and options that `set` stores in a typed store. Raises `InvalidValue`."""
     rules = key.rules
     if expires_in is None and expires_at is None:
         expires_in = rules.expires_in
@@ -85,9 +85,10 @@ def written_at(
 
 
 def merged_at(key: object, kind: MutationType, operand: Any) -> Merged:
-    """What a mutation brings to a key, which may be of a typed store. Raises `InvalidValue`.
+    """The operand and options of a mutation, of a key that may be in a typed store. Raises
+    `InvalidValue`.
 
-    What is there keeps its own options, so those of the store are for a key that is missing.
+    An existing entry keeps its own options, so those of the store are for a missing key.
     """
     if not isinstance(key, StoredKey):
         return Merged(operand, NO_OPTIONS)

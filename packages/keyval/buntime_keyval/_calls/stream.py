@@ -41,7 +41,7 @@ class RawRecord(msgspec.Struct):
 
 
 class StreamWish(msgspec.Struct, frozen=True):
-    """Which records somebody wants; checked."""
+    """A checked request for records."""
 
     limit: int
     prefix: Key
@@ -70,7 +70,7 @@ _decode_trimmed = msgspec.json.Decoder(_Trimmed).decode
 
 
 def wish(limit: int, prefix: KeyLike, type: str | None, action: StreamAction | None) -> StreamWish:
-    """Which records somebody wants. Raises `InvalidInput`."""
+    """Check a request for records. Raises `InvalidInput`."""
     kind = None if type is None else checked_text("type", type)
     key = checked_key(prefix) if prefix else ()
     return StreamWish(checked_limit(limit), key, kind, checked_action(action))
@@ -132,7 +132,7 @@ def checked_text(name: str, text: object) -> str:
 
 
 def checked_action(action: object) -> StreamAction | None:
-    """What happened to a key. Raises `InvalidInput`."""
+    """The kind of a change. Raises `InvalidInput`."""
     if action is None or action in get_args(StreamAction):
         return action  # type: ignore[return-value] # one of them
     raise InvalidInput(
@@ -141,7 +141,7 @@ def checked_action(action: object) -> StreamAction | None:
 
 
 def stream_wait_ms(wait: Duration | None) -> int:
-    """How long somebody waits for a record. Raises `InvalidInput`."""
+    """The time to wait for a record. Raises `InvalidInput`."""
     pause = 0 if wait is None else milliseconds("wait", wait)
     if pause > MOST_STREAM_WAIT_MS:
         raise InvalidInput(f"wait must be at most {MOST_STREAM_WAIT_MS} milliseconds")

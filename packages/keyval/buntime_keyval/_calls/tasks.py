@@ -120,7 +120,7 @@ def new_task(
 
 
 def task_members(new: NewTask) -> dict[str, Any]:
-    """A task as members of JSON: what is not as by default."""
+    """A task as JSON members, without those that have their defaults."""
     options = new.options
     members: dict[str, Any] = {
         "name": new.name,
@@ -145,7 +145,7 @@ def task_members(new: NewTask) -> dict[str, Any]:
 
 
 def send(new: NewTask) -> Call[TaskInfo]:
-    """Make a task; with an id or a unique text, once more does no harm."""
+    """Make a task; with an id or a unique text it is repeatable."""
     options = new.options
     is_one = options.id is not None or options.unique is not None
     body = msgspec.json.encode(task_members(new))
@@ -159,7 +159,7 @@ def get(task: TaskInfo | str) -> Call[TaskInfo | None]:
 
 
 def wait(task: TaskInfo | str, timeout_ms: int) -> Call[TaskInfo]:
-    """A task once it is over, or as it is then."""
+    """A task once it is over, or its state after the wait."""
     return Call("GET", f"{_target(task)}/wait?timeout={timeout_ms}", read_task, repeatable=True)
 
 
@@ -195,7 +195,7 @@ def stats(name: str | None) -> Call[dict[str, dict[str, int]]]:
 
 
 def cancel(task: TaskInfo | str) -> Call[TaskInfo]:
-    """Cancel a task; once more does no harm."""
+    """Cancel a task; repeatable."""
     return Call("POST", f"{_target(task)}/cancel", read_task, b"{}", repeatable=True)
 
 
@@ -212,7 +212,7 @@ def delete(task: TaskInfo | str) -> Call[bool]:
 def lease(
     runner: str, names: Sequence[str] | None, limit: int, duration_ms: int, wait_ms: int
 ) -> Call[list[LeasedTask]]:
-    """Take tasks. Not repeatable: what a lost answer held is out of reach for a while."""
+    """Take tasks. Not repeatable: tasks of a lost answer are out of reach for a while."""
     body = json_body(
         runner=checked_name("runner", runner, as_written),
         names=None if names is None else [task_name(name) for name in names],
@@ -226,21 +226,21 @@ def lease(
 def heartbeat(
     task: str, token: str, duration_ms: int | None = None, progress: Any = None
 ) -> Call[TaskHeard]:
-    """The lease goes on; once more does no harm."""
+    """Prolong a lease; repeatable."""
     told = None if progress is None else raw_value(progress)
     body = json_body(token=checked_token(token), duration=duration_ms, progress=told)
     return Call("POST", f"{_target(task)}/heartbeat", _decode_heard, body, repeatable=True)
 
 
 def complete(task: str, token: str, result: Any = None) -> Call[TaskHeard]:
-    """It is done; once more does no harm."""
+    """Complete a task; repeatable."""
     told = None if result is None else raw_value(result)
     body = json_body(token=checked_token(token), result=told)
     return Call("POST", f"{_target(task)}/complete", _decode_heard, body, repeatable=True)
 
 
 def complete_many(done: Sequence[TaskDone]) -> Call[list[TaskHeard]]:
-    """Several are done; once more does no harm."""
+    """Complete several tasks; repeatable."""
     told = [
         {
             "id": task_id(task),
@@ -253,25 +253,25 @@ def complete_many(done: Sequence[TaskDone]) -> Call[list[TaskHeard]]:
 
 
 def fail(task: str, token: str, error: str, *, retry: bool) -> Call[TaskHeard]:
-    """It was in vain; once more does no harm."""
+    """Report a failed attempt; repeatable."""
     said = checked_error("error", error, as_written)
     body = json_body(token=checked_token(token), error=said, retry=None if retry else False)
     return Call("POST", f"{_target(task)}/fail", _decode_heard, body, repeatable=True)
 
 
 def release(task: str, token: str) -> Call[None]:
-    """Nobody began with it."""
+    """Give a task back that was not begun."""
     body = json_body(token=checked_token(token))
     return Call("POST", f"{_target(task)}/release", read_nothing, body)
 
 
 def limits(name: str) -> Call[TaskLimits]:
-    """What is said of a name."""
+    """The settings of a name."""
     return Call("GET", _limits_target(name), _decode_limits, repeatable=True)
 
 
 def set_limits(name: str, wanted: TaskLimits) -> Call[None]:
-    """Limit the tasks of a name; once more does no harm."""
+    """Limit the tasks of a name; repeatable."""
     rate = wanted.rate
     body = json_body(
         maxRunning=wanted.max_running,
@@ -292,13 +292,13 @@ def task_name(name: object) -> str:
 
 
 def task_id(task: object) -> str:
-    """The id of a task, which may be given as such. Raises `InvalidInput`."""
+    """The id of a task, given as such or as a task. Raises `InvalidInput`."""
     return checked_task_id("the id of a task", task.id if isinstance(task, TaskInfo) else task,
                            as_written)  # fmt: skip
 
 
 def wait_ms(wait: Duration | None, name: str = "wait") -> int:
-    """How long somebody waits in one request at the most. Raises `InvalidInput`."""
+    """The longest wait of one request. Raises `InvalidInput`."""
     pause = 0 if wait is None else milliseconds(name, wait)
     if pause > MOST_TASK_WAIT_MS:
         raise InvalidInput(f"{name} must be at most {MOST_TASK_WAIT_MS} milliseconds")
@@ -311,7 +311,7 @@ def length(timeout: Duration) -> float:
 
 
 def lease_ms(duration: Duration) -> int:
-    """How long a runner has a task. Raises `InvalidInput`."""
+    """The length of a lease. Raises `InvalidInput`."""
     found = milliseconds("duration", duration)
     if found < LEAST_TASK_LEASE_MS:
         raise InvalidInput(f"duration must be at least 1s, received {as_written(duration)}")
@@ -338,7 +338,7 @@ def checked_done(done: Sequence[TaskDone]) -> Sequence[TaskDone]:
 
 
 def checked_count(limit: object) -> int:
-    """How many tasks a runner takes. Raises `InvalidInput`."""
+    """The number of tasks that a runner takes. Raises `InvalidInput`."""
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST_TASKS_LEASED:
         raise InvalidInput(
             f"limit must be from 1 to {MOST_TASKS_LEASED}, received {as_written(limit)}"
