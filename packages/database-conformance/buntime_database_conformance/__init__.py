@@ -1,10 +1,11 @@
-"""What every adapter must do, as cases that run against the real engine.
+"""Cases that every adapter must pass, run against the real engine.
 
 Nothing here depends on a test framework. Describe the engine with an `EngineUnderTest` and run each
-of `CASES` with `run_case`, or all of them with `run_all`. A case that needs something that the
-engine does not have is *not applicable*, which is told, not hidden.
+of `CASES` with `run_case`, or all of them with `run_all`. A case that needs a feature which the
+engine does not have is *not applicable*, which is reported, not hidden.
 
-SQL is kept to what SQLite, PostgreSQL and MySQL all understand; see `dialect.py` for the rest.
+SQL is kept to the part that SQLite, PostgreSQL and MySQL all understand; see `dialect.py` for the
+rest.
 """
 
 from buntime_database_conformance import (

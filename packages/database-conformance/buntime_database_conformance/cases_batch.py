@@ -64,7 +64,7 @@ async def what_would_give_rows_is_refused(open_adapter: OpenAdapter) -> None:
     with expect_raises(InvalidStatement, "execute"):
         await adapter.execute("DELETE FROM items RETURNING n")
     expect(await adapter.query("SELECT id, n FROM items"), [(1, 10)], "rows")
-    # What nobody wants to know is done.
+    # A step whose result is not wanted is run, too.
     update = Statement("UPDATE items SET n = 6 RETURNING n")
     (outcome,) = await adapter.batch_each([Batch([update], wanted=())])
     expect(type(outcome), list, "outcome without a wanted result")
@@ -73,7 +73,7 @@ async def what_would_give_rows_is_refused(open_adapter: OpenAdapter) -> None:
 
 @case(Need.SQLITE)
 async def rows_are_those_that_recall_them(open_adapter: OpenAdapter) -> None:
-    """Of several batches that share a commit, each has its own."""
+    """Of several batches that share a commit, each has its own results."""
     adapter = await open_adapter()
     await make_items(adapter, 1, 2)
     recall = "(SELECT json_group_array(json_object('n', n)) FROM items WHERE id = {})"

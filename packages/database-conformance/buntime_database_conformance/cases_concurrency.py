@@ -23,7 +23,7 @@ WORKERS, ROUNDS = 4, 8
 
 
 async def _increment(adapter: Adapter, *, bounded: bool) -> None:
-    """Read, then write if nobody was faster, until it works."""
+    """Read, then write if no other writer was faster, until it works."""
     while True:
         ((n,),) = await adapter.query("SELECT n FROM items WHERE id = 1", point=True)
         steps: list[Statement | Guard] = [

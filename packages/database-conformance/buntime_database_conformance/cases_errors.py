@@ -1,4 +1,4 @@
-"""Mistakes and what they raise. The adapter must work afterwards as before."""
+"""Mistakes and their exceptions. The adapter must work afterwards as before."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from buntime_database_conformance.suite import Need, OpenAdapter, case
 
 
 async def _refused(adapter: Adapter, sql: str, args: Any = ()) -> None:
-    """Refused in every way of running it, and nothing of it stays."""
+    """Refused in every way of running it, without any effect."""
     what = f"{sql} with {args!r}"
     with expect_raises(InvalidStatement, f"execute {what}"):
         await adapter.execute(sql, args)

@@ -1,4 +1,4 @@
-"""The answer of a commit is lost: it is told all the same, and nothing happens twice."""
+"""The answer of a commit is lost: the caller gets it all the same, and nothing happens twice."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def rows_that_cannot_be_told_again_are_an_unknown_outcome(open_adapter: Op
         expect(told, [{"n": 77}], "rows of a lost answer")
     rows = await adapter.query("SELECT n FROM items", fresh=True)
     expect(rows, [(77,)], "what was written")
-    # Nobody wants to know them here.
+    # Results are not needed here.
     update = Statement("UPDATE items SET n = 78 WHERE id = 1 RETURNING n")
     (outcome,) = await adapter.batch_each([Batch([update], wanted=())])
     expect(type(outcome), list, "outcome without a wanted result")

@@ -13,7 +13,7 @@ Row = dict[str, Value]
 
 
 class _Change(NamedTuple):
-    """What happens to `staff (name, salary, age)` with the row Ada, 9000, 30."""
+    """A change of `staff (name, salary, age)` with the row Ada, 9000, 30."""
 
     name: str
     statements: tuple[str, ...]

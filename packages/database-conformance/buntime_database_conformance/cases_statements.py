@@ -1,4 +1,4 @@
-"""Single statements of every kind, and the shape of what they give."""
+"""Single statements of every kind, and the shape of their results."""
 
 from __future__ import annotations
 

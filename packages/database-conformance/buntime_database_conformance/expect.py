@@ -1,4 +1,4 @@
-"""Checks that say what they wanted and what they got."""
+"""Checks with messages about the expected and the actual result."""
 
 from __future__ import annotations
 

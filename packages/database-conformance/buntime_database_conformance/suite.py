@@ -19,7 +19,7 @@ CASE_SECONDS = 30.0
 
 
 class Need(Enum):
-    """What an engine must have for a case to make sense."""
+    """Features that an engine must have for a case to make sense."""
 
     INTERACTIVE_TRANSACTIONS = "interactive transactions"
     NO_INTERACTIVE_TRANSACTIONS = "an engine without interactive transactions"
@@ -52,9 +52,8 @@ class EngineUnderTest(NamedTuple):
     losing_database: Callable[[], AbstractAsyncContextManager[OpenAdapter]] | None = None
     """The same, but the answer of every commit is lost the first time, after it was carried out.
 
-    None for an engine inside the process: there the call itself is the answer, and what can be
-    lost is the process with all that asked.
-    """
+    None for an engine inside the process: there the call itself is the answer, which can only be
+    lost together with the process and its callers."""
 
     def has(self, need: Need) -> bool:
         """Whether the engine meets the need."""
@@ -93,7 +92,7 @@ class Case(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How a case went; `detail` is the error, or what the engine lacks."""
+    """The outcome of a case; `detail` is the error, or the missing feature."""
 
     case: Case
     status: Literal["passed", "failed", "not applicable"]
@@ -117,7 +116,7 @@ def collect(*modules: ModuleType) -> tuple[Case, ...]:
 
 
 async def run_case(case: Case, target: EngineUnderTest) -> None:
-    """Run one case on a database of its own. Raises what the case raises, or `TimeoutError`."""
+    """Run one case on a database of its own. Raises the case's exceptions, or `TimeoutError`."""
     make = target.losing_database if Need.LOST_ANSWERS in case.needs else target.database
     if make is None:
         raise ValueError(f"the case does not apply to {target.name}")

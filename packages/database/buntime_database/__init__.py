@@ -1,4 +1,4 @@
-"""The seam between Buntime's database plugin and whoever stores data through it.
+"""The seam between Buntime's database plugin and the code that stores data through it.
 
 Everything here is a plain type: no driver, no I/O, no dependency. `plugin-database` implements
 `DatabaseService` and the adapters, other plugins use them through these protocols alone.

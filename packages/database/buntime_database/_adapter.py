@@ -73,9 +73,9 @@ class Adapter(Protocol):
     ) -> list[tuple[Value, ...]]:
         """Run one reading statement and return bare rows: the fast path for reads.
 
-        A read sees every write of this adapter that was acknowledged before, and what a
-        `ReadDemand` of the task says. `fresh` asks for the writes of others as well, which a
-        replica may not have yet: for reads that a decision rests on.
+        A read sees every write of this adapter that was acknowledged before, and the state that a
+        `ReadDemand` of the task demands. `fresh` asks for the writes of others as well, which a
+        replica may not have yet: for reads that a decision depends on.
 
         `point` promises a bounded read (by key, or with a small limit), which an embedded engine
         runs on the event loop; anything else runs in a thread. A statement that would write is
@@ -112,24 +112,25 @@ class Adapter(Protocol):
         ...
 
     async def open_session(self, limits: SessionLimits | None = None) -> Session:
-        """A dedicated connection, where the engine has such; close it after use.
+        """Open a dedicated connection, where the engine has them; close it after use.
 
-        Raises `DatabaseError` where it has not, as a database in memory.
+        Raises `DatabaseError` where it has none, such as for a database in memory.
         """
         ...
 
     def position(self) -> int | None:
-        """How far in the log of the database everything is that this adapter wrote or read.
+        """The position in the database's log of everything that this adapter wrote or read.
 
-        For a `ReadDemand`, here or on another host. None where it is not known, and for an engine
-        without replicas, where each read sees all that was committed before.
+        For a `ReadDemand`, here or on another host. None if it is unknown, and for an engine
+        without replicas, where each read sees everything that was committed before.
         """
         ...
 
     def data_version(self) -> int | None:
-        """A number that is another one once anybody has committed, in whatever process.
+        """A number that differs once any process has committed.
 
-        Cheaper than any read, for who asks many times a second. None where only reads can tell.
+        Cheaper than any read, for callers that ask many times a second. None where only reads can
+        tell.
         """
         ...
 
@@ -151,48 +152,48 @@ class Adapter(Protocol):
         ...
 
     async def close(self) -> None:
-        """Finish what is under way and release everything. Idempotent."""
+        """Finish running calls and release everything. Idempotent."""
         ...
 
 
 class ReadsAtOnce(Protocol):
-    """What an adapter has as well if its `capabilities.reads_at_once`: reads without `await`."""
+    """Further methods of an adapter with `capabilities.reads_at_once`: reads without `await`."""
 
     def query_now(
         self, sql: str, args: Sequence[Value] = (), max_bytes: int | None = None
     ) -> list[tuple[Value, ...]] | None:
-        """What `Adapter.query` gives for a `point`; None if that has to wait: then ask by `query`.
+        """The result of `Adapter.query` for a `point`; None if that has to wait: then call `query`.
 
-        Raises as that does.
+        Raises the same errors.
         """
         ...
 
 
 class Bells(Protocol):
-    """What an adapter has as well if its `capabilities.bells`: words between processes.
+    """Further methods of an adapter with `capabilities.bells`: signals between processes.
 
-    Between all that have the same database open, on whatever host. A word may be lost, and comes
-    a little later than a read would see what it is about: it is for looking at once at what is
-    looked at from time to time anyway.
+    They go to all processes with the same database open, on any host. A signal may be lost, and
+    comes a little later than a read would see its cause: it speeds up the polling that happens
+    anyway.
     """
 
     def hear(self, topic: str, call: Callable[[], None] | None) -> None:
-        """Have `call` called on the event loop when another process rings; None ends that.
+        """Have `call` called on the event loop when another process signals; None ends that.
 
-        It is called as well when a word may have been lost.
+        It is also called when a signal may have been lost.
         """
         ...
 
     def ring(self, topic: str) -> None:
-        """Let the others hear it, soon, and not more often than every few milliseconds.
+        """Signal the others soon, and not more often than every few milliseconds.
 
-        Costs microseconds and never waits. Nobody is told if it fails.
+        Costs microseconds and never waits. A failure is not reported.
         """
         ...
 
 
 class DatabaseService(Protocol):
-    """What `ctx.get_plugin("@buntime/plugin-database")` returns."""
+    """The service that `ctx.get_plugin("@buntime/plugin-database")` returns."""
 
     def get_root_adapter(self, type: str | None = None) -> Adapter:
         """The root database of an engine, or of the default engine.

@@ -1,4 +1,4 @@
-"""What the reads of a task are to see, where an engine has replicas."""
+"""The state that reads of a task have to see, where an engine has replicas."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class ReadDemand:
-    """What a read has to see besides the writes of its own adapter."""
+    """The state that a read has to see besides the writes of its own adapter."""
 
     strong: bool = False
     """All that was committed before it, by whomever: it is asked of the primary."""
     position: int | None = None
-    """All up to there: a position that an adapter told, perhaps one of another host."""
+    """Everything up to there: a position that an adapter returned, perhaps on another host."""
     is_outdated: bool = False
     """Set by the engine that found the position beyond the end of its log: then it is one of a log
     that is no more, and asks for nothing."""
@@ -25,7 +25,7 @@ _demanded: ContextVar[ReadDemand | None] = ContextVar("read_demand", default=Non
 
 
 def read_demand() -> ReadDemand | None:
-    """What the reads of the current task have to see; None for nothing but the usual."""
+    """The demand of the current task's reads; None for the usual one."""
     return _demanded.get()
 
 

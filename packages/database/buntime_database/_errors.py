@@ -58,7 +58,7 @@ class DatabaseLost(DatabaseUnavailable):
 
 
 class DatabaseDamaged(DatabaseUnavailable):
-    """What is stored cannot be read: the file is damaged. It does not get well by itself."""
+    """Stored data cannot be read: the file is damaged. This does not pass by itself."""
 
     code = "DATABASE_CORRUPT"
 
@@ -66,7 +66,7 @@ class DatabaseDamaged(DatabaseUnavailable):
 class OutcomeUnknown(DatabaseError):
     """The server was asked to commit, and did not answer: all of it was written, or nothing.
 
-    Not a `DatabaseUnavailable`: whoever repeats what was not written must not repeat this.
+    Not a `DatabaseUnavailable`: code that repeats unwritten requests must not repeat this one.
     """
 
     code: str | None = "OUTCOME_UNKNOWN"
@@ -111,7 +111,7 @@ class ResultTooLarge(StatementStopped):
 
 
 class MoreThanAsked(ResultTooLarge):
-    """They are larger than the caller asked for this time; nothing was written."""
+    """The results are larger than the caller allowed; nothing was written."""
 
 
 class SessionsNotSupported(DatabaseError):

@@ -9,7 +9,7 @@ from buntime_database._statements import Value
 
 
 class SessionLimits(NamedTuple):
-    """What one session may use, and whether it may write."""
+    """The limits of one session, and whether it may write."""
 
     statement_seconds: float = 5.0
     """A statement that runs longer is interrupted with `StatementTimeout`."""
@@ -31,7 +31,7 @@ class Column(NamedTuple):
 
 
 class SessionResult(NamedTuple):
-    """What one statement gave."""
+    """The result of one statement."""
 
     columns: tuple[Column, ...]
     rows: list[tuple[Value, ...]]
@@ -46,7 +46,7 @@ class SessionResult(NamedTuple):
 
 
 class Description(NamedTuple):
-    """What a statement would do, told without running it."""
+    """The effects of a statement, found without running it."""
 
     parameters: tuple[str | None, ...]
     """Names with their prefix (`:a`, `@a`, `$a`, `?1`); None for a plain `?`."""

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from buntime_database._errors import DatabaseUnavailable
 
 Value = None | int | float | str | bytes
-"""What SQL can bind and return. Booleans are bound as 1 and 0."""
+"""Types that SQL can bind and return. Booleans are bound as 1 and 0."""
 
 
 class Statement(NamedTuple):
@@ -35,9 +35,9 @@ class Batch(NamedTuple):
     `bounded` promises that the statements touch few rows (by key or with a small limit), so that
     an embedded engine may run them on the event loop. Leave it False for anything that may scan.
 
-    What the steps gave is kept beside the data where an answer may be lost on a network, so that
-    it can be asked again: of the steps at the positions `wanted`, or of all of them. The others
-    give nothing then. Counts are kept, and rows if `recalls` has an SQL expression for the
+    Where an answer may be lost on a network, results are kept beside the data, so that they can be
+    asked for again: those of the steps at the positions `wanted`, or of all of them. Other steps
+    have no results then. Counts are kept, and rows if `recalls` has an SQL expression for the
     position which, from right after the statement to the end of the batch, is the JSON array of its
     rows as objects.
     """
@@ -49,20 +49,20 @@ class Batch(NamedTuple):
     patient: bool = False
     """Whether it may run for longer than the engine's limit for statements: maintenance."""
     repeatable: bool = False
-    """Whether running it again changes nothing and gives the same, as with a statement that knows
-    what it has done already. Where an answer may be lost a single statement is then not wrapped
-    into anything that tells what became of it, and is sent until there is an answer."""
+    """Whether running it again changes nothing and gives the same result, as with a statement that
+    knows what it has done already. Where an answer may be lost, a single statement is then sent by
+    itself, without a note of its outcome, until there is an answer."""
 
 
 class ResultSet(NamedTuple):
-    """What one statement gave: its rows, and how many rows it changed."""
+    """The result of one statement: its rows, and how many rows it changed."""
 
     columns: tuple[str, ...]
     rows: list[tuple[Value, ...]]
     rowcount: int
     """Rows inserted, updated or deleted; 0 for a query and for a guard."""
     lastrowid: int | None = None
-    """Rowid of the last inserted row where the engine has such; of meaning after INSERT only."""
+    """Rowid of the last inserted row where the engine has rowids; meaningful only after INSERT."""
 
     def as_dicts(self) -> list[dict[str, Value]]:
         """Rows as dictionaries from column name to value; the last of equal names wins.
@@ -77,7 +77,7 @@ class ResultSet(NamedTuple):
 
 
 class Capabilities(NamedTuple):
-    """What differs between engines, declared and never guessed."""
+    """Differences between engines, declared and never guessed."""
 
     dialect: str
     """Family of its SQL: `sqlite`, `postgres`, `mysql`, or one that only its users know."""
@@ -86,7 +86,7 @@ class Capabilities(NamedTuple):
     interactive_transactions: bool
     """`transaction(fn)` works; without it only guarded batches are atomic."""
     full_text_search: Literal["fts5", "tsvector"] | None
-    """What finds words: SQLite's FTS5, PostgreSQL's `tsvector`, or nothing."""
+    """The full-text search: SQLite's FTS5, PostgreSQL's `tsvector`, or none."""
     cjk_tokenizer: bool
     """Indexes can have the tokenizer `cjk`, for scripts without spaces."""
     scans_at_once: int | None
@@ -105,5 +105,5 @@ class Capabilities(NamedTuple):
     """A batch gives rows: of its queries, and of RETURNING. Where it does not, it has no queries,
     and gives only the rows that `Batch.recalls` has an expression for."""
     dear_statements: bool = False
-    """Each statement of a batch costs about as much as a row that it writes: who has many says them
-    as few, with arrays as arguments."""
+    """Each statement of a batch costs about as much as a row that it writes: many rows are better
+    sent in few statements, with arrays as arguments."""

@@ -30,7 +30,7 @@ class DatabasePlugin:
     def check_options(
         self, options: Mapping[str, Any], environ: Mapping[str, str]
     ) -> Sequence[str]:
-        """What is doubtful in the options. Raises `OptionError`."""
+        """Warnings about the options. Raises `OptionError`."""
         return parse_config(options, environ).warnings
 
     @hookimpl
@@ -43,7 +43,7 @@ class DatabasePlugin:
         for warning in config.warnings:
             ctx.logger.warning("%s", warning)
         self._service = await open_service(config, ctx.base_dir, ctx.workers)
-        if ctx.base is not None:  # of databases that this process has for itself nobody asks
+        if ctx.base is not None:  # requests do not reach databases that this process has for itself
             from buntime_plugin_database.faces.served import serve
 
             self._served = serve(ctx, self._service, config.tenancy)
@@ -65,17 +65,17 @@ class DatabasePlugin:
 
     @hookimpl
     def permissions(self) -> Actions:
-        """What users may be permitted to do with databases."""
+        """Permissions on databases."""
         return PERMISSIONS
 
     @hookimpl
     async def health(self) -> str | None:
-        """What is wrong with the root databases, or None."""
+        """The problems with the root databases, or None."""
         return None if self._service is None else await self._service.check()
 
     @hookimpl
     async def diagnose(self) -> list[str]:
-        """What is damaged in the files of root databases."""
+        """Damages in the files of root databases."""
         return [] if self._service is None else await self._service.diagnose()
 
     @hookimpl

@@ -1,1 +1,1 @@
-"""What clients reach over the network: the JSON API and Hrana, and what both ask of a request."""
+"""The network interfaces, the JSON API and Hrana, and their common checks of a request."""

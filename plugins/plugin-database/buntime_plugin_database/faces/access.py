@@ -1,8 +1,8 @@
 """Who may use the API.
 
-With a token (option `token` or `apiKeys`, or the host's master key) whoever has one may do
-everything. Without, only programs on this machine and pages that it serves itself are let in, and
-they may write only if the option `api.write` says so.
+If there are tokens (option `token` or `apiKeys`, or the host's master key), owners of one may do
+everything. Without tokens, only programs on this machine and pages that it serves itself are let
+in, and they may write only if the option `api.write` says so.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Access:
     def check(self, connection: HTTPConnection, *, write: bool) -> None:
         """Let the request pass, or raise `Unauthorized` or `Forbidden`.
 
-        Whoever the host knows passes: what they may do is asked for each database.
+        Senders that the host knows pass: their permissions are checked for each database.
         """
         if principal_of(connection.scope).id:
             return
@@ -66,9 +66,9 @@ class Access:
             )
 
     def lets_in(self, connection: HTTPConnection, token: str) -> bool:
-        """Whether a token that came by another way than a header is good.
+        """Whether a token that came by another way than a header is valid.
 
-        Who has it is the connection's principal then.
+        Its owner is then the connection's principal.
         """
         if self._host_accepts(None):
             return self.knows(token)
@@ -113,10 +113,10 @@ def token_of(connection: HTTPConnection) -> str | None:
 
 
 def _is_local(connection: HTTPConnection) -> bool:
-    """Whether a program on this machine asks, by a name that only this machine has.
+    """Whether the sender is a program on this machine, by a name that only this machine has.
 
-    The name matters because a page from elsewhere can make its own name mean 127.0.0.1. A proxy
-    on this machine speaks for others, and usually says so.
+    The name matters because a page from elsewhere can make its own name mean 127.0.0.1. A proxy on
+    this machine speaks for others, and usually says so.
     """
     if any(name in connection.headers for name in _FORWARDED):
         return False

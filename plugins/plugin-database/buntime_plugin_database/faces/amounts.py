@@ -1,7 +1,7 @@
-"""How much a body may hold, which is told before it is decoded.
+"""Limits on the number of values in a body, checked before it is decoded.
 
-The decoder makes its objects in one go, during which nothing else runs, and they are let go of in
-one go too: for ten megabytes of `[],` that takes a quarter of a second. So the values are counted
+The decoder makes its objects in one go, during which nothing else runs, and they are freed in one
+go too: for ten megabytes of `[],` that takes a quarter of a second. So the values are counted
 first, a piece of the text at a time.
 """
 
@@ -46,7 +46,7 @@ async def check_values(body: bytes | str) -> None:
     if len(body) <= SMALL_BYTES:
         return
     if isinstance(body, str):
-        body = body.encode(errors="replace")  # who decodes it says what is wrong with it
+        body = body.encode(errors="replace")  # the decoder reports what is wrong with it
     number = 0
     for piece, more in zip(count(1), values_in(body), strict=False):
         number += more
@@ -74,7 +74,9 @@ def check_arguments(numbers: Iterable[int]) -> None:
 
 
 def values_in(body: bytes) -> Generator[int, None, None]:
-    """What begins or ends values in each piece of a JSON text: commas and opening brackets."""
+    """The number of characters that separate or begin values in each piece of a JSON text: commas
+    and opening brackets.
+    """
     start = 0
     in_string = False
     while start < len(body):

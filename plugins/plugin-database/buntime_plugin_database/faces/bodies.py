@@ -35,9 +35,10 @@ def decode_body(body: bytes, type: type[T]) -> T:
 
 
 def doubled_member(text: bytes) -> str | None:
-    """What is wrong with a JSON text in which an object has a member twice; None if none has.
+    """The error about a JSON text in which an object has a duplicate member; None if there is none.
 
-    Of the two, the decoder keeps the last in silence. Raises as that does for what is not JSON.
+    Of the two, the decoder silently keeps the last. Raises as the decoder does for a text that is
+    not JSON.
     """
     if len(text) > CHECKED_BYTES or not has_doubled(text, msgspec.json.decode(text)):
         return None
@@ -62,7 +63,7 @@ async def refuse_body(request: Request) -> None:
 
 
 def _explained(error: msgspec.ValidationError, type: type) -> str:
-    """What is wrong with a body; for an unknown member, what may have been meant."""
+    """The error about a body; for an unknown member, with the one that was probably meant."""
     unknown = _UNKNOWN.fullmatch(str(error))
     if unknown is None:
         return f"Invalid body: {error}"

@@ -1,9 +1,9 @@
-"""Large results: few of them are in hand at a time, from their first row to their last byte.
+"""Large results: few of them are in memory at a time, from their first row to their last byte.
 
-A statement may give little, and so may a transaction. Where it would give more, what it wrote is
-undone and it is run again when it is its turn, and the turn is over when the transport has the
-answer, which counts it from then on. With the write lock in hand nobody waits for long: who has a
-turn may be waiting for that lock.
+A statement, or a transaction, may return little. If it would return more, its writes are undone and
+it is run again in its turn. The turn ends when the transport has the answer, which counts it from
+then on. A request that has the write lock never waits for long: the holder of a turn may be waiting
+for that lock.
 """
 
 from __future__ import annotations
@@ -27,17 +27,18 @@ from starlette.types import Receive, Scope, Send
 T = TypeVar("T")
 
 SMALL_BYTES = 256 * 1024
-"""What the results of one request may have in all without waiting for a turn."""
+"""Bytes that the results of one request may have in all without waiting for a turn."""
 
 COLUMN_BYTES = 40
-"""What a column or a parameter has beside its name in an answer."""
+"""Bytes of a column or a parameter beside its name in an answer."""
 
 MOST_IN_HAND = 2
 """Each takes several times its size: in SQLite, as rows, as JSON."""
 
 
 LOCKED_SECONDS = 1.0
-"""For which who has the write lock waits for a turn; who has one may be waiting for that lock."""
+"""Seconds that a request with the write lock waits for a turn; the holder of one may be waiting for
+that lock."""
 
 MOST_FETCHING = 4
 """Cursors of websockets that may be asked for rows at a time."""
@@ -46,23 +47,23 @@ MOST_WRITING = 4
 """Writes at a time that cannot be undone, and may give back much: then that is there already."""
 
 SENT_SECONDS = 2.0
-"""For which others wait for who does not take what was sent before, or for a slow statement."""
+"""Seconds that others wait for a client that does not read its answer, or for a slow statement."""
 
 MOST_MAKING = 2
 """Pieces of responses that are made and sent at a time."""
 
 MOST_SLOW = 2
-"""Responses of which a large piece was not taken for that long: SQLite has the row until it is."""
+"""Responses with a large piece that was not read for that long: SQLite keeps the row meanwhile."""
 
 
 class TooManyLargeResults(DatabaseUnavailable):
-    """Others have large results in hand, and have had them for as long as a request waits."""
+    """Others have large results in memory, and have had them for as long as a request waits."""
 
     code = "TOO_MANY_LARGE_RESULTS"
 
 
 class WrittenWithoutResult(DatabaseError):
-    """A write was carried out, but what it gives back is too much for an answer.
+    """A write was carried out, but its result is too large for an answer.
 
     Only where that cannot be undone; elsewhere it is refused with nothing written.
     """
@@ -75,7 +76,7 @@ class WrittenWithoutResult(DatabaseError):
 
 
 def answer_bytes(result: SessionResult) -> int:
-    """About what a result takes: a statement without rows may have 2,000 columns."""
+    """About the size of a result: a statement without rows may have 2,000 columns."""
     return result.size + columns_bytes(result.columns)
 
 
@@ -98,7 +99,7 @@ class LargeResults:
         self._seconds = seconds
 
     def hand(self) -> Hand:
-        """What a request that begins has in hand: nothing."""
+        """The state of a request that begins: no results."""
         return Hand(self)
 
     async def take(self, *, holds_lock: bool = False) -> None:
@@ -144,11 +145,11 @@ class LargeResults:
     async def making(
         self, step: Callable[[], Coroutine[Any, Any, bool]], has_large: Callable[[], bool]
     ) -> bool:
-        """Do a step of a response, in its turn: what it returns.
+        """Do a step of a response in its turn, and return its result.
 
-        Others wait for it only for a moment. Of those that take longer, `has_large` says whether
-        they have made a large piece: where there are more of them, the first one is given up.
-        Raises `TooManyLargeResults`.
+        Others wait for it only for a moment. If it takes longer, `has_large` says whether it has
+        made a large piece: if there are several of these, the first one is ended. Raises
+        `TooManyLargeResults`.
         """
         try:
             async with asyncio.timeout(self._seconds):
@@ -195,9 +196,9 @@ class Hand:
     ) -> SessionResult:
         """The result of a statement.
 
-        `execute` runs it, and is told how many bytes it may give, if that can be undone; None for
-        as many as ever. `holds_lock` says whether others wait for a transaction of the same client.
-        Raises `TooManyLargeResults`, and what it raises.
+        `execute` runs it, with the number of bytes that it may return, if that can be undone; None
+        for the usual limit. `holds_lock` says whether others wait for a transaction of the same
+        client. Raises `TooManyLargeResults`, and the exceptions of `execute`.
         """
         result = await self._in_turn(execute, holds_lock)
         self._bytes += answer_bytes(result)
@@ -221,14 +222,14 @@ class Hand:
             try:
                 return await execute(left)
             except MoreThanAsked:
-                pass  # and what it had is let go of before others are waited for
+                pass  # its results are freed before the wait for others
         await self._take(holds_lock=holds_lock())
         return await execute(None)
 
     async def written(self, write: Callable[[], Awaitable[T]], size_of: Callable[[T], int]) -> T:
-        """What a write gives back that cannot be undone; within `run` or `run_all`.
+        """The result of a write that cannot be undone; within `run` or `run_all`.
 
-        What is large waits for its turn when it is there, before it is made into an answer. Raises
+        A large one waits for its turn once it exists, before it is made into an answer. Raises
         `TooManyLargeResults` before anything is written, and `WrittenWithoutResult` afterwards.
         """
         async with self._results.writing():
@@ -276,7 +277,7 @@ class Hand:
 
 
 def hand_of(request: Request) -> Hand:
-    """What a request has in hand."""
+    """The results of a request."""
     hand: Hand = request.state.hand
     return hand
 
@@ -297,9 +298,9 @@ class InHand(Response):
 
 
 class InPieces(Response):
-    """A response whose pieces are made one after the other, each when the one before was taken.
+    """A response whose pieces are made one after the other, each when the previous one was taken.
 
-    Nobody knows how large the next one is before it is there, so few are made at a time.
+    The size of a piece is unknown before it exists, so few are made at a time.
     """
 
     media_type = "application/x-ndjson"
@@ -319,7 +320,7 @@ class InPieces(Response):
         self._has_large = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - see ASGI
-        """See ASGI. Ends, and the statement with it, when the client is gone."""
+        """See ASGI. Ends, and the statement with it, when the client has gone."""
         gone = asyncio.create_task(_disconnected(receive))
         sending = asyncio.create_task(self._send_all(send))
         try:
@@ -353,7 +354,7 @@ class InPieces(Response):
         self._has_large = len(piece) > SMALL_BYTES
         await send({"type": "http.response.body", "body": piece, "more_body": True})
         del piece
-        # Nothing, which waits until the client has taken what was sent before.
+        # Send an empty piece, which waits until the client has taken the previous ones.
         await send({"type": "http.response.body", "body": b"", "more_body": True})
         return True
 

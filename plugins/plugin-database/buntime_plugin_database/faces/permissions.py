@@ -1,4 +1,4 @@
-"""What users may be permitted to do with databases, and what somebody may do with one.
+"""Permissions on databases, and their checks.
 
 The resource of a grant is an engine, which stands for its root database and those of all tenants,
 or a tenant of one: `sqlite/acme`.
@@ -45,12 +45,12 @@ PERMISSIONS: Mapping[str, Action] = MappingProxyType(
 
 
 def require(principal: Principal, need: Need, engine: str, tenant: str | None) -> None:
-    """Raise `PermissionDenied` unless somebody may do that with a database."""
+    """Raise `PermissionDenied` unless the sender may do that with a database."""
     if not principal.unlimited:
         named = engine if tenant is None else f"{engine}/{tenant}"
         principal.require(f"database:{need}", resource_of(engine, tenant), named=named)
 
 
 def allows(principal: Principal, need: Need, engine: str, tenant: str | None) -> bool:
-    """Whether somebody may."""
+    """Whether the sender may."""
     return principal.unlimited or principal.allows(f"database:{need}", resource_of(engine, tenant))

@@ -52,7 +52,7 @@ PARAMETERS: Mapping[str, str | JsonSchema] = {
     "filter": 'Values of columns, as JSON: `{"name": "Ada"}`',
     "blob": {"enum": [*BLOB_FORMS], "description": "How bytes are told"},
 }
-"""What is written about each query parameter."""
+"""Descriptions of the query parameters."""
 
 HRANA_PREFIXES = ("/api", "", "/api/dev/{tenant}", "/dev/{tenant}")
 """Clients put their paths beside the last segment of a URL that does not end in a slash, so that

@@ -17,13 +17,14 @@ from buntime_database import Value as SqlValue
 from buntime_host.http.rest import WORK_SECONDS, rest
 
 SMALL_BYTES = 64 * 1024
-"""About what is written at once: texts and blobs of rows, and so many characters of a long one."""
+"""Bytes that are encoded at once, more or less: texts and blobs of rows, and characters of a long
+one."""
 
 VALUE_BYTES = 32
-"""What a value has beside its text."""
+"""Bytes of a value beside its text."""
 
 _BLOB_BYTES = SMALL_BYTES // 3 * 3
-"""As much of a blob as has no padding behind it."""
+"""Largest part of a blob without padding behind it."""
 
 _encode = msgspec.json.encode
 
@@ -32,29 +33,29 @@ Around = tuple[bytes, bytes]
 
 
 class Form(NamedTuple):
-    """How a face writes rows."""
+    """The form of rows in a network interface."""
 
     rows: Callable[[list[Row]], Sequence[object]]
     """Small rows, as the encoder takes them."""
     value: Callable[[SqlValue], object]
-    """One value of a large row, in the same way."""
+    """One value of a large row, in the same form."""
     row: Around
-    """What is around the values of a row."""
+    """Texts around the values of a row."""
     text: Around
-    """What is around the characters of a long text, as they are within quotes."""
+    """Texts around the characters of a long text, which are within quotes."""
     blob: Around
-    """What is around the base64 of a long blob."""
+    """Texts around the base64 of a long blob."""
     names: Sequence[bytes] | None = None
-    """What is in front of each value of a row; None for nothing."""
+    """Texts in front of each value of a row; None for none."""
 
 
 async def rows_json(rows: Sequence[Row], form: Form) -> msgspec.Raw:
-    """The rows of a result as a JSON array. Raises what the form raises."""
+    """The rows of a result as a JSON array. Raises the exceptions of the form."""
     return await _joined(_pieces(rows, form))
 
 
 async def row_json(row: Row, form: Form) -> object:
-    """One row, as the encoder takes it. Raises as `rows_json`."""
+    """One row, in a form that the encoder takes. Raises as `rows_json`."""
     if size_of(row) > SMALL_BYTES:
         return await _joined(_pieces_of_row(row, form))
     (small,) = form.rows([row])

@@ -18,12 +18,12 @@ TENANT_HEADER = "x-database-namespace"
 class Targets:
     """Finds engine and tenant in a request.
 
-    What the client says for this very request comes first: path, body, query, Hrana headers.
-    Then, with tenancy enabled, the configured header and the default tenant.
+    The request itself comes first: path, body, query, Hrana headers. Then, with tenancy enabled,
+    the configured header and the default tenant.
     """
 
     def __init__(self, tenancy: TenancyConfig, default_type: Callable[[], str]) -> None:
-        """`default_type` is the engine that is meant where none is named."""
+        """`default_type` is the engine of requests that name none."""
         self._tenancy = tenancy
         self._default_type = default_type
 
@@ -37,8 +37,8 @@ class Targets:
     ) -> Target:
         """The target; `type` and `tenant` are those of the body, if it has them.
 
-        It says what else who asks may do there. Raises `PermissionDenied` unless he may do what
-        `needs` says.
+        It has the sender's further permissions there. Raises `PermissionDenied` without the
+        permission `needs`.
         """
         query, headers = connection.query_params, connection.headers
         engine = _only("type", type, query.get("type")) or headers.get(TYPE_HEADER) or None
@@ -64,7 +64,9 @@ class Targets:
 
 
 def _only(name: str, *given: str | None) -> str | None:
-    """What path, body and query say, which must not be different things. Raises `BadRequest`."""
+    """Engine and tenant of path, body and query, which must not contradict each other. Raises
+    `BadRequest`.
+    """
     said = {text for text in given if text}
     if len(said) > 1:
         raise BadRequest(

@@ -17,13 +17,13 @@ class Entry(NamedTuple):
     type: str
     """The name by which it is asked for."""
     engine: AnyEngine
-    """What serves it."""
+    """The engine that serves it."""
     options: Any
     """An instance of `engine.options`."""
 
 
 class TenancyConfig(Options, frozen=True):
-    """How databases of tenants are chosen, and how they come into being.
+    """How databases of tenants are chosen and created.
 
     A tenant that a request names explicitly is served whether `enabled` or not.
     """
@@ -72,7 +72,7 @@ class DatabaseConfig(NamedTuple):
     default: str
     tenancy: TenancyConfig
     engines: Engines
-    """What the entries were found among."""
+    """The engines that entries may name."""
     warnings: tuple[str, ...] = ()
 
 

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 OURS = ("libsql", "postgres", "rqlite", "sqlite")
-"""Names of the engines of this package, which nobody else's engine can have."""
+"""Names of the engines of this package, reserved for them."""
 
 MISSED = frozenset({"mysql", "mariadb"})
-"""Names of engines that many look for and that there are not, unless somebody installs one."""
+"""Names of popular engines that do not exist, unless a package with one is installed."""
 
 
 class Engines:
@@ -28,7 +28,7 @@ class Engines:
         self._known = {engine.name: engine for engine in given}
 
     def named(self, name: str) -> AnyEngine:
-        """The engine of a name. Raises `OptionError` if there is none, or no certain one."""
+        """The engine with this name. Raises `OptionError` if there is none, or more than one."""
         if name not in self._known:
             self._known[name] = self._load(name)
         return self._known[name]
@@ -39,7 +39,7 @@ class Engines:
 
     @cached_property
     def _installed(self) -> dict[str, list[EntryPoint]]:
-        """Those of other packages. What all of them say is read when one is asked for."""
+        """Engines of other packages. Their entry points are read on the first call."""
         from importlib.metadata import entry_points
 
         installed: dict[str, list[EntryPoint]] = {}

@@ -16,7 +16,7 @@ from buntime_plugin_database.shared.engine import Opening, RootDatabase
 from buntime_plugin_database.shared.tenants import OpenDatabase, Tenants
 
 MOST_DAMAGES = 10
-"""Of one file that are named; the others are mostly of the same."""
+"""Most damages of one file that are named; further ones are mostly of the same kind."""
 
 
 async def open_service(
@@ -26,8 +26,8 @@ async def open_service(
 
     `workers` are the processes that open the same ones, by default this one alone.
 
-    Raises `OptionError` for an engine that this version does not serve, and
-    `DatabaseUnavailable` when a database cannot be opened; what was open is closed again.
+    Raises `OptionError` for an engine that this version does not serve, and `DatabaseUnavailable`
+    when a database cannot be opened; opened ones are closed again.
     """
     workers = workers or Workers.alone()
     roots: dict[str, RootDatabase] = {}
@@ -128,19 +128,19 @@ class Databases:
         return list(self._roots)
 
     def problems(self) -> dict[str, str]:
-        """What makes root databases unfit to be used, by engine; empty if nothing does."""
+        """Why root databases are unusable, by engine; empty if all are usable."""
         found = {engine: root.problem() for engine, root in self._roots.items()}
         return {engine: problem for engine, problem in found.items() if problem is not None}
 
     async def check(self) -> str | None:
-        """What is wrong with any root database, asked now where that is not known; or None."""
+        """The problem with any root database, checked now if unknown; or None."""
         found = await asyncio.gather(
             *(root.check() for root in (*self._roots.values(), *self._others))
         )
         return "; ".join(dict.fromkeys(problem for problem in found if problem)) or None
 
     async def diagnose(self) -> list[str]:
-        """What is damaged in the files of root databases, of which SQLite reads every page."""
+        """Damages in the files of root databases, of which SQLite reads every page."""
         found = []
         for engine, root in self._roots.items():
             can = root.capabilities
@@ -174,7 +174,7 @@ class Databases:
         )
 
     def _engine(self, entry: Entry, tenant: str) -> Tenants:
-        """What keeps the tenants of the engine, if the id is one."""
+        """The tenants of the engine, if the id is one."""
         engine = self._tenants_of[entry.type]
         engine.check(tenant)
         return engine

@@ -61,11 +61,11 @@ class TenantAdapters:
         self._open: dict[TenantKey, _Open] = {}
         self._handles: WeakValueDictionary[TenantKey, TenantAdapter] = WeakValueDictionary()
         self._changing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        """One for each engine: none waits for the servers of another."""
+        """One lock for each engine: no tenant waits for the servers of another engine."""
         self._closed = False
 
     async def get(self, key: TenantKey) -> TenantAdapter:
-        """The adapter of a tenant, whose database is opened now, once for all that ask."""
+        """The adapter of a tenant, whose database is opened now, once for all callers."""
         async with self.using(key) as adapter:
             handle = self._handles.get(key)
             if handle is None:
@@ -81,7 +81,7 @@ class TenantAdapters:
         try:
             yield entry.adapter
         except TenantNotFound:
-            # Another host has deleted it: whoever asks next shall learn that, or make it again.
+            # Another host has deleted it: the next caller has to learn that, or make it again.
             if self._open.get(key) is entry:
                 del self._open[key]
                 await entry.adapter.close()
@@ -119,13 +119,13 @@ class TenantAdapters:
 
     @asynccontextmanager
     async def removed(self, key: TenantKey) -> AsyncIterator[None]:
-        """The tenant's database closed for good, and not opened by others meanwhile."""
+        """Close a tenant's database for good, and keep others from opening it meanwhile."""
         async with self._changing[key.type]:
             entry = self._open.pop(key, None)
             if entry is not None:
                 try:
                     await entry.adapter.close()
-                except TransactionMisuse:  # by whoever has a transaction open: nothing is closed
+                except TransactionMisuse:  # by a caller with an open transaction: nothing is closed
                     self._open[key] = entry
                     raise
             handle = self._handles.pop(key, None)
@@ -144,7 +144,7 @@ class TenantAdapters:
         self._closed = True
         for changing in [*self._changing.values()]:
             async with changing:
-                pass  # whoever comes next sees that all is closed
+                pass  # the next caller sees that all is closed
         adapters = [entry.adapter for entry in self._open.values()]
         self._open.clear()
         return adapters
@@ -228,19 +228,19 @@ class TenantAdapter(Executing):
         return await self._adapters.open_session(self._key, limits)
 
     def position(self) -> int | None:
-        """That of the open database; None while it is not open."""
+        """The value of the open database; None while it is not open."""
         adapter = self._adapters.opened(self._key)
         return None if adapter is None else adapter.position()
 
     def data_version(self) -> None:
-        """None: the one of another opening would say nothing about this one."""
+        """None: the value of another opening would say nothing about this one."""
 
     def when_written(self, call: Callable[[], None]) -> bool:  # noqa: ARG002 - the seam's
         """False, as for `data_version`."""
         return False
 
     def statistics(self) -> dict[str, float]:
-        """Those of the open database; none while it is not open."""
+        """The values of the open database; none while it is not open."""
         adapter = self._adapters.opened(self._key)
         return {} if adapter is None else adapter.statistics()
 

@@ -1,1 +1,1 @@
-"""What engines and the layers above them share: tenants, counts, and SQL as a text."""
+"""Shared by engines and the layers above them: tenants, counters, and analysis of SQL texts."""

@@ -1,4 +1,4 @@
-"""Numbers that workers share: what adapters count, and what they tell each other."""
+"""Numbers that workers share: counters of adapters, and messages between their writers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SharedNumbers(Protocol):
 
     @property
     def own(self) -> Doubles:
-        """Those of this process, which only it writes."""
+        """The numbers of this process, which only it writes."""
         ...
 
     def others(self) -> Iterator[tuple[int, Doubles]]:
@@ -49,7 +49,7 @@ class LocalCounters:
 
 
 COMMITS, BATCHES, COMMIT_SECONDS = range(3)
-"""What writers count: commits of groups, the batches in them, and the time that they took."""
+"""Counters of writers: commits of groups, the batches in them, and the time that they took."""
 
 
 def commit_statistics(counters: Counters) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What an engine is to the plugin: its options, how its root database is opened, its tenants.
+"""The interface of an engine: its options, the opening of its root database, its tenants.
 
 An engine of another package is found by the entry point of its name in `ENTRY_POINTS`.
 """
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class EngineOptions(Options, frozen=True, forbid_unknown_fields=True):
-    """What every entry of `adapters` has; each engine adds options of its own.
+    """The options of every entry of `adapters`; each engine adds its own.
 
     A misspelt option is an error: durability may hang on it.
     """
@@ -51,10 +51,10 @@ class Completed(NamedTuple, Generic[T]):
 
 
 class Opening(NamedTuple):
-    """What a root database is opened with, besides its options."""
+    """The parameters for opening a root database, besides its options."""
 
     name: str
-    """Under which its numbers are counted: that of the entry, or of the plugin that asked."""
+    """The name of its counters: that of the entry, or of the plugin that asked."""
     base_dir: Path
     """Where relative paths start."""
     workers: Workers
@@ -62,14 +62,14 @@ class Opening(NamedTuple):
 
 
 class RootDatabase(OpenDatabase, Protocol):
-    """What an engine opens for an entry."""
+    """The root database of an entry."""
 
     def problem(self) -> str | None:
-        """What makes it unfit to be used, as far as it is known; None if nothing does."""
+        """Why it is unusable, as far as known; None if it is usable."""
         ...
 
     async def check(self) -> str | None:
-        """The same, asked now where that is not known. Answers within seconds."""
+        """The same, checked now if unknown. Answers within seconds."""
         ...
 
 
@@ -95,7 +95,7 @@ class Engine(NamedTuple, Generic[OptionsT, RootT]):
     name: str
     """The `type` of its entries."""
     options: type[OptionsT]
-    """What an entry may say."""
+    """The type of its entries."""
     open_root: Callable[[OptionsT, Opening], Awaitable[RootT]]
     """Opens the root database of an entry, and waits until it answers.
 
@@ -113,7 +113,7 @@ AnyEngine = Engine[Any, Any]
 
 @asynccontextmanager
 async def closed_on_failure(database: RootDatabase) -> AsyncIterator[None]:
-    """Close what is opened unless the body, which waits for it, comes to its end."""
+    """Close an opened resource unless the body completes."""
     try:
         yield
     except BaseException:

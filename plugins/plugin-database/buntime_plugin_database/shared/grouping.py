@@ -12,7 +12,7 @@ from buntime_database import DatabaseError, ResultSet
 T = TypeVar("T")
 
 BatchOutcome = list[ResultSet] | DatabaseError
-"""What became of a batch in a group: its results, or why it was not written."""
+"""The outcome of a batch in a group: its results, or why it was not written."""
 
 
 class Grouping(Generic[T]):
@@ -24,8 +24,8 @@ class Grouping(Generic[T]):
         give_up: Callable[[Sequence[T], Sequence[T], BaseException], None],
         share: Callable[[T], float],
     ) -> None:
-        """`write` writes a group. Should it raise, as when the loop ends, `give_up` tells that
-        group and those that wait: nobody may wait for ever.
+        """`write` writes a group. If it raises, as when the loop ends, `give_up` ends that group
+        and the waiting items, so that none waits for ever.
 
         `share` is the part of a group that a write takes: they go together up to a sum of 1.
         """
@@ -41,10 +41,10 @@ class Grouping(Generic[T]):
         return self._draining is not None
 
     def add(self, write: T) -> None:
-        """Have it written."""
+        """Add an item to be written."""
         self.waiting.append(write)
         if self._draining is None:
-            # As a task it starts in the next turn of the loop, with all that this turn brings.
+            # A task starts in the next turn of the loop, with all items of this turn.
             self._draining = asyncio.get_running_loop().create_task(self._drain())
 
     async def finish(self) -> None:

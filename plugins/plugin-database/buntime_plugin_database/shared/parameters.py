@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from buntime_database import InvalidStatement, Value
 
-# The same tokens as SQLite's own, as far as needed to find parameters.
+# The same tokens as SQLite's, as far as needed to find parameters.
 _TOKEN = re.compile(
     r"""\s+ | --[^\n]* | /\*.*?(?:\*/|\Z)
       | '(?:[^']|'')*' | "(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]]*\]
@@ -58,7 +58,9 @@ def bind(
 
 
 def parameters_of(sql: str) -> list[tuple[re.Match[str], int]]:
-    """Where parameters are in one statement, and the place of each among the arguments from 1."""
+    """The places of parameters in one statement, and the index of each among the arguments,
+    from 1.
+    """
     found: list[tuple[re.Match[str], int]] = []
     places: dict[str, int] = {}
     last = 0

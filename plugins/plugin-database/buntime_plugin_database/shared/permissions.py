@@ -1,7 +1,7 @@
-"""What SQL from outside may not use on a server, told by the text of the statement.
+"""Restrictions on SQL from outside on a server, checked by the text of the statement.
 
-There is no authorizer to ask, as with the embedded engine. sqld comes with functions that read and
-write files of its machine, and so the databases of other namespaces; some of them in a SELECT.
+There is no authorizer, as the embedded engine has. sqld comes with functions that read and write
+files of its machine, and so the databases of other namespaces; some of them in a SELECT.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ class NotAuthorized(InvalidStatement):
 
 
 def is_of_the_host(name: str | None) -> bool:
-    """Whether a table, or what belongs to one, is where the host keeps who may do what.
+    """Whether a table, or an object that belongs to one, is where the host keeps its keys.
 
-    Whoever could write there could give himself every right.
+    Whoever could write there could grant themselves every right.
     """
     return name is not None and name.lower().startswith(_OF_THE_HOST)
 
 
 def names_the_host(sql: str) -> bool:
-    """Whether a text has such a name anywhere, be it in what will run later."""
+    """Whether a text has such a name anywhere, even in code that will run later."""
     return any(is_of_the_host(_name(piece)) for piece in pieces_of(sql))
 
 

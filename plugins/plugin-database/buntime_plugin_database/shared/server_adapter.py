@@ -33,7 +33,7 @@ from buntime_plugin_database.shared.statements import classify
 from buntime_plugin_database.shared.vitals import Vitals
 
 IDLE_SECONDS = 2.0
-"""After which a server that nobody has asked is asked how it is."""
+"""Seconds after which an unused server is asked for its health."""
 CHECK_SECONDS = 2.0
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ class ServerAdapter(Executing):
     """What commits batches."""
 
     def __init__(self, kind: str, name: str) -> None:
-        """`kind` is what such a server is called in messages, `name` the one that is meant."""
+        """`kind` is the word for such a server in messages, `name` that of this one."""
         self._kind = kind
         self._vitals = Vitals(name)
 
@@ -119,11 +119,11 @@ class ServerAdapter(Executing):
         return True
 
     def problem(self) -> str | None:
-        """What makes the server unfit to be used, as far as its last answers tell."""
+        """Why the server is unusable, judging by its last answers."""
         return self._vitals.problem()
 
     async def check(self) -> str | None:
-        """The same; a server that fails, or was not asked for a while, is asked first."""
+        """The same; a server that fails, or was not used for a while, is asked first."""
         idle = monotonic() - self._vitals.answered_at > IDLE_SECONDS
         if idle or self._vitals.failing:
             try:
@@ -154,7 +154,9 @@ class ServerAdapter(Executing):
 
 
 def checked_text(text: object) -> str:
-    """A text that can be sent. Raises `InvalidStatement` for what is none, or is no Unicode."""
+    """Return a text that can be sent. Raises `InvalidStatement` for others, such as invalid
+    Unicode.
+    """
     if not isinstance(text, str):
         raise InvalidStatement(f"SQL is a text, not a {type(text).__name__}")
     if not text.isascii():

@@ -1,7 +1,7 @@
-"""Writes that wait for their turn to be sent to a server, and what is done with them there.
+"""Writes that wait for their turn to be sent to a server, and their outcomes.
 
-One request at a time is under way. What arrives meanwhile shares the next one, so that the time of
-a round trip and the server's commit are paid once for many writes.
+One request at a time is under way. Writes that arrive meanwhile share the next one, so that the
+time of a round trip and the server's commit are paid once for many writes.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ E = TypeVar("E", bound=Sendable)
 
 
 class Unsent(Generic[E]):
-    """One batch, and who waits for it."""
+    """One batch, and its waiter."""
 
     __slots__ = ("batch", "deadline", "done")
 
@@ -63,7 +63,7 @@ class Unsent(Generic[E]):
         self.deadline = deadline
 
     def conclude(self, outcome: BatchOutcome) -> None:
-        """Tell what became of it, unless that was told."""
+        """Conclude it, unless that has happened."""
         if not self.done.done():
             self.done.set_result(outcome)
 
@@ -81,7 +81,7 @@ class ServerWrites(ABC, Generic[E]):
         """`encode` raises what is wrong with a batch.
 
         `timeout_seconds` is how long a write may wait for its turn, and how long the server is
-        asked what became of one whose answer was lost.
+        asked for the outcome of one whose answer was lost.
         """
         self._encode = encode
         self._timeout_seconds = timeout_seconds
@@ -94,9 +94,9 @@ class ServerWrites(ABC, Generic[E]):
         """Send a group, until it is known what became of it, and conclude each of it."""
 
     async def batch_each(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
-        """Commit each batch, together with whatever else waits; outcomes in the given order.
+        """Commit each batch, together with other waiting ones; return outcomes in the given order.
 
-        A write whose caller goes away is left out, unless it is already on its way.
+        A write whose caller has gone is left out, unless it is already on its way.
         """
         if self.closed:
             raise DatabaseClosed("the database is closed")
@@ -111,7 +111,7 @@ class ServerWrites(ABC, Generic[E]):
     def still_wanted(
         self, group: Iterable[Unsent[E]], too_late: DatabaseUnavailable
     ) -> list[Unsent[E]]:
-        """The writes that nobody concluded and whose time is not over; the others get an error."""
+        """The writes that are not concluded and whose time is not over; the others get an error."""
         wanted = []
         now = monotonic()
         for job in group:
@@ -143,7 +143,7 @@ class ServerWrites(ABC, Generic[E]):
         return None
 
     def count(self, batches: int, seconds: float) -> None:
-        """So many were committed together, and it took so long."""
+        """Count that so many were committed together, in that time."""
         count = self.counters.own
         count[COMMITS] += 1
         count[BATCHES] += batches
@@ -177,19 +177,19 @@ class ServerWrites(ABC, Generic[E]):
             await self._commit(group)
 
     def _refuse_waiting(self, error: DatabaseUnavailable) -> None:
-        """What waits has not been sent, and is not kept waiting for a server that is gone."""
+        """Waiting writes have not been sent, and do not wait for a server that is gone."""
         conclude(self._grouping.waiting, DatabaseUnavailable(str(error)))
         self._grouping.waiting.clear()
 
 
 def conclude(jobs: Iterable[Unsent[E]], outcome: BatchOutcome) -> None:
-    """Tell all of them the same, but for those that were told something."""
+    """Conclude all of them alike, except those that were concluded."""
     for job in jobs:
         job.conclude(outcome)
 
 
 def _share(job: Unsent[E]) -> float:
-    """What may scan is alone in its transaction."""
+    """A batch that may scan is alone in its transaction."""
     batch = job.batch
     return max(1 / MAX_GROUP_BATCHES, batch.size / MAX_GROUP_BYTES) if batch.bounded else 1
 

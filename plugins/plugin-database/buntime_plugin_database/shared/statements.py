@@ -1,4 +1,4 @@
-"""What kind of statement a text is, in the SQL of SQLite."""
+"""Determines the kind of a statement, in the SQL of SQLite."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from buntime_database import InvalidStatement
 Kind = Literal["read", "write", "silent"]
 """`silent` writes and returns no rows, which spares asking for its columns."""
 
-# Comments, quoted names, texts and variables count as one token each, so that what they hold is
-# not read. As in SQLite, whatever has no end goes on to the end of the text, a byte order mark is
-# a blank, and `$a(';')` is one variable.
+# Comments, quoted names, texts and variables count as one token each, so that what they hold is not
+# read. As in SQLite, an unterminated token goes on to the end of the text, a byte order mark is a
+# blank, and `$a(';')` is one variable.
 _TOKEN = re.compile(
     r"""(?P<blank>[\s\ufeff]+ | --[^\n]* | /\*.*?(?:\*/|\Z))
       | (?P<word>[^\W\d][\w$]*) | (?P<end>;)
@@ -51,8 +51,8 @@ def classify(sql: str) -> Kind:
     """Whether a statement reads or writes.
 
     Raises `InvalidStatement` unless the text is exactly one statement, and for statements that
-    would end or escape the transaction that the engine keeps around it, or change a connection
-    that others share.
+    would end or escape the transaction that the engine keeps around it, or change a shared
+    connection.
     """
     if sql.find(";") in (-1, len(sql) - 1):  # one statement: its first word may say all
         first = next((piece.upper() for piece in pieces_of(sql)), "")

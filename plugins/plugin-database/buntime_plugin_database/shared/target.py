@@ -1,4 +1,4 @@
-"""Which database is meant."""
+"""The database that a request is for."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ class Target(NamedTuple):
     type: str | None = None
     tenant: str | None = None
     readonly: bool = False
-    """Whether who asks may only read it."""
+    """Whether the sender may only read it."""
     schema: bool = True
-    """Whether who asks may change its schema."""
+    """Whether the sender may change its schema."""

@@ -1,4 +1,4 @@
-"""Tenants: their names, and what an engine does for them."""
+"""Tenants: their names, and the interface of an engine's tenants."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class CountedSession(Session, Protocol):
 
 
 class OpenDatabase(Adapter, Protocol):
-    """What an engine opens for a tenant."""
+    """The database of a tenant."""
 
     def is_current(self) -> bool:
         """Whether it is still the tenant's: another process may have deleted that."""
@@ -75,7 +75,7 @@ class Tenants(Protocol):
         ...
 
     async def prepare(self, tenant: str, *, create: bool) -> None:
-        """What takes its time before `open`, whose callers wait for each other."""
+        """Slow preparations before `open`, whose callers wait for each other."""
         ...
 
     async def open(self, tenant: str, *, create: bool) -> OpenDatabase:
@@ -87,7 +87,7 @@ class NoTenants:
     """An engine without tenants; implements `Tenants`, and refuses everything."""
 
     def __init__(self, reason: str) -> None:
-        """`reason` is what is said to whoever asks for a tenant."""
+        """`reason` is the message for callers that name a tenant."""
         self._reason = reason
 
     def check(self, tenant: str) -> None:

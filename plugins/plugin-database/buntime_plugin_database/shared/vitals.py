@@ -1,8 +1,8 @@
-"""Whether an engine serves, as far as its last answers tell; and the log lines about it.
+"""Whether an engine serves, judging by its last answers; and the log lines about it.
 
-An operator has to hear of an engine that refuses, once and not at every request, and when it is
-over. Readiness has to fail meanwhile, and nobody may be using the engine just then: so while it
-fails, whoever asks for its health tries it.
+An operator has to be told of a failing engine, once and not at every request, and of the end of the
+failure. Readiness has to fail meanwhile, even if no request uses the engine: so while it fails,
+each check of its health tries it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from buntime_database import (
 )
 
 QUIET_SECONDS = 30.0
-"""How long a further reason of the same failure is kept out of the log."""
+"""Seconds that further reasons for the same failure are kept out of the log."""
 
 Kind = Literal["reads", "writes"]
 
@@ -37,7 +37,7 @@ class _Failure:
 
 
 class Vitals:
-    """What is known of one engine. Errors of the caller's making are none of its own."""
+    """The known state of one engine. Errors caused by callers do not count."""
 
     def __init__(self, name: str) -> None:
         """`name` is that of the engine in log lines."""
@@ -52,7 +52,7 @@ class Vitals:
         return bool(self._failures)
 
     def problem(self) -> str | None:
-        """What makes it unfit to be used, or None."""
+        """Why it is unusable, or None."""
         return "; ".join(f"{kind} fail: {it.reason}" for kind, it in self._failures.items()) or None
 
     def worked(self, kind: Kind) -> None:
@@ -88,8 +88,8 @@ class Vitals:
 def is_engines_fault(error: DatabaseError) -> bool:
     """Whether an error says that the engine does not serve.
 
-    Not that others keep its lock, which it survives, nor that it was closed, nor what is told
-    once and for all: that its file is lost or damaged.
+    Not a lock that others keep, which passes, nor that it was closed, nor a permanent state: a lost
+    or damaged file.
     """
     if isinstance(error, (DatabaseBusy, DatabaseClosed, DatabaseDamaged, DatabaseLost)):
         return False

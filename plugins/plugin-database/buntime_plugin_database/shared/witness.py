@@ -1,12 +1,12 @@
-"""What a writer leaves in the database, in each of its commits, so that a lost answer can be asked.
+"""A writer's notes in the database, left by each of its commits, for the case that an answer is
+lost.
 
 For servers that speak SQLite's SQL. A group of writes begins with a claim: it notes the group's
 number in the writer's row, and fails unless the number is higher than all before. So no group is
-ever committed twice, whoever repeats its request. Statements whose results matter are followed by a
-note of what they gave.
-
-Who asks reads what the last group was and raises the fence: the group that is asked for cannot be
-committed after that, even if its request is still on its way.
+ever committed twice, however often its request is repeated. Statements whose results matter are
+followed by a note of these. After a lost answer the writer reads the number of the last group and
+raises the fence: the group in question cannot be committed after that, even if its request is still
+on its way.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ WRITERS = "buntime_writers"
 RESULTS = "buntime_results"
 
 KEPT_MS = 24 * 60 * 60 * 1000
-"""How long the row of a writer stays after its last commit: no request is under way longer."""
+"""How long a writer's row stays after its last commit: no request is under way for longer."""
 
-# Without rowids, so that last_insert_rowid() stays that of the statement before a note.
+# Without rowids, so that last_insert_rowid() remains that of the statement before a note.
 CREATE = (
     f"""
 CREATE TABLE IF NOT EXISTS {WRITERS} (
@@ -62,7 +62,7 @@ _FORGET_WRITERS = f"DELETE FROM {WRITERS} WHERE at < {{since}}"
 _FORGET_RESULTS = f"DELETE FROM {RESULTS} WHERE writer NOT IN (SELECT writer FROM {WRITERS})"
 
 Results = dict[tuple[int, int], ResultSet]
-"""What statements gave, by the position of their batch in the group and their own in the batch."""
+"""Results of statements, by the position of their batch in the group and their own in the batch."""
 
 
 class TablesMissing(DatabaseError):
@@ -70,14 +70,14 @@ class TablesMissing(DatabaseError):
 
 
 class Told(NamedTuple):
-    """What became of a group."""
+    """The outcome of a group."""
 
     was_committed: bool
     results: Results
 
 
 class KeptResults(NamedTuple):
-    """What is to be kept of the results of a batch."""
+    """The results of a batch that have to be noted."""
 
     wanted: dict[int, str | None]
     """Steps whose results are kept, with the SQL for their rows."""
@@ -86,7 +86,7 @@ class KeptResults(NamedTuple):
 
 
 def notes_of(batch: Batch) -> KeptResults:
-    """What to keep of a batch."""
+    """Which results of a batch to note."""
     numbers = range(len(batch.steps)) if batch.wanted is None else batch.wanted
     recalls = batch.recalls or {}
     wanted: dict[int, str | None] = {}
@@ -100,12 +100,12 @@ def notes_of(batch: Batch) -> KeptResults:
             else:
                 wanted[number] = rows
     if wanted and looks_at_changes(batch.steps):
-        return KeptResults({}, False)  # a note would change what the batch itself is told
+        return KeptResults({}, False)  # a note would change the results of the batch itself
     return KeptResults(wanted, is_tellable)
 
 
 def looks_at_changes(steps: Sequence[Statement | Guard]) -> bool:
-    """Whether a step asks what the one before it changed."""
+    """Whether a step asks for the changes of the previous one."""
     return any(
         asks_for_changes(step.sql if isinstance(step, Statement) else step.condition)
         for step in steps
@@ -139,12 +139,12 @@ class Witness:
         return _CLAIM.format(writer=self._writer, group=self.group, now=now_ms)
 
     def note(self, batch: int, step: int, rows: str | None) -> str:
-        """Keep what the last statement gave; `rows` is SQL for the JSON array of its rows."""
+        """Note the result of the last statement; `rows` is SQL for the JSON array of its rows."""
         place = f"'{self._writer}', {batch}, {step}, {self.group}"
         return f"{_NOTE} ({place}, changes(), last_insert_rowid(), {rows or 'NULL'})"
 
     def _cleaning(self, now_ms: int) -> list[str]:
-        """What removes, now and then, the notes of writers that are gone."""
+        """The statements that remove, now and then, the notes of writers that are gone."""
         if now_ms < self._clean_at_ms:
             return []
         self._clean_at_ms = now_ms + KEPT_MS
@@ -161,17 +161,17 @@ class Witness:
         return _LAST_RESULTS.format(writer=self._writer, group=self.group)
 
     def fence(self, now_ms: int) -> str:
-        """What keeps the group from being committed, unless it is already."""
+        """The statement that keeps the group from being committed, unless it is already."""
         return _FENCE.format(writer=self._writer, group=self.group, now=now_ms)
 
 
 def is_table_missing(message: str) -> bool:
-    """Whether an error of SQLite says that a table of ours is not there."""
+    """Whether an error of SQLite says that one of these tables is missing."""
     return _MISSING.search(message) is not None
 
 
 def results_of(rows: Iterable[Sequence[Value]]) -> Results:
-    """What statements gave, from the rows of `Witness.last_results`."""
+    """The noted results, from the rows of `Witness.last_results`."""
     results: Results = {}
     for batch, step, changed, rowid, told in rows:
         place = int(batch or 0), int(step or 0)

@@ -92,7 +92,7 @@ class LibsqlAdapter(ServerAdapter):
         await self.batch([Statement("SELECT 1")])
 
     def position(self) -> int | None:
-        """How far the log of the primary goes, as far as it is known; None without replicas."""
+        """The known end of the primary's log; None without replicas."""
         return self._servers.position
 
     def statistics(self) -> dict[str, float]:

@@ -2,8 +2,8 @@
 
 The decoder holds Python's lock until it is done: for ten megabytes of quotes, each of which comes
 as two bytes, a tenth of a second. So long texts and groups of rows are cut out of an answer and
-decoded one after the other. In their places stand numbers in a form that nobody writes, and the
-decoder asks what these mean when it comes to them.
+decoded one after the other. They are replaced by numbers in a form that no answer has, and the
+decoder asks for their meaning when it comes to them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _decode = msgspec.json.decode
 
 
 class RowGroup(list[Any]):
-    """Rows of a result that stand in the place of one."""
+    """Rows of a result, in the place of one."""
 
 
 def each_row(rows: Iterable[Any]) -> Iterator[Any]:
@@ -84,7 +84,7 @@ class _Places(NamedTuple):
 
 
 async def _places_in(content: bytes) -> _Places:
-    """What can be cut out of an answer, in order."""
+    """The parts that can be cut out of an answer, in order."""
     places = _Places([], [])
     is_within_text = is_escaped = False
     opening = 0
@@ -110,9 +110,9 @@ async def _places_in(content: bytes) -> _Places:
 
 
 def _without_escapes(piece: bytes, *, is_escaped: bool) -> bytes:
-    """The piece, as long as it was, with all quotes that are a part of a text hidden.
+    """The piece, of the same length, with all quotes within texts hidden.
 
-    A backslash at its end has what it escapes in the next one.
+    A backslash at its end escapes a character of the next piece.
     """
     if is_escaped:
         piece = b"_" + piece[1:]
@@ -122,7 +122,7 @@ def _without_escapes(piece: bytes, *, is_escaped: bool) -> bytes:
 
 
 def _between_rows(piece: bytes, *, is_within_text: bool) -> int | None:
-    """Where the comma between two rows is, if some is found."""
+    """Position of a comma between two rows, if one is found."""
     place = -1
     for _ in range(_TRIES):
         place = piece.find(_BETWEEN_ROWS, place + 1)
@@ -148,7 +148,7 @@ async def _text_in(content: bytes, span: Span) -> str:
 
 
 def _whole_characters(piece: bytes, following: int) -> int:
-    """How much of a piece of a string is made of whole characters."""
+    """The length of the part of a string's piece that ends with a whole character."""
     hidden = piece.replace(b"\\\\", b"__")
     escape = hidden.find(b"\\", len(hidden) - _PAIR)
     if escape >= 0:
@@ -163,7 +163,7 @@ def _whole_characters(piece: bytes, following: int) -> int:
 
 
 class _Cuts:
-    """What was cut out of an answer, by the numbers that stand in its place."""
+    """The parts that were cut out of an answer, by the numbers that replace them."""
 
     def __init__(self) -> None:
         self._meanings: dict[str, Any] = {}

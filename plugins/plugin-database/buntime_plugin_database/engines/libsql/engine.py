@@ -147,7 +147,7 @@ class LibsqlEntry(EngineOptions, frozen=True):
         return "default" if self.has_namespaces else None
 
     def settings(self) -> LibsqlOptions:
-        """How the databases are used."""
+        """Options of the databases."""
         wanted = self.read_your_writes
         return LibsqlOptions(
             auth_token=self.auth_token,
@@ -162,9 +162,9 @@ _OWN = frozenset(field.encode_name for field in msgspec.structs.fields(LibsqlEnt
 
 
 def file_entry(entry: Mapping[str, Any], environ: Mapping[str, str]) -> StandIn | None:
-    """An entry whose server is a file, as the embedded engine takes it.
+    """An entry whose server is a file, in the form of the embedded engine.
 
-    Its other options are those of that engine; what only servers have means nothing to a file.
+    Its other options are those of that engine; options of servers mean nothing to a file.
     """
     own = {name: value for name, value in entry.items() if name in _OWN}
     options, warnings = read_options(LibsqlEntry, own).with_servers(environ)
@@ -201,7 +201,7 @@ def _make_adapter(entry: LibsqlEntry, opening: Opening) -> LibsqlAdapter:
 
 
 def tenants(entry: LibsqlEntry, _: LibsqlAdapter, opening: Opening) -> Tenants:
-    """A namespace for each tenant, if the servers have such."""
+    """A namespace for each tenant, if the servers have namespaces."""
     if not entry.has_namespaces:
         return NoTenants("The libsql adapter needs adminUrl to have tenants")
     from buntime_plugin_database.engines.libsql.namespaces import NamespaceTenants

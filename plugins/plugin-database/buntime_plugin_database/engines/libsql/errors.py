@@ -47,7 +47,7 @@ _STATUS = re.compile(r"HTTP status (\d{3})")
 _MISSING = re.compile(r"[Nn]amespace .*doesn't exist")
 _ACCESS_STATUSES = frozenset({401, 403})
 _CONTENT_STATUSES = frozenset({400, 413, 422})
-"""The server refuses what it was sent, and has run nothing of it."""
+"""The server refuses the request, and has run nothing of it."""
 
 
 class NamespaceMissing(DatabaseUnavailable):
@@ -55,7 +55,7 @@ class NamespaceMissing(DatabaseUnavailable):
 
 
 class AccessRefused(DatabaseUnavailable):
-    """The server does not take the token, or does not allow with it what was asked."""
+    """The server refuses the token, or does not allow the request with it."""
 
 
 def translate_step(message: str, code: str | None) -> DatabaseError:
@@ -72,8 +72,8 @@ def translate_step(message: str, code: str | None) -> DatabaseError:
 def translate(error: Exception, server: str, *, wrote: bool) -> DatabaseError:
     """The error of the seam for a request that failed as a whole, chained to it.
 
-    `wrote` says that the request asked for a commit. Unless it is certain that the server did
-    nothing, such a request may have been carried out: that is an `OutcomeUnknown`.
+    `wrote` says that the request had a commit. Unless the server certainly did nothing, such a
+    request may have been carried out: that is an `OutcomeUnknown`.
     """
     ours = _translation(error, server, wrote=wrote)
     ours.__cause__ = error

@@ -27,7 +27,7 @@ from buntime_plugin_database.shared.tenants import (
 )
 
 ROOT_NAMESPACE = "default"
-"""sqld's own name for the database of those who name none."""
+"""sqld's own name for the database of clients that name none."""
 CHECK_SECONDS = 5.0
 
 
@@ -49,7 +49,7 @@ class NamespaceTenants:
         self._separating: set[str] = set()
 
     def check(self, tenant: str) -> None:
-        """Raise `InvalidTenant` for what is no id, or the root database's."""
+        """Raise `InvalidTenant` for an invalid id, or for that of the root database."""
         if check_tenant_id(tenant) == ROOT_NAMESPACE:
             raise InvalidTenant(f"Invalid tenant id {tenant!r}: the root database's namespace")
 
@@ -68,7 +68,7 @@ class NamespaceTenants:
         self._needs_admin()
         await self._check_separation()
         status, message = await self._ask_admin("DELETE", tenant)
-        # Without its message a 404 may be that of something else than sqld's admin listener.
+        # Without its message a 404 may be that of a server other than sqld's admin listener.
         if status == 404 and "doesn't exist" in message:
             return False
         if status != 200:
@@ -142,7 +142,7 @@ class NamespaceTenants:
         """Status and message; `path` begins with a checked id."""
         headers = {}
         if self._admin_token is not None:
-            # So sqld wants it: the key itself, without a user.
+            # The form that sqld expects: the key itself, without a user.
             headers["authorization"] = f"Basic {self._admin_token}"
         elif self._options.auth_token is not None:
             headers["authorization"] = f"Bearer {self._options.auth_token}"

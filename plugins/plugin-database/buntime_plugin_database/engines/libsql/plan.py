@@ -1,12 +1,11 @@
-"""Batches as steps of one request, and what the answer says about each of them.
+"""Batches as steps of one request, and the outcome of each in the answer.
 
 One request is one transaction: `BEGIN IMMEDIATE`, the writer's claim, the batches, `COMMIT`. A step
 runs only if the one before it worked. A guard is a query that raises when its condition does not
 hold.
 
-Failures are rare, so at first the batches stand one after another, and one that fails undoes all.
-Then the same is sent again with a savepoint for each, to which one that fails is rolled back
-alone:
+Failures are rare, so at first the batches follow each other, and one that fails undoes all. Then
+the same is sent again with a savepoint for each, to which a failed one is rolled back alone:
 
     0  BEGIN IMMEDIATE
     1  the claim               if 0 worked
@@ -54,7 +53,7 @@ _END = -1
 
 
 class Encoded(NamedTuple):
-    """A batch whose statements are checked and ready to be sent."""
+    """A batch with checked statements, ready to be sent."""
 
     steps: list[Json]
     guards: frozenset[int]
@@ -72,7 +71,7 @@ class Encoded(NamedTuple):
 
 
 class BatchPlace(NamedTuple):
-    """Where in a request a batch is: each of its steps, and the last one with its notes."""
+    """The place of a batch in a request: each of its steps, and the last one with its notes."""
 
     steps: list[int]
     end: int
@@ -156,11 +155,12 @@ def _add_batch(steps: list[Json], batch: Encoded, number: int, witness: Witness)
 async def read_answer(
     request: ServerRequest, batches: Sequence[Encoded], answer: Json
 ) -> list[BatchOutcome | None] | None:
-    """What became of each batch; None for one that has to be sent once more.
+    """The outcome of each batch; None for one that has to be sent again.
 
-    None in the place of the list if all was rolled back, because one batch failed, or ended it, or
-    because a constraint is checked at COMMIT. Raises the error if the transaction never began,
-    `TablesMissing` if that was all, and `OutcomeUnknown` if the answer does not tell.
+    None instead of the list if everything was rolled back, because one batch failed, or ended the
+    transaction, or because a constraint is checked at COMMIT. Raises the error if the transaction
+    never began, `TablesMissing` if that was the only reason, and `OutcomeUnknown` if the answer
+    does not tell.
     """
     results, errors = step_outcomes(answer, len(request.steps))
     committed = results[request.commit] is not None
@@ -184,7 +184,7 @@ async def read_answer(
 def recall(
     request: ServerRequest, batches: Sequence[Encoded], told: Told
 ) -> list[BatchOutcome | None]:
-    """What became of each batch when the answer was lost; None for those that were not written."""
+    """The outcome of each batch after the answer was lost; None for those that were not written."""
     if not told.was_committed:
         return [None] * len(batches)
     written = {batch for batch, _ in told.results}
@@ -239,7 +239,7 @@ def _failure(errors: list[Any], place: int) -> DatabaseError:
 
 @lru_cache(maxsize=1024)
 def _guard_sql(condition: str) -> str:
-    guard_query(condition)  # refuses what is more than an expression
+    guard_query(condition)  # refuses text that is more than an expression
     # Of the functions that can fail this is the one whose error repeats a text of ours.
     return (
         f"SELECT CASE WHEN ({condition}\n) IS TRUE THEN 1"

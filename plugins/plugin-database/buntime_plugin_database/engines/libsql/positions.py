@@ -1,12 +1,11 @@
-"""How far the primary's log is known to go, by all workers of this host together.
+"""The known end of the primary's log, shared by all workers of this host.
 
-What one of them wrote or saw, a read of any other sees too, and none of them ever reads from a
-replica that is behind what another has read. Each worker writes a row of three numbers that the
-others read.
+A read of any worker sees the writes and reads of all others, and none ever reads from a replica
+that is behind these. Each worker writes a row of three numbers that the others read.
 
-A position is the number of a frame in the log. The primary numbers the frames anew when it begins a
-new log, as it may once it was killed, and tells no name of its log. A host notices by a number that
-falls.
+A position is the number of a frame in the log. The primary starts counting again when it begins a
+new log, as it may after it was killed, and its log has no name. A host notices this by a number
+that falls.
 """
 
 from __future__ import annotations
@@ -16,26 +15,26 @@ from time import monotonic
 from buntime_plugin_database.shared.counters import LocalCounters, SharedNumbers
 
 _LOG, _LENGTH, _PRIMARY_UNTIL, _NEW_UNTIL = range(4)
-"""How many logs there were; how much of this one is known, 0 for nothing; until when reads go to
-the primary; and until when others may not have noticed the log. Times are seconds of the system's
-steady clock, which is one for all processes."""
+"""Number of logs so far; known end of this one, 0 for none; until when reads go to the primary; and
+until when others may not have noticed the log. Times are seconds of the system's monotonic clock,
+which all processes share."""
 
 NUMBERS = 4
 
 BEYOND = 10**15 - 1
-"""A position that no log reaches. Whoever is told it and asks another host reads from the primary
-there, also if that host knows a higher position of a log that is no more."""
+"""A position that no log reaches. A client that has it and asks another host reads from the primary
+there, even if that host knows a higher position of a log that no longer exists."""
 
 
 class Positions:
-    """What is known of one primary."""
+    """The known state of one primary's log."""
 
     def __init__(self, shared: SharedNumbers | None = None) -> None:
         self._shared = shared or LocalCounters(NUMBERS)
 
     @property
     def known(self) -> int | None:
-        """The last position that somebody wrote or saw; None while there is none."""
+        """The last position that any worker wrote or saw; None while there is none."""
         own = self._shared.own
         log, length = own[_LOG], own[_LENGTH]
         for _, other in self._shared.others():
@@ -44,7 +43,7 @@ class Positions:
             elif other[_LOG] == log and other[_LENGTH] > length:
                 length = other[_LENGTH]
         if log > own[_LOG]:
-            own[_LENGTH] = length  # first: who reads in between takes it for one of the old log
+            own[_LENGTH] = length  # first: a concurrent reader takes it for one of the old log
             own[_LOG] = log
         return int(length) - 1 if length else None
 
@@ -55,12 +54,12 @@ class Positions:
 
     @property
     def told(self) -> int | None:
-        """What clients are told: the last position, or `BEYOND` while the log is a new one."""
+        """The position for clients: the last one, or `BEYOND` while the log is new."""
         known = self.known
         return BEYOND if known is not None and monotonic() < self._latest(_NEW_UNTIL) else known
 
     def saw(self, position: int | None) -> None:
-        """Somebody was told of a position."""
+        """A client was sent a position."""
         known = self.known
         if position is not None and (known is None or position > known):
             self._shared.own[_LENGTH] = position + 1

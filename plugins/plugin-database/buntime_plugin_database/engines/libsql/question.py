@@ -1,4 +1,4 @@
-"""What became of a group whose answer was lost, asked of the server."""
+"""Asks the server for the outcome of a group whose answer was lost."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def make_question(witness: Witness, now_ms: int) -> list[Json]:
 
 
 def read_reply(witness: Witness, reply: Json) -> Told:
-    """What the answer to the question says. Raises `DatabaseError` if it says nothing."""
+    """The outcome in the answer. Raises `DatabaseError` if it has none."""
     results, errors = step_outcomes(reply, _STEPS)
     for error in errors[:-1]:
         if error is not None:

@@ -34,11 +34,11 @@ from buntime_plugin_database.shared.tenants import TenantNotFound
 BENCH_SECONDS = 30.0
 """Time that a replica gets no reads after it failed."""
 BEHIND_SECONDS = 1.0
-"""The same after it answered without our position, as a server that heeds none."""
+"""The same after an answer without our position, as from a server that ignores it."""
 REPLICA_SECONDS = 5.0
 """Longest time that a replica may need, which includes catching up with our own writes."""
 PRIMARY_SECONDS = 1.0
-"""Time that reads go to the primary after a write whose position in its log is not known."""
+"""Seconds that reads go to the primary after a write whose position in its log is unknown."""
 RESTART_SECONDS = 30.0
 """Time that reads go to the primary after it was away. One that was killed may begin a new log
 and count from the start; a replica that has not noticed yet seems to be ahead of it."""
@@ -56,7 +56,7 @@ _PRIMARY_READS, _REPLICA_READS, _REPLICA_FAILURES = range(3)
 
 
 class _Behind(DatabaseUnavailable):
-    """The replica has not what it was asked to have."""
+    """The replica does not have the position that was demanded."""
 
 
 class Server:
@@ -79,7 +79,7 @@ class Server:
         return self._transport
 
     def open_transport(self) -> ServerTransport:
-        """One more way to it; close it after use."""
+        """One more connection to it; close it after use."""
         return open_transport(
             self._url, self._token, for_reads=self._is_replica, headers=self._headers
         )
@@ -109,7 +109,7 @@ class Servers:
         self._replicas = [Server(url, options, is_replica=True) for url in replicas]
         self._turn = 0
         self._positions = positions
-        # A replica may still have what was deleted before a tenant of the same name was made.
+        # A replica may still have the deleted data of an earlier tenant of the same name.
         if tenant is not None:
             positions.stay_on_primary(monotonic() + RESTART_SECONDS)
         self._primary_was_lost = False
@@ -154,7 +154,7 @@ class Servers:
         return answer
 
     async def ask_on_new_connection(self, steps: list[Json], *, most_seconds: float) -> Json:
-        """The same past every connection that is open, since one of them may hang."""
+        """The same, without using any open connection, since one of them may hang."""
         before = self._positions.known
         transport = self.primary.open_transport()
         try:
@@ -182,7 +182,7 @@ class Servers:
 
     @property
     def position(self) -> int | None:
-        """What clients are told of how far the log goes; None where there is no replica."""
+        """The known end of the log, for clients; None without replicas."""
         return self._positions.told if self._replicas else None
 
     def read_statistics(self) -> dict[str, float]:
@@ -196,7 +196,7 @@ class Servers:
         return sum(now < replica.benched_until for replica in self._replicas)
 
     async def close(self) -> None:
-        """Close all connections; what is under way fails. Idempotent."""
+        """Close all connections; running requests fail. Idempotent."""
         self._closed = True
         for server in (self.primary, *self._replicas):
             await server.close()
@@ -225,7 +225,7 @@ class Servers:
         return demanded is not None and (known is None or demanded > known)
 
     async def _read_replica(self, replica: Server, statement: Json, demanded: int | None) -> Json:
-        # What is demanded is known, and so part of it.
+        # A demand is known, and so a part of the log.
         wanted = self._positions.known if self._options.read_your_writes is True else demanded
         if wanted is not None:
             # The replica waits until it has come so far.
@@ -285,7 +285,9 @@ class Servers:
             self._positions.stay_on_primary(monotonic() + PRIMARY_SECONDS)
 
     def _is_at(self, position: int | None, before: int | None) -> None:
-        """The primary told its position; `before` is what was known when it was asked."""
+        """The primary reported its position; `before` is the position known at the time of the
+        request.
+        """
         is_other_log = position is not None and before is not None and position < before
         if self._primary_was_lost or is_other_log:
             self._primary_was_lost = False

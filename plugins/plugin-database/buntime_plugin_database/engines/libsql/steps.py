@@ -6,7 +6,7 @@ from buntime_plugin_database.engines.libsql.transport import Json
 
 
 def control(sql: str, condition: Json | None = None, *, want_rows: bool = False) -> Json:
-    """A statement of ours."""
+    """A statement of the engine itself."""
     step: Json = {"stmt": {"sql": sql, "want_rows": want_rows}}
     if condition is not None:
         step["condition"] = condition

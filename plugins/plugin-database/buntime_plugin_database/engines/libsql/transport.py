@@ -1,8 +1,8 @@
-"""The one module that touches `libsql-client`: a request to one server, and its answer.
+"""The only module that uses `libsql-client`: a request to one server, and its answer.
 
-Its two clients are used, but below their `execute` and `batch`. Those know neither conditions of
-single steps nor positions of replication, and give only the first error of a batch; the requests
-that they send are the same. What else is worked around is said where it is done.
+It uses the library's two clients, but below their `execute` and `batch`. Those know neither
+conditions of single steps nor positions of replication, and return only the first error of a batch;
+the requests that they send are the same. Other workarounds are explained in their places.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _HEARTBEAT_SECONDS = 20.0
 _LARGE_BYTES = 1024 * 1024
 
 TRANSPORT_ERRORS = (LibsqlError, aiohttp.ClientError, OSError, TimeoutError, ValueError)
-"""What a request raises when it fails. `ValueError` is for URLs that cannot be asked."""
+"""Exceptions of a failed request. `ValueError` is for invalid URLs."""
 
 
 class ServerTransport(Protocol):
@@ -63,7 +63,7 @@ def check_url(url: str) -> str | None:
 
 
 def namespace_headers(url: str, namespace: str | None, routing: Routing) -> dict[str, str]:
-    """What a request to the URL must say so that it reaches the namespace.
+    """The parts of a request to the URL that make it reach the namespace.
 
     Always to the server of the URL: the name is in a header, and never in an address.
     """
@@ -99,8 +99,8 @@ def open_transport(
 
 class _HttpClient(HttpClient):  # type: ignore[misc] # the library has no py.typed
     async def _send(self, method: str, path: str, request_body: Any) -> Any:
-        # As in the base class, whose way to send JSON warns about every body above 1 MiB, and
-        # takes several times as long for a large group.
+        # As in the base class, which warns about every JSON body above 1 MiB, and takes several
+        # times as long for a large group.
         body = msgspec.json.encode(request_body)
         async with self._session.request(
             method,
@@ -151,8 +151,8 @@ class _Connection(HranaConn):  # type: ignore[misc] # the library has no py.type
     async def _do_connect(
         self, session: aiohttp.ClientSession, url: str
     ) -> aiohttp.ClientWebSocketResponse:
-        # As in the base class, which takes no answer above 4 MiB and never notices that a
-        # server has gone without a word.
+        # As in the base class, which refuses answers above 4 MiB and never notices that a server
+        # has gone silently.
         return await session.ws_connect(
             url, protocols=["hrana2"], autoclose=False, max_msg_size=0, heartbeat=_HEARTBEAT_SECONDS
         )
@@ -205,7 +205,9 @@ class _WebSocket:
 
 
 async def _wait(answer: asyncio.Future[T]) -> T:
-    """Await an answer without cancelling it: the client breaks when one comes that nobody wants."""
+    """Await an answer without cancelling it: the client breaks when an answer comes that is not
+    awaited.
+    """
     try:
         return await asyncio.shield(answer)
     except asyncio.CancelledError:

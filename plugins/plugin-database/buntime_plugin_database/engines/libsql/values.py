@@ -24,7 +24,7 @@ _VALUES = 2_000
 
 
 def encode_statement(sql: str, args: Sequence[Value], *, want_rows: bool = True) -> Json:
-    """One statement. Raises `InvalidStatement` for what the protocol cannot carry."""
+    """Encode one statement. Raises `InvalidStatement` for values that the protocol cannot carry."""
     if isinstance(args, (str, bytes)) or not isinstance(args, Sequence):
         raise InvalidStatement(f"the arguments of a statement are a sequence, not {args!r:.80}")
     encoded = [_encode(value) for value in args]
@@ -32,7 +32,7 @@ def encode_statement(sql: str, args: Sequence[Value], *, want_rows: bool = True)
 
 
 def decode_result(result: Json) -> ResultSet:
-    """What one statement gave. Raises `DatabaseError` for an answer that makes no sense."""
+    """Decode the result of one statement. Raises `DatabaseError` for a malformed answer."""
     try:
         return _with_rows(result, [tuple(map(_decode, row)) for row in each_row(result["rows"])])
     except _NONSENSE as error:
@@ -40,7 +40,7 @@ def decode_result(result: Json) -> ResultSet:
 
 
 async def read_result(result: Json) -> ResultSet:
-    """The same of a result that may be large: others have their turns while it is read."""
+    """The same for a result that may be large: others have their turns while it is read."""
     rows = []
     values = 0
     try:
@@ -90,7 +90,7 @@ def _makes_no_sense(error: Exception) -> DatabaseUnavailable:
 
 
 def position_of(result: Json) -> int | None:
-    """How far the server had come in the primary's log, if it says so."""
+    """The server's position in the primary's log, if the answer has it."""
     position = result.get("replication_index")
     return int(position) if isinstance(position, (int, str)) else None
 

@@ -40,7 +40,8 @@ MAX_CAUTION = 63
 """Groups that have a savepoint for each write because one failed before: 1, then 3, 7, …"""
 
 BUSY_PAUSE_SECONDS = (0.005, 0.05)
-"""Between two attempts to get the server's lock: at random, so that hosts do not move in step."""
+"""Pauses between two attempts to get the server's lock: random, so that hosts do not move in
+step."""
 
 
 class Ask(Protocol):
@@ -63,7 +64,7 @@ class BatchWriter(ServerWrites[Encoded]):
         """`send` carries a request to the primary; it raises `DatabaseError`.
 
         `timeout_seconds` is how long a write may wait for its turn, and how long the server is
-        asked what became of one whose answer was lost.
+        asked for the outcome of one whose answer was lost.
         """
         super().__init__(encode_batch, timeout_seconds=timeout_seconds, counters=counters)
         self._send = send
@@ -158,7 +159,7 @@ class BatchWriter(ServerWrites[Encoded]):
     async def _commit_later(
         self, group: list[Unsent[Encoded]], busy: DatabaseBusy, *, has_savepoints: bool
     ) -> None:
-        """Send a group once more that others kept from the server's lock: nothing was written.
+        """Send a group again that did not get the server's lock: nothing was written.
 
         A server waits for the lock by itself, but not in the order of arrival, so that among
         busy hosts one may come away with nothing for some time.

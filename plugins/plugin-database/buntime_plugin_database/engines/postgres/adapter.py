@@ -52,13 +52,13 @@ class PostgresServer:
         """Nothing is sent before the first call; connections belong to the loop of that call."""
         self.options = options
         self.listen_url = options.listen_url or (url if options.statement_cache else None)
-        """Where notifications come from; None behind a pooler, which delivers none."""
+        """The source of notifications; None behind a pooler, which delivers none."""
         self.reads = LinkPool(url, options, size=options.pool_size - WRITERS, writes=False)
         self.writes = LinkPool(url, options, size=WRITERS, writes=True)
         self.vitals = Vitals(self.reads.server)
 
     async def close(self) -> None:
-        """Wait until nobody uses any connection, and close them all. Idempotent."""
+        """Wait until all connections are free, and close them. Idempotent."""
         await self.writes.close()
         await self.reads.close()
 
@@ -95,7 +95,7 @@ class PostgresAdapter(ServerAdapter):
         return await self.writer.transaction(fn)
 
     def position(self) -> None:
-        """None: each read sees all that was committed before."""
+        """None: each read sees everything that was committed before."""
 
     def hear(self, topic: str, call: Callable[[], None] | None) -> None:
         """See `buntime_database.Bells`."""
@@ -150,7 +150,7 @@ class PostgresAdapter(ServerAdapter):
             except DRIVER_ERRORS as error:
                 if not is_lost(error) or isinstance(error, TimeoutError):
                     raise
-            # It had ended while nobody used it, as after a restart of the server.
+            # It had ended while it was idle, as after a restart of the server.
             return await run_alone(reads, self.schema, parsed, args)
         except asyncpg.ReadOnlySQLTransactionError as error:  # here we ourselves forbid it
             raise InvalidStatement("query() only reads: the statement would write") from error

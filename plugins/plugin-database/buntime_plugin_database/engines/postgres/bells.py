@@ -1,11 +1,12 @@
-"""Telling other processes that something happened, by NOTIFY; and hearing it from them.
+"""Notifications between processes, by NOTIFY.
 
-One connection of its own sends and listens, past any pooler. A word may be lost, as when that
-connection breaks: whoever listens looks for himself from time to time as well, and is called once
-the connection is there again.
+One separate connection sends and listens, past any pooler. A notification may be lost, as when that
+connection breaks: listeners also poll from time to time, and are called once the connection is
+there again.
 
-A word is a commit, so who is alone on a database says none, but for one when it comes and one from
-time to time: whoever hears that knows of it. Others are also seen among the server's connections.
+A notification is a commit, so a host that is alone on a database sends none, except when it arrives
+and from time to time, by which others learn of it. Others are also seen among the server's
+connections.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ already, and one that was restarted is there again."""
 ALIVE_SECONDS = 30.0
 """After which a connection on which nothing was sent is asked whether it is there."""
 COMPANY_SECONDS = 5.0
-"""How long it is believed that nobody else is connected, unless one says a word."""
+"""Seconds that a host believes itself alone, unless it gets a notification."""
 
 _APPLICATION = "buntime bells"
 _COMPANY = """
@@ -43,7 +44,7 @@ SELECT EXISTS (
   WHERE datname = current_database() AND application_name = $1 AND pid <> pg_backend_pid())"""
 
 _PRESENT = ""
-"""The word that says nothing but that one is there."""
+"""The notification which only says that a host is there."""
 
 logger = logging.getLogger("plugin:@buntime/plugin-database")
 
@@ -111,8 +112,8 @@ class NotifyBells:
                     statement_cache_size=0,
                     server_settings={"application_name": _APPLICATION},
                 )
-                # A word is a commit too. What a crash may lose of it is not worth the wait for the
-                # disk, which the writes that it tells of need.
+                # A notification is a commit too. It is not worth the wait for the disk: a crash may
+                # lose it, and the writes that it reports need the disk.
                 await connection.execute("SET synchronous_commit TO off")
                 self._alone_until = 0.0
                 await connection.add_listener(self._channel, self._heard)
@@ -122,7 +123,7 @@ class NotifyBells:
                     logger.warning("%s: notifications are heard again", self._server)
                 pause, told = first, False
                 for call in [*self._calls.values()]:
-                    call()  # for what was rung while nobody heard it
+                    call()  # for signals while it was not connected
                 try:
                     await self._send(connection)
                 finally:
@@ -143,7 +144,7 @@ class NotifyBells:
             pause = min(2 * pause, longest)
 
     async def _send(self, connection: Any) -> None:
-        """Send what is rung, in its pace, until the connection ends, which the driver raises."""
+        """Send signals at a limited rate until the connection ends, which the driver raises."""
         sent_at = monotonic()
         while True:
             with suppress(TimeoutError):
@@ -155,10 +156,10 @@ class NotifyBells:
             if rung and began >= self._company_until:
                 if await connection.fetchval(_COMPANY, _APPLICATION):
                     self._company_until = began + COMPANY_SECONDS
-                elif began >= self._company_until:  # nobody has come meanwhile
+                elif began >= self._company_until:  # no other host has come meanwhile
                     self._alone_until = began + COMPANY_SECONDS
             words = sorted(rung) if began < self._company_until else []
-            # One that has ended raises then, at once and not when it would be asked the next time.
+            # A connection that has ended raises here, and not only at its next use.
             if words or connection.is_closed() or began >= sent_at + ALIVE_SECONDS:
                 await connection.execute("; ".join(map(self._notifying, words or [_PRESENT])))
                 sent_at = began

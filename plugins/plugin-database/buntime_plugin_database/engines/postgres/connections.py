@@ -23,11 +23,12 @@ T = TypeVar("T")
 
 CONNECT_SECONDS = 10.0
 MEND_SECONDS = 5.0
-"""After which a connection that does not end what was given up is given up itself."""
+"""Seconds after which a connection that does not end a cancelled statement is given up itself."""
 IDLE_SECONDS = 300.0
 """After which an unused connection is not trusted: firewalls forget it without a word."""
 GRACE_SECONDS = 5.0
-"""Beyond the limit of a statement, which the server keeps, until it is taken for hung."""
+"""Seconds beyond the limit of a statement, which the server enforces, until a connection is taken
+for hung."""
 
 
 def quoted(name: str) -> str:
@@ -36,10 +37,10 @@ def quoted(name: str) -> str:
 
 
 async def connect(url: str, late: set[asyncio.Task[None]], **options: Any) -> Any:
-    """A connection of the driver. Raises what the driver raises.
+    """Open a connection of the driver. Raises the driver's exceptions.
 
-    Whoever is cancelled meanwhile does not cancel it: the driver would leave something behind. It
-    is ended once it is there, by a task among the `late` ones.
+    Cancelling the caller does not cancel it, since the driver would leave something behind. The
+    connection is closed once it is open, by a task among the `late` ones.
     """
     loop = asyncio.get_running_loop()
     connecting = loop.create_task(asyncpg.connect(url, timeout=CONNECT_SECONDS, **options))
@@ -58,7 +59,7 @@ async def _end_late(connecting: asyncio.Task[Any]) -> None:
 
 
 class LinkPool:
-    """At most `size` connections, of which those are made that are needed."""
+    """At most `size` connections, made as they are needed."""
 
     def __init__(self, url: str, options: PostgresOptions, *, size: int, writes: bool) -> None:
         """Nothing is sent yet. Without `writes` the server refuses to write on them."""
@@ -84,20 +85,20 @@ class LinkPool:
 
     @property
     def in_use(self) -> int:
-        """Those of them that somebody uses."""
+        """Connections in use."""
         return self._made - len(self._free)
 
     async def run(self, work: Callable[[Link], Awaitable[T]]) -> T:
-        """Do something with a connection. What it leaves open is undone.
+        """Run `work` with a connection, and undo whatever it leaves open.
 
-        Raises what `work` raises, and for want of a connection `DatabaseUnavailable`.
+        Raises the exceptions of `work`, and without a connection `DatabaseUnavailable`.
         """
         link = await self._take()
         try:
             result = await work(link)
         except BaseException as error:
             if isinstance(error, TimeoutError | asyncio.CancelledError):
-                self._mend_later(link)  # what it runs is being stopped
+                self._mend_later(link)  # its statement is being stopped
             elif is_lost(error) or link.connection.is_closed():
                 self._drop(link)
                 self.forget_idle()
@@ -140,12 +141,12 @@ class LinkPool:
         return Link(connection, options.statement_cache, self._untyped)
 
     def forget_idle(self) -> None:
-        """Close those that nobody uses: their server may be gone."""
+        """Close idle connections: their server may be gone."""
         while self._free:
             self._drop(self._free.pop())
 
     async def close(self) -> None:
-        """Wait until nobody uses any, and close them all. Idempotent."""
+        """Wait until all are free, and close them. Idempotent."""
         self._closed = True
         self._call_all()
         while self._mending:
@@ -187,7 +188,7 @@ class LinkPool:
                 return found
 
     async def _wait(self, deadline: float) -> Link | None:
-        """A connection that somebody gives back; None if there may be room for another one."""
+        """A connection that is given back; None if there may be room for another one."""
         returned: asyncio.Future[Link | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(returned)
         try:
@@ -242,7 +243,9 @@ class LinkPool:
         task.add_done_callback(self._mending.discard)
 
     async def _mend(self, link: Link) -> None:
-        """End what was given up on a connection, and give it back, if that works."""
+        """Stop a cancelled statement on a connection, and give the connection back if that
+        works.
+        """
         try:
             async with asyncio.timeout(MEND_SECONDS):
                 await link.connection.execute("ROLLBACK")
@@ -254,7 +257,7 @@ class LinkPool:
             self._give(link)
 
     def _session(self) -> str:
-        """What holds for all statements of a connection that lasts."""
+        """Settings for all statements of a lasting connection."""
         limit = round(self.options.statement_seconds * 1000)
         return (
             f"SET search_path TO {quoted(self.schema)}; SET statement_timeout TO {limit};"
@@ -291,7 +294,7 @@ MAX_RESTARTS = 10
 
 
 def opening(options: PostgresOptions, schema: str, *, writes: bool, patient: bool = False) -> str:
-    """What begins a transaction, whatever the connection was used for before."""
+    """The statement that begins a transaction, whatever the connection was used for before."""
     limit = 0 if patient else round(options.statement_seconds * 1000)
     idle = round(IDLE_TRANSACTION_SECONDS * 1000)
     return (
@@ -304,7 +307,7 @@ def opening(options: PostgresOptions, schema: str, *, writes: bool, patient: boo
 
 
 IDLE_TRANSACTION_SECONDS = 60.0
-"""After which the server ends a transaction that asks for nothing, whose host may be gone."""
+"""Seconds after which the server ends an idle transaction, whose host may be gone."""
 
 
 def server_name(url: str) -> str:

@@ -136,7 +136,7 @@ class PostgresEntry(EngineOptions, frozen=True):
         return Completed(msgspec.structs.replace(self, url=url), tuple(warnings))
 
     def settings(self) -> PostgresOptions:
-        """How the database is used."""
+        """Options of the database."""
         return PostgresOptions(
             schema=self.schema,
             pool_size=self.pool_size,

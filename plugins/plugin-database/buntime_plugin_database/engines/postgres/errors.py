@@ -20,7 +20,7 @@ DRIVER_ERRORS = (
     *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
     *(OSError, TimeoutError, ValueError, OverflowError),
 )
-"""What the driver raises. The last two are for arguments and answers that it cannot carry."""
+"""Exceptions of the driver. The last two are for arguments and answers that it cannot carry."""
 
 _BY_STATE: dict[str, type[DatabaseError]] = {
     "25006": DatabaseUnavailable,  # read-only: a standby

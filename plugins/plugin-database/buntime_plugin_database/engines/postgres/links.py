@@ -1,4 +1,4 @@
-"""One connection, and what is prepared on it."""
+"""One connection, and the statements that are prepared on it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _COUNTED = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE"})
 
 
 class Restart(Exception):
-    """A transaction has to be run once more: what was prepared for it does not fit any more."""
+    """A transaction has to be run again: its prepared statements no longer fit."""
 
     def __init__(self, reason: Exception) -> None:
         super().__init__(str(reason))
         self.reason = reason
-        """What the driver raised."""
+        """The driver's exception."""
 
 
 class _Prepared(NamedTuple):
@@ -36,7 +36,7 @@ class Link:
     """One connection, and the statements that are prepared on it."""
 
     def __init__(self, connection: Any, keep: int, untyped: set[str]) -> None:
-        """`untyped` are texts for whose parameters the server finds no types by itself."""
+        """`untyped` are texts for whose parameters the server finds no types."""
         self.connection = connection
         self.used_at = monotonic()
         self._keep = keep
@@ -46,7 +46,7 @@ class Link:
     async def run(self, schema: str, sql: Sql, args: Arguments) -> ResultSet:
         """Run one statement, whose names are those of the schema.
 
-        Raises `InvalidStatement`, what the driver raises, and inside a transaction `Restart`.
+        Raises `InvalidStatement`, the driver's exceptions, and inside a transaction `Restart`.
         """
         count(args, sql.parameters)
         while True:

@@ -1,7 +1,7 @@
-"""What a commit leaves of itself, so that it can be asked for when its answer was lost.
+"""The note of a commit, by which its outcome can be asked for after its answer was lost.
 
-The number of a transaction would not do: after a crash the server gives numbers away once more
-whose transactions it has never written down.
+The number of a transaction would not do: after a crash the server reuses numbers of transactions
+that it has never written down.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from buntime_plugin_database.engines.postgres.statements import parse
 
 TABLE = "buntime_writers"
 KEPT = "1 day"
-"""After which notes of those who are gone are removed."""
+"""Age after which notes of writers that are gone are removed."""
 CLEANED_EVERY = 1000
 """Commits of a writer."""
 
 
 class Note(NamedTuple):
-    """One commit: who made it, and which of their commits it was."""
+    """One commit: its writer, and its number among that writer's commits."""
 
     writer: str
     number: int
@@ -44,16 +44,16 @@ class CommitNotes:
         )
 
     def of_group(self) -> Note:
-        """The next one of the groups of batches, of which there is one at a time."""
+        """The note of the next group of batches, of which there is one at a time."""
         self._number += 1
         return Note(self._writer, self._number)
 
     def of_transaction(self) -> Note:
-        """One of a transaction, beside which others may run."""
+        """The note of a transaction, beside which others may run."""
         return Note(str(uuid4()), 1)
 
     def leaving(self, note: Note) -> str:
-        """What leaves it, right before the commit."""
+        """The statement that leaves it, right before the commit."""
         cleaning = ""
         if note.number % CLEANED_EVERY == 1:
             cleaning = f"; DELETE FROM {self._table} WHERE at < now() - interval '{KEPT}'"  # noqa: S608 - ours

@@ -1,4 +1,4 @@
-"""How a database on a PostgreSQL server is used."""
+"""Options of a database on a PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class PostgresOptions(NamedTuple):
-    """What an entry of the configuration says, besides the server."""
+    """The options of an entry in the configuration, besides the server."""
 
     schema: str = "public"
     pool_size: int = 10
@@ -14,10 +14,10 @@ class PostgresOptions(NamedTuple):
     statement_seconds: float = 10.0
     """Longest time of a statement; 0 for ever."""
     timeout_seconds: float = 30.0
-    """Time that a write may wait for its turn, and that the server is asked what became of one
+    """Time that a write may wait for its turn, and that the server is asked for the outcome of one
     whose answer was lost."""
     statement_cache: int = 500
     """Statements that each connection keeps prepared. 0 where connections of the server change
     hands between two transactions: then nothing is kept, and every call is a transaction."""
     listen_url: str | None = None
-    """Where notifications come from; None is the server itself, if connections last."""
+    """The source of notifications; None is the server itself, if connections last."""

@@ -24,7 +24,7 @@ _FINAL = (
     asyncpg.ProtocolViolationError,
     ssl.SSLCertVerificationError,
 )
-"""What does not pass by waiting."""
+"""Errors that waiting does not mend."""
 
 
 async def prepare(adapter: PostgresAdapter, seconds: float) -> None:
@@ -83,7 +83,7 @@ async def _make_schema(adapter: PostgresAdapter) -> None:
         try:
             await run_alone(pool, adapter.schema, sql, (), writes=True)
         except asyncpg.UniqueViolationError:
-            return  # somebody was faster
+            return  # another process was faster
         except DRIVER_ERRORS as error:
             raise translate(error, pool.server) from error
 

@@ -1,4 +1,4 @@
-"""What a text in PostgreSQL's SQL is: its kind, and where its parameters are."""
+"""Analyses a text in PostgreSQL's SQL: its kind, and the places of its parameters."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Literal, NamedTuple
 from buntime_database import InvalidStatement
 
 Kind = Literal["read", "write", "definition"]
-"""A definition may change what other statements mean: whatever is prepared is prepared anew."""
+"""A definition may change the meaning of other statements: all are prepared again."""
 
 # As in PostgreSQL with standard_conforming_strings, comments are nested (see `_end_of_comment`),
-# and whatever has no end goes on to the end of the text.
+# and an unterminated token goes on to the end of the text.
 _TOKEN = re.compile(
     r"""(?P<blank>[\s\ufeff]+ | --[^\n]*) | (?P<comment>/\*)
       | [eE]'(?:[^'\\]|''|\\.)*(?:'|\Z) | '(?:[^']|'')*(?:'|\Z) | "(?:[^"]|"")*(?:"|\Z)
@@ -50,7 +50,7 @@ class Sql(NamedTuple):
     text: str
     """With `$1`, `$2`, … for the parameters."""
     tokens: tuple[str, ...]
-    """Without blanks and comments; words in capitals, all else as it is written."""
+    """Without blanks and comments; words in capitals, all else as written."""
 
     def cast(self, types: Mapping[int, str]) -> str:
         """The text with types for some of the parameters, by their numbers from 1."""
@@ -69,8 +69,8 @@ def parse(text: str) -> Sql:
     """One statement, whose parameters are `?`, `?1` or `$1`.
 
     In a text with `$1` a `?` is an operator. Raises `InvalidStatement` unless it is exactly one
-    statement, and for what would end or escape the transaction that the engine keeps around it,
-    or change a connection that others share.
+    statement, and if it would end or escape the transaction that the engine keeps around it, or
+    change a shared connection.
     """
     if not isinstance(text, str):
         raise InvalidStatement(f"SQL is a text, not a {type(text).__name__}")
@@ -110,7 +110,7 @@ def parse(text: str) -> Sql:
 
 
 def named_parameters(text: str, names: frozenset[str]) -> tuple[list[str | int], list[str]]:
-    """A text in parts, with numbers in the place of `:name`, and the names in their order."""
+    """A text in parts, with numbers instead of `:name`, and the names in their order."""
     parts: list[str | int] = []
     found: list[str] = []
     end = 0
@@ -183,7 +183,9 @@ def _kind(tokens: list[str]) -> Kind:
 
 
 def _without_locks(tokens: list[str]) -> Iterator[str]:
-    """The tokens without the UPDATE of FOR UPDATE, which the server refuses to who only reads."""
+    """The tokens without the UPDATE of FOR UPDATE, which the server refuses in read-only
+    transactions.
+    """
     before = ""
     for word in tokens:
         if not (word == "UPDATE" and before in ("FOR", "KEY")):

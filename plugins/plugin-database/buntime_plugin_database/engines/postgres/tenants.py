@@ -14,20 +14,22 @@ from buntime_plugin_database.shared.tenants import (
 )
 
 _MOST_BYTES = 63
-"""Of a name; PostgreSQL cuts longer ones, and two tenants would meet."""
+"""Limit of a name; PostgreSQL cuts longer ones, and two tenants would share a schema."""
 
 
 class SchemaTenants:
     """The tenants of one `postgres` entry, as `shared.tenants.Tenants`."""
 
     def __init__(self, server: PostgresServer, root: str) -> None:
-        """Names of schemas begin with that of the root database, so that others are left alone."""
+        """Names of schemas begin with that of the root database, so that other schemas are left
+        alone.
+        """
         self._server = server
         self._prefix = f"{root}-"  # no name of a root database has a hyphen
         self._root = PostgresAdapter(server, schema=root)
 
     def check(self, tenant: str) -> None:
-        """Raise `InvalidTenant` for what is no id, or too long beside the prefix."""
+        """Raise `InvalidTenant` for an invalid id, or one too long beside the prefix."""
         check_tenant_id(tenant)
         most = _MOST_BYTES - len(self._prefix)
         if len(tenant) > most:

@@ -17,7 +17,7 @@ class PostgresTransaction(Executing):
     def __init__(
         self, owner: object, run: Callable[[str, Sequence[Value]], Awaitable[ResultSet]]
     ) -> None:
-        """`owner` is who opened it, and `run` runs one statement of it."""
+        """`owner` is the session that opened it, and `run` runs one statement of it."""
         self.open = True
         self.owner = owner
         self._run = run

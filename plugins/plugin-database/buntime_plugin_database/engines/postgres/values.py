@@ -1,8 +1,8 @@
 """Values between the seam and the driver.
 
-A parameter has the type that the server gives it, and what suits that type is sent as it. What
-does not is sent as what it is in Python, with a cast: `SELECT ?` takes a number, where the server
-expects text. Whatever the seam has no type for goes as PostgreSQL's own text, both ways.
+A parameter has the type that the server gives it, and a value that suits that type is sent as such.
+Another value is sent with its Python type and a cast: `SELECT ?` takes a number, where the server
+expects text. Types that the seam does not have travel as PostgreSQL's own text, both ways.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from buntime_plugin_database.engines.postgres.statements import check_text
 from buntime_plugin_database.shared.parameters import InvalidArguments
 
 Arguments = Sequence[Any]
-"""What the seam has, and a list of such for a parameter that is an array."""
+"""Types of the seam, and a list of these for a parameter that is an array."""
 
 AS_TEXT = (
     *("date", "time", "timetz", "timestamp", "timestamptz", "interval", "uuid", "char"),
@@ -36,7 +36,7 @@ _LEAST, _MOST = -(2**63), 2**63 - 1
 _MANY = 8
 """Values from which on it pays to look at what kinds they are first."""
 _HARMLESS = {type(None), bool, bytes, float}
-"""Kinds of which SQL holds every value."""
+"""Types of which SQL holds every value."""
 _PLAIN = frozenset({"int2", "int4", "int8", *_FLOATS, *_TEXTS, *_BINARY})
 """Types of results that come as the seam wants them."""
 
@@ -118,7 +118,7 @@ Rows = list[tuple[Value, ...]]
 
 
 def reader(attributes: Sequence[Any]) -> Callable[[Sequence[Any]], Rows]:
-    """What makes the rows of a result those of the seam, by the types of its columns."""
+    """Converters from rows of the driver to those of the seam, by the types of the columns."""
     odd = [
         place for place, column in enumerate(attributes) if column.type.name not in _PLAIN
     ]  # most often none
@@ -167,7 +167,7 @@ def _as(value: Any, name: str) -> Any:
 
 
 def _cast(value: Any, kind: Any | None) -> str:
-    """The type of a value that does not suit what is expected, as a text says it."""
+    """The type of a value that does not suit the expected one, as text."""
     if isinstance(value, int):
         return "int8"
     if isinstance(value, float):
@@ -186,7 +186,7 @@ def _number(text: str) -> int | str:
 
 
 def _plain(value: Any) -> Value:
-    """What the driver made of a type that the seam does not have."""
+    """A value that the driver made of a type that the seam does not have."""
     if isinstance(value, bool):
         return int(value)
     if value is None or isinstance(value, (int, float, str, bytes)):

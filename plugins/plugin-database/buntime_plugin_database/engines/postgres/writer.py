@@ -1,11 +1,11 @@
-"""Everything that writes: group commit, and transactions one after the other.
+"""All writes: group commit, and transactions one after the other.
 
 PostgreSQL lets writers work side by side, so a guard of one could hold while another makes it
-untrue. What writes more than a single statement therefore takes a lock of its schema first, in
-all processes, as a statement of its own: what comes behind it sees all that was committed before.
+untrue. A write of more than a single statement therefore takes a lock of its schema first, across
+all processes, as a statement of its own: later statements see everything that was committed before.
 
 Each commit leaves a note of itself (see `notes`). If its answer is lost, the server is asked for
-that note, and only if nothing was written it is run again.
+that note, and the commit is run again only if nothing was written.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ from buntime_plugin_database.shared.witness import Told
 T = TypeVar("T")
 
 MAX_ATTEMPTS = 6
-"""Of a transaction that others keep from its locks."""
+"""Pause of a transaction that does not get its locks."""
 AGAIN_PAUSE_SECONDS = (0.002, 0.02)
 
 _NOTHING = ResultSet((), [], 0)
@@ -84,9 +84,9 @@ class _Lost(Exception):
     def __init__(self, note: Note, found: Any) -> None:
         super().__init__(str(note))
         self.note = note
-        """What it left if it was."""
+        """Its note, if it was carried out."""
         self.found = found
-        """What it gave if it was."""
+        """Its results, if it was carried out."""
 
 
 _Jobs = list[Unsent[Steps]]
@@ -135,7 +135,7 @@ class SchemaWriter(ServerWrites[Steps]):
             except DatabaseUnavailable as error:
                 if entered or tried or not is_lost(error.__cause__ or error):
                     raise
-                tried = True  # the connection had ended while nobody used it
+                tried = True  # the connection had ended while it was idle
 
     def refuse_nesting(self) -> None:
         """Raise `TransactionMisuse` inside a transaction, where waiting for the lock never ends."""
@@ -212,7 +212,7 @@ class SchemaWriter(ServerWrites[Steps]):
                 attempts += 1
                 failure = translate(error, self._pool.server)
                 if is_lost(error) and attempts == 1:
-                    continue  # it had ended while nobody used it
+                    continue  # it had ended while it was idle
                 if _is_again(error) and attempts < MAX_ATTEMPTS:
                     await asyncio.sleep(random.uniform(*AGAIN_PAUSE_SECONDS))  # noqa: S311 - as above
                     continue
@@ -229,7 +229,7 @@ class SchemaWriter(ServerWrites[Steps]):
             return
 
     async def _attempt(self, group: _Jobs, link: Link) -> list[BatchOutcome]:
-        """One transaction. Raises what fails all of it."""
+        """One transaction. Raises an error that fails all of it."""
         execute = link.connection.execute
         await self._begin(link, patient=any(job.batch.patient for job in group))
         outcomes: list[BatchOutcome] = []
@@ -300,7 +300,7 @@ class SchemaWriter(ServerWrites[Steps]):
         try:
             await link.connection.execute(self._notes.preparation)
         except (asyncpg.UniqueViolationError, asyncpg.ReadOnlySQLTransactionError):
-            return  # somebody makes it just now; or a standby, which is told in a moment
+            return  # another process makes it; or a standby, which shows in a moment
         self._notes.are_kept = True
 
     async def _end(self, link: Link, note: Note, found: object) -> None:

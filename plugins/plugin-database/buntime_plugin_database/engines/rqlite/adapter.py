@@ -33,7 +33,7 @@ from buntime_plugin_database.shared.counters import Counters, LocalCounters, com
 from buntime_plugin_database.shared.server_adapter import ServerAdapter
 
 KNOWN_WIDTHS = 2048
-"""Queries whose number of columns is kept: that of any other costs a question."""
+"""Most queries whose number of columns is remembered: that of any other costs a question."""
 
 CAPABILITIES = Capabilities(
     dialect="sqlite",
@@ -49,7 +49,7 @@ CAPABILITIES = Capabilities(
 
 
 class RqliteAdapter(ServerAdapter):
-    """One database, on nodes that elect who writes.
+    """One database, on nodes that elect a leader.
 
     Nothing is sent before the first call; every connection belongs to the loop of that call.
     """
@@ -107,7 +107,7 @@ class RqliteAdapter(ServerAdapter):
             try:
                 *told, result = await self._ask([*asked_names, wrapped(statement, width)], level)
             except DatabaseError as error:
-                # Another schema, of which the columns of `*` are known no more.
+                # The schema has changed, so the columns of `*` are unknown.
                 if not is_other_width(str(error)):
                     raise
                 self._widths.pop(sql, None)
@@ -138,7 +138,7 @@ class RqliteAdapter(ServerAdapter):
         await self.batch([Statement("DELETE FROM buntime_writers WHERE 0")])
 
     def position(self) -> None:
-        """None: what other hosts wrote a read sees that is `fresh`, or asks the leader."""
+        """None: a read sees writes of other hosts if it is `fresh`, or asks the leader."""
 
     def statistics(self) -> dict[str, float]:
         """`commits`, `batches`, `commit_seconds`, `leaders`: how often one was found."""

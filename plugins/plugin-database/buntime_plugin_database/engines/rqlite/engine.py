@@ -116,7 +116,7 @@ class RqliteEntry(EngineOptions, frozen=True):
         return Completed(entry)
 
     def settings(self, base_dir: Path) -> RqliteOptions:
-        """How the database is used. Raises `OptionError` for files that hold no certificates."""
+        """Options of the database. Raises `OptionError` for files without valid certificates."""
         return RqliteOptions(
             user=self.user,
             password=self.password,
@@ -181,7 +181,7 @@ def _make_adapter(entry: RqliteEntry, opening: Opening) -> RqliteAdapter:
 
 
 def tenants(entry: RqliteEntry, _: RqliteAdapter, opening: Opening) -> Tenants:  # noqa: ARG001 - as every engine
-    """None: a cluster has one database, and whoever may use it sees all of it."""
+    """None: a cluster has one database, and everybody who may use it sees all of it."""
     return NoTenants(
         "The rqlite adapter has no tenants: a cluster has one database. Use a cluster for each,"
         " or another adapter for tenants"

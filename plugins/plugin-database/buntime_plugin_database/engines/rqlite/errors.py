@@ -1,4 +1,4 @@
-"""What nodes say went wrong, in the words of `buntime_database`."""
+"""Errors of nodes, translated into those of `buntime_database`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from buntime_database import (
 from buntime_plugin_database.shared.constraints import constraint_code
 from buntime_plugin_database.shared.witness import TablesMissing, is_table_missing
 
-# Nodes give SQLite's text without its code; what is none of these is wrong SQL.
+# Nodes send SQLite's text without its code; any other text is about wrong SQL.
 _BY_TEXT: tuple[tuple[str, type[DatabaseError], str], ...] = (
     ("database or disk is full", DatabaseFull, "SQLITE_FULL"),
     ("database is locked", DatabaseBusy, "SQLITE_BUSY"),
@@ -35,7 +35,7 @@ class NotReached(DatabaseUnavailable):
 
 
 class ClusterAccessRefused(DatabaseUnavailable):
-    """The node does not take user and password, or does not allow with them what was asked."""
+    """The node refuses user and password, or does not allow the request with them."""
 
 
 def error_of(message: str) -> DatabaseError:
@@ -61,5 +61,5 @@ def error_of(message: str) -> DatabaseError:
 
 
 def has_no_leader(message: str) -> bool:
-    """Whether a node says that it passed a request on to nobody."""
+    """Whether a node says that it did not pass a request on."""
     return _NO_LEADER.search(message) is not None

@@ -1,7 +1,7 @@
-"""The nodes of a cluster: which of them leads, and who is asked when it does not answer.
+"""The nodes of a cluster: which of them leads, and which ones are asked when it does not answer.
 
-Any node takes any request and passes it on to the leader, so nothing depends on knowing it; it
-saves a hop. A cluster without a leader elects one within seconds, which requests wait for.
+Any node takes any request and passes it on to the leader, so nothing depends on knowing the leader;
+it saves a hop. A cluster without a leader elects one within seconds, which requests wait for.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from buntime_plugin_database.engines.rqlite.values import Json
 from buntime_plugin_database.shared.starting import until_it_answers
 
 StatementResults = list[dict[str, Any]]
-"""What a node says of each statement: `error`, or what it gave. After an error there are none."""
+"""A node's answer for each statement: `error`, or its result. After an error there are none."""
 
 Level = Literal["weak", "linearizable", "none"]
 
 DOUBT_SECONDS = 2.0
-"""Time without an answer after which others are asked whether the node still leads."""
+"""Seconds without an answer after which others are asked whether the node still leads."""
 FIND_SECONDS = 1.5
-"""Longest time for the question who leads."""
+"""Longest time for the question about the leader."""
 REACH_SECONDS = 0.5
 """Longest time that a node gets to say whether another one is there, before it answers that."""
 BENCH_SECONDS = 10.0
@@ -56,7 +56,7 @@ LARGE_BYTES = 1024 * 1024
 
 
 class _Node(msgspec.Struct):
-    """What a node says of another one."""
+    """A node's information about another one."""
 
     api_addr: str = ""
     leader: bool = False
@@ -76,11 +76,12 @@ _decode_nodes = msgspec.json.Decoder(_NodesAnswer).decode
 _decode_answer = msgspec.json.Decoder(_Answer).decode
 
 _NO_ANSWER = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What a decoder raises for what is no JSON, or is not what a node sends: a proxy may answer."""
+"""Exceptions of decoding an answer that is not JSON, or not in a node's form: a proxy may
+answer."""
 
 
 class Nodes:
-    """All nodes that are known: those of the configuration, and those that they tell of."""
+    """All known nodes: those of the configuration, and those that they report."""
 
     def __init__(self, urls: Sequence[str], options: RqliteOptions) -> None:
         self._configured = tuple(url.rstrip("/") for url in urls)
@@ -92,13 +93,13 @@ class Nodes:
         self._find_again_at = 0.0
         self._turn = 0
         self._is_current = False
-        """Whether who leads is known to have all that was committed before: one that was elected
-        just now, or a node that was started again, may not have carried it out yet."""
+        """Whether the leader certainly has everything that was committed before: one that was just
+        elected, or a node that was started again, may not have applied it yet."""
         self._closed = False
         hosts = ", ".join(urlsplit(url).netloc for url in self._configured)
         self.name = f"rqlite at {hosts}"
         self.leaders = 0
-        """How often another node was found to lead."""
+        """How often the leader was found to have changed."""
 
     async def execute(
         self, statements: Sequence[Json], *, most_seconds: float = float("inf")
@@ -174,14 +175,14 @@ class Nodes:
         return self._session
 
     async def close(self) -> None:
-        """Close all connections; what is under way fails. Idempotent."""
+        """Close all connections; running requests fail. Idempotent."""
         self._closed = True
         session, self._session = self._session, None
         if session is not None:
             await session.close()
 
     def _order(self) -> list[str]:
-        """Whom to ask, one after the other."""
+        """The nodes to ask, one after the other."""
         first = () if self._leader is None else (self._leader,)
         nodes = dict.fromkeys((*first, *self._configured, *self._discovered))
         now = monotonic()
@@ -197,7 +198,7 @@ class Nodes:
     ) -> StatementResults:
         """Ask one node after the other until one answers, as long as there is hope.
 
-        `path` is what is asked for just then.
+        `path` is the path of the request.
         """
         deadline = monotonic() + seconds
         pause, longest = RETRY_SECONDS
@@ -277,7 +278,7 @@ class Nodes:
         return _results(name, response.status, content, wrote=wrote)
 
     async def _find_leader(self, besides: str | None = None) -> None:
-        """Ask who leads, and which nodes there are; not oftener than that can change.
+        """Ask for the leader and the nodes; not more often than these can change.
 
         A node `besides` which there may be others is not asked.
         """
@@ -305,7 +306,7 @@ class Nodes:
 
 
 def _results(name: str, status: int, content: bytes, *, wrote: bool) -> StatementResults:
-    """What an answer says of each statement. Raises `DatabaseError`."""
+    """The results of an answer for each statement. Raises `DatabaseError`."""
     if status != 200:
         text = content.decode("utf-8", "replace").strip()[:500]
         if status in (401, 403):
@@ -335,7 +336,7 @@ def _failed(text: str, *, wrote: bool) -> DatabaseError:
 
 
 def _unanswered(text: str, *, wrote: bool) -> DatabaseError:
-    """What a request failed with that may have been carried out."""
+    """The error of a request that may have been carried out."""
     if wrote:
         return OutcomeUnknown(f"{text}; the write may have been carried out")
     return DatabaseUnavailable(text)

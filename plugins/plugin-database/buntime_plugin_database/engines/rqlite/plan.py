@@ -1,10 +1,10 @@
-"""Batches as the statements of one transaction, and what the answer says about each of them.
+"""Batches as the statements of one transaction, and the outcome of each in the answer.
 
 A node runs the statements of a request one after another; the first that fails undoes all, and the
-answer ends with its error. So all of them are plain writes: what is asked of a failing statement
-with RETURNING is carried out in part, and a query gives nothing. Rows that a caller wants are noted
-in the same transaction by the statement that `Batch.recalls` has for them, and read afterwards. A
-guard is a write that violates a constraint where its condition does not hold.
+answer ends with its error. So all of them are plain writes: a failing statement with RETURNING
+would be carried out in part, and a query gives nothing. Rows that a caller wants are noted in the
+same transaction by the statement that `Batch.recalls` has for them, and read afterwards. A guard is
+a write that violates a constraint where its condition does not hold.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from buntime_plugin_database.shared.witness import Witness, looks_at_changes, no
 
 GUARDS = "buntime_guards"
 CREATE_GUARDS = f"CREATE TABLE IF NOT EXISTS {GUARDS} (broken INTEGER NOT NULL)"
-"""Always empty: whoever writes to it fails."""
+"""Always empty: every write to it fails."""
 
 _BROKEN = f"NOT NULL constraint failed: {GUARDS}.broken"
 _NOTHING = ResultSet((), [], 0)
@@ -54,7 +54,7 @@ _COUNTED = frozenset({"INSERT", "REPLACE", "UPDATE", "DELETE", "WITH"})
 
 
 class PlainBatch(NamedTuple):
-    """A batch whose statements are checked and ready to be sent."""
+    """A batch with checked statements, ready to be sent."""
 
     steps: list[Json]
     guards: frozenset[int]
@@ -67,7 +67,7 @@ class PlainBatch(NamedTuple):
     notes: dict[int, str | None]
     """Steps whose results are kept, with the SQL for their rows."""
     notes_at_end: bool
-    """Whether a note behind its own step would change what the batch itself is told."""
+    """Whether a note behind its own step would change the results of the batch itself."""
     is_tellable: bool
     """Whether all that the caller wants to know is kept."""
 
@@ -129,7 +129,9 @@ def encode_batch(batch: Batch) -> PlainBatch:
 
 
 def _notes(batch: Batch) -> tuple[dict[int, str | None], bool, bool]:
-    """What is kept, whether it is all that is wanted, and whether it is kept at the end."""
+    """The part that is kept, whether that is everything wanted, and whether it is kept at the
+    end.
+    """
     recalls = batch.recalls or {}
     numbers = range(len(batch.steps)) if batch.wanted is None else batch.wanted
     for number in numbers:
@@ -195,12 +197,12 @@ def failure_in(
 def results_in(
     sent: ClusterRequest, number: int, batch: PlainBatch, results: StatementResults
 ) -> list[ResultSet]:
-    """What the steps of a batch gave, but for rows."""
+    """The results of a batch's steps, without rows."""
     return [_result(batch, step, results[place]) for step, place in enumerate(sent.places[number])]
 
 
 def _result(batch: PlainBatch, step: int, result: dict[str, object]) -> ResultSet:
-    # Of what changes no rows a node repeats the numbers of the statement before.
+    # For a statement that changes no rows, a node repeats the numbers of the previous one.
     if step not in batch.counted:
         return _NOTHING
     changed, rowid = result.get("rows_affected", 0), result.get("last_insert_id", 0)
@@ -213,7 +215,7 @@ def _result(batch: PlainBatch, step: int, result: dict[str, object]) -> ResultSe
 def with_rows(
     outcome: list[ResultSet], number: int, batch: PlainBatch, noted: Noted
 ) -> list[ResultSet]:
-    """The same with the rows that were noted."""
+    """The same with the noted rows."""
     filled = list(outcome)
     for step, rows in batch.notes.items():
         note = noted.get((number, step))
@@ -223,7 +225,7 @@ def with_rows(
 
 
 def recalled(number: int, batch: PlainBatch, noted: Noted) -> list[ResultSet] | OutcomeUnknown:
-    """What a batch gave whose answer was lost."""
+    """The results of a batch whose answer was lost."""
     if not batch.is_tellable:
         return OutcomeUnknown(
             "the write was carried out, but what it returned was lost with the node's answer"
@@ -238,7 +240,7 @@ def _would_tell(sql: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _check_sameness(sql: str) -> None:
-    """Refuse what each node would carry out for itself with another outcome: time and chance.
+    """Refuse functions whose results differ between nodes: time and chance.
 
     Some versions put a value in the place of `random()`, none does so everywhere.
     """
@@ -258,5 +260,5 @@ def _check_sameness(sql: str) -> None:
 
 @lru_cache(maxsize=1024)
 def _guard_sql(condition: str) -> str:
-    guard_query(condition)  # refuses what is more than an expression
+    guard_query(condition)  # refuses text that is more than an expression
     return f"INSERT INTO {GUARDS} SELECT NULL WHERE NOT (({condition}\n) IS TRUE)"

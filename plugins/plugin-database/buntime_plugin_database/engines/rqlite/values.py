@@ -2,9 +2,9 @@
 
 Numbers go as they are, integers beyond 2^53 too. A blob is written into the text of its statement.
 
-What comes back is not exact by itself: a node tells texts from blobs by the declared type of their
-column, and 1.0 from 1 not at all. So a query is wrapped into one that says of each value what it
-is, by a letter in front of it. For that its number of columns has to be known.
+Answers are not exact by themselves: a node tells texts from blobs by the declared type of their
+column, and 1.0 from 1 not at all. So a query is wrapped into one that puts a letter for its type
+before each value. This needs the number of columns.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class _Parts(NamedTuple):
 
     texts: tuple[str, ...]
     places: tuple[int, ...]
-    """Of each parameter, counted from 1."""
+    """Names of the parameters, counted from 1."""
     arguments: int
-    """How many arguments it takes."""
+    """The number of arguments."""
 
 
 @lru_cache(maxsize=2048)
@@ -57,9 +57,10 @@ def _parts(sql: str) -> _Parts:
 
 
 def encode_statement(sql: str, args: Sequence[Value]) -> Json:
-    """One statement. Raises `InvalidStatement` for what cannot be sent.
+    """Encode one statement. Raises `InvalidStatement` for values that cannot be sent.
 
-    A node would take the statement without looking whether there are more arguments than it needs.
+    A node would accept the statement without checking whether there are more arguments than it
+    needs.
     """
     if isinstance(args, (str, bytes)) or not isinstance(args, Sequence):
         raise InvalidStatement(f"the arguments of a statement are a sequence, not {args!r:.80}")
@@ -112,7 +113,7 @@ def is_wrapped(sql: str) -> bool:
 
 
 def asking_names(statement: Json) -> Json:
-    """What gives the columns of a query, and no rows."""
+    """A query that gives the columns of another one, and no rows."""
     sql = without_end(statement[0])
     named = f"WITH buntime_q AS (\n{sql}\n) SELECT * FROM buntime_q LIMIT 0"  # noqa: S608 - of SQL
     return [named, *statement[1:]]
@@ -128,7 +129,7 @@ def names_in(result: dict[str, Any]) -> tuple[str, ...]:
 
 
 def wrapped(statement: Json, width: int) -> Json:
-    """A query of so many columns, as one whose values `decode_rows` can tell apart."""
+    """A query with so many columns, in the form that `decode_rows` reads."""
     head, tail = _frame(width)
     return [f"{head}{without_end(statement[0])}{tail}", *statement[1:]]
 

@@ -1,8 +1,8 @@
-"""Everything that writes: one transaction at a time, which many writes share.
+"""All writes: one transaction at a time, which many writes share.
 
-A batch that fails undoes the transaction that it shares, so the others are sent once more without
-it. If an answer is lost, the cluster is asked what became of the transaction (see `witness`), and
-only if it committed nothing, and cannot any more, it is sent again.
+A batch that fails undoes the transaction that it shares, so the others are sent again without it.
+If an answer is lost, the cluster is asked for the outcome of the transaction (see `witness`), which
+is sent again only if it committed nothing, and no longer can.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class ClusterWriter(ServerWrites[PlainBatch]):
         while group:
             together, group = group[:size], group[size:]
             left = await self._commit_together(together)
-            # Where all fail, as when another host was faster, many cannot share anything.
+            # Where all fail, as when another host was faster, a large group gains nothing.
             size = 1 if left else 2 * size
             group = left + group
 
@@ -93,7 +93,7 @@ class ClusterWriter(ServerWrites[PlainBatch]):
                 if len(failed) < 2 or place >= len(failed):
                     continue
             elif isinstance(outcome, ConstraintViolation) and len(live) > 1:
-                for job in live:  # it was checked at COMMIT, and whose it is nobody knows
+                for job in live:  # checked at COMMIT, of an unknown batch
                     await self._commit_together([job])
             elif outcome is not None:
                 conclude(live, outcome)
@@ -155,7 +155,7 @@ class ClusterWriter(ServerWrites[PlainBatch]):
         outcomes: list[list[ResultSet]],
         witness: Witness,
     ) -> None:
-        """Tell what was written, with its rows."""
+        """Conclude written batches, with their rows."""
         noted: Results | DatabaseError = {}
         if any(job.batch.has_rows for job in jobs):
             noted = await self._read_notes(witness)

@@ -69,7 +69,7 @@ class SqliteAdapter(Executing):
 
     type: Literal["sqlite"] = "sqlite"
     capabilities = CAPABILITIES
-    """Of a database with the usual number of readers."""
+    """Writers and readers of a database with the usual number of readers."""
 
     def __init__(
         self,
@@ -82,8 +82,8 @@ class SqliteAdapter(Executing):
     ) -> None:
         """Open the database. Raises `DatabaseUnavailable` with the path when that fails.
 
-        `counters` count commits, also those of other workers that open the same database; by
-        `asking` their writers know of each other.
+        `counters` count commits, also those of other workers that open the same database; `asking`
+        lets their writers know of each other.
         """
         options = options or SqliteOptions()
         in_memory = path == MEMORY
@@ -109,7 +109,7 @@ class SqliteAdapter(Executing):
             None if in_memory else Room(path, self._condition, reserve_bytes=options.reserve_bytes)
         )
         self.queue = LockQueue(asking)
-        """Of those who wait for the write lock."""
+        """The queue for the write lock."""
         self._sessions = (
             None if room is None else Sessions(path, options, self._condition, room, self.queue)
         )
@@ -162,7 +162,8 @@ class SqliteAdapter(Executing):
     async def batch_each(self, batches: Sequence[Batch]) -> list[list[ResultSet] | DatabaseError]:
         writer = self._writer
         writer.refuse_unfit()
-        # Whoever brings several has gathered them: they wait for no others where nothing does.
+        # A caller with several batches has gathered them: they do not wait for others where nothing
+        # needs it.
         commit = writer.commit if writer.is_free_for(batches) else writer.join
         outcomes = await commit(batches)
         self._noted(outcomes)
@@ -210,7 +211,7 @@ class SqliteAdapter(Executing):
         return self._condition.is_current()
 
     def problem(self) -> str | None:
-        """What makes the database unfit to be used, as a text for people; None if nothing does."""
+        """Why the database is unusable, as a text for people; None if it is usable."""
         return self._condition.problem or self._vitals.problem()
 
     async def check(self) -> str | None:

@@ -1,10 +1,9 @@
-"""Copying the log into the database while others write.
+"""Copies the log into the database while others write.
 
-Left to itself, SQLite does it in the COMMIT that finds the log long, and whoever writes waits:
-where ten million entries make each page go to another place of the file, for a tenth of a second.
-So a thread with a connection of its own copies, in passes, beside the commits. Writers wait only
-while the log begins anew, since nobody may write behind what is copied then; the passes before
-leave little to copy.
+By default, SQLite does it in the COMMIT that finds the log long, and writers wait: for a tenth of a
+second where ten million entries make each page go to another place of the file. So a thread with a
+connection of its own copies, in passes, beside the commits. Writers wait only while the log starts
+over, since no writer may append to it then; the passes before leave little to copy.
 """
 
 from __future__ import annotations
@@ -32,14 +31,14 @@ Copying waits for the disk twice and writes each page once, however often it is 
 it less often is cheaper; but the more there is to copy, the more the disk has to do at once.
 """
 LOG_PAGES = 8000
-"""Length of the log from which on it begins anew. By itself it does so whenever nobody writes until
+"""Length of the log from which on it starts over. By itself it does so whenever nobody writes until
 a pass has ended."""
 REST_PAGES = 400
 """Pages that may be left to copy when writers are made to wait."""
 PASSES = 8
-"""At most so many, each over what was written during the one before, until the rest is small."""
+"""Most passes, each over the pages written during the previous one, until the rest is small."""
 PATIENCE_SECONDS = 0.02
-"""How long writers wait for reads that need the log, and for writers of other processes, before
+"""Time that writers wait for reads that need the log, and for writers of other processes, before
 the log goes on as it is."""
 POLL_SECONDS = 0.0003
 AGAIN = 1.5
@@ -49,12 +48,12 @@ logger = logging.getLogger("plugin:@buntime/plugin-database")
 
 
 class Copied(NamedTuple):
-    """What SQLite says after copying."""
+    """SQLite's result of copying."""
 
     pages: int
-    """In the log, when it began."""
+    """Pages in the log, when it began."""
     copied: int
-    """Of these, from the first one on; those behind may still be needed by a reader."""
+    """Copied pages, from the first one on; a reader may still need those behind."""
 
 
 class Checkpoints:
@@ -74,23 +73,23 @@ class Checkpoints:
         self._thread: WorkThread | None = None
         self._connection: apsw.Connection | None = None
         self._descriptor: int | None = None
-        """Of the connection's file. One of our own would not do: when a process closes any of a
-        file, it loses all locks on it, those of SQLite too."""
+        """Descriptor of the connection's file. One of our own would not do: when a process closes
+        any descriptor of a file, it loses all locks on it, those of SQLite too."""
         self._running: asyncio.Task[None] | None = None
         self._ahead: asyncio.Future[None] | None = None
         """Done once the writers are too far ahead of a pass."""
         self._may_write = 0
-        """So many in all, until that is so."""
+        """Total of written pages at which the next pass begins."""
         self._written = 0
         """Pages that the writer has written in all."""
         self._noted = 0
-        """The same when the length of the log was noted."""
+        """The total when the length of the log was noted."""
         self._length = 0
-        """Of the log then, in pages."""
+        """Length of the log then, in pages."""
         self._rest = 0
-        """Of these, which were not copied then."""
+        """Pages of the log that were not copied then."""
         self._begins_at = LOG_PAGES
-        """Length from which on it begins anew."""
+        """Length from which on the log starts over."""
         self._patient_until = 0.0
         self._fails = False
         self._closed = False
@@ -105,7 +104,7 @@ class Checkpoints:
             self._ahead.set_result(None)
 
     async def close(self) -> None:
-        """Wait for what is copied now, and close the connection. Idempotent."""
+        """Wait for the present pass, and close the connection. Idempotent."""
         self._closed = True
         if self._running is not None:
             await asyncio.wait((self._running,))
@@ -133,7 +132,7 @@ class Checkpoints:
             self._running = self._ahead = None
 
     async def _pass(self) -> int | None:
-        """Copy beside the writers, who wait for the end of it once they are too far ahead."""
+        """Copy beside the writers, which wait for the end of it once they are too far ahead."""
         began = self._written
         to_copy = began - self._noted + self._rest
         is_near_end = self._log_pages >= self._begins_at
@@ -152,7 +151,7 @@ class Checkpoints:
         restarted = await self._copy(apsw.SQLITE_CHECKPOINT_RESTART, PATIENCE_SECONDS)
         if self._note(restarted, self._written, alone=True) is not None:
             return
-        # A read goes on that needs the log, or other processes write or copy without a pause.
+        # A lasting read needs the log, or other processes write or copy without a pause.
         with suppress(DatabaseError):  # which those who write are told
             async with self._writer.excluding_others():
                 copied = await self._copy(apsw.SQLITE_CHECKPOINT_PASSIVE, PATIENCE_SECONDS)
@@ -160,9 +159,11 @@ class Checkpoints:
                 self._begins_at = max(LOG_PAGES, round(AGAIN * self._log_pages))
 
     def _note(self, outcome: WorkResult, began: int, *, alone: bool = False) -> int | None:
-        """How long the log is after copying; what is left to copy, None if that did not work.
+        """Note the length of the log after copying; return the pages left to copy, None if copying
+        failed.
 
-        `began` is how much had been written before. If nobody wrote meanwhile it may begin anew.
+        `began` is the total of written pages before. If nobody wrote meanwhile the log may start
+        over.
         """
         copied: Copied | None
         copied, failure = outcome
@@ -184,15 +185,16 @@ class Checkpoints:
             self._thread = WorkThread("sqlite-checkpoint")
         return self._thread.submit(partial(self._copy_now, mode, seconds))
 
-    # What follows runs in the thread.
+    # The following runs in the thread.
 
     def _copy_now(self, mode: int, seconds: float) -> Copied | None:
-        """Copy what no reader needs any more; None if that did not work, which is no harm yet.
+        """Copy the pages that no reader needs any more; None if that failed, which is harmless so
+        far.
 
-        For so long it waits for others.
+        It waits that long for others.
         """
         if not self._condition.is_current():
-            return None  # what has its name now is none of ours
+            return None  # the file with this name is another one
         self._patient_until = monotonic() + seconds
         copied = None
         try:
@@ -211,16 +213,16 @@ class Checkpoints:
         return copied
 
     def _try(self, connection: apsw.Connection, mode: int) -> Copied | None:
-        """None if somebody else copies it, or a read that needs it goes on."""
+        """None if another process copies it, or a lasting read needs it."""
         try:
             return Copied(*connection.wal_checkpoint(mode=mode))
         except apsw.BusyError:
             return None
 
     def _flush(self) -> None:
-        """Have the disk take what was copied, while nobody waits for it.
+        """Make the disk take the copied pages, while nobody waits for it.
 
-        SQLite does not, where somebody wrote meanwhile: the last pass would wait for all of it.
+        SQLite does not do so if others wrote meanwhile: the last pass would wait for all of it.
         """
         if self._descriptor is not None and self._synchronous != "off":
             try:
@@ -235,7 +237,7 @@ class Checkpoints:
             connection.wal_autocheckpoint(0)
             connection.set_busy_handler(self._waits_on)
             connection.pragma("synchronous", self._synchronous)
-            # Without having read anything it does not know that there is a log.
+            # Before its first read it does not know that there is a log.
             connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
         except BaseException:
             self._condition.close(connection)
@@ -245,7 +247,7 @@ class Checkpoints:
         return connection
 
     def _waits_on(self, _: int) -> bool:
-        """Wait a little for a lock that somebody else has; False to give up."""
+        """Wait a little for a lock that another connection has; False to give up."""
         # SQLite's own handler waits for longer each time, and misses the moments between writes.
         if monotonic() >= self._patient_until:
             return False

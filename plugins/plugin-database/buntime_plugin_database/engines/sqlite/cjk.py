@@ -3,11 +3,11 @@
 Chinese, Japanese, Thai and the like are written without spaces, so that `unicode61` takes a whole
 sentence for one word. Here every two characters that stand together are a word, and in documents
 each single one too, at the same place; a query of two characters or more looks for its pairs side
-by side, so it finds exactly the texts that contain it. Korean, whose words carry their particles
-with them, is treated alike. All else is what `unicode61` makes of it.
+by side, so it finds exactly the texts that contain it.
 
-Forms of one character count as one: half and full width, and marks that are characters of their
-own (NFKC).
+Korean, whose words carry their particles with them, is treated alike. All other text is left to
+`unicode61`. Forms of one character count as one: half and full width, and marks that are characters
+of their own (NFKC).
 """
 
 from __future__ import annotations
@@ -51,12 +51,14 @@ def clusters() -> re.Pattern[str]:
 
 @cache
 def runs() -> re.Pattern[str]:
-    """Finds what of a text is in such scripts."""
+    """Finds the parts of a text in such scripts."""
     return re.compile(f"(?:{_CLUSTER})+")
 
 
 def register(connection: apsw.Connection) -> None:
-    """Let a connection know the tokenizer; whoever touches an index that uses it has to."""
+    """Register the tokenizer in a connection; every connection that touches an index with it needs
+    this.
+    """
     connection.register_fts5_tokenizer(TOKENIZER, _make)
 
 
@@ -68,7 +70,7 @@ def _make(connection: apsw.Connection, _: Sequence[str]) -> Tokenize:
             yield from words(utf8, flags, locale)
             return
         text = utf8.decode("utf-8", "replace")
-        # What shows hits in a document divides it again, and has to count as the index did.
+        # Highlighting splits a document again, and has to count as the index did.
         with_singles = not flags & apsw.FTS5_TOKENIZE_QUERY
         done = place = 0
         for run in runs().finditer(text):

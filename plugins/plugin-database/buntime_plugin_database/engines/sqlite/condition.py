@@ -1,9 +1,9 @@
 """Whether a database file is still the one that was opened, and whole.
 
-Whoever deletes or replaces the file of an open database takes nothing from those that have it
-open: they go on reading and writing what nobody will ever find again. So its names are looked at,
-before every commit and at least every tenth of a second while it is read, and once they mean
-something else nothing is served any more until the database is opened again.
+When the file of an open database is deleted or replaced, processes that have it open go on reading
+and writing the old one, whose data is lost. So its names are checked, before every commit and at
+least every tenth of a second while it is read. Once they mean other files, the database is unusable
+until it is opened again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from buntime_plugin_database.engines.sqlite.errors import translate
 
 LOOK_SECONDS = 0.1
 _SMALLEST_DATABASE_BYTES = 512
-"""One page of the smallest size: whatever is shorter has lost its header."""
+"""One page of the smallest size: a shorter file has lost its header."""
 
 logger = logging.getLogger("plugin:@buntime/plugin-database")
 
@@ -34,10 +34,10 @@ class _Identity(NamedTuple):
 
 
 class FileCondition:
-    """What is known of one open database; its writer, readers and sessions share it."""
+    """The known state of one open database; its writer, readers and sessions share it."""
 
     def __init__(self, path: str | None) -> None:
-        """None is a database in memory, of which nothing gets lost.
+        """None is a database in memory, which has no files to lose.
 
         Made once the database is open, when all of its files are there. Raises
         `DatabaseUnavailable` if one is not.
@@ -49,10 +49,11 @@ class FileCondition:
         self._identities: dict[str, _Identity] = {}
         self._size = 0
         self.shrinkings = 0
-        """How often the file became smaller: what a page cache has may be gone from it then."""
+        """How often the file became smaller: pages in a cache may be gone from it then."""
         self._due = float("inf")
         if path is not None:
-            # SQLite keeps one log and one index of it for as long as anybody has the file open.
+            # SQLite keeps one log and one index of it for as long as any connection has the file
+            # open.
             try:
                 for name in (path, f"{path}-wal", f"{path}-shm"):
                     status = os.stat(name)
@@ -66,7 +67,7 @@ class FileCondition:
 
     @property
     def problem(self) -> str | None:
-        """What makes the database unfit to be used, looked at now; None if nothing does."""
+        """Why the database is unusable, checked now; None if it is usable."""
         self.is_current()
         return self._problem
 
@@ -79,7 +80,9 @@ class FileCondition:
         return True
 
     def check(self) -> None:
-        """Raise `DatabaseLost` if the files were others a tenth of a second ago."""
+        """Raise `DatabaseLost` if the files were others at the last check, a tenth of a
+        second ago.
+        """
         if monotonic() >= self._due:
             self._look_at_all()
 
@@ -102,7 +105,7 @@ class FileCondition:
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        """Raise what the body raises, translated and chained."""
+        """Raise the body's exceptions, translated and chained."""
         try:
             yield
         except DatabaseError:
@@ -111,7 +114,7 @@ class FileCondition:
             raise self.translate(error) from error
 
     def close(self, connection: apsw.Connection) -> None:
-        """Close a connection, and leave what is there now alone if that is another database.
+        """Close a connection, without touching the present files if they are another database's.
 
         The last one to close copies the log into the file and deletes the log by its name.
         """
@@ -121,7 +124,7 @@ class FileCondition:
         connection.close(True)
 
     def end(self) -> None:
-        """All connections are closed: from now on the files are no concern of ours."""
+        """All connections are closed: the files are no longer checked."""
         self._identities.clear()
         if not self._lost:
             self._due = float("inf")

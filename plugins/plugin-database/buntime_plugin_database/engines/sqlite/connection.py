@@ -29,8 +29,9 @@ _WAL_RETRY_SECONDS = 0.005
 class SqliteOptions(NamedTuple):
     """How an embedded database behaves.
 
-    `synchronous` is what an acknowledged write survives besides the death of the process: `full` a
-    power cut; after one, `normal` may lack the last writes, and `off` may leave a damaged file.
+    `synchronous` is the event that an acknowledged write survives besides the death of the process:
+    `full` a power cut; after one, `normal` may lack the last writes, and `off` may leave a damaged
+    file.
     """
 
     synchronous: Literal["off", "normal", "full", "extra"] = "full"
@@ -43,7 +44,7 @@ class SqliteOptions(NamedTuple):
     readers: int = 3
     """Threads that scan; reads by key need none."""
     reserve_bytes: int = 0
-    """Size of a file beside the database that is given up when the disk is full; 0 is none."""
+    """Size of a file beside the database that is released when the disk is full; 0 for none."""
 
 
 def open_connection(path: str, options: SqliteOptions, *, writes: bool) -> apsw.Connection:
@@ -81,7 +82,7 @@ def open_connection(path: str, options: SqliteOptions, *, writes: bool) -> apsw.
 
 
 def _make(path: Path) -> None:
-    """Make the file and its folder if they are missing; refuse what is left of a lost one."""
+    """Create the file and its folder if they are missing; refuse the remains of a lost one."""
     what = f"the folder of database {path}"
     try:
         make_folder(path.parent)
@@ -93,11 +94,12 @@ def _make(path: Path) -> None:
 
 
 def _prepare_writing(connection: apsw.Connection, path: str, options: SqliteOptions) -> None:
-    # Else SQLite would prepare a statement anew whenever a value is bound that it has compared with
-    # the condition of a partial index, which takes ten times as long as to run a short one.
+    # Otherwise SQLite would prepare a statement again whenever a value is bound that it has
+    # compared with the condition of a partial index, which takes ten times as long as running a
+    # short one.
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     if path != MEMORY and Path(path).stat().st_size == 0:
-        with suppress(apsw.BusyError):  # somebody else makes it
+        with suppress(apsw.BusyError):  # another process makes it
             connection.pragma("auto_vacuum", "incremental")
     mode = _enter_wal(connection, options)
     if path != MEMORY and mode != "wal":
@@ -105,7 +107,7 @@ def _prepare_writing(connection: apsw.Connection, path: str, options: SqliteOpti
     connection.pragma("journal_size_limit", _WAL_KEPT_BYTES)
     connection.wal_autocheckpoint(0)  # see `checkpoints.py`
     connection.pragma("synchronous", options.synchronous)
-    # What is wrong with the file comes up now, with the path, not at the first write of a user.
+    # Errors of the file are raised now, with the path, and not by a user's first write.
     connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
     connection.set_busy_timeout(0)  # from here on the writer does the waiting
     with suppress(apsw.BusyError):  # someone else writes just now, so it can be written

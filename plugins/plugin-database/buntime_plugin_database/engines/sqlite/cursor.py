@@ -10,7 +10,8 @@ from buntime_database import Column, SessionResult, Value
 from buntime_plugin_database.engines.sqlite.running import Running
 
 FETCHED_BYTES = 256 * 1024
-"""Of the rows of a cursor that are fetched at once: with more the next row is the next fetch's."""
+"""Most bytes of a cursor's rows that are fetched at once: further rows are left to the next
+fetch."""
 
 T = TypeVar("T")
 
@@ -19,7 +20,7 @@ class InTurn(Protocol):
     """Does a piece of work of a session in its thread, when it is its turn."""
 
     async def __call__(self, work: Callable[..., T], *args: object) -> T:
-        """What the work gives."""
+        """The result of the work."""
         ...
 
 

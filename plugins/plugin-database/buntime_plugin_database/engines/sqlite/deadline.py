@@ -20,7 +20,7 @@ _STEPS = 10_000
 """Steps of SQLite's machine, about a millisecond, between two looks at the clock."""
 
 LOOK_SECONDS = 0.25
-"""Between two looks of the event loop, while something runs in a thread."""
+"""Seconds between two checks of the event loop, while anything runs in a thread."""
 
 
 class Deadline:
@@ -46,7 +46,7 @@ class Deadline:
             yield
         except apsw.InterruptError as error:
             if time.monotonic() < self._at:
-                raise  # by somebody else
+                raise  # by another thread
             raise StatementTimeout(
                 f"it ran for longer than statementTimeout of the adapter ({self._seconds:g} s),"
                 " and was stopped"
@@ -56,7 +56,9 @@ class Deadline:
                 self._at = float("inf")
 
     def look(self) -> None:
-        """Interrupt what is over its time. For another thread than the one that runs it."""
+        """Interrupt a statement that is over its time. For another thread than the one that runs
+        it.
+        """
         with self._lock:
             if self._is_over():
                 self._connection.interrupt()
@@ -66,12 +68,12 @@ class Deadline:
 
 
 class DeadlineWatch:
-    """Looks at deadlines from the event loop. Enter it, also several times, where threads work."""
+    """Checks deadlines from the event loop. Enter it, also several times, while threads work."""
 
     __slots__ = ("_active", "_look", "_timer")
 
     def __init__(self, look: Callable[[], None]) -> None:
-        """`look` is called every `LOOK_SECONDS` while somebody is in."""
+        """`look` is called every `LOOK_SECONDS` while anybody is inside."""
         self._look = look
         self._active = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -82,7 +84,7 @@ class DeadlineWatch:
             self._wait()
 
     def __exit__(self, *_: object) -> None:
-        # The timer is left to itself: mostly somebody else comes before it is over.
+        # The timer is left running: mostly it is needed again before it fires.
         self._active -= 1
 
     def _wait(self) -> None:

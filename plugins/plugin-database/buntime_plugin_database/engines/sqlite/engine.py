@@ -102,7 +102,7 @@ class SqliteEntry(EngineOptions, frozen=True):
         return str(base_dir / (self.base_dir or "") / "_default.db")
 
     def settings(self) -> SqliteOptions:
-        """How the databases behave."""
+        """Options of the databases."""
         return SqliteOptions(
             synchronous=self.synchronous,
             busy_timeout_ms=self.busy_timeout.milliseconds,

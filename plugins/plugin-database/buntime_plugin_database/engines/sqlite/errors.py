@@ -40,9 +40,9 @@ _BY_TYPE: tuple[tuple[tuple[type[Exception], ...], type[DatabaseError]], ...] = 
 def translate(error: Exception) -> DatabaseError:
     """The error of the seam for an error of the driver, chained to it.
 
-    Unknown errors of SQLite mean that the engine is down. What is not SQLite's at all, such as
-    `TypeError` or `OverflowError`, comes from arguments that SQL cannot hold; a text that cannot
-    be decoded comes from the file.
+    Unknown errors of SQLite mean that the engine is down. Other exceptions, such as `TypeError` or
+    `OverflowError`, come from arguments that SQL cannot hold; a text that cannot be decoded comes
+    from the file.
     """
     if isinstance(error, DatabaseError):
         return error
@@ -76,7 +76,7 @@ def _translation(error: Exception) -> DatabaseError:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise what the body raises, translated and chained."""
+    """Raise the body's exceptions, translated and chained."""
     try:
         yield
     except DatabaseError:

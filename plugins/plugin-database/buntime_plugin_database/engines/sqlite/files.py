@@ -1,7 +1,7 @@
-"""The files of a database before it is opened: making them, and what is wrong with them.
+"""Creates and checks the files of a database before it is opened.
 
-A database may hold everything that its users have, so its files are made for their owner alone.
-SQLite gives its log and the index of it the mode of the database.
+A database may hold everything that its users have, so only the owner may read its files. SQLite
+gives its log and the index of it the mode of the database.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def make_file(path: Path) -> bool:
 
 
 def too_open(path: Path) -> str | None:
-    """What to tell about a file that others than its owner can get at; None if nobody can."""
+    """A warning about a file that others than its owner can open; None if nobody else can."""
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
     except OSError:
@@ -61,7 +61,7 @@ def too_open(path: Path) -> str | None:
 def refuse_remains(path: Path) -> None:
     """Raise `DatabaseDamaged` for a log whose database is gone; SQLite would delete it.
 
-    The log may have the newest writes, so whoever lost the file by accident still needs it.
+    The log may have the newest writes, so a user who lost the file by accident still needs it.
     """
     log = path.with_name(f"{path.name}-wal")
     try:
@@ -86,9 +86,10 @@ def refuse_remains(path: Path) -> None:
 
 
 def what_is_wrong(path: Path) -> str | None:
-    """What the file itself tells about why it cannot be read; None if it looks well.
+    """Why the file itself cannot be read; None if it looks well.
 
-    Only for a file that this process has not open: closing it again would drop SQLite's locks.
+    Only for a file that this process does not have open: closing it again would drop SQLite's
+    locks.
     """
     try:
         size = path.stat().st_size
@@ -113,7 +114,7 @@ def descriptors_of(path: str) -> set[int]:
     with suppress(OSError):
         file = os.stat(path)
         for name in os.listdir("/dev/fd"):
-            with suppress(OSError):  # closed meanwhile, as that of the folder is
+            with suppress(OSError):  # closed meanwhile, as the folder's is
                 if os.path.samestat(os.fstat(int(name)), file):
                     found.add(int(name))
     return found

@@ -14,7 +14,7 @@ from buntime_plugin_database.shared.grouping import BatchOutcome
 from buntime_plugin_database.shared.statements import classify, guard_query
 
 _GAVE_NOTHING = ResultSet((), [], 0)
-"""The result of a guard that held, and of a step whose result nobody wants."""
+"""The result of a guard that held, and of a step whose result is not needed."""
 
 SHORT_BATCH = 4
 """Steps that are run without a look at the clock between them."""
@@ -23,9 +23,9 @@ Translate = Callable[[Exception], DatabaseError]
 
 
 class GroupRun:
-    """Batches on their way, each undone alone if it fails.
+    """Batches that are being run, each undone alone if it fails.
 
-    They can be left where they are, so that whoever runs them may go on in another thread.
+    The run can be paused at any point and continued in another thread.
     """
 
     def __init__(
@@ -42,17 +42,17 @@ class GroupRun:
         self._translate = translate
         self._outcomes: list[BatchOutcome] = []
         self._results: list[ResultSet] = []
-        """Of the batch that is being run."""
-        # A sole batch needs no savepoint, since the transaction is its own. For the others one
-        # does, since failures are rare: until one of them does fail.
+        """State of the batch that is being run."""
+        # One batch needs no savepoint, since the transaction is its own. Several share one, since
+        # failures are rare, until one of them does fail.
         self._is_sole = len(batches) == 1
         self._is_begun = self._is_sole
         self._one_by_one = False
 
     def run(self, until: float = inf) -> list[BatchOutcome] | None:
-        """Go on up to a moment of `perf_counter`; what became of them, or None if it takes longer.
+        """Run up to a moment of `perf_counter`; return the outcomes, or None if it takes longer.
 
-        Raises, as it comes, the error that ended the whole transaction, or that of a sole batch.
+        Raises the error that ended the whole transaction, or that of a single batch, unchanged.
         """
         connection = self._connection
         if not self._one_by_one:
@@ -102,12 +102,12 @@ class GroupRun:
         return outcomes
 
     def _run_batch(self, batch: Batch, until: float) -> bool:
-        """Run what is left of a batch; whether that is all of it."""
+        """Run the rest of a batch; return whether it is done."""
         connection, cursor, results = self._connection, self._cursor, self._results
         steps = batch.steps
         wanted = None if batch.wanted is None else frozenset(batch.wanted)
         if not results:
-            connection.set_last_insert_rowid(0)  # so that nobody is told of another one's row
+            connection.set_last_insert_rowid(0)  # so that no batch gets a row of another one
         number = len(results)
         execute = cursor.execute
         for step in steps[number:] if number else steps:

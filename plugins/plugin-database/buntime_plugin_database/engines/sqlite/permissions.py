@@ -1,6 +1,6 @@
-"""What SQL from outside may not do, enforced by SQLite's authorizer.
+"""Restrictions on SQL from outside, enforced by SQLite's authorizer.
 
-The checks are made by SQLite when it has parsed a statement, so no spelling of it gets around.
+SQLite makes the checks when it has parsed a statement, so no spelling gets around them.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ _SCHEMA = frozenset(
         apsw.SQLITE_REINDEX,
     }
 )
-# What these make names tables that SQLite asks about only when it is used: by others, whom nothing
-# restricts. So their text is looked at.
+# These define objects whose tables SQLite checks only when they are used: by other connections,
+# which are not restricted. So their text is checked.
 _LATER = frozenset(
     {
         apsw.SQLITE_ALTER_TABLE,

@@ -1,4 +1,4 @@
-"""Looking at one statement before it runs: its parameters, its columns, what it would do."""
+"""Examines a statement before it runs: its parameters, its columns, its effects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from buntime_plugin_database.shared.parameters import parameters_of
 _NOTHING = re.compile(r"(?:\s|;|--[^\n]*+(?:\n|\Z)|/\*(?>.*?(?:\*/|\Z)))*+", re.DOTALL)
 
 NO_VALUES: apsw.Bindings = getattr(apsw, "_null_bindings")  # noqa: B009 - absent from its stubs
-"""Binds NULL to every parameter, for looking at a statement whose parameters are unknown."""
+"""Binds NULL to every parameter, to examine a statement whose parameters are unknown."""
 
 
 class NoStatement(InvalidStatement):
@@ -31,7 +31,7 @@ class ManyStatements(InvalidStatement):
 
 
 def describe_now(connection: apsw.Connection, sql: str) -> Description:
-    """What exactly one statement would do with the schema as it is at this moment.
+    """The effects of exactly one statement with the present schema.
 
     Raises `NoStatement`, `ManyStatements` and apsw's errors.
     """
@@ -43,8 +43,8 @@ def describe_now(connection: apsw.Connection, sql: str) -> Description:
 def describe(connection: apsw.Connection, sql: str, *, cached: bool = True) -> Description:
     """Prepare exactly one statement without running it.
 
-    Its columns are those of the time when it was prepared, which a cached one may have been long
-    ago: SQLite prepares anew what the schema asks for, but not before it runs.
+    Its columns are those of the time when it was prepared, which may be long ago for a cached one:
+    SQLite prepares again after changes of the schema, but not before it runs.
 
     Raises `NoStatement`, `ManyStatements` and apsw's errors.
     """
@@ -73,9 +73,10 @@ def describe(connection: apsw.Connection, sql: str, *, cached: bool = True) -> D
 
 
 def columns_of(cursor: apsw.Cursor, connection: apsw.Connection, sql: str) -> tuple[Column, ...]:
-    """The columns of the only statement of a cursor, which has run and which has some.
+    """The columns of a cursor's only statement, which has run and has columns.
 
-    Those of the statement as it ran: before its first step they may be those of an older schema.
+    They are those of the statement as it ran: before its first step they may be those of an older
+    schema.
     """
     try:
         found = cursor.get_description()

@@ -1,11 +1,10 @@
-"""Who gets the write lock of a database file next, of all in this host who wait for it.
+"""The queue for the write lock of a database file, within this host.
 
-SQLite gives it to whoever happens to ask when it is free. Of three streams that keep it for as
-long as they may, in turn, one would always get it before the writer asks again. So the writer comes
-before all sessions; and of these whoever has waited for longest, but for those whose last
-transaction was ended because it took too long.
-
-The writers of other workers count as well, by a number that workers share; their sessions do not.
+SQLite gives the lock to whichever connection asks when it is free. With three streams that keep it
+in turn for as long as they may, one would always get it before the writer asks again. So the writer
+comes before all sessions. Of these the one that has waited longest comes first, but for those whose
+last transaction was ended because it took too long. The writers of other workers count as well, by
+a number that workers share; their sessions do not.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from buntime_database import SessionLimits
 from buntime_plugin_database.shared.counters import LocalCounters, SharedNumbers
 
 WAITING_SECONDS = 0.1
-"""How long it counts that a writer asked for the lock: its process may have died since."""
+"""Seconds that a writer's request for the lock counts: its process may have died since."""
 
 SPARE_SECONDS = 1.0
-"""What a writer waits beyond the time that sessions may keep the lock."""
+"""Seconds that a writer waits beyond the time that sessions may keep the lock."""
 
 ASKED_AT, KEPT_SECONDS = range(2)
-"""What writers tell each other: when one last asked in vain, and how long its sessions may keep
+"""The shared numbers of writers: when one last asked in vain, and how long its sessions may keep
 the lock."""
 
 
@@ -37,7 +36,7 @@ class QueuePlace(NamedTuple):
     """A place in the queue of sessions; the smallest one comes first."""
 
     is_late: bool
-    """Behind all who are not: its last transaction took too long."""
+    """Whether it comes behind all others: its last transaction took too long."""
     number: int
 
 
@@ -47,16 +46,16 @@ class LockQueue:
     def __init__(self, asking: SharedNumbers | None = None) -> None:
         """`asking` are two numbers, see `ASKED_AT`."""
         self._asking = asking or LocalCounters(2)
-        # Whoever had this place before may have died waiting, or with sessions.
+        # A predecessor in this place may have died waiting, or with sessions.
         self._asking.own[ASKED_AT] = self._asking.own[KEPT_SECONDS] = 0.0
         self._sessions: Counter[float] = Counter()
-        """How many there are that may keep the lock for so many seconds."""
+        """The number of those that may keep the lock for so many seconds."""
         self._numbers = count()
         self._lock = Lock()
         self._places: set[QueuePlace] = set()
 
     def expect(self, limits: SessionLimits) -> Callable[[], None]:
-        """Take note of how long a session may keep the lock; what is given says that it is over."""
+        """Note how long a session may keep the lock; call the result when that is over."""
         seconds = max(limits.statement_seconds, limits.transaction_seconds)
         self._sessions[seconds] += 1
         self._asking.own[KEPT_SECONDS] = max(self._sessions)
@@ -70,7 +69,7 @@ class LockQueue:
 
     @property
     def patience(self) -> float:
-        """How long the writer has to wait at the most for sessions; 0 where there are none."""
+        """The longest time that the writer has to wait for sessions; 0 without sessions."""
         kept = self._asking.own[KEPT_SECONDS]
         for _, numbers in self._asking.others():
             kept = max(kept, numbers[KEPT_SECONDS])
@@ -81,7 +80,7 @@ class LockQueue:
         self._asking.own[ASKED_AT] = time.monotonic()
 
     def writer_is_done(self) -> None:
-        """It waits no more."""
+        """It no longer waits."""
         self._asking.own[ASKED_AT] = 0.0
 
     @property
@@ -94,7 +93,7 @@ class LockQueue:
 
     @contextmanager
     def place(self, *, is_late: bool) -> Iterator[QueuePlace]:
-        """A place behind all others, for the length of the body."""
+        """A place behind all others, within the body."""
         place = QueuePlace(is_late, next(self._numbers))
         with self._lock:
             self._places.add(place)
@@ -105,7 +104,7 @@ class LockQueue:
                 self._places.discard(place)
 
     def is_next(self, place: QueuePlace) -> bool:
-        """Whether nobody comes before this place."""
+        """Whether no other comes before this place."""
         if self.writer_waits:
             return False
         with self._lock:

@@ -1,9 +1,9 @@
 """A lock that reads in quick succession share, so that none of them has to ask the system for it.
 
-Every read of SQLite takes a shared lock of its place in the log and gives it back: two calls of the
-system, which are more than half of what a read by key takes. Connections of one process share that
-lock. So one of them keeps it for some milliseconds while many read. Each of the reads looks by
-itself, in memory, whether anybody has committed, in whatever process: it is as fresh as ever.
+Every read of SQLite takes a shared lock of its place in the log and gives it back: two system
+calls, which are more than half the cost of a read by key. Connections of one process share that
+lock. So one of them keeps it for some milliseconds while many read. Each of the reads checks by
+itself, in memory, for commits of any process: it is as fresh as ever.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ import apsw
 from buntime_plugin_database.engines.sqlite.condition import FileCondition
 
 FROM_READS = 8
-"""So many reads are made before it is kept for those that follow: else it costs more than it saves.
-"""
+"""Number of reads before it is kept for later ones: otherwise it costs more than it saves."""
 
 KEPT_SECONDS = 0.005
-"""How long it is kept. Copying the log goes only up to it, so it is short."""
+"""Seconds that it is kept. The log is copied only up to it, so this is short."""
 
 
 class ReadLock:
@@ -47,7 +46,7 @@ class ReadLock:
             pass  # the next read meets it, and tells
 
     def let_go(self) -> None:
-        """Give it back: it is old, or somebody has committed since and it helps no more."""
+        """Give it back: it is old, or a commit has made it useless."""
         self.reads = 0
         if self._until is not None:
             self._until.cancel()

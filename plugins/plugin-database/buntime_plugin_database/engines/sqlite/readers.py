@@ -61,8 +61,8 @@ class Readers:
         self._watch = DeadlineWatch(self._look)
         self._inline.set_busy_timeout(_INLINE_BUSY_TIMEOUT_MS)
         self._inline.limit(apsw.SQLITE_LIMIT_LENGTH, INLINE_BYTES)
-        # Else SQLite would prepare a statement anew for each value of its `LIMIT ?`, which takes
-        # longer than such a read itself.
+        # Otherwise SQLite would prepare a statement again for each value of its `LIMIT ?`, which
+        # takes longer than such a read itself.
         self._inline.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         self._cursor = self._inline.cursor()
         self._lock = ReadLock(path, condition)
@@ -95,7 +95,7 @@ class Readers:
             if self._condition.shrinkings != self._shrinkings:
                 self._forget_pages()
             classify(sql)
-            if max_bytes is None or max_bytes == INLINE_BYTES:  # as long as it may be anyway
+            if max_bytes is None or max_bytes == INLINE_BYTES:  # the usual limit
                 return self._cursor.execute(sql, args).fetchall()
             with AtMost(self._inline, max_bytes):
                 return self._cursor.execute(sql, args).fetchall()
@@ -105,7 +105,7 @@ class Readers:
             self._give_up()
             if max_bytes is not None:
                 raise too_large(max_bytes) from None
-            return None  # no text of that length is to hold up the others
+            return None  # no text of that length may hold up the others
         except DatabaseError:
             self._give_up()
             raise
@@ -116,21 +116,21 @@ class Readers:
     def _give_up(self) -> None:
         """End a statement that failed in the middle of its rows.
 
-        Else it would keep its place in the log, and with that what others want to copy.
+        Otherwise it would keep its place in the log, which then could not be copied.
         """
         self._cursor.close(True)
         if not self._closed:
             self._cursor = self._inline.cursor()
 
     def committed(self) -> None:
-        """Somebody who shares the file has committed."""
+        """Another connection to the file has committed."""
         self._lock.let_go()
 
     async def result(
         self, sql: str, args: Sequence[Value], max_bytes: int | None = None
     ) -> ResultSet:
         """Rows and columns of one query, run in a thread; interrupted if the task is cancelled."""
-        # Held until whoever asked has the rows: what they do not come to take must not pile up.
+        # Held until the caller has the rows: uncollected results must not pile up.
         async with self._in_hand:
             if self._closed:
                 raise DatabaseClosed("the database is closed")
@@ -148,7 +148,7 @@ class Readers:
                     raise
 
     def data_version(self) -> int | None:
-        """What SQLite calls so; None while another process recovers the log."""
+        """SQLite's value for this; None while another process recovers the log."""
         self._condition.check()
         try:
             return int(str(self._inline.execute("PRAGMA data_version").get))
@@ -194,7 +194,7 @@ class Readers:
 
 
 class _Scan:
-    """One read in a thread, which the loop may give up."""
+    """One read in a thread, which the loop may interrupt."""
 
     def __init__(self) -> None:
         self._lock = Lock()

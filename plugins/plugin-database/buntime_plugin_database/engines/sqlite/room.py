@@ -1,8 +1,8 @@
-"""Room on the disk: enough of it to empty a store that has filled it, and giving back what is free.
+"""Keeps room on the disk for emptying a store that has filled it, and returns free pages.
 
 SQLite writes before it frees: a DELETE goes into the log first, and the log into the file. So where
-little is left, the log is kept short, a write is taken only if there is room for it in both, and a
-reserve, a file beside the database, is given up should somebody else fill the disk.
+little room is left, the log is kept short, a write is accepted only if there is room for it in
+both, and a reserve, a file beside the database, is released if others fill the disk.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from buntime_plugin_database.engines.sqlite.files import PRIVATE_FILE
 from buntime_plugin_database.shared.statements import first_word
 
 TIGHT_BYTES = 64 * 1024 * 1024
-"""With less than this, every write is looked at: more than the pages of a log that were not copied
-yet, which the file may have to grow by."""
+"""With less than this, every write is checked: it is more than the pages of a log that were not
+copied yet, by which the file may have to grow."""
 SHARE_OF_DISK = 16
 """The reserve is at most this part of its file system, which may be a small one."""
 MARGIN_BYTES = 256 * 1024
-"""What small writes, and the log itself, need besides the values."""
+"""Room for small writes, and for the log itself, besides the values."""
 USUAL_BYTES = 1024 * 1024
 """A store with room for a value of this size is no full one, whatever else did not fit."""
 TIGHT_CHECKPOINT_PAGES = 64
@@ -34,7 +34,7 @@ STEP_PAGES = 256
 STEP_SECONDS = 0.01
 """Time that giving back may take at once, for it keeps other writes waiting."""
 PAUSE_SECONDS = 0.1
-"""Between two times of giving back."""
+"""Seconds between two returns of free pages."""
 LOOK_SECONDS = 0.1
 MAX_FREEING_BYTES = 64 * 1024
 
@@ -50,13 +50,13 @@ class NoRoom(DatabaseFull):
 
 
 class Room:
-    """What is known of the room for one database; its writer and sessions share it.
+    """The known room for one database; its writer and sessions share it.
 
-    A connection is given by whoever has its turn.
+    The connection is passed in by the one that has its turn.
     """
 
     def __init__(self, path: str, condition: FileCondition, *, reserve_bytes: int) -> None:
-        """Make the reserve if there is room for it; 0 is none."""
+        """Make the reserve if there is room for it; 0 for none."""
         self._folder = os.path.dirname(path) or "."
         self._reserve = f"{path}-reserve"
         self._wanted = reserve_bytes
@@ -84,7 +84,7 @@ class Room:
         margin = MARGIN_BYTES
         reserve = self._reserve_bytes()
         if unused < 2 * reserve and not os.path.exists(self._reserve):
-            margin += reserve  # what was given up is not for what filled the disk
+            margin += reserve  # the reserve is not for a disk that the store itself has filled
         left = self._free() - margin
         fits = left >= size + max(0, size - unused)
         if not fits:
@@ -130,14 +130,14 @@ class Room:
         raise self.refuse()
 
     def keep_log_short(self, connection: apsw.Connection) -> None:
-        """Have commits of the connection empty the log soon, while little is left.
+        """Make commits of the connection empty the log soon while little room is left.
 
         Otherwise they leave that to `Checkpoints`.
         """
         connection.wal_autocheckpoint(TIGHT_CHECKPOINT_PAGES if self._tight else 0)
 
     def give_up(self, connection: apsw.Connection) -> None:
-        """SQLite found no room: give the reserve up, and what the log takes without need."""
+        """SQLite found no room: release the reserve, and the unneeded part of the log."""
         with self._lock:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._reserve)
@@ -154,7 +154,7 @@ class Room:
             _empty_log(connection)
             now = monotonic()
             if now >= self._give_back_at and _is_incremental(connection):
-                # Should it fail it is tried again soon; what is wrong, the next commit tells.
+                # If it fails it is tried again soon; the next commit reports what is wrong.
                 with contextlib.suppress(apsw.Error):
                     while _free_pages(connection) and monotonic() < now + STEP_SECONDS:
                         connection.execute(f"PRAGMA incremental_vacuum({STEP_PAGES})").fetchall()
@@ -203,14 +203,14 @@ def size_of(batch: Batch) -> int:
 
 
 def makes_room(batch: Batch) -> bool:
-    """Whether a batch deletes, or changes what is there, and brings nothing large with it."""
+    """Whether a batch deletes, or changes existing rows, without large new values."""
     words = {first_word(step.sql) for step in batch.steps if not isinstance(step, Guard)}
     frees = "DELETE" in words or "DROP" in words or words <= {"UPDATE"}
     return frees and size_of(batch) <= MAX_FREEING_BYTES
 
 
 def statement_makes_room(sql: str, args: Sequence[Value]) -> bool:
-    """The same of one statement of a session, where transactions have statements of their own."""
+    """The same for one statement of a session, where transactions have statements of their own."""
     word = first_word(sql)
     frees = word in _CONTROL or word in {"DELETE", "DROP", "UPDATE"}
     return frees and statement_size(sql, args) <= MAX_FREEING_BYTES
@@ -226,7 +226,7 @@ def _size(args: Sequence[Value]) -> int:
 
 
 def _free_pages(connection: apsw.Connection) -> int:
-    """Pages of the file that hold nothing; 0 if that cannot be told."""
+    """Free pages of the file; 0 if their number is unknown."""
     with contextlib.suppress(apsw.Error):
         return int(str(connection.pragma("freelist_count")))
     return 0

@@ -39,7 +39,7 @@ class Running:
         columns: tuple[Column, ...],
     ) -> None:
         self.columns = columns
-        """Of the statement as it runs; what was known before may be of an older schema."""
+        """Columns of the statement as it runs; earlier ones may be of an older schema."""
         self._connection = connection
         self._started = time.perf_counter()
         self.size = 0
@@ -93,7 +93,7 @@ class Running:
                 yield self._ahead.popleft()
             return
         try:
-            # Not `yield from`: that would close the cursor when nobody wants the next row yet.
+            # Not `yield from`: that would close the cursor while the next row is not needed yet.
             for row in self._cursor:  # noqa: UP028 - see above
                 yield row
         except UnicodeDecodeError as error:

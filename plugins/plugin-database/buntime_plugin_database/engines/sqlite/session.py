@@ -63,7 +63,7 @@ class _Asked(NamedTuple):
 
 
 class _Around(NamedTuple):
-    """What is around a statement that writes, so that it can be undone."""
+    """The frame around a statement that writes, so that it can be undone."""
 
     begin: str
     keep: str
@@ -106,9 +106,9 @@ class SqliteSession:
         self._autocommit = True
         self._busy_seconds = 0.0
         self._gives_little = False
-        """Whether the statement under way may give fewer bytes than others."""
+        """Whether the present statement may return fewer bytes than others."""
         self._around: _Around | None = None
-        """What was begun for such a one that writes, until it has ended."""
+        """The frame of such a statement that writes, until it has ended."""
 
     async def start(self, path: str, options: SqliteOptions) -> None:
         """Open the connection."""
@@ -189,23 +189,24 @@ class SqliteSession:
                     await _uncancelled(future)
                     raise
                 finally:
-                    # An error has this frame, which would have the future, which has the error:
-                    # what the callers had in hand would stay until somebody looks for such circles.
+                    # An error has this frame, which would have the future, which has the error: the
+                    # results of callers would stay in memory until the garbage collector finds the
+                    # cycle.
                     del future
 
     def _interrupt_late(self) -> None:
-        """Interrupt a statement that is over its time, or that nobody waits for any more."""
+        """Interrupt a statement that is over its time, or whose client has gone."""
         if hasattr(self, "_connection"):
             self._time.interrupt_late(self._connection)
 
-    # What follows runs in a thread.
+    # The following runs in a thread.
 
     def _open(self, path: str, options: SqliteOptions) -> None:
         connection = open_connection(path, options, writes=False)
         if not self._limits.readonly:
             connection.pragma("synchronous", options.synchronous)
             connection.pragma("query_only", False)
-            # In its own thread and at its own cost, where no other writer has it copied before.
+            # In its own thread and at its own cost, where no other writer has the log copied first.
             connection.wal_autocheckpoint(LOG_PAGES)
         self._busy_seconds = options.busy_timeout_ms / 1000
         connection.set_busy_handler(self._time.waits_on)
@@ -240,7 +241,7 @@ class SqliteSession:
         except DatabaseError:
             raise
         except UnicodeDecodeError as error:
-            # A name or a message: for rows see `Running`. SQL makes such ones as it likes.
+            # A name or a message: for rows see `Running`. SQL may produce invalid ones.
             raise InvalidStatement(f"a text is not UTF-8: {error.reason}") from error
         except Exception as error:
             raise self._condition.translate(error) from error
@@ -250,7 +251,7 @@ class SqliteSession:
                 self._look()
 
     def _stopped(self, in_transaction: bool) -> DatabaseError:
-        """The error of a statement that was interrupted, and what it means for the transaction."""
+        """The error of an interrupted statement, and its effect on the transaction."""
         if self._time.interrupted:
             return DatabaseClosed("the statement was interrupted")
         error: DatabaseError
@@ -289,7 +290,7 @@ class SqliteSession:
             self._connection.execute(how)
 
     def _knows_loss(self, sql: str) -> bool:
-        """Whether this is the ROLLBACK of a client whose transaction is gone already."""
+        """Whether this is the ROLLBACK of a client whose transaction has already ended."""
         if self._lost is None:
             return False
         if not _ROLLBACK.fullmatch(sql):
@@ -379,7 +380,7 @@ class SqliteSession:
             return Running(self._connection, sql, values, description.columns)
 
     def _keep(self, around: _Around) -> None:
-        """Keep what the statement has written, as SQLite does where nothing is around it.
+        """Keep the statement's writes, as SQLite does without a frame around it.
 
         After an error too: with `OR FAIL`, the rows before it stay.
         """
@@ -394,7 +395,7 @@ class SqliteSession:
     def _start_cursor(self, sql: str, args: Sequence[Value], named: Mapping[str, Value]) -> Running:
         running = self._start(sql, args, named)
         if not describe(self._connection, sql).is_readonly:
-            # Whoever reads its rows slowly would keep the lock.
+            # A slow reader of its rows would keep the lock.
             running.read_ahead(self._limits.max_bytes)
         return running
 
@@ -411,7 +412,7 @@ class SqliteSession:
                 if cursor.bindings_count:
                     raise InvalidStatement("a sequence of statements takes no arguments")
                 self._permissions.vacuuming = _VACUUM.match(statement) is not None
-                turn.close()  # that of the statement before
+                turn.close()  # the frame of the previous statement
                 turn.enter_context(
                     self._time.queued(self._connection, is_readonly=cursor.is_readonly)
                 )
@@ -428,9 +429,9 @@ class SqliteSession:
 
 
 def _sort_in_files(connection: apsw.Connection, folder: Path) -> None:
-    """Let what is sorted and does not fit the cache go to files that have no name.
+    """Let sorts that do not fit the cache use files that have no name.
 
-    In memory it would be as much as a statement makes of it before its deadline.
+    In memory they would be as large as a statement makes them before its deadline.
     """
     connection.pragma("temp_store", "file")
     if not connection.pragma("temp_store_directory"):  # of the whole process: the first one stays
@@ -443,7 +444,7 @@ def _has_returning(sql: str, description: Description) -> bool:
 
 
 async def _uncancelled(future: asyncio.Future[T]) -> None:
-    """Wait for the end of what a thread does, however often this task is cancelled."""
+    """Wait for the end of a thread's work, however often this task is cancelled."""
     cancelled = False
     while not future.done():
         try:

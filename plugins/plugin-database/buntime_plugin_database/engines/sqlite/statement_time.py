@@ -1,6 +1,6 @@
 """The time of a statement of a session: how long it may run, and wait for the write lock.
 
-Waiting is not running: a statement has all of its time, however long others keep the lock.
+Waiting does not count as running: a statement has its full time, however long others keep the lock.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ import apsw
 from buntime_plugin_database.engines.sqlite.queue import LockQueue, QueuePlace
 
 WRITING = 2
-"""What SQLite calls SQLITE_TXN_WRITE."""
+"""SQLite's constant SQLITE_TXN_WRITE."""
 
 LOCK_POLL_SECONDS = 0.005
 """Pause between two attempts to get a lock."""
 
 
 class StatementTime:
-    """When the statement under way has to end. Only the thread that runs it calls this.
+    """The deadline of the present statement.
 
-    `interrupted` and `interrupt_late` are for others.
+    Only the thread that runs it calls this. `interrupted` and `interrupt_late` are for others.
     """
 
     def __init__(self, queue: LockQueue) -> None:
         self.interrupted = False
-        """Set by whoever wants no statement to go on."""
+        """Set to stop all statements."""
         self.asked_at = 0.0
         """When the session last asked for the write lock, which it has had since if it has it."""
         self.is_late = False
@@ -48,7 +48,7 @@ class StatementTime:
         self._busy_until = busy_until
 
     def lift_deadline(self) -> None:
-        """What comes next is not to be interrupted by its deadline."""
+        """The next statement is not interrupted by its deadline."""
         self._deadline = float("inf")
 
     def end(self) -> None:
@@ -67,7 +67,7 @@ class StatementTime:
                 connection.interrupt()
 
     def waits_on(self, _: int) -> bool:
-        """Wait a little for a lock that somebody else has; False to give up."""
+        """Wait a little for a lock that another connection has; False to give up."""
         return self._pause() and self._comes_next()
 
     @contextmanager
@@ -90,7 +90,7 @@ class StatementTime:
         self.is_late = False
 
     def _comes_next(self) -> bool:
-        """Wait until nobody comes before this session; False to give up."""
+        """Wait until no other comes before this session; False to give up."""
         while self._place is not None and not self._queue.is_next(self._place):
             if not self._pause():
                 return False

@@ -1,4 +1,4 @@
-"""Running one statement on a connection and gathering what it gives."""
+"""Runs one statement on a connection and collects its results."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ LARGE_BYTES = 1024 * 1024
 """From which a result is large."""
 
 MOST_MEASURED = 1000
-"""Rows whose size is looked at: answers have no more."""
+"""Rows whose size is checked: answers have no more."""
 
 
 def size_of_rows(rows: Sequence[Sequence[Value]]) -> int:
@@ -59,9 +59,9 @@ def size_of_rows(rows: Sequence[Sequence[Value]]) -> int:
 
 
 def forget_large(connection: apsw.Connection, size: int) -> None:
-    """Let a connection give back the pages of the file that it has, after a large result.
+    """Let a connection release its pages of the file, after a large result.
 
-    They are megabytes, in each connection, of what the system has in memory anyway.
+    They are megabytes, in each connection, that the system has in memory anyway.
     """
     if size >= LARGE_BYTES:
         connection.release_memory()
@@ -94,10 +94,10 @@ def too_large(max_bytes: int) -> ResultTooLarge:
 
 
 def rows_of(cursor: apsw.Cursor) -> list[tuple[Value, ...]]:
-    """All rows; a statement that fails in the middle of them is over then.
+    """Fetch all rows; a statement that fails in the middle of them is ended.
 
-    Else it would keep its place, and with it the snapshot or the transaction, for as long as
-    somebody has the error.
+    Otherwise it would keep its place, and with it the snapshot or the transaction, for as long as
+    the error is referenced.
     """
     try:
         return cursor.fetchall()

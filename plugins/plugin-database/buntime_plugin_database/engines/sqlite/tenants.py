@@ -23,7 +23,7 @@ from buntime_plugin_database.shared.tenants import (
 logger = logging.getLogger("plugin:@buntime/plugin-database")
 
 LOCK_FILE = ".tenants.lock"
-"""In the folder of the databases, for all processes that use it."""
+"""Name of the lock file in the folder of the databases, for all processes that use it."""
 
 
 class FileTenants:
@@ -36,12 +36,12 @@ class FileTenants:
         self._type = type
         self._folder = folder
         self._root = root
-        # One reserve lets the disk be emptied; thousands would fill it.
+        # One reserve is enough to empty the disk; thousands would fill it.
         self._options = options._replace(reserve_bytes=0)
         self._told: set[str] = set()
 
     def check(self, tenant: str) -> None:
-        """Raise `InvalidTenant` for what is no id, or means the root database's file."""
+        """Raise `InvalidTenant` for an invalid id, or one that means the root database's file."""
         self._path(tenant)
 
     async def create(self, tenant: str) -> None:
@@ -81,7 +81,7 @@ class FileTenants:
             return SqliteAdapter(str(path), options=self._options, tenant=tenant)
 
     def _warn(self, path: Path, tenant: str) -> None:
-        """Tell once of a tenant's file that others can open."""
+        """Warn once about a tenant's file that others can open."""
         warning = too_open(path)
         if warning is not None and tenant not in self._told:
             self._told.add(tenant)
@@ -104,7 +104,7 @@ class FileTenants:
 
 
 def tenant_file(folder: Path, tenant: str) -> Path:
-    """Where a tenant's database is."""
+    """The path of a tenant's database."""
     return folder / f"{check_tenant_id(tenant)}.db"
 
 
@@ -128,7 +128,7 @@ def create_tenant_file(path: Path) -> None:
 def delete_tenant_file(path: Path) -> bool:
     """Remove a tenant's database with its write-ahead log; False if there was none."""
     existed = path.exists()
-    # The database last: a log without one looks like what is left of a loss.
+    # The database last: a log without one looks like the remains of a loss.
     for suffix in ("-wal", "-shm", ""):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     return existed
@@ -136,9 +136,9 @@ def delete_tenant_file(path: Path) -> bool:
 
 @contextmanager
 def _only_one(folder: Path) -> Iterator[None]:
-    """Let no other process make, open or delete a tenant's database meanwhile.
+    """Keep other processes from making, opening or deleting a tenant's database meanwhile.
 
-    A database is several files: who opens one that is half deleted, or deletes one that was just
+    A database is several files: opening one that is half deleted, or deleting one that was just
     made again, would mix two of them.
     """
     if sys.platform == "win32" or not folder.is_dir():

@@ -1,15 +1,15 @@
 """The one connection that writes, and group commit on it.
 
 Writes that arrive while a commit is in flight join the next one: one `BEGIN IMMEDIATE`, one
-`COMMIT`; a batch that fails rolls back alone and fails alone. A write is
+`COMMIT`; a batch that fails is rolled back alone, and the others are committed. A write is
 acknowledged only after its COMMIT has returned.
 
 Where the work runs follows from what it costs. Bounded batches take microseconds, less than a
 hop to a thread, so they run on the event loop and only COMMIT, which waits for the disk, goes to
 the writer thread. Anything that may scan runs in that thread up to its COMMIT.
 
-Whoever has the turn is alone on the connection: work in the thread is always waited for, also by
-a task that is cancelled meanwhile.
+The holder of the turn is alone on the connection: even a task that is cancelled waits for its work
+in the thread.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ T = TypeVar("T")
 MAX_GROUP_BATCHES = 256
 """Batches that share one commit, so that running them inline never holds the loop for long."""
 INLINE_SECONDS = 0.01
-"""How long a group runs inline; what is left goes on in the thread. Even a short statement may take
+"""Seconds that a group runs inline; the rest goes on in the thread. Even a short statement may take
 long, where it replaces a value of megabytes."""
 LOCK_POLL_SECONDS = (0.001, 0.005)
 """First and longest pause between two attempts to get another process's lock.
@@ -87,7 +87,7 @@ class Writer:
         self.connection = connection
         """Touch it only with the turn, or while nothing writes."""
         self._cursor = connection.cursor()
-        """For all that groups run: to make one costs more than a third of a short statement."""
+        """Shared by all groups: making one costs more than a third of a short statement."""
         self.condition = condition
         self._room = room
         self._queue = queue or LockQueue()
@@ -96,7 +96,7 @@ class Writer:
         self._busy_timeout_seconds = busy_timeout_ms / 1000
         self._deadline = Deadline(connection, statement_timeout_ms / 1000)
         self._watch = DeadlineWatch(self._deadline.look)
-        # Without a thread (an in-memory database) nothing waits for a disk: all runs inline.
+        # Without a thread (an in-memory database) no disk has to be waited for: all runs inline.
         self._thread = WorkThread("sqlite-writer") if threaded else None
         self._grouping = Grouping[_Job](self._commit_jobs, _cancel, _share)
         self.turn = asyncio.Lock()
@@ -122,13 +122,13 @@ class Writer:
         return await job.done
 
     async def commit(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
-        """Commit each as one group; outcomes in the given order.
+        """Commit batches as one group; return outcomes in the given order.
 
-        What there is room for, that is; while there is none, what makes some.
+        While the disk is nearly full, only batches for which there is room, or which make some.
         """
         async with self.turn:
-            # Those who wait for the lock in other processes get it between two groups of a writer
-            # without pause, or not at all.
+            # Otherwise, waiters for the lock in other processes would never get it from a writer
+            # without pause: now they get it between two groups.
             await asyncio.sleep(0)
             room = self._room
             if room is None:
@@ -194,7 +194,7 @@ class Writer:
 
     @asynccontextmanager
     async def excluding_others(self) -> AsyncIterator[None]:
-        """With the turn: nobody else writes either, in no process. Raises `DatabaseError`."""
+        """Within the turn, no other writer of any process writes. Raises `DatabaseError`."""
         with self.condition.translated():
             await self._begin()
         try:
@@ -206,7 +206,7 @@ class Writer:
         """Run `work` in the writer thread, or inline where there is none.
 
         Ends only when `work` has ended. If the task is cancelled meanwhile, `interrupt` makes
-        SQLite give up the statement that runs.
+        SQLite end the running statement.
         """
         if self._thread is None:
             return work(*args)
@@ -219,7 +219,7 @@ class Writer:
     def check_transaction(self) -> None:
         """Raise `TransactionMisuse` if SQLite has ended the transaction by itself.
 
-        Some errors do that: a full disk, INSERT OR ROLLBACK, an interrupt. Whoever catches one
+        Some errors do that: a full disk, INSERT OR ROLLBACK, an interrupt. Code that catches one
         and goes on would write outside of any transaction.
         """
         if not self.connection.in_transaction:
@@ -258,7 +258,7 @@ class Writer:
                 job.done.set_result(own)
 
     async def _commit_admitted(self, room: Room, batches: Sequence[Batch]) -> list[BatchOutcome]:
-        """Refuse what there is no room for, commit the rest, and give back what is free."""
+        """Refuse batches for which there is no room, commit the rest, and return free pages."""
         fits = await self._fitting(room, batches)
         admitted = [batch for batch, fit in zip(batches, fits, strict=True) if fit]
         done = iter(await self._commit_group(admitted)) if admitted else iter(())
@@ -268,11 +268,11 @@ class Writer:
         return outcomes
 
     async def _fitting(self, room: Room, batches: Sequence[Batch]) -> list[bool]:
-        """Which batches may run: those that make room, and others as there is room for them."""
+        """The batches that may run: those that make room, and others as there is room for them."""
         try:
             self.condition.check_commit()
         except DatabaseLost:
-            return [True] * len(batches)  # the commit will say so
+            return [True] * len(batches)  # the commit will report it
         fits = self._fitting_now(room, batches)
         if not all(fits):
             await self.in_thread(room.give_back, self.connection)
@@ -331,11 +331,11 @@ class Writer:
             count[COMMIT_SECONDS] += perf_counter() - started
             self._note_written()
             return outcomes
-        # One of them ruined the group; alone, each gets what it deserves.
+        # One of them failed the group; alone, each gets its own outcome.
         return [(await self._commit_group([batch]))[0] for batch in batches]
 
     async def _begin(self) -> None:
-        """Take the write lock; while somebody else has it, ask again until the timeout."""
+        """Take the write lock; while another process has it, ask again until the timeout."""
         self.condition.check_commit()
         if self.condition.shrinkings != self._shrinkings:
             self._shrinkings = self.condition.shrinkings
@@ -381,8 +381,10 @@ class Writer:
             self.when_written()
 
     def _abandon(self) -> None:
-        """Roll back what is open. Should that fail, the next one to begin tries again and says so:
-        here it would hide the error that led to it.
+        """Roll back an open transaction.
+
+        If that fails, the next one to begin tries again and reports it: here it would hide the
+        error that led to it.
         """
         with suppress(apsw.Error):
             if self.connection.in_transaction:

@@ -1,4 +1,4 @@
-"""What requests need to know of the SQL that a database speaks, by the family of its engine."""
+"""Facts about the SQL of a database that requests depend on, by the family of its engine."""
 
 from buntime_plugin_database.faces.families.choice import family_of
 from buntime_plugin_database.faces.families.family import Family

@@ -12,5 +12,5 @@ _FAMILIES = {"postgres": POSTGRES}
 
 
 def family_of(adapter: Adapter) -> Family:
-    """By what the adapter says; SQLite's for a dialect that nobody knows here."""
+    """The family of the adapter's dialect; SQLite's for an unknown dialect."""
     return _FAMILIES.get(adapter.capabilities.dialect, SQLITE)

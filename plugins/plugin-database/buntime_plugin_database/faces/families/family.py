@@ -1,4 +1,4 @@
-"""What there is to know of a family of SQL."""
+"""The interface of a family of SQL."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Authorize(Protocol):
 
 
 class ByPosition(Protocol):
-    """The statement with numbers in the place of names, and its arguments in their order.
+    """The statement with numbers instead of names, and its arguments in their order.
 
     Raises `InvalidArguments`.
     """
@@ -57,8 +57,8 @@ class Family(NamedTuple):
     foreign_keys: str
     """A row for each column: number, from, table, to, ON UPDATE, ON DELETE"""
     definition: str
-    """The SQL of a table or view, if there is such."""
+    """The SQL of a table or view, if it has some."""
     row_ids: tuple[str, ...] = ()
-    """How a row is named by its place; a column of such a name hides it."""
+    """The name of a row's place in SQL; a column with this name hides it."""
     foreign: str | None = None
-    """Names of schemas that belong to others; None where databases know nothing of each other."""
+    """Names of schemas that belong to others; None where databases cannot see each other."""

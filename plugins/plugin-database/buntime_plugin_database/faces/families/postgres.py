@@ -14,8 +14,8 @@ from buntime_plugin_database.shared.parameters import InvalidArguments, bind
 from buntime_plugin_database.shared.permissions import NotAuthorized, is_of_the_host
 
 _DEFINABLE = frozenset({"INDEX", "MATERIALIZED", "SEQUENCE", "TABLE", "UNIQUE", "VIEW"})
-"""What may be made, changed and dropped. Functions are programs, and other things are not of the
-schema: roles, extensions, schemas."""
+"""Kinds of objects that may be created, changed and dropped. Functions are programs, and other
+kinds are not part of the schema: roles, extensions, schemas."""
 _SCHEMA_WORDS = frozenset({"ALTER", "ANALYZE", "COMMENT", "CREATE", "DROP", "REINDEX", "TRUNCATE"})
 _OTHERS = frozenset({"DELETE", "INSERT", "MERGE", "REFRESH", "SELECT", "UPDATE", "WITH"})
 _HARMLESS = frozenset(
@@ -25,11 +25,11 @@ _HARMLESS = frozenset(
         *("pg_size_pretty", "pg_sleep", "pg_table_size", "pg_total_relation_size", "pg_typeof"),
     }
 )
-"""Of the functions that begin with pg_; others read files, end connections, keep locks."""
+"""Allowed functions that begin with pg_; others read files, end connections, keep locks."""
 _FUNCTIONS = re.compile(
     r"lo_\w+|loread|lowrite|dblink\w*|set_config|\w+_to_xml\w*|ts_stat|ts_rewrite"
 )
-"""They read and write files, go to other servers, or run a text as SQL."""
+"""These read and write files, go to other servers, or run a text as SQL."""
 _TABLES = re.compile(
     r"pg_(stat_\w+|statio_\w+|stats\w*|statistic\w*|largeobject\w*|user_mapping\w*|foreign_\w+|subscription\w*|prepared_\w+"
     r"|replication_\w+|auth\w+|roles|shadow|user|group|db_role_setting|hba_file_rules"
@@ -37,10 +37,10 @@ _TABLES = re.compile(
     r"|shmem_allocations\w*)"
     r"|_pg_\w+|user_mapping_options|foreign_(server|table|data_wrapper)_options"
 )
-"""They tell of other sessions and what these run, of values in tables that nobody is asked for
-(`pg_stats`), of roles, passwords, files and the server's settings."""
+"""These reveal other sessions and their statements, values in tables without a check of permissions
+(`pg_stats`), roles, passwords, files and the server's settings."""
 _OF_TEXT = frozenset({"currval", "nextval", "setval", "pg_get_viewdef", "pg_relation_size"})
-"""They take the name of a table as text, where nobody sees of which schema it is."""
+"""These take the name of a table as text, whose schema cannot be checked."""
 
 
 class NotPrivileged(NotAuthorized):

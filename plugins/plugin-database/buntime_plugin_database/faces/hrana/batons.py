@@ -26,7 +26,7 @@ class Batons:
         self._prefix = f"{workers.number}." if workers.count > 1 else ""
 
     def worker_of(self, baton: str) -> int | None:
-        """The other worker that a baton belongs to; None for our own, and for what is no baton."""
+        """The other worker that a baton belongs to; None for our own, and for an invalid one."""
         number, dot, _ = baton.partition(".")
         for other in range(self._workers.count):
             if dot and number == str(other) and other != self._workers.number:

@@ -18,7 +18,7 @@ MAX_PARTS = 10_000
 
 
 class StepOutcome(Enum):
-    """What became of a step."""
+    """The outcome of a step."""
 
     OK = "ok"
     ERROR = "error"

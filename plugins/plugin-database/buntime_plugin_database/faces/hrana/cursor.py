@@ -56,7 +56,7 @@ async def entries(
                     if step.stmt.want_rows is False:
                         continue
                     left = deque(rows)
-                    del rows  # each row goes as it is told
+                    del rows  # each row leaves at once
                     while left:
                         yield {"type": "row", "row": await row_json(left.popleft(), HRANA)}
                 result = await cursor.finish()
@@ -82,7 +82,7 @@ def size_of(entry: dict[str, Any]) -> int:
 
 @asynccontextmanager
 async def opened(stream: Stream, stmt: Stmt, stored: StoredSql) -> AsyncIterator[SessionCursor]:
-    """A statement under way, which ends even if nobody wants its last rows."""
+    """A running statement, which ends even if its last rows are not read."""
     cursor = await stream.session.open_cursor(*arguments(stmt, stored))
     try:
         yield cursor

@@ -26,7 +26,7 @@ class InvalidMessage(BadRequest):
 
 
 class InvalidBaton(BadRequest):
-    """The baton is not one of ours, not for this database, or not the newest of its stream."""
+    """The baton is not ours, not for this database, or not the newest of its stream."""
 
     code = "BATON_INVALID"
     default_message = "The baton is not valid"
@@ -47,7 +47,7 @@ class StreamBusy(BadRequest):
 
 
 class TooManyHranaStreams(ServiceUnavailable):
-    """As many streams are open as may be."""
+    """As many streams are open as are allowed."""
 
     code = "TOO_MANY_STREAMS"
     default_message = "Too many streams are open"

@@ -96,7 +96,7 @@ class LegacyHttp:
             results = [await legacy_result(self._streams, stream, raw) for raw in body.requests]
             failed = bool(results) and results[-1]["type"] == "error"
             if not needs_stream(stream) and not (failed and body.baton is not None):
-                # After a failure the client still has to end what it thinks is a transaction.
+                # After a failure the client still has to end the transaction that it believes in.
                 await self._streams.close_stream(stream)
         return _answer(self._streams.baton(stream), results)
 

@@ -23,7 +23,7 @@ from buntime_plugin_database.shared.target import Target
 
 
 class LegacyFrame(msgspec.Struct, frozen=True):
-    """What a client sends."""
+    """A client's message."""
 
     request: msgspec.Raw
     request_id: int | str = 0
@@ -80,7 +80,7 @@ class LegacySocket:
 
 
 class _Conversation:
-    """One socket's session, which has a stream only while something needs it."""
+    """One socket's session, which has a stream only while it is needed."""
 
     def __init__(self, streams: Streams, target: Target, scope: Mapping[str, Any]) -> None:
         self._streams = streams
@@ -105,7 +105,7 @@ class _Conversation:
         return {"request_id": request.request_id, "response": response}
 
     async def close(self) -> None:
-        """Roll back what is open."""
+        """Roll back an open transaction."""
         stream, self._stream = self._stream, None
         if stream is not None:
             await self._streams.close_stream(stream)

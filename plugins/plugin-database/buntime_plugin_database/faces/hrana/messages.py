@@ -1,4 +1,4 @@
-"""What clients send: the requests of the standard, over HTTP and over a websocket."""
+"""Messages of clients: the requests of the standard, over HTTP and over a websocket."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ class HranaHttp:
             while line := await self._next(stream, found, hand):
                 lines.append(line)
                 size += len(line)
-                del line  # what the client does not take is there once, in its connection
+                del line  # unread results are there once, in its connection
                 if size >= _CHUNK_BYTES:
                     yield _taken(lines)
                     size = 0

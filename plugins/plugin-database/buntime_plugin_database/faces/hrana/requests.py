@@ -1,4 +1,6 @@
-"""Serving the requests that all transports share, on a stream that is in use by nobody else."""
+"""Serves the requests that all transports share, on a stream that is used by one request at a
+time.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,7 @@ HRANA = Form(
 """Rows as the protocol has them."""
 
 STEPS_AT_ONCE = 100
-"""Steps whose conditions are looked at before others have their turn."""
+"""Steps whose conditions are checked before others have their turn."""
 
 
 async def serve(stream: Stream, request: SqlRequest, stored: StoredSql) -> dict[str, Any]:
@@ -78,7 +80,7 @@ async def run_batch(stream: Stream, batch: HranaBatch, stored: StoredSql) -> dic
     outcomes: list[StepOutcome] = []
     for number, step in enumerate(batch.steps):
         if number % STEPS_AT_ONCE == 0:
-            await asyncio.sleep(0)  # those whose conditions do not hold wait for nothing else
+            await asyncio.sleep(0)  # steps whose conditions do not hold wait for nothing else
         result = error = None
         outcome = StepOutcome.SKIPPED
         if holds(step.condition, outcomes, autocommit=stream.session.autocommit):
@@ -110,7 +112,7 @@ def check_steps(batch: HranaBatch) -> None:
 async def describe(
     stream: Stream, sql: str | None, sql_id: int | None, stored: StoredSql
 ) -> dict[str, Any]:
-    """What a statement would do."""
+    """A description of a statement's effects."""
     _check_room(stream)
     found = await stream.session.describe(stored.resolve(sql, sql_id))
     stream.bytes_left -= columns_bytes(found.columns) + COLUMN_BYTES * len(found.parameters)

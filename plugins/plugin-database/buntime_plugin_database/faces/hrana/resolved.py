@@ -1,4 +1,4 @@
-"""Requests whose stored SQL texts have been put in."""
+"""Requests in which numbers of stored SQL texts are replaced by the texts."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class StoredSql:
         self._max_chars = max_chars
 
     def __len__(self) -> int:
-        """How many there are."""
+        """The number of stored texts."""
         return len(self._texts)
 
     def has(self, sql_id: int) -> bool:
@@ -103,12 +103,12 @@ class Stream:
         self.number = secrets.randbits(64)
         self.stored = StoredSql(max_texts=50, max_chars=5000)
         self.expires = expires
-        """Over HTTP nobody tells when a client goes away; a websocket does."""
+        """Over HTTP no event says that a client has gone; over a websocket one does."""
         self.sequence = 0
         self.bytes_left = 0
-        """What the results of the present request may still take."""
+        """Bytes that the results of the present request may still take."""
         self.hand: Hand
-        """Where they are until they are sent."""
+        """Keeps results until they are sent."""
         self.busy = False
         self.reserved = False
         """A cursor reads from it; its clock runs, but no other request may use it."""
@@ -144,7 +144,7 @@ class Streams:
 
     @property
     def idle_seconds(self) -> float:
-        """How long a client may keep others waiting without saying anything."""
+        """Seconds that a client may keep others waiting without a request."""
         return self._limits.idle_seconds
 
     async def open(
@@ -246,7 +246,7 @@ class Streams:
             await self.close_stream(stream)
 
     async def close_stream(self, stream: Stream) -> None:
-        """Roll back what is open and give the connection back. Idempotent."""
+        """Roll back an open transaction and give the connection back. Idempotent."""
         stream.closed = True
         if self._streams.pop(stream.number, None) is not None:
             self._give(stream.client)
@@ -270,7 +270,7 @@ class Streams:
             stream.alarm = loop.call_later(delay, self._on_alarm, stream)
 
     def _due(self, stream: Stream) -> float | None:
-        """When something must happen to a stream that nobody uses."""
+        """When something must happen to an idle stream."""
         due = stream.session.rollback_at
         if stream.expires or not stream.session.autocommit:
             idle = stream.used_at + self._limits.idle_seconds

@@ -45,14 +45,14 @@ from buntime_plugin_database.faces.targets import Targets
 from buntime_plugin_database.shared.target import Target
 
 SUBPROTOCOLS = ("hrana3", "hrana2", "hrana1")
-"""Ours, the best first. Their messages differ only by what is new in the later ones."""
+"""Supported subprotocols, the best first. Later ones only add messages."""
 PROTOCOL_ERROR = 1002
 MAX_WAITING = 100
 """Requests of one stream that wait for their turn; then the socket is not read any further."""
 MAX_STORED_TEXTS = 150
 MAX_FETCH_ENTRIES = 1000
 MAX_FETCH_BYTES = 256 * 1024
-"""Of the entries of one answer: with more, the next one is for the next answer."""
+"""Most bytes of the entries of one answer: further ones are left to the next answer."""
 
 _MESSAGE: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
 logger = logging.getLogger("plugin:@buntime/plugin-database")
@@ -91,7 +91,7 @@ class HranaSocket:
 
 
 def waits_for_hello(socket: WebSocket, access: Access) -> bool:
-    """Whether nobody knows yet who the client is: its token may come with `hello`."""
+    """Whether the client is still unknown: its token may come with `hello`."""
     principal = principal_of(socket.scope)
     return access.needs_token and not principal.id and not principal.unlimited
 
@@ -110,7 +110,7 @@ class _Connection:
         large: LargeResults,
         target: Target | None,
     ) -> None:
-        """`target` is None where `hello` has to say first who the client is."""
+        """`target` is None where `hello` has to identify the client first."""
         self._targets = targets
         self._socket = socket
         self._large = large
@@ -149,7 +149,7 @@ class _Connection:
             await self._socket.close(PROTOCOL_ERROR, str(error)[:100])
 
     async def _receive(self) -> str:
-        # Whoever may do anything may also be silent for as long as they like.
+        # A client that may do anything may also be silent for as long as it likes.
         patience = None if self._admitted else self._streams.idle_seconds
         async with asyncio.timeout(patience):
             message = await self._socket.receive()
@@ -190,7 +190,7 @@ class _Connection:
         raise WebSocketDisconnect(POLICY_VIOLATION)
 
     def _key_ended(self) -> None:
-        """What let the client in is not good any more."""
+        """The client's credential is no longer valid."""
         close = self._socket.close(POLICY_VIOLATION, "the key is not valid any more")
         self._closing = asyncio.ensure_future(close)
 
@@ -249,7 +249,7 @@ class _Connection:
         await self.send({"type": "response_ok", "request_id": request_id, "response": response})
 
     def hand(self) -> Hand:
-        """What a request has in hand when it begins."""
+        """The results that a request has when it begins."""
         return self._large.hand()
 
     async def fail(self, request_id: int, error: DatabaseError | HttpError) -> None:

@@ -1,4 +1,4 @@
-"""What tables there are, and putting their names into SQL safely.
+"""The existing tables, and the safe use of their names in SQL.
 
 A name from outside is only ever compared with those of the catalogue; what goes into SQL is the
 catalogue's own, quoted.
@@ -73,7 +73,9 @@ def find_column(columns: list[TableColumn], name: str) -> str:
 
 
 def row_id(connection: SessionPart, table: Table, columns: list[TableColumn]) -> str | None:
-    """How SQL names a row of a table that has no primary key; None where it cannot, or need not."""
+    """The name of a row in SQL for a table without a primary key; None if there is none, or it is
+    not needed.
+    """
     if table.type != "table" or any(column.pk_index for column in columns):
         return None
     taken = {column.name.lower() for column in columns}

@@ -1,7 +1,7 @@
-"""`POST tables/{name}/changes`: rows that somebody has edited, as one transaction.
+"""`POST tables/{name}/changes`: edited rows, as one transaction.
 
-Each row to change or to remove is named by its key, and may be by the values that were seen of it
-besides: it has to be there, once, or nothing is written.
+Each row to change or to remove is named by its key, and optionally by the values that the editor
+saw: it has to exist, once, or nothing is written.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from buntime_plugin_database.faces.large import hand_of
 from buntime_plugin_database.faces.targets import Targets
 
 MOST_CHANGES = 1000
-"""Of one request: as many rows as a page shows."""
+"""Most rows of one request: as many as a page shows."""
 
 CHANGED = "ROW_CHANGED"
 

@@ -1,4 +1,4 @@
-"""Requests to a database that has no sessions, such as one on a server: by its adapter alone."""
+"""Requests to a database without sessions, such as one on a server: by its adapter alone."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Bound(NamedTuple):
 
 
 class PlainConnection:
-    """Statements one by one, each for itself; what a request needs of a session."""
+    """Single statements, each by itself; the part of a session that a request needs."""
 
     autocommit = True
 
@@ -61,18 +61,18 @@ class PlainConnection:
         started = perf_counter()
         if self.family.reads(statement.sql):
             return await self._read_limited(statement, max_rows, max_bytes, started)
-        # Never given up: nobody would know whether it was carried out.
+        # Never interrupted: its outcome would be unknown.
         result = await self._adapter.execute_result(*statement)
         return self.written(result, max_rows, perf_counter() - started)
 
     async def ask(
         self, sql: str, args: Sequence[Value] = (), *, max_bytes: int | None = None
     ) -> SessionResult:
-        """Run a query of ours, which may use what SQL from outside must not."""
+        """Run a query of this plugin, which may use tables that SQL from outside must not."""
         return await self._read_limited(Statement(sql, args), None, max_bytes, perf_counter())
 
     def gives_back(self, sql: str) -> bool:
-        """Whether a statement may give back what it writes."""
+        """Whether a statement may return rows that it writes."""
         return "returning" in sql.lower() and not self.family.reads(sql)
 
     async def prepare(self, bound: Bound) -> Statement:
@@ -100,7 +100,7 @@ class PlainConnection:
     def written(
         self, result: ResultSet, max_rows: int | None, seconds: float = 0.0
     ) -> SessionResult:
-        """What a write gave back, within the limits. Raises `WrittenWithoutResult`."""
+        """The returned rows of a write, within the limits. Raises `WrittenWithoutResult`."""
         try:
             return self._limited(result, max_rows, seconds)
         except ResultTooLarge as error:

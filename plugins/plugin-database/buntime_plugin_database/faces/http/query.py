@@ -145,7 +145,7 @@ class QueryRoutes:
 async def _shown(
     results: list[SessionResult], *, blobs_as_text: bool = False
 ) -> list[dict[str, Any]]:
-    """All results; rows of large ones are written before, in turns with others."""
+    """All results; rows of large ones are encoded before, in turns with others."""
     large = {
         number: await rows_as_json(result, blobs_as_text=blobs_as_text)
         for number, result in enumerate(results)

@@ -31,7 +31,7 @@ class TenantBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class ServiceRoutes:
-    """The endpoints that show and change what the service has."""
+    """The endpoints that show and change the service."""
 
     def __init__(self, service: Databases, targets: Targets, access: Access) -> None:
         self._service = service

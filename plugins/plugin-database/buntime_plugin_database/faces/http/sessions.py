@@ -33,7 +33,7 @@ MAX_AT_A_TIME = 64
 
 
 class SessionPart(Protocol):
-    """What a request does with a database: part of a session."""
+    """The part of a session that a request uses."""
 
     @property
     def family(self) -> Family:
@@ -57,12 +57,12 @@ class SessionPart(Protocol):
         ...
 
     async def ask(self, sql: str, args: Sequence[Value] = ()) -> SessionResult:
-        """Run a query of ours, which may use what SQL from outside must not."""
+        """Run a query of this plugin, which may use tables that SQL from outside must not."""
         ...
 
 
 Planner = Callable[[SessionPart], Awaitable[Sequence[Bound]]]
-"""Reads what it must know, and tells what to write."""
+"""Reads the present state, and returns the statements to run."""
 
 
 class RequestSessions:
@@ -103,11 +103,10 @@ class RequestSessions:
         max_rows: int | None = None,
         numbered: bool = False,
     ) -> list[SessionResult]:
-        """Write what the plan says as one transaction, all or nothing.
+        """Run the plan's statements as one transaction, all or nothing.
 
-        All results together are no larger than one may be. They are in the hand of the request.
-
-        Raises `DatabaseError`; with `numbered`, errors of a statement say which it was.
+        All results together are no larger than one may be. They belong to the request. Raises
+        `DatabaseError`; with `numbered`, errors of a statement have its number.
         """
         limits = self._limits._replace(readonly=target.readonly, schema=target.schema)
         writing = _Writing(plan, limits, max_rows, numbered)
@@ -185,7 +184,7 @@ class _Writing(NamedTuple):
 
 
 class _Planning:
-    """A session, for a plan that has to know what is there."""
+    """A session, for a plan that depends on the present state."""
 
     def __init__(self, session: Session, family: Family) -> None:
         self.family = family
@@ -198,7 +197,7 @@ class _Planning:
 
 
 class _InHand:
-    """A connection whose results are in the hand of a request."""
+    """A connection whose results belong to a request."""
 
     def __init__(self, connection: Session | PlainConnection, family: Family, hand: Hand) -> None:
         self.family = family
@@ -236,7 +235,7 @@ class _InHand:
 
 
 async def _open_session(adapter: Adapter, limits: SessionLimits) -> Session | None:
-    """A session; None where there are none and a statement does without.
+    """A session; None where there are none and a statement does not need one.
 
     An embedded database without sessions stays closed to requests: there only the permissions of
     a session keep SQL from outside in its place.
@@ -251,7 +250,7 @@ async def _open_session(adapter: Adapter, limits: SessionLimits) -> Session | No
 
 @contextmanager
 def _numbering(index: int, *, wanted: bool) -> Iterator[None]:
-    """Say which statement an error is about."""
+    """Add the number of the statement to an error."""
     try:
         yield
     except DatabaseError as error:

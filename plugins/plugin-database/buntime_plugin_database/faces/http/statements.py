@@ -64,7 +64,7 @@ def assignments(
 def select_rows(table: str, condition: str, order: str, row_id: str | None = None) -> str:
     """A page of rows; its last two arguments are limit and offset.
 
-    With `row_id`, the name of rows in SQL, it is a column before the others.
+    With `row_id`, the name of rows in SQL, that is a column before the others.
     """
     shown = "*" if row_id is None else f'{row_id} AS "{ROW_ID}", *'
     filtered = f" WHERE {condition}" if condition else ""
@@ -78,7 +78,7 @@ def count_rows(table: str, condition: str = "") -> str:
 
 
 def insert_row(table: str, names: list[str], *, returns: bool = True) -> str:
-    """A new row, returned as it is stored unless that is not wanted."""
+    """Insert a row, and return it as stored unless that is not wanted."""
     returning = " RETURNING *" if returns else ""
     if not names:
         return f"INSERT INTO {table} DEFAULT VALUES{returning}"

@@ -1,4 +1,5 @@
-"""SQL values in the plain JSON of the API: what JSON has as it is, the rest as small objects.
+"""SQL values in the plain JSON of the API: values that JSON has unchanged, the rest as small
+objects.
 
 A blob is `{"$blob": base64}`. An integer that a double cannot hold is sent as decimal text; in
 arguments it may be a JSON number or `{"$int": "…"}`.
@@ -61,7 +62,7 @@ def from_json(value: Any) -> SqlValue:
 
 
 async def made_of(results: Sequence[SessionResult], make: Callable[[], T]) -> T:
-    """What `make` makes of results; where that takes long in a thread, so that others go on."""
+    """The result of `make`, which runs in a thread if it takes long, so that others go on."""
     values = sum((len(result.rows) + 1) * len(result.columns) for result in results)
     return await asyncio.to_thread(make) if values > VALUES_INLINE else make()
 
@@ -69,7 +70,7 @@ async def made_of(results: Sequence[SessionResult], make: Callable[[], T]) -> T:
 async def rows_as_json(
     result: SessionResult, *, blobs_as_text: bool = False
 ) -> msgspec.Raw | list[dict[str, Any]]:
-    """The rows as `row_objects` has them; large ones are written in turns with others."""
+    """The rows as `row_objects` has them; large ones are encoded in turns with others."""
     if result.size <= SMALL_BYTES:
         return await made_of([result], lambda: row_objects(result, blobs_as_text=blobs_as_text))
     names = [msgspec.json.encode(name) + b":" for name in member_names(result.columns)]
@@ -92,7 +93,7 @@ def _as_text(value: SqlValue) -> SqlValue:
 
 
 def row_objects(result: SessionResult, *, blobs_as_text: bool = False) -> list[dict[str, Any]]:
-    """Rows as objects, whose members are named as `member_names` says."""
+    """Rows as objects, whose members have the names of `member_names`."""
     names = member_names(result.columns)
     return [
         dict(zip(names, (to_json(v, blobs_as_text=blobs_as_text) for v in row), strict=True))
