@@ -42,11 +42,11 @@ TICK = "1s"
 ON_LOOP = 50
 """Rules that are made ready at once; more of them take so long that a thread does it."""
 STATIC = "static-"
-"""How the ids of rules of the configuration begin."""
+"""The prefix of the ids of rules of the configuration."""
 
 
 class ProxyService:
-    """What other plugins get: which paths of rules need no credential."""
+    """The service for other plugins: which paths of rules need no credential."""
 
     def __init__(self, plugin: ProxyPlugin) -> None:
         self._plugin = plugin
@@ -61,7 +61,7 @@ class ProxyService:
 
 
 class ProxyPlugin:
-    """Serves what is below no plugin's base by rules, and the API of rules."""
+    """Serves paths below no plugin's base by rules, and the API of rules."""
 
     def __init__(self, _: dict[str, Any]) -> None:
         """Options come with `on_init`."""
@@ -77,7 +77,7 @@ class ProxyPlugin:
 
     @hookimpl
     async def on_init(self, ctx: PluginContext) -> None:
-        """Read the rules. Raises `OptionError`, and what the store raises."""
+        """Read the rules. Raises `OptionError`, and the store's exceptions."""
         config = read_options(ProxyConfig, ctx.config)
         self._mounted_at = ctx.mounted_at
         self._shadowed = frozenset(_base(base) for base in config.allow_shadow)
@@ -108,7 +108,7 @@ class ProxyPlugin:
 
     @hookimpl
     def provides(self) -> ProxyService:
-        """For plugins that check who comes."""
+        """The service for plugins that check senders."""
         return ProxyService(self)
 
     @hookimpl
@@ -121,7 +121,7 @@ class ProxyPlugin:
 
     @hookimpl
     def metrics(self) -> Iterable[Metric]:
-        """What the host's `/metrics` shows of the proxy."""
+        """The proxy's families for the host's `/metrics`."""
         if self._counts is None or self._pool is None:
             return ()
         from buntime_plugin_proxy.forward.metrics import families
@@ -137,14 +137,14 @@ class ProxyPlugin:
 
     @hookimpl
     def middleware(self) -> Sequence[Middleware]:
-        """What comes before the plugins that rules may take paths of; nothing if there are none."""
+        """The middleware before plugins whose paths rules may take; empty if there are none."""
         if not self._shadowed or self._app is None:
             return ()
         return (Middleware(ShadowMiddleware, proxy=self._app, bases=self._shadowed),)
 
     @hookimpl
     def permissions(self) -> dict[str, Action]:
-        """What users may be permitted to do here."""
+        """The permissions of the proxy."""
         return dict(PERMISSIONS)
 
     @hookimpl
@@ -158,13 +158,13 @@ class ProxyPlugin:
             self._counts.tell()
 
     def _reserved(self, path: bytes) -> str | None:
-        """Whose a path is that no rule may have; None if rules may."""
+        """The owner of a path that no rule may have; None if rules may."""
         text = path.decode("latin-1")
         base = "/" + unquote(text[1:].partition("/")[0])
         return None if base in self._shadowed else self._mounted_at(text)
 
     def _refusal(self, method: str, path: bytes, match: RuleMatch) -> HttpError | None:
-        """What a request that a rule is for would be refused with."""
+        """The refusal of a request that matches a rule."""
         return None if self._app is None else self._app.refusal(method, path, match)
 
     async def _put_in_force(self, rules: Sequence[Rule]) -> None:

@@ -53,9 +53,9 @@ class RuleRoutes:
         reserved: Callable[[bytes], str | None],
         refusal: Callable[[str, bytes, RuleMatch], HttpError | None],
     ) -> None:
-        """`reserved` says whose a path is that no rule may have; None if rules may.
+        """`reserved` returns the owner of a path that no rule may have; None if rules may.
 
-        `refusal` says what a request by a method for a path of a rule would be refused with.
+        `refusal` returns the refusal of a request by a method for a path of a rule.
         """
         self._table = table
         self._dynamic = dynamic
@@ -115,7 +115,7 @@ class RuleRoutes:
 
     @described(body={"type": "object", "required": ["ids"]})
     async def _reorder(self, request: Request) -> Response:
-        """Put rules into another order: those whose ids are given, as they are given."""
+        """Put the rules with the given ids into the given order."""
         rules = self._store(WITHOUT_STORE)
         given = await _object(request)
         _refuse_others(given, ("ids",))

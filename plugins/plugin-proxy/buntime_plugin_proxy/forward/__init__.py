@@ -1,1 +1,1 @@
-"""What becomes of a request that a rule is for."""
+"""Forwards requests that match a rule."""

@@ -1,4 +1,4 @@
-"""What a request for no plugin comes to: its rule, the checks of all rules, its target."""
+"""The way of a request for no plugin: its rule, the checks of all rules, its target."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from buntime_plugin_proxy.upstream.errors import LoopDetected, StaleConnection
 from buntime_plugin_proxy.upstream.guard import TargetGuard
 
 USE = "proxy:use"
-"""What those need who send requests through rules, unless a rule says that its path is public."""
+"""Permission of senders of requests through rules, unless a rule says that its path is public."""
 _PATH = re.compile(rb"/[!\"$-;=?-~]*")
-"""Without #, <, > and all that is not ASCII."""
+"""Printable ASCII without #, < and >."""
 _DOTS = re.compile(rb"(?:^|/|%2f|%5c)(?:\.|%2e){1,2}(?:/|%2f|%5c|$|;)", re.IGNORECASE)
 """Segments . and .., also between what some targets take for a slash."""
 
 
 class ProxyApp:
-    """Serves what a rule is for; anything else is not found."""
+    """Serves requests that match a rule; others are not found."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class ProxyApp:
             raise
 
     def refusal(self, method: str, path: bytes, match: RuleMatch) -> HttpError | None:
-        """What a request would be refused with, as far as that is known without its target."""
+        """The refusal of a request, as far as it is known without its target."""
         try:
             if method in NOT_FORWARDED:
                 raise MethodNotAllowed
@@ -160,8 +160,8 @@ class ProxyApp:
 
 
 def _check_path(path: bytes, match: RuleMatch) -> None:
-    """Raise `BadRequest` for a path that can be read in two ways: nobody knows whether the pattern
-    has judged the one that the target serves.
+    """Raise `BadRequest` for an ambiguous path: the pattern may have judged another one than the
+    target serves.
     """
     if not _PATH.fullmatch(path) or len(match.path) > 2 * LONGEST_PATH:
         raise BadRequest("The path has characters that have to be percent-encoded")
@@ -172,7 +172,7 @@ def _check_path(path: bytes, match: RuleMatch) -> None:
 
 
 class ShadowMiddleware:
-    """Lets rules have paths below bases of plugins, where `allowShadow` says so."""
+    """Lets rules have paths below bases of plugins, with `allowShadow`."""
 
     def __init__(self, app: ASGIApp, proxy: ProxyApp, bases: frozenset[str]) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""What became of requests through rules, counted for all workers of the host."""
+"""Outcomes of requests through rules, counted for all workers of the host."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FAILURES = (
     GatewayTimeout.code,
     LoopDetected.code,
 )
-"""Codes of what clients are told in the place of an answer."""
+"""Codes of errors that clients get instead of an answer."""
 _FIRST_FAILURE = len(CLASSES)
 _PLACES: Mapping[str, int] = {code: _FIRST_FAILURE + at for at, code in enumerate(FAILURES)}
 _BROKEN_OFF = _FIRST_FAILURE + len(FAILURES)
@@ -41,15 +41,15 @@ class ForwardCounts:
         self._own = self._numbers.own
         self._own[_OPEN_WEBSOCKETS] = 0  # of the one that had this place
         self._answers = [int(count) for count in self._own[:_FIRST_FAILURE]]
-        """By their classes. Others are told of them once in a second: to write into memory that
-        workers share takes several times as long as to count."""
+        """By their classes. They are published once in a second: writing into memory that workers
+        share takes several times as long as counting."""
 
     def answered(self, status: int) -> None:
         """A target has begun to answer; a status that no class has counts as of the last one."""
         self._answers[min(status // 100, 5) - 2] += 1
 
     def failed(self, error: Exception) -> None:
-        """A client is told of an error. Not of what has nothing to do with targets."""
+        """A client gets an error. Not one that has nothing to do with targets."""
         place = _PLACES.get(error.code) if isinstance(error, HttpError) else None
         if place is not None:
             self._own[place] += 1
@@ -64,7 +64,7 @@ class ForwardCounts:
         self._own[_OPEN_WEBSOCKETS] += 1
 
     def closed_websocket(self) -> None:
-        """One of them has ended."""
+        """One websocket has ended."""
         self._own[_OPEN_WEBSOCKETS] -= 1
 
     def tell(self) -> None:
@@ -73,7 +73,7 @@ class ForwardCounts:
             self._own[place] = count
 
     def totals(self) -> ForwardTotals:
-        """Those of all workers; answers of others may be counted a second late."""
+        """The counts of all workers; answers of others may be counted a second late."""
         self.tell()
         return ForwardTotals(self._numbers.totals())
 

@@ -1,6 +1,6 @@
-"""Small answers to a GET, without ASGI and without a task: a third of what they would cost.
+"""Small answers to a GET, without ASGI and without a task: a third of the usual cost.
 
-What turns out to be large, slow in coming, or a stream goes on by ASGI from where it is.
+An answer that turns out to be large, slow, or a stream goes on by ASGI from where it is.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NO_CONTENT = (204, 304)
 
 
 class Begun:
-    """A request that is on its way, for whoever goes on with it."""
+    """A request on its way, for the code that continues it."""
 
     def __init__(self, connection: TargetConnection, match: RuleMatch, pool: UpstreamPool) -> None:
         self.match = match
@@ -47,37 +47,37 @@ class Begun:
         return connection
 
     def __del__(self) -> None:
-        """Nobody went on with it, such as one whose credential ended at that moment."""
+        """The request was not continued, as when its credential ended at that moment."""
         if self._connection is not None:
             self._connection.close()
             self._pool.give_back(self._connection)
 
 
 class _KnownHead(NamedTuple):
-    """What the headers of a request become for a target: a client repeats them."""
+    """A request's headers for a target: a client repeats them."""
 
     ready: ReadyRule
     is_known: bool
-    """Whether the host knows who sends them."""
+    """Whether the host knows their sender."""
     lines: bytes | None
     """All but the request's id; None if it has to go by ASGI."""
 
 
 class _PassedHead(NamedTuple):
-    """What the headers of an answer become for clients of a rule."""
+    """An answer's headers for clients of a rule."""
 
     ready: ReadyRule
     content_type: str
-    """Empty if there is none, or the answer has to go by ASGI."""
+    """Empty if there is none, or if the answer has to go by ASGI."""
     others: tuple[tuple[bytes, bytes], ...]
-    """Without that of its length."""
+    """The headers without the length."""
 
 
 def _passed(connection: TargetConnection, ready: ReadyRule) -> _PassedHead:
     content_type = b""
     others = []
     if says_where(connection.headers):
-        return _PassedHead(ready, "", ())  # it depends on who asks
+        return _PassedHead(ready, "", ())  # it depends on the client
     for pair in response_headers(Head(connection.status, connection.headers), ready):
         if pair[0] == b"content-type" and not content_type:
             content_type = pair[1]
@@ -174,7 +174,7 @@ class DirectForwarder:
             connection.close()
             self._pool.give_back(connection)
             if failure is None or isinstance(failure, StaleConnection):
-                raise NotDirect  # once more, on a new one, if anybody waits for it
+                raise NotDirect  # again, on a new one, if the client still waits
             self._counts.failed(failure)
             raise failure
         request.begun = Begun(connection, match, self._pool)

@@ -1,4 +1,4 @@
-"""Headers of requests and answers on their way: what is of one connection stays with it."""
+"""Headers of requests and answers on their way: those of one connection stay with it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _FORWARDED_AS_SAID = frozenset(
         b"x-forwarded-ssl",
     }
 )
-"""What targets believe as well, and only a trusted proxy may tell them."""
+"""Further headers that targets believe, and that only a trusted proxy may set."""
 _FORWARDED = _FORWARDED_AS_SAID | frozenset(
     {
         b"forwarded",
@@ -83,10 +83,10 @@ _HANDSHAKE = frozenset(
 
 
 class Sender:
-    """Who sent a request, as the target is told it."""
+    """The sender of a request, for the target."""
 
     def __init__(self, client_of: Callable[[dict[str, Any]], str | None]) -> None:
-        """`client_of` is that of the context: None for an address that is a trusted proxy's."""
+        """`client_of` is that of the context: None for the address of a trusted proxy."""
         self._client_of = client_of
         self._trusted: dict[str, bool] = {}
 
@@ -100,7 +100,7 @@ class Sender:
         return known
 
     def told(self, scope: Any, given: Headers, host: bytes) -> Headers:
-        """`X-Forwarded-*` and `X-Real-IP`; what was before counts if a trusted proxy sent it."""
+        """`X-Forwarded-*` and `X-Real-IP`; earlier ones count if a trusted proxy sent them."""
         client = scope.get("client")
         peer: str = client[0] if client else "unknown"
         name, proto, chain, real = host, scope["scheme"].encode(), peer, peer
@@ -177,10 +177,10 @@ def response_headers(
     root: str = "",
     names: Callable[[], Iterable[bytes]] = tuple,
 ) -> Headers:
-    """The headers of an answer, for its client. The host sets the date of all answers.
+    """The headers of an answer, for its client.
 
-    `root` is what is before all paths of the host for that client, `names` tells by which names
-    the target was asked.
+    The host sets the date of all answers. `root` is the prefix of all paths of the host for that
+    client, `names` are the names by which the target was asked.
     """
     named = named_by_connection(answer.headers)
     kept = []
@@ -197,7 +197,7 @@ def response_headers(
 
 
 def names_told(passage: Passage, sender: Sender) -> set[bytes]:
-    """What a target was told that this host is called."""
+    """The names of this host that a target was told."""
     told = request_headers(passage.scope, passage, sender)
     return {value.lower() for name, value in told if name in (b"host", b"x-forwarded-host")}
 
@@ -217,7 +217,7 @@ def named_by_connection(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[byt
 
 
 def hops_of(scope: Any) -> int | None:
-    """How many proxies of this kind a request has come through; None if that is no number."""
+    """The number of proxies of this kind on a request's way; None for an invalid one."""
     for name, value in scope["headers"]:
         if name == HOP:
             return int(value) if value.isdigit() and len(value) < MOST_DIGITS else None
@@ -227,7 +227,7 @@ def hops_of(scope: Any) -> int | None:
 def _own_location(
     location: bytes, ready: ReadyRule, root: str, names: Callable[[], Iterable[bytes]]
 ) -> bytes:
-    """Where a client is sent to: what is at the target is here, too."""
+    """A redirect for the client: an address at the target becomes one here."""
     text = location.decode("latin-1")
     base = (ready.rule.base or "").rstrip("/")
     rest = _at_target(text, ready.origin_header.decode("latin-1"), ready.origin.port)
@@ -236,13 +236,13 @@ def _own_location(
         here, rest = _at_this_host(text, names)
     is_as_seen = base or (here and root)
     if rest is None or (is_as_seen and (here or rest is text) and _is_below(rest, is_as_seen)):
-        return location  # of somebody else, or of one who knows where he is seen
+        return location  # of another host, or of a target that knows its public address
     made = (base or root) + _path_at(rest, ready)
     return (here + made).encode("latin-1")
 
 
 def _path_at(rest: str, ready: ReadyRule) -> str:
-    """A path at a target, as it is here without what is before all of its paths."""
+    """A path at a target as a path here, without the prefix of all its paths."""
     prefix = ready.prefix.decode("latin-1")
     if prefix and _is_below(rest, prefix):
         rest = rest[len(prefix) :]
@@ -250,9 +250,9 @@ def _path_at(rest: str, ready: ReadyRule) -> str:
 
 
 def _at_this_host(location: str, names: Callable[[], Iterable[bytes]]) -> tuple[str, str | None]:
-    """What is before the path where this host is named, and the path; None for elsewhere.
+    """The prefix of this host in an address, and the path; None for another host.
 
-    What is before stays: a target that leads to https leads to this host's.
+    The prefix stays: a target that redirects to https redirects to this host's.
     """
     found = _AUTHORITY.match(location)
     if found is None:
@@ -268,16 +268,16 @@ def _at_this_host(location: str, names: Callable[[], Iterable[bytes]]) -> tuple[
 
 
 def _at_target(location: str, origin: str, port: int) -> str | None:
-    """The path of what is at an origin, perhaps said without it; None for what is elsewhere.
+    """The path of an address at an origin, which it may omit; None for another origin.
 
-    An origin need not say its port, and some say it all the same.
+    An origin need not have its port, and some have it all the same.
     """
     if location.startswith("/") and not location.startswith("//"):
         return location
     for name in (origin, f"{origin}:{port}"):
         for start in (name, name.partition(":")[2]):
             rest = location[len(start) :]
-            # Otherwise it is a host whose name only begins so.
+            # Otherwise it is another host whose name only begins like this.
             if location.lower().startswith(start.lower()) and (not rest or rest[0] in "/?#"):
                 return rest
     return None
@@ -295,7 +295,7 @@ def _without_session(cookies: bytes) -> Headers:
 
 
 def _without_credential(headers: Headers) -> Headers:
-    """The same without the header that the host has recognised its sender by."""
+    """The same without the header by which the host recognised the sender."""
     names = {name for name, _ in headers}
     used = next((name for name in (KEY_HEADER, TOKEN_HEADER) if name in names), None)
     return [pair for pair in headers if pair[0] != used]

@@ -57,7 +57,7 @@ def is_part_of_page(status: int, headers: Headers) -> bool:
 
 def stands_for_page(status: int, headers: Headers, method: str) -> bool:
     """Whether an answer without content has the headers of such a page."""
-    if status == 304:  # it need not say what it is
+    if status == 304:  # its type may be missing
         return all(name != b"content-type" for name, _ in headers) or _is_readable(headers)
     return method == "HEAD" and status not in (204, 206) and _is_readable(headers)
 
@@ -81,7 +81,7 @@ def plain(data: bytes, headers: Headers, most: int) -> bytes | None:
         found = inflater.decompress(data, most)
     except zlib.error:
         return None
-    # What is behind the end may be a further part, without which the page would be cut.
+    # Bytes behind the end may be a further part, without which the page would be cut.
     whole = inflater.eof and not inflater.unconsumed_tail and not inflater.unused_data
     return found if whole else None
 
@@ -97,11 +97,11 @@ def changed_headers(headers: Headers, length: int | None = None) -> Headers:
 
 
 def rewritten(page: bytes, headers: Headers, rule: Rule) -> bytes | None:
-    """A page with what a rule asks for; None if its encoding is not known."""
+    """A page with a rule's additions; None if its encoding is unknown."""
     said = next((value for name, value in headers if name == b"content-type"), b"")
     found = _CHARSET.search(said)
     charset = found[1].decode("latin-1").lower() if found else _mark(page)
-    # One character for each byte: whatever has its tags in ASCII comes back as it was.
+    # One character for each byte: any encoding with tags in ASCII comes back unchanged.
     codec = charset if charset in _WIDE else "latin-1"
     try:
         text = page.decode(codec)

@@ -34,7 +34,7 @@ from buntime_plugin_proxy.upstream.known_heads import Headers
 from buntime_plugin_proxy.upstream.pool import UpstreamPool
 
 REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS"})
-"""What may be sent again where a connection that was kept has ended, since it changes nothing."""
+"""Methods that may be sent again if a kept connection has ended, since they change nothing."""
 NOT_FORWARDED = ("CONNECT", "TRACE")
 WATCH_AFTER = 0.5
 """Seconds after which a request that is not answered is looked after: its client may leave."""
@@ -43,7 +43,7 @@ EVENTS = b"text/event-stream"
 
 _CHUNKED: Headers = [(b"transfer-encoding", b"chunked")]
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
-"""Methods whose requests have a body only if they say so."""
+"""Methods whose requests have a body only if their headers say so."""
 PAGE_ON_LOOP = 64 * 1024
 """Bytes of a page that is rewritten at once; larger ones are in a thread."""
 
@@ -56,17 +56,17 @@ class _PartOfPage(Exception):
 
 
 class NobodyWaits(Exception):
-    """Nobody waits for the answer any more."""
+    """The client has gone."""
 
 
 class _Request(NamedTuple):
-    """What is sent to a target."""
+    """The request for a target."""
 
     passage: Passage
     method: str
     head: bytes
     body: Message | None
-    """What the body begins with; None if there is none."""
+    """The beginning of the body; None if there is none."""
     chunked: bool
     asks_for_part: bool = False
     """Whether it can be asked again for the whole."""
@@ -154,7 +154,7 @@ class HttpForwarder:
         *,
         chunked: bool = False,
     ) -> None:
-        # A credential that is withdrawn ends what was begun with it.
+        # A credential that is withdrawn ends the requests that it began.
         take_back = passage.life.when_over(exchange.end_of_credential)
         try:
             if body is not None:
@@ -162,7 +162,7 @@ class HttpForwarder:
             answer = await exchange.head()
             await self._answer(passage, method, answer, exchange, send)
         except NobodyWaits:
-            # A client that waits may be told, unless it is gone.
+            # A waiting client may get an answer, unless it has gone.
             if exchange.credential_ended and not exchange.answered:
                 raise Unauthorized from None
             if exchange.credential_ended:
@@ -208,7 +208,9 @@ class HttpForwarder:
     async def _page(
         self, match: RuleMatch, answer: Head, headers: Headers, exchange: _Exchange, send: Send
     ) -> bytes:
-        """Send a page as its rule wants it. What it begins with, if it has to pass as it is."""
+        """Send a page as its rule demands. Sends its beginning unchanged if the page has to
+        pass.
+        """
         rule = match.ready.rule
         most = self._config.max_html_size
         read = bytearray()
@@ -266,11 +268,11 @@ class _Exchange:
             self._upload = asyncio.create_task(self._send_rest(chunked=chunked))
 
     async def head(self) -> Head:
-        """How the answer begins."""
+        """The beginning of the answer."""
         connection = self.connection
         while not connection.status:
             if self._upload is not None and self._upload.done():
-                self._upload.result()  # what was wrong with the body
+                self._upload.result()  # the error in the body
             if connection.closed:
                 break
             await self.news()
@@ -333,7 +335,7 @@ class _Exchange:
         self.leave()
 
     def leave(self) -> None:
-        """Nobody waits for more of the answer."""
+        """The client no longer waits for the rest of the answer."""
         self._gone = True
         self.connection.wake()
 
@@ -362,9 +364,9 @@ class _Exchange:
 
 
 def _is_for_parts(header: tuple[bytes, bytes], *, or_one: bool) -> bool:
-    """Whether a header asks for parts, of which an answer does not say that they are of a page.
+    """Whether a header asks for several parts, in whose answer a page cannot be recognised.
 
-    `or_one` says whether one is too many, too: where it could not be asked for the whole again.
+    With `or_one`, a single part counts, too: where the whole cannot be requested again.
     """
     return header[0] == b"range" and (or_one or b"," in header[1])
 
@@ -376,7 +378,7 @@ def _failed(task: asyncio.Task[None]) -> bool:
 async def _framing(
     headers: Headers, method: str, receive: Receive
 ) -> tuple[Headers, Message | None]:
-    """How the body is framed for the target, and what it begins with; None if there is none."""
+    """The framing of the body for the target, and its beginning; None if there is none."""
     length = None
     for name, value in headers:
         if name == b"transfer-encoding":
@@ -387,7 +389,7 @@ async def _framing(
         return [(b"content-length", length)], await receive() if length != b"0" else None
     if method in _WITHOUT_BODY:
         return [], None
-    # Another protocol may have bodies that say nothing of their length before.
+    # Another protocol may have bodies whose length is unknown before.
     first = await receive()
     if first.get("more_body", False):
         return _CHUNKED, first

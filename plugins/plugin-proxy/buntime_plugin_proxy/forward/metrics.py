@@ -1,6 +1,6 @@
-"""What the proxy measures, as Prometheus metric families.
+"""The proxy's measurements as Prometheus metric families.
 
-Imported when they are asked for: their library is much to read for a process that nobody scrapes.
+Imported on request: their library is large for a process that is not scraped.
 """
 
 from __future__ import annotations

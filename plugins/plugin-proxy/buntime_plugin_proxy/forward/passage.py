@@ -1,4 +1,4 @@
-"""What is known of a request before it is passed on."""
+"""The known facts about a request before it is passed on."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Passage(NamedTuple):
     is_known: bool
     """Whether the host has recognised its sender: then the credential is not for the target."""
     life: Life
-    """Of that credential: what was begun with it ends with it."""
+    """The life of that credential: requests that it began end with it."""
     root: str = ""
-    """What is before all paths of the host for who asks."""
+    """The prefix of all paths of the host for the client."""
     scope: Any = None
-    """The request itself, by whose name for this host an answer may say where something is."""
+    """The request itself, with the name of this host that addresses in an answer may have."""

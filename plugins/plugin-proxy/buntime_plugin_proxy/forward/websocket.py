@@ -32,7 +32,7 @@ class _Dial(connect):
     """Makes a websocket to one address, which no redirect changes."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
-        """See `connect`: what is raised in place of following it."""
+        """See `connect`: the exception instead of following a redirect."""
         return exc
 
 
@@ -51,7 +51,7 @@ class WebSocketForwarder:
         self._counts = counts
         self._sender = sender
         self._config = config
-        # What the library says of single connections is nothing for the log of a server.
+        # The library's remarks about single connections do not belong in the log of a server.
         self._logger = logger.getChild("websocket")
         self._logger.setLevel(logging.ERROR)
         self._open = 0
@@ -72,7 +72,7 @@ class WebSocketForwarder:
                 await send({"type": "websocket.accept", "subprotocol": target.subprotocol})
                 await _relay(target, receive, send, passage.life)
             finally:
-                # Whoever is gone is told nothing more; the rest is the library's.
+                # A client that has gone gets nothing more; the library handles the rest.
                 await target.close()
 
     def _close_one(self) -> None:
@@ -181,7 +181,7 @@ async def _to_target(target: ClientConnection, receive: Receive) -> None:
 
 
 def sendable(code: int) -> int:
-    """What to send for a code that says how the other side ended, which may be none to send."""
+    """The code to send for one that says how the other side ended, which may not be sendable."""
     if code == NO_CODE:
         return NORMAL
     if code in (ABNORMAL, TLS_FAILED) or not 1000 <= code < 5000:

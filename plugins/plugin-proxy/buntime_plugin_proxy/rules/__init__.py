@@ -1,1 +1,1 @@
-"""Rules: what they are, how they are read, matched and kept."""
+"""Rules: their form, and how they are read, matched and stored."""

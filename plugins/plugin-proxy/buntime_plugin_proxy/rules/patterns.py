@@ -1,6 +1,6 @@
-"""Regular expressions whose time is linear in what they are looked for in, and their templates.
+"""Regular expressions that take linear time, and their templates.
 
-RE2 knows neither lookaround nor backreferences: they are what makes others take for ever.
+RE2 has neither lookaround nor backreferences, which let other engines take for ever.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def compiled(pattern: str) -> Any:
 
 
 def chooser(patterns: Sequence[str]) -> Callable[[bytes], Sequence[int]]:
-    """What tells which of the patterns are in a path, by their numbers in order, in few passes."""
+    """Finds the patterns that match a path, by their numbers in order, in few passes."""
     sets = [
         found
         for start in range(0, len(patterns), OF_ONE_PASS)
@@ -98,7 +98,7 @@ class Template:
     """A path with groups of a match in it: `$1` to `$99`, and `$$` for a dollar sign.
 
     As with two digits at the original, `$10` is the tenth group where there are ten, and else the
-    first with a 0 behind it. A group that is not there, or has matched nothing, is empty.
+    first with a 0 behind it. A missing group, or one that has matched nothing, is empty.
     """
 
     def __init__(self, text: str, groups: int) -> None:

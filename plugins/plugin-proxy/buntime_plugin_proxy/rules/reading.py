@@ -1,4 +1,4 @@
-"""Rules as people and programs write them, and what is wrong with those that are refused."""
+"""Reads rules as people and programs write them, and explains refusals."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _OF_THE_CONNECTION = frozenset(
 
 
 class BadRule(HttpError):
-    """A rule is refused. `said` is what the API says in few words, the message what is wrong."""
+    """A rule is refused. `said` is the API's short text, the message explains what is wrong."""
 
     status = 400
     code = "INVALID_RULE"
@@ -47,7 +47,7 @@ class BadRule(HttpError):
 
 def rule_from(given: Mapping[str, Any], id: str, *, order: int = 0) -> Rule:
     """A new rule. Raises `BadRule`."""
-    said = _said(given)  # what is unknown may be meant for what is missing
+    said = _said(given)  # an unknown member may be a misspelt required one
     if not given.get("pattern") or not given.get("target"):
         raise BadRule("pattern and target are required")
     return _checked({**said, "id": id, "order": order})
@@ -115,7 +115,7 @@ def _check_texts(rule: Rule) -> None:
             raise BadRule(f"{name} must be a path, without a query and a fragment")
     if rule.base and (not rule.base.startswith("/") or rule.base.startswith("//")):
         raise BadRule("base must be a path that begins with one /")
-    for filling in ("", "/"):  # what a group may have matched
+    for filling in ("", "/"):  # texts that a group may have matched
         if rule.rewrite and _DOTS.search(_GROUP.sub(filling, rule.rewrite)):
             raise BadRule("rewrite has a segment . or .., and paths with one are refused")
     if rule.name is not None and len(rule.name) > LONGEST_TEXT:

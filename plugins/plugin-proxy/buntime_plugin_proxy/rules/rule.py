@@ -1,4 +1,4 @@
-"""A rule as it is written and kept."""
+"""A rule as it is written and stored."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     secure: bool = True
     """Whether the certificate of the target has to be good."""
     headers: dict[str, str] | None = None
-    """Set on the request, in the place of those that it has."""
+    """Headers to set on the request, replacing present ones."""
     ws: bool = True
     """Whether websockets pass."""
     base: str | None = None
@@ -48,7 +48,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         return self.base is not None or self.relative_paths
 
     def to_json(self, *, readonly: bool | None = None) -> dict[str, Any]:
-        """As the API tells it; without `readonly` as it is stored. What is not set is left out."""
+        """The rule as the API shows it; without `readonly` as it is stored. Members that are not
+        set are left out.
+        """
         told = {
             name: value for name, value in msgspec.to_builtins(self).items() if value is not None
         }
@@ -64,6 +66,6 @@ SETTABLE: Mapping[str, str] = {
     for name, field in zip(Rule.__struct_encode_fields__, Rule.__struct_fields__, strict=True)
     if field not in ("id", "order")
 }
-"""Names of what a client sets, and of the fields that they are."""
+"""Names of members that a client sets, and of their fields."""
 IGNORED = frozenset({"id", "order", "readonly"})
-"""What a client may send back as it was told."""
+"""Members that a client may send back unchanged."""

@@ -21,11 +21,11 @@ from buntime_plugin_proxy.rules.rule import Rule
 PREFIX = ("proxy", "rules")
 MOST_RULES = 1000
 TRIES = 5
-"""How often a change is tried again where another one came in between."""
+"""How often a change is tried again after another one came in between."""
 
 
 class RuleStore(Watchable, Protocol):
-    """What of the service of plugin-keyval is needed."""
+    """The part of plugin-keyval's service that is needed."""
 
     async def get(self, key: Any) -> Any:
         """One entry."""
@@ -41,7 +41,7 @@ class RuleStore(Watchable, Protocol):
 
 
 class RulesChanged(HttpError):
-    """Somebody else has changed the rules in between."""
+    """Another process has changed the rules in between."""
 
     status = 409
     code = "CONFLICT"
@@ -57,14 +57,14 @@ class DynamicRules:
         changed: Callable[[Sequence[Rule]], Awaitable[None]],
         logger: logging.Logger,
     ) -> None:
-        """`changed` puts the rules in force, whenever they may be others."""
+        """`changed` applies the rules, whenever they may have changed."""
         self._kv = kv
         self._changed = changed
         self._logger = logger
         self._followed = Followed(kv, PREFIX, self._read, what="The rules", logger=logger)
 
     async def start(self) -> None:
-        """Read the rules, and hear of changes from now on. Raises what the store does."""
+        """Read the rules, and follow changes from now on. Raises the store's exceptions."""
         await self._followed.start()
         await self._number_unordered()
         await self.read()
@@ -161,7 +161,7 @@ class DynamicRules:
         return found
 
     def _readable(self, id: str, value: Any) -> Rule | None:
-        """A rule from the store, which others may have written."""
+        """A rule from the store, which may be malformed."""
         if not isinstance(value, Mapping):
             self._logger.warning("Rule %s in the store is no object and is left out", id)
             return None

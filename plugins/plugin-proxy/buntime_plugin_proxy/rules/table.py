@@ -13,7 +13,7 @@ from buntime_plugin_proxy.rules.rule import Rule
 from buntime_plugin_proxy.upstream.origin import Origin
 
 MOST_KNOWN = 2048
-"""Paths whose rule is remembered; when there are more, all are forgotten."""
+"""Most paths whose rule is remembered; when there are more, all are forgotten."""
 KNOWN_BYTES = 256
 """Longer paths are looked for each time."""
 _DEFAULT_PORTS = {False: 80, True: 443}
@@ -39,7 +39,7 @@ class ReadyRule:
         """`Host` for the target."""
         self.origin_header = (b"https://" if tls else b"http://") + self.authority
         self.prefix = url.path.rstrip("/").encode() if rule.target_path == "join" else b""
-        """What comes before each path."""
+        """The prefix of each path."""
         self.headers = [
             (name.lower().encode(), value.encode()) for name, value in (rule.headers or {}).items()
         ]
@@ -51,7 +51,7 @@ class RuleMatch(NamedTuple):
 
     ready: ReadyRule
     path: bytes
-    """Begins with one slash, so that nobody behind it takes what follows two of them for a host."""
+    """Begins with one slash, so that no target takes the text behind two of them for a host."""
 
 
 class RuleTable:
@@ -72,9 +72,9 @@ class RuleTable:
         return next((rule for rule in (*self.static, *self.dynamic) if rule.id == id), None)
 
     def match(self, path: bytes, *, websocket: bool = False) -> RuleMatch | None:
-        """The first rule whose pattern is in a path, percent-encoded as it was sent.
+        """The first rule whose pattern matches a path, percent-encoded as it was sent.
 
-        For a websocket rules count that let those pass.
+        For a websocket only rules that let those pass count.
         """
         try:
             return self._known[path, websocket]

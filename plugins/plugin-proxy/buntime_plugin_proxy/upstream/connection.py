@@ -1,6 +1,6 @@
 """One connection to a target: a request goes out, its answer comes in, then the next.
 
-Bodies of both directions go through in parts, and whoever is faster waits for the other.
+Bodies of both directions go through in parts, and the faster side waits for the other.
 """
 
 from __future__ import annotations
@@ -24,23 +24,24 @@ from buntime_plugin_proxy.upstream.origin import Origin
 MOST_HELD = 256 * 1024
 """Bytes of an answer that wait for its client before the target has to wait, too."""
 MOST_AWAITED = 64 * 1024
-"""Bytes of a content that whoever waits without a task is told of only when all of it is there."""
+"""Bytes of a content below which a waiter without a task is woken only when all of it has
+arrived."""
 LONGEST_HEAD = 64 * 1024
 MOST_INFORMATIONAL = 20
-"""Answers such as 103 before the one that counts."""
+"""Most answers such as 103 before the final one."""
 _NO_CONTENT = (204, 304)
 _CONTROLS = bytes([*range(9), *range(10, 32), 127])
 
 
 class Head(NamedTuple):
-    """How an answer begins; names of headers are in small letters."""
+    """The beginning of an answer; names of headers are in small letters."""
 
     status: int
     headers: Headers
 
 
 class TargetLane:
-    """What there is for one target."""
+    """The state that belongs to one target."""
 
     def __init__(self, origin: Origin) -> None:
         self.origin = origin
@@ -64,7 +65,7 @@ class TargetConnection(asyncio.Protocol):
         self.moved_at = 0.0
         """When something last came or went."""
         self.status = 0
-        """Of the answer; 0 until its head is there."""
+        """Status of the answer; 0 until its head has arrived."""
         self.headers: Headers = []
         self.known: KnownAnswerHead | None = None
         """The head of the answer, if that was all there at once."""
@@ -73,15 +74,15 @@ class TargetConnection(asyncio.Protocol):
         self.expects_soon = True
         """Whether silence of the target means that something is wrong."""
         self.asker: DirectRequest | None = None
-        """Whose answer is waited for without a task, who may leave meanwhile."""
+        """The waiter without a task, which may leave meanwhile."""
         self.reading_paused = False
         self._loop = loop
         self._transport: asyncio.Transport
         self._heads = heads
         self._parser: Any = None
-        """Of this answer, unless its head is known."""
+        """Headers of this answer, unless its head is known."""
         self._head_alone = b""
-        """A known head, of whose answer nothing else has come yet."""
+        """A known head, whose answer has nothing else yet."""
         self._first = b""
         """The head, if the parser got all of it at once."""
         self._head_only = False
@@ -98,7 +99,7 @@ class TargetConnection(asyncio.Protocol):
         self._room: asyncio.Future[None] | None = None
         self._writing_paused = False
 
-    # What the exchange asks
+    # Called by the exchange
 
     def begin(self, head: bytes, *, head_only: bool) -> None:
         """Send a request, or all of it up to its body. `head_only` says that it was HEAD."""
@@ -125,7 +126,7 @@ class TargetConnection(asyncio.Protocol):
         self._transport.write(data)
 
     async def head(self) -> Head:
-        """How the answer begins. Raises `BadGateway`, or what `fail` was told."""
+        """The beginning of the answer. Raises `BadGateway`, or the error given to `fail`."""
         while not self.status:
             if self._failure is not None:
                 raise self._failure
@@ -133,7 +134,7 @@ class TargetConnection(asyncio.Protocol):
         return Head(self.status, self.headers)
 
     def taken(self) -> bytes:
-        """What has come of the body since the last time. Raises as `head` does, at its end."""
+        """The part of the body since the last call. Raises as `head` does, at its end."""
         if not self._parts:
             if self._failure is not None:
                 raise self._failure
@@ -159,16 +160,16 @@ class TargetConnection(asyncio.Protocol):
 
     @property
     def is_reusable(self) -> bool:
-        """Whether it may carry another exchange: nobody is left something of this one."""
+        """Whether it may carry another exchange: nothing of this one is left."""
         return self.ended and self._reusable and not self.closed and not self._parts
 
     @property
     def failure(self) -> Exception | None:
-        """Why there will be no more of the answer; None as long as there may be."""
+        """Why the rest of the answer will not come; None as long as it may."""
         return self._failure
 
     def fail(self, error: Exception) -> None:
-        """End it, and have whoever waits for it told why."""
+        """Close it, and give the waiter the reason."""
         if self._failure is None:
             self._failure = error
         self.close()
@@ -179,7 +180,7 @@ class TargetConnection(asyncio.Protocol):
         self.closed = True
         self._transport.abort()
 
-    # What the transport says
+    # Called by the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio."""
@@ -188,7 +189,7 @@ class TargetConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """See asyncio."""
         if self.ended:
-            # Nobody has asked for that: it would be taken for the answer to the next request.
+            # Unrequested bytes: they would be taken for the answer to the next request.
             self.close()
             return
         self.moved_at = self._loop.time()
@@ -271,7 +272,7 @@ class TargetConnection(asyncio.Protocol):
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
 
-    # What the parser says
+    # Called by the parser
 
     def on_message_begin(self) -> None:
         """See httptools."""
@@ -279,7 +280,7 @@ class TargetConnection(asyncio.Protocol):
             self._reusable = False  # more than one answer to one request
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """See httptools. In trailers, too, which nobody is told of."""
+        """See httptools. Also called for trailers, which are dropped."""
         if self.status:
             return
         self._head_size += len(name) + len(value) + 4
@@ -307,7 +308,7 @@ class TargetConnection(asyncio.Protocol):
                 lengths.add(value.strip())
             elif name == b"transfer-encoding":
                 encoding += value.strip().lower()
-        # Whoever reads it in another way than we do would see other answers than we do.
+        # A reader with other rules than ours would see other answers than we do.
         if len(lengths) > 1 or (lengths and encoding) or encoding not in (b"", b"chunked"):
             raise ValueError("its length can be read in two ways")
         self.status = status
@@ -335,7 +336,7 @@ class TargetConnection(asyncio.Protocol):
             self.ended = True
 
     def tell(self) -> None:
-        """Let whoever waits for all of a small answer go on with what there is of it."""
+        """Let the waiter for all of a small answer go on with the present part."""
         self._read_head()
         if self.status:
             self.wake()
@@ -347,7 +348,7 @@ class TargetConnection(asyncio.Protocol):
             self._parse(head)
 
     def wake(self) -> None:
-        """Have whoever waits for news look again."""
+        """Wake the waiter for news."""
         news = self._news
         if news is not None and not news.done():
             news.set_result(None)

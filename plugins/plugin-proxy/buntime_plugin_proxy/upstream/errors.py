@@ -1,4 +1,4 @@
-"""What goes wrong between here and a target, as a client is told it: without inner addresses."""
+"""Errors between here and a target, in the form for a client: without inner addresses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from buntime_host import HttpError
 
 
 class BadGateway(HttpError):
-    """The target cannot be reached, or its answer is none."""
+    """The target cannot be reached, or its answer is invalid."""
 
     status = 502
     code = "BAD_GATEWAY"
@@ -38,7 +38,7 @@ class TargetBusy(HttpError):
 
 
 class TargetRefused(HttpError):
-    """The target's address is none that rules may lead to."""
+    """The target's address is one that rules may not lead to."""
 
     status = 502
     code = "TARGET_NOT_ALLOWED"

@@ -24,7 +24,7 @@ _METADATA = (
     ipaddress.ip_network("168.63.129.16/32"),
     ipaddress.ip_network("192.0.0.192/32"),
 )
-"""Where clouds tell machines their secrets; nothing else is there."""
+"""The address where clouds give machines their secrets; nothing else is there."""
 _TRANSLATED = (
     ipaddress.IPv6Network("64:ff9b::/96"),
     ipaddress.IPv6Network("::ffff:0:0:0/96"),
@@ -44,7 +44,7 @@ _NOT_PUBLIC = (
 
 
 class TargetGuard:
-    """What `allowTargets` and `denyPrivate` say."""
+    """The rules of `allowTargets` and `denyPrivate`."""
 
     def __init__(self, allow: Iterable[str] = (), *, deny_private: bool = False) -> None:
         """Raises `ValueError` for an entry that can be neither a host nor a network."""
@@ -106,7 +106,7 @@ class TargetGuard:
 
 
 def _plain(address: Address) -> Address:
-    """The address that one of IPv6 stands for."""
+    """The IPv4 address that an IPv6 address stands for."""
     if isinstance(address, ipaddress.IPv6Address):
         if _is_in(_TRANSLATED, address):
             return ipaddress.IPv4Address(address.packed[-4:])

@@ -1,8 +1,8 @@
 """Heads of answers that have come before, letter for letter: no parser has to read them again.
 
-A target says the same of the same thing, at least until its date changes. What a head says follows
-from its bytes alone, so an answer that begins with a known one, and has as much behind it as that
-says, is the whole answer.
+A target sends the same head for the same resource, at least until its date changes. The meaning of
+a head follows from its bytes alone, so an answer that begins with a known one, and has a body of
+its length, is complete.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ END_OF_HEAD = b"\r\n\r\n"
 
 
 class KnownAnswerHead:
-    """What the head of a whole answer says."""
+    """The meaning of a whole answer's head."""
 
     __slots__ = ("found", "headers", "length", "status")
 
@@ -32,11 +32,11 @@ class KnownAnswerHead:
         self.length = length
         """Bytes of its body."""
         self.found: Any = None
-        """What somebody has found out from it, for whoever asks next."""
+        """Notes derived from it, for the next reader."""
 
 
 class TargetHeads:
-    """Those of all targets of a process."""
+    """The known heads of all targets of a process."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, KnownAnswerHead] = {}

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Origin(NamedTuple):
-    """Where connections are made to, and how; connections of one are all alike."""
+    """The address and the settings of connections; those of one origin are all alike."""
 
     tls: bool
     host: str

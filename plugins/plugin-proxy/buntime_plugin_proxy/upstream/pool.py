@@ -74,7 +74,7 @@ class UpstreamPool:
         return connection
 
     def take_idle(self, origin: Origin) -> TargetConnection | None:
-        """The same at once, if one is there that was used before."""
+        """The same at once, if a used connection is free."""
         lane = self._lanes.get(origin)
         while lane is not None and lane.idle:
             connection = lane.idle.pop()
@@ -96,7 +96,7 @@ class UpstreamPool:
 
     @contextmanager
     def counted(self, origin: Origin) -> Iterator[None]:
-        """For a connection that is made elsewhere: it counts among those of its target."""
+        """Count a connection that is made elsewhere among those of its target."""
         lane = self._lane_of(origin)
         if lane.open >= self._config.max_connections:
             raise TargetBusy
@@ -217,7 +217,7 @@ class UpstreamPool:
             raise BadGateway("the target cannot be reached") from error
 
     def _look(self) -> None:
-        """End what takes too long; go on for as long as there is any connection."""
+        """Close connections that take too long; runs as long as there is any connection."""
         now = self._loop.time()
         for connection in [*self._made]:
             if connection.asker is not None and connection.asker.disconnected:
@@ -243,7 +243,7 @@ class UpstreamPool:
 
 @cache
 def tls_context(*, verify: bool) -> ssl.SSLContext:
-    """How a target is spoken to; without `verify` whoever answers is taken for it."""
+    """The TLS context for a target; without `verify` any answering server is accepted."""
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     if not verify:
