@@ -118,7 +118,7 @@ class KeyValService:
         await self.store.begin()
         for part in self._parts:
             await part.begin()
-        # They are there still where an earlier start was told to keep what the audit says.
+        # They still exist if an earlier start was configured to keep the audit trail.
         try:
             self.guards_reserved = self.guards_reserved or await self.store.has_any(RESERVED)
         except DatabaseError:  # pages may be damaged: it is unknown, and the rest is served

@@ -1,1 +1,3 @@
-"""One way to read and one to write: decisions in Python, guarded batches in the database."""
+"""The engine: one way to read and one to write, decisions in Python, guarded batches in the
+database.
+"""

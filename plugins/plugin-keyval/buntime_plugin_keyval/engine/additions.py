@@ -1,7 +1,7 @@
-"""What the commits of callers may hold beside checks and mutations of entries: what features add.
+"""Additions of features to the commits of callers, beside checks and mutations of entries.
 
-A message to send is one: the queue reads `enqueue` among the mutations of a request, and says with
-an `Addition` what that does.
+A message to send is one: the queue reads `enqueue` among the mutations of a request, and describes
+its effect with an `Addition`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from buntime_plugin_keyval.storage.effects import Effect
 
 
 def _nothing() -> None:
-    """What most do once they are committed."""
+    """The usual action after the commit."""
 
 
 class Addition(msgspec.Struct, frozen=True, gc=False):
-    """One thing that a commit does beside its mutations of entries."""
+    """One action of a commit beside its mutations of entries."""
 
     effect: Effect
     size: int = 0
@@ -30,11 +30,11 @@ class Addition(msgspec.Struct, frozen=True, gc=False):
     committed: Callable[[], None] = _nothing
     """Called when the commit is done."""
     scope: str = "keyval:admin"
-    """What its sender has to be permitted, beside writing the keys."""
+    """Action that its sender has to be permitted, beside writing the keys."""
     resource: str | None = None
-    """On what the scope has to be, None for all."""
+    """Resource of that permission, None for all."""
     guards: Sequence[Guard] = ()
-    """What has to hold for it, as a check of the commit."""
+    """A condition for it, as a check of the commit."""
 
 
 MutationParsers = Mapping[str, Callable[[dict[str, Any], str, int], Addition]]
@@ -47,10 +47,10 @@ class Requirement(msgspec.Struct, frozen=True, gc=False):
 
     guard: Guard
     scope: str = "keyval:admin"
-    """What its sender has to be permitted: whether it holds tells of something."""
+    """Action that its sender has to be permitted: the result of the check reveals something."""
     resource: str | None = None
-    """On what the scope has to be, None for all."""
+    """Resource of that permission, None for all."""
 
 
 CheckParsers = Mapping[str, Callable[[dict[str, Any], str], Requirement]]
-"""By a member that no check of an entry has: what reads such a check into what has to hold."""
+"""Readers of checks, by a member that no check of an entry has."""

@@ -6,10 +6,10 @@ import asyncio
 
 
 class Arrival:
-    """Tells one task that something has come.
+    """Wakes one task when something has arrived.
 
-    Thousands of streams wait with a timeout, and mostly for nothing but that: so it ends like an
-    arrival, without the exceptions that `asyncio.timeout` throws through whatever waits.
+    Thousands of streams wait with a timeout, which mostly passes: so it ends like an arrival,
+    without the exceptions that `asyncio.timeout` throws through the waiting code.
     """
 
     __slots__ = ("_has_come", "_waiting")

@@ -1,4 +1,4 @@
-"""What to do about a write that was refused because the store is closed for a move."""
+"""Handles a write that was refused because the store is closed for a move."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from buntime_plugin_keyval.storage.moves import MoveState, read_mark, reopen_sto
 
 
 async def why_closed(db: Database, clock: Clock) -> StoreMoving | StoreMoved | None:
-    """What the writer is told; None if the store is open by now: then the write is made again.
+    """The error for the writer; None if the store is open by now: then the write is made again.
 
-    Opens it if the mark has ended, which the mover prolongs as long as it lives. Raises
-    `DatabaseError`.
+    Opens the store if its mark has ended, which a living mover prolongs. Raises `DatabaseError`.
     """
     mark = await read_mark(db)
     if mark is None or mark.state is MoveState.COPYING:

@@ -1,8 +1,8 @@
 """The one way to write: load what the write needs, decide in Python, commit one guarded batch.
 
-Writes that arrive while a commit is in flight are decided together against one view: the
-committed rows that any of them needs, overlaid with what the ones before it decided. Each then
-becomes a batch of its own, guarded by what it saw, so that
+Writes that arrive while a commit is in flight are decided together against one view: the committed
+rows that any of them needs, overlaid with the decisions before it. Each then becomes a batch of its
+own, guarded by the state that it saw, so that
 
 * concurrent read-modify-writes of one key succeed together instead of failing each other,
 * a write that fails takes only those with it that built on it, and these decide again,
@@ -67,8 +67,8 @@ MAX_GROUP_BYTES = 8 * 1024 * 1024
 
 LATE_GROUPS = 256
 """Groups whose commits get their versionstamps from the database, after one whose own were older
-than what others had committed meanwhile. Such stamps cost more than those that a process makes,
-and less than to make a commit again, as often as others are faster."""
+than those that others had committed meanwhile. Such stamps cost more than those that a process
+makes, and less than making a commit again each time that others are faster."""
 
 _LOOKING_AT_NOTHING = (SetValue, PlainWrite)
 
@@ -89,8 +89,9 @@ class Committer:
         peers: Peers | None = None,
         most_bytes: int = DEFAULT_LIMITS.commit_bytes,
     ) -> None:
-        """`most_bytes` are those of the values that one commit may read; `recorder` is told of each
-        write with an operation, how long it took and whether it failed."""
+        """`most_bytes` limits the values that one commit may read; `recorder` gets the time and the
+        outcome of each write with an operation.
+        """
         self._recorder = recorder
         self._db = db
         self._commit_together = db.sql.committing(db.adapter)
@@ -112,9 +113,9 @@ class Committer:
         return self._publisher.subscribe(subscriber)
 
     async def commit(self, write: Write[T], once: Once | None = None) -> T:
-        """Commit a write and return what it concluded; durable when this returns.
+        """Commit a write and return its conclusion; durable when this returns.
 
-        With `once`, what it concluded the first time. Raises what the decision raised, or a
+        With `once`, the conclusion of the first time. Raises the exceptions of the decision, or a
         `DatabaseError`; nothing was written then, unless it is an `OutcomeUnknown`.
         """
         return await self.submit(write, once)
@@ -125,7 +126,7 @@ class Committer:
         once: Once | None = None,
         operation: str = "",
     ) -> asyncio.Future[T]:
-        """The same, for whoever does not wait for it as a task.
+        """The same, for callers that do not wait for it in a task.
 
         It is on its way when this returns, and a sample of `operation`, if that has a name. Raises
         `RequestUnderWay`.
@@ -140,12 +141,12 @@ class Committer:
         self._pending.append(job)
         self._regathering.joined()
         if self._draining is None:
-            # As a task it starts in the next turn of the loop, with all that this turn brings.
+            # A task starts in the next turn of the loop, with all writes of this turn.
             self._draining = loop.create_task(self._drain())
         return done
 
     def hurry(self) -> None:
-        """Commit what was just submitted without waiting for others, who may wait for that."""
+        """Commit the writes just submitted without waiting for others, which may depend on them."""
         self._regathering.hurry()
 
     async def begin(self) -> int:
@@ -210,9 +211,9 @@ class Committer:
         return [job for job in group if not job.done.done()]
 
     async def _decide(self, group: list[WriteJob]) -> DecidedGroup | None:
-        """Load what the writes look at, and decide them; None if that could not be loaded.
+        """Load the rows that the writes read, and decide them; None if loading failed.
 
-        Those that are done with before that are taken out of the group.
+        Writes that are concluded before that are taken out of the group.
         """
         at = moment_of(self._clock)
         now_ms = at.now_ms
@@ -243,7 +244,7 @@ class Committer:
         else:
             deciding.decide_all(group)
         writing = [job for job in group if job.is_writing]
-        # Once for all: who comes while the commit is under way finds it in the log.
+        # Once for all: a write that arrives during the commit finds it in the log.
         is_followed = bool(self._publisher.subscribers)
         return DecidedGroup(group, writing, after, now_ms, is_firm, is_followed)
 
@@ -268,7 +269,7 @@ class Committer:
     async def _conclude_others(
         self, decided: DecidedGroup, jobs: Sequence[tuple[WriteJob, Outcome]]
     ) -> None:
-        """The same of those that failed, have late stamps, or changes to be told."""
+        """Continue with writes that failed, have late stamps, or changes to be published."""
         is_firm, is_followed = decided.is_firm, decided.is_followed
         again: list[WriteJob] = []
         refused: list[WriteJob] = []
@@ -306,7 +307,9 @@ class Committer:
         self._decide_again(again)
 
     async def _tell_closed(self, jobs: Sequence[WriteJob]) -> Sequence[WriteJob]:
-        """Fail what was refused because the store is closed; what is to be decided again."""
+        """Fail writes that were refused because the store is closed; return those to be decided
+        again.
+        """
         try:
             failure: DatabaseError | None = await why_closed(self._db, self._clock)
         except DatabaseError as error:
@@ -320,9 +323,10 @@ class Committer:
     async def _tell_again(
         self, group: list[WriteJob], keyed: Sequence[tuple[WriteJob, Once]]
     ) -> int:
-        """Conclude those writes of a group that were made before, and take them out of it.
+        """Conclude writes of a group that were made before, and take them out of it.
 
-        `keyed` are those with keys. The place up to which it is known what is kept under these.
+        `keyed` are those with keys. Returns the place up to which the results under these are
+        known.
         """
         after = 0
         failure: DatabaseError | None = None

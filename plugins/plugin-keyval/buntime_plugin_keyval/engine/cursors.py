@@ -16,9 +16,9 @@ def make_cursor(key: bytes) -> str:
 
 
 def decode_cursor(cursor: str) -> bytes:
-    """What a cursor holds. Raises `InvalidInput`.
+    """Decode a cursor. Raises `InvalidInput`.
 
-    Accepts what URLs make of base64: its URL-safe alphabet, missing padding, blanks for `+`.
+    Accepts URLs' variants of base64: its URL-safe alphabet, missing padding, blanks for `+`.
     """
     text = cursor.replace(" ", "+").replace("-", "+").replace("_", "/").rstrip("=")
     try:

@@ -49,7 +49,7 @@ class Deciding:
         is_firm: bool,
         is_looked_at: bool,
     ) -> None:
-        """`is_looked_at` says whether any of the writes looks at what is there."""
+        """`is_looked_at` says whether any of the writes reads existing rows."""
         self._sql = sql
         self._stamps = stamps
         self._at = at
@@ -63,7 +63,7 @@ class Deciding:
         """Give each its decision, or the error of that, and the steps that it takes."""
         for job in group:
             write = job.write
-            # Of what is final the type says as much as `isinstance`, and that is a call.
+            # For a final class the type says as much as `isinstance`, without a call.
             if type(write) is SetValue:
                 self._decide_set(job, write)
             elif type(write) is PlainWrite:
@@ -74,7 +74,7 @@ class Deciding:
                 self._decide(job, write)
 
     def _decide_plain(self, job: WriteJob, write: PlainWrite[Any]) -> None:
-        """That of one effect, which looks at nothing."""
+        """Decide one effect, which reads nothing."""
         sql, at, is_firm = self._sql, self._at, self._is_firm
         is_stamped = write.has_stamp or job.once is not None or not is_firm
         versionstamp = self._stamps.make(at.now_ms) if is_stamped else ""
@@ -106,7 +106,7 @@ class Deciding:
         is_kept = job.once is not None and decision is not None
         effects = decision.effects if decision is not None else ()
         if not (effects or is_kept or write.guards or view.saw_pending()):
-            job.is_writing = False  # and what it rests on is committed
+            job.is_writing = False  # and its base is committed
             return
         first_steps: list[int] = []
         steps: list[Guard | Statement] = [*write.guards, *view.guards()]
@@ -126,7 +126,7 @@ class Deciding:
                 steps.append(keep_stamp(sql, versionstamp))
 
     def _decide_set(self, job: WriteJob, write: SetValue) -> None:
-        """That of one value, which looks at nothing."""
+        """Decide one value, which reads nothing."""
         sql, at, is_firm = self._sql, self._at, self._is_firm
         versionstamp = self._stamps.make(at.now_ms)
         if write.options is NO_OPTIONS:
@@ -141,7 +141,9 @@ class Deciding:
             self._apply(put, versionstamp)
 
     def _decide_changes(self, job: WriteJob, write: PlainChanges) -> None:
-        """That of a commit of plain changes; in full where one of them meets what is not plain."""
+        """Decide a commit of plain changes; in full if one of them meets a value that is not
+        plain.
+        """
         sql, at, rows, pending = self._sql, self._at, self._rows, self._pending
         now_ms = at.now_ms
         effects: list[Effect] = []
@@ -185,7 +187,7 @@ class Deciding:
         job.start(versionstamp, is_firm, Decision(effects, None), steps, first_steps, write.size)
 
     def _apply(self, effect: Effect, versionstamp: str) -> int:
-        """Let the writes behind this one see what it does; the size of what it stores."""
+        """Make the effects of this write visible to later ones; return the size of its values."""
         rows, pending = self._rows, self._pending
         if isinstance(effect, Put):
             key = effect.key
@@ -193,7 +195,7 @@ class Deciding:
             before = rows.get(key)
             revision = 1
             if before is not None and not effect.is_anew:
-                # Of a key that nobody reads in this group it is not told.
+                # Not for a key that no write in this group reads.
                 ends = before.expires_at
                 if ends is None or ends > self._at.now_ms:
                     revision = before.revision + 1
@@ -229,6 +231,6 @@ def takes_long(group: Sequence[WriteJob], rows: dict[bytes, Row]) -> bool:
 
 
 def _is_long(row: Row) -> bool:
-    """Whether what a mutation makes of a value may take long: a large number, or a long text."""
+    """Whether a mutation of a value may take long: a large number, or a long text."""
     size = len(row.value)
     return size > LONG_VALUE or (size > LONG_NUMBER_DIGITS and row.value.startswith('{"'))

@@ -1,4 +1,4 @@
-"""Writes as data: what a write needs to know, and what it decides from that."""
+"""Writes as data: the rows that a write needs, and its decision on them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class View:
-    """What a decision sees: the live rows as of the commit that it will be part of."""
+    """The view of a decision: the live rows as of the commit that it will be part of."""
 
     def __init__(
         self,
@@ -35,8 +35,8 @@ class View:
         self.at = at
         self.now_ms = at.now_ms
         self.versionstamp = versionstamp
-        """That of the write that is being decided, and of what it stores: unless the commit gives
-        it another one, which `Settled` tells then."""
+        """The versionstamp of the write that is being decided, and of its values: unless the commit
+        gives it another one, which `Settled` has then."""
         self._rows = rows
         self._pending = pending
         self._seen: dict[bytes, str | None] = {}
@@ -82,26 +82,26 @@ def guard_of(
 
 
 Settled = Mapping[str, str]
-"""Versionstamps that a decision saw, and what the commits have got instead of them; of most
-nothing, since they are what was committed."""
+"""Versionstamps that a decision saw, and the ones that the commits have got instead; mostly empty,
+since they are the committed ones."""
 
 
 class Decision(msgspec.Struct, Generic[T], frozen=True, gc=False):
-    """What a write does, and what its caller is told."""
+    """The effects of a write, and its conclusion for the caller."""
 
     effects: Sequence[Effect]
     conclude: Callable[[Sequence[ResultSet], Settled], T] | None
-    """Gets the result of each effect: rows, and how many the effect concerned. Called once it is
-    committed, also where nobody waits any more; raises nothing but a `KeyValError` for the caller,
-    and that only where it looks at results and is never repeated. None for what concludes with what
-    `made` makes of its versionstamp."""
+    """Gets the result of each effect: its rows, and their number. Called once it is committed, even
+    if the caller has gone. It may raise only a `KeyValError` for the caller, and only where it
+    reads results and is never repeated. None if the conclusion is the result of `made` for its
+    versionstamp."""
     told: Any = None
-    """What is kept of it as JSON beside stamp and counts, for `Write.recall`."""
+    """The part that is kept as JSON beside stamp and counts, for `Write.recall`."""
 
 
 @final
 class SetValue(msgspec.Struct, frozen=True, gc=False):
-    """The write of one value, whatever is there: what it does is known before it is decided."""
+    """The write of one value, whatever the key has: its effect is known before it is decided."""
 
     key: bytes
     key_json: str
@@ -121,7 +121,7 @@ class SetValue(msgspec.Struct, frozen=True, gc=False):
     holds_stamp: ClassVar[bool] = False
 
     def put(self, at: Moment) -> Put:
-        """What it does in a commit of that time."""
+        """Its effect in a commit of that time."""
         options = self.options
         return Put(
             self.key,
@@ -140,12 +140,13 @@ class SetValue(msgspec.Struct, frozen=True, gc=False):
 
 @final
 class PlainWrite(msgspec.Struct, Generic[T], frozen=True, gc=False):
-    """The write of one effect, whatever is there: without a key of its caller's, if what it
-    concludes with is its count."""
+    """The write of one effect, whatever the state: without an idempotency key, if its conclusion is
+    its count.
+    """
 
     decision: Decision[T]
     size: int = 0
-    """As in `Write`, as all that follows."""
+    """As in `Write`, like all following members."""
     recall: Callable[[Kept], T] | None = None
     has_stamp: bool = True
     """Whether its effect says its versionstamp anywhere: a firm one is not made where it does
@@ -166,14 +167,14 @@ class Write(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """A write that is not decided yet."""
 
     decide: Callable[[View], Decision[T]]
-    """Pure; may be called again. Raises what the caller shall get instead of a commit."""
+    """Pure; may be called again. Raises exceptions that the caller gets instead of a commit."""
     reads: Sequence[bytes] = ()
-    """Keys whose rows `decide` looks at."""
+    """Keys whose rows `decide` reads."""
     stamps: Sequence[bytes] = ()
-    """Keys of which it looks at the versionstamps alone."""
+    """Keys of which it reads only the versionstamps."""
     bounded: bool = True
-    """Whether it touches few rows, so that an embedded engine may run it on the event loop. One
-    that does not commits alone: others would wait for it, or be uncertain with it."""
+    """Whether it touches few rows, so that an embedded engine may run it on the event loop. A write
+    that does not commits alone: others would wait for it, or share its uncertainty."""
     size: int = 0
     """About how many bytes of values it brings."""
     is_long: bool = False
@@ -182,7 +183,8 @@ class Write(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """Conditions of the caller: if one does not hold, `GuardFailed` is raised to it, unless it
     `may_refuse`."""
     recall: Callable[[Kept], T] | None = None
-    """Makes the conclusion of what was kept of an earlier time; None for what is never repeated."""
+    """Makes the conclusion from the kept result of an earlier time; None for a write that is never
+    repeated."""
     has_counts: bool = False
     """Whether it needs the counts of the effects for that."""
     may_refuse: bool = False
@@ -190,4 +192,4 @@ class Write(msgspec.Struct, Generic[T], frozen=True, gc=False):
     holds_stamp: bool = False
     """Whether it may write its versionstamp where no later one can be put in its place."""
     made: ClassVar[type[str]] = str
-    """What it concludes with, of its versionstamp, where its decision does not say it."""
+    """Its conclusion, from its versionstamp, where its decision has none."""

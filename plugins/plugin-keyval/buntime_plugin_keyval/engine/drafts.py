@@ -1,7 +1,7 @@
-"""What the mutations of one commit leave under a key.
+"""The combined effect of one commit's mutations on a key.
 
-Each mutation sees what those before it did, but texts are put together and numbers written once,
-at the end: a thousand items that are appended one by one copy a long array once.
+Each mutation sees the effects of those before it, but texts are put together and numbers written
+once, at the end: a thousand items that are appended one by one copy a long array once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from buntime_plugin_keyval.storage.effects import Effect, Put, Remove
 from buntime_plugin_keyval.storage.ranges import single
 
 _LONGEST_NUMBER = MAX_BIGINT_DIGITS + 100
-"""Characters of a number's text; one of a bigint from before there was a limit is none."""
+"""Most characters of a number's text; a longer one is a bigint from before there was a limit."""
 
 _KINDS = {"[": "array", "{": "object", '"': "string", "t": "boolean", "f": "boolean"}
 
@@ -68,7 +68,7 @@ class Draft:
         self._type: str | None = None
 
     def apply(self, mutation: Mutation) -> None:
-        """Let a mutation change it. Raises `InvalidInput` if it cannot take what is there."""
+        """Apply a mutation. Raises `InvalidInput` if it does not fit the value."""
         first = self._mutation is None
         self._mutation = mutation
         if mutation.type == "delete":
@@ -109,8 +109,11 @@ class Draft:
         self._expires_at, self._metadata, self._type = expires_at, metadata, kind
 
     def result(self, mutation: Mutation) -> str | None:
-        """What the mutation that was just applied made: the value as JSON, and of one that gives
-        a life whether there is what has it. None for what was known before."""
+        """The result of the mutation just applied: the value as JSON, and for one that gives a life
+        whether the entry exists.
+
+        None for results that were known before.
+        """
         if mutation.type in LIVES:
             return "true" if self._is_there else "false"
         return self._value() if mutation.type in MERGING else None
@@ -128,7 +131,7 @@ class Draft:
         return self._size
 
     def effect(self) -> Effect:
-        """What has to be done to the key, once all mutations were applied."""
+        """The effect on the key, once all mutations were applied."""
         mutation = self._mutation
         value = self._value()
         if mutation is None or value is None:
@@ -152,7 +155,7 @@ class Draft:
         self._size = len(text or "")
 
     def _value(self) -> str | None:
-        """The canonical value, put together if need be; None if there is none."""
+        """The canonical value, put together if needed; None if there is none."""
         if self._merging is not None:
             self._begin(self._merging.text())
         elif self._number is not None:
@@ -244,5 +247,5 @@ def draft_key(mutation: Mutation, versionstamp: str) -> bytes:
 
 
 def _kind(text: str) -> str:
-    """Of which type a canonical text is; not more, since who may write may not read."""
+    """The type of a canonical text; no more, since a caller that may write need not have `read`."""
     return _KINDS.get(text[0], "number")

@@ -1,7 +1,7 @@
-"""Readings of the entries whose keys fit a pattern, made of those of a range, run by run.
+"""Reads of the entries whose keys match a pattern, made of reads of ranges, run by run.
 
-Each run is read by itself, so what is written meanwhile may be in one and not yet in another, as
-between two pages.
+Each run is read by itself, so a concurrent write may be in one and not yet in another, as between
+two pages.
 """
 
 from __future__ import annotations

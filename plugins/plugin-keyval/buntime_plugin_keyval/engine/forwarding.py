@@ -2,10 +2,10 @@
 
 Where the database lets one process write at a time, workers that each commit for themselves wait
 for each other's locks, and share their commits with fewer. So all but the first worker send their
-writes of entries and new messages to it, as the arguments of a method there, and are sent what came
-of them. All that is sent in one turn of the loop is one frame. Writes that cannot be sent (other
-ones of features, with functions of this process) are committed where they are, as are all of them
-while the first worker is not there: guards make that right.
+writes of entries and new messages to it, as the arguments of a method there, and get the outcomes.
+Everything sent in one turn of the loop is one frame. Writes that cannot be sent (other ones of
+features, with functions of this process) are committed where they are, as are all of them while the
+first worker is not there: guards make that right.
 
 A connection ends with a word of how far it was heard: what came later was not begun, and is
 committed here. One that ends without it is that of a worker which died, perhaps in the middle.
@@ -38,22 +38,23 @@ MOST_BYTES = 64 * 1024
 """Larger values are committed where they are: to copy them would cost more than it gives."""
 
 PAUSE_SECONDS = 0.5
-"""Between attempts to reach the first worker."""
+"""Pauses between attempts to reach the first worker."""
 
 CLOSE_SECONDS = 1.0
-"""Which the other end has to take what is left."""
+"""Seconds that the other end has to read the rest."""
 
 NAME = "keyval.writes"
-"""Of the connections, see `Workers.serve`."""
+"""The name of the connections, see `Workers.serve`."""
 
 _LENGTH = 4
 
 Methods = dict[str, Callable[..., Any]]
-"""What may be asked for by the name of its operation. They give futures, whose results are data."""
+"""Methods that may be called by the name of their operation. They return futures, whose results are
+data."""
 
 
 class _Pickler(pickle.Pickler):
-    """Keeps the identity of what is compared by it, and takes exceptions as they are."""
+    """Keeps the identity of objects that are compared by it, and pickles exceptions unchanged."""
 
     def reducer_override(self, it: object) -> Any:
         if it is NO_OPTIONS:
@@ -66,7 +67,7 @@ class _Pickler(pickle.Pickler):
 
 
 def _exception(kind: type[Exception], args: tuple[Any, ...], state: dict[str, Any]) -> Exception:
-    """One that was raised elsewhere, of which the constructor may take other arguments."""
+    """An exception that was raised elsewhere, whose constructor may take other arguments."""
     error = kind.__new__(kind, *args)
     error.args = args
     vars(error).update(state)
@@ -87,7 +88,7 @@ def framed(messages: Sequence[Any]) -> bytes:
 
 
 class _Frames(asyncio.Protocol):
-    """Messages of one end of a connection, those of one turn of the loop in one frame."""
+    """The messages of one end of a connection, those of one turn of the loop in one frame."""
 
     transport: asyncio.Transport
 
@@ -109,7 +110,8 @@ class _Frames(asyncio.Protocol):
             end = start + _LENGTH + int.from_bytes(received[start : start + _LENGTH], "little")
             if end > len(received):
                 break
-            # Both ends are forks of one process, and nobody else has the connection.
+            # Both ends are forks of one process, and no other process has the connection. noqa:
+            # S301
             for message in pickle.loads(memoryview(received)[start + _LENGTH : end]):  # noqa: S301
                 self.heard(message)
             start = end
@@ -121,7 +123,7 @@ class _Frames(asyncio.Protocol):
             self.ended.set_result(None)
 
     def heard(self, message: Any) -> None:
-        """One message has come."""
+        """One message has arrived."""
         raise NotImplementedError  # each end has its own
 
     def say(self, message: Any) -> None:
@@ -131,7 +133,7 @@ class _Frames(asyncio.Protocol):
         self._to_send.append(message)
 
     def flush(self) -> None:
-        """Send what was said, if there is somebody who hears it."""
+        """Send the collected messages, if the other end is there."""
         transport = self.transport
         if transport.is_closing():
             return
@@ -139,7 +141,7 @@ class _Frames(asyncio.Protocol):
         try:
             frame = framed(messages)
         except Exception:
-            transport.abort()  # so that nobody waits for an answer
+            transport.abort()  # so that no caller waits for an answer
             raise
         transport.write(frame)  # as one: the other end would wake up for a part of it
 
@@ -188,8 +190,8 @@ class _Sending(_Frames):
         return done
 
     def heard(self, message: Any) -> None:
-        """The first message says that it begins, others what came of a write, the last one how far
-        it was heard.
+        """The first message opens the connection, others have outcomes of writes, the last one says
+        how far it was heard.
         """
         if message is None:
             self.is_open = True
@@ -208,7 +210,7 @@ class _Sending(_Frames):
                 asked.done.set_result(result)
 
     def _goes_on_alone(self, heard: int) -> None:
-        """The other end closes: what it has not heard is committed here."""
+        """The other end closes: writes that it has not heard are committed here."""
         self.is_open = False
         for number in [number for number in self._asked if number > heard]:
             self._commit_here(self._asked.pop(number))
@@ -216,15 +218,15 @@ class _Sending(_Frames):
     def _commit_here(self, asked: _Asked) -> None:
         try:
             done = self._methods[asked.method](*asked.arguments, once=asked.once, **asked.more)
-        except Exception as error:  # noqa: BLE001 - goes to whoever waits
+        except Exception as error:  # noqa: BLE001 - goes to the waiter
             if not asked.done.done():
                 asked.done.set_exception(error)
         else:
             done.add_done_callback(partial(_pass_on, asked.done))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """See `asyncio.Protocol`. What was sent is uncertain, unless it has a key: then it is done
-        here, or found done.
+        """See `asyncio.Protocol`. The outcome of sent writes is unknown, unless they have a key:
+        then they are done here, or found done.
         """
         super().connection_lost(exc)
         self.is_open = False
@@ -236,7 +238,7 @@ class _Sending(_Frames):
             if it.once is not None or number in unsent:
                 self._commit_here(it)
             else:
-                # What came of others was measured where they were committed.
+                # Writes of others were measured where they were committed.
                 self._recorder.record(it.method, perf_counter() - it.started, failed=True)
                 it.done.set_exception(
                     OutcomeUnknown("the worker that commits has ended: it was written, or not")
@@ -280,7 +282,7 @@ class _Committing(_Frames):
         self._heard, method, arguments, once, more = message
         try:
             done = self._methods[method](*arguments, once=once, **more)
-        except Exception as error:  # noqa: BLE001 - goes to whoever sent it
+        except Exception as error:  # noqa: BLE001 - goes to the sender
             self.say((self._heard, error, True, False))
             return
         self._under_way.add(done)
@@ -297,7 +299,7 @@ class _Committing(_Frames):
             self.say((number, done.result(), False, replayed))
 
     async def finish(self) -> None:
-        """Hear no more, wait for what is under way, answer it, and say how far it was heard."""
+        """Stop reading, wait for running writes, answer them, and say how far it was heard."""
         self.transport.pause_reading()
         self.say(self._heard)
         if self._under_way:
@@ -307,10 +309,12 @@ class _Committing(_Frames):
 
 
 class Forwarding:
-    """Sends the writes of this worker to the first one, or takes those of the others there."""
+    """Sends the writes of this worker to the first one, or receives those of the others there."""
 
     def __init__(self, workers: Workers, methods: Methods, recorder: Recorder) -> None:
-        """`recorder` is told of what is uncertain; of all else, where it is committed."""
+        """`recorder` counts writes with unknown outcomes; all others are counted where they are
+        committed.
+        """
         self._workers = workers
         self._methods = methods
         self._recorder = recorder
@@ -320,7 +324,7 @@ class Forwarding:
         self._task: asyncio.Task[None] | None = None
 
     def offer(self, name: str, method: Callable[..., Any]) -> None:
-        """Have writes of a feature sent under a name, which this method begins where they come."""
+        """Send writes of a feature under a name, which this method begins in the first worker."""
         self._methods[name] = method
 
     def start(self) -> None:
@@ -333,8 +337,8 @@ class Forwarding:
     def send(
         self, size: float, method: str, arguments: tuple[Any, ...], once: Once | None, **more: Any
     ) -> asyncio.Future[Any] | None:
-        """Have a write with so many bytes of values committed by the first worker; None where it is
-        to be committed here.
+        """Have the first worker commit a write with so many bytes of values; None if it is to be
+        committed here.
         """
         sending = self._sending
         if sending is None or not sending.is_open or size > MOST_BYTES:
@@ -342,7 +346,7 @@ class Forwarding:
         return sending.send(method, arguments, once, more)
 
     async def close(self) -> None:
-        """Finish what was sent, or has come. Idempotent."""
+        """Finish sent and received writes. Idempotent."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()

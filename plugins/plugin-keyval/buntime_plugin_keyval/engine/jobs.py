@@ -21,7 +21,7 @@ from buntime_plugin_keyval.storage.effects import EntryEffect, StampedEffect
 
 
 class WriteJob(msgspec.Struct, eq=False):
-    """One write, with what was decided of it and who waits for it."""
+    """One write, with its decision and its waiter."""
 
     write: Write[Any] | SetValue | PlainChanges | PlainWrite[Any]
     done: asyncio.Future[Any]
@@ -29,7 +29,7 @@ class WriteJob(msgspec.Struct, eq=False):
     """Of a write that is under way in `replays`."""
     replays: Replays
     operation: str
-    """What its time is a sample of; empty if whoever waits for it measures."""
+    """The operation that its time is a sample of; empty if its caller measures it."""
     recorder: Recorder
     started: float
     """When its time began, by `perf_counter`."""
@@ -44,11 +44,11 @@ class WriteJob(msgspec.Struct, eq=False):
     """Whether it takes a commit, be it to keep that nothing was done."""
     steps: Sequence[Guard | Statement] = ()
     first_steps: Sequence[int] = ()
-    """Where in the steps each effect begins."""
+    """The index of each effect's first step."""
     size: int = 0
-    """Of the values that it stores."""
+    """Bytes of the values that it stores."""
     told: str = ""
-    """What is kept of it for a repetition, beside its stamp and its counts."""
+    """The part that is kept for a repetition, beside its stamp and its counts."""
 
     def start(
         self,
@@ -59,7 +59,7 @@ class WriteJob(msgspec.Struct, eq=False):
         first_steps: Sequence[int] = (),
         size: int = 0,
     ) -> None:
-        """Begin with a decision, as far as it is made, forgetting an earlier one."""
+        """Begin with a decision, as far as it is made, and forget an earlier one."""
         self.versionstamp = versionstamp
         self.is_firm = is_firm
         self.decision = decision
@@ -78,7 +78,7 @@ class WriteJob(msgspec.Struct, eq=False):
 
     @property
     def changes_entries(self) -> bool:
-        """Whether it commits anything that those who follow the changes are told of."""
+        """Whether it commits changes for the followers of the log."""
         effects = self.decision.effects if self.is_writing and self.decision is not None else ()
         return any(isinstance(effect, EntryEffect) for effect in effects)
 
@@ -131,7 +131,7 @@ class WriteJob(msgspec.Struct, eq=False):
 
 
 def conclude_all(jobs: Sequence[tuple[WriteJob, Sequence[ResultSet]]], recorder: Recorder) -> None:
-    """The same of many that came about as they were decided, with what their steps gave."""
+    """The same for many that were committed as decided, with the results of their steps."""
     now = perf_counter()
     took: dict[str, list[float]] = {}
     for job, given in jobs:

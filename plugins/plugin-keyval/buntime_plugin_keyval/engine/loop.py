@@ -1,7 +1,8 @@
-"""Background work: the same step again and again, each after a pause that the one before asked for.
+"""Background work: the same step again and again, each after a pause that the previous one asked
+for.
 
-The loops of this plugin differ in their steps alone. Not among them: the committer drains its queue
-without a pause, and each of its failures goes to somebody who waits for it.
+The loops of this plugin differ only in their steps. The committer is not among them: it drains its
+queue without a pause, and each of its failures goes to a waiting caller.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ EARLY_SECONDS = 0.002
 """A timer may come so much before its moment, which it must not be set for again."""
 
 _BEATS = 10
-"""What lasts fewer of them ends when it should."""
+"""Shorter pauses end exactly when they should."""
 
 Step = Callable[[], Awaitable[float | None]]
 """Does what there is to do; the seconds until there is more, None for not before `Loop.wake`."""
@@ -45,7 +46,7 @@ async def until_set(event: asyncio.Event, seconds: float | None) -> None:
 
 
 def nothing_is_still() -> bool:
-    """For steps that have something to do each time."""
+    """Longest pause of steps that have something to do each time."""
     return False
 
 
@@ -97,7 +98,7 @@ async def until_woken(
 
 
 def until_moment(now: float, seconds: float) -> float:
-    """How long it is until the next of the moments that all who pause for so long have in common.
+    """Time until the next of the moments that all loops with this pause share.
 
     They are woken together then, and an idle process a third as often as if each had its own.
     """
@@ -105,9 +106,9 @@ def until_moment(now: float, seconds: float) -> float:
 
 
 def until_beat(seconds: float) -> float:
-    """At most so long: until a moment at which others are woken, too, if that is soon before.
+    """At most that long: until a moment at which others are woken, too, if that is shortly before.
 
-    For heartbeats. Of a thousand streams several have theirs in one turn of the event loop then,
+    For heartbeats: of a thousand streams several then have theirs in one turn of the event loop,
     where each would wake an idle process by itself.
     """
     if seconds < _BEATS * BEAT_SECONDS:
@@ -149,7 +150,7 @@ class Loop:
         self._pause_until_woken = pause or partial(until_woken, is_still=is_still, rest=rest)
         self._pause_until_stopped = pause or until_set
         self._said = ""
-        """What the database raised when that was last logged; nothing after a step that worked."""
+        """The database's error that was logged last; none after a step that worked."""
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -157,9 +158,9 @@ class Loop:
     def start(self) -> None:
         """Take the first step soon. Nothing happens if the loop runs, or has ended by itself."""
         if self._task is None or self._stopping.is_set():
-            # One pair for each life: the one before may still be at its last step.
+            # One pair for each life: the previous one may still be in its last step.
             self._woken, self._stopping = asyncio.Event(), asyncio.Event()
-            # It outlives the request that starts it, and what that one demands of its reads.
+            # It outlives the request that starts it, and that request's demands on reads.
             self._task = asyncio.create_task(
                 self._run(self._woken, self._stopping), name=self._name, context=Context()
             )
@@ -169,7 +170,7 @@ class Loop:
         self._woken.set()
 
     def stop_soon(self) -> None:
-        """As `stop`, for those who cannot wait."""
+        """As `stop`, for callers that cannot wait."""
         self._stopping.set()
         self._woken.set()
         if self._task is not None and not self._finishes_step:
@@ -189,7 +190,7 @@ class Loop:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it takes no more steps, though nobody stopped it."""
+        """Whether it has ended without being stopped."""
         return self._task is not None and self._task.done() and not self._stopping.is_set()
 
     async def _run(self, woken: asyncio.Event, stopping: asyncio.Event) -> None:
@@ -211,7 +212,7 @@ class Loop:
             self._logger.exception("The background task %s has ended", self._name)
 
     def _complain(self, error: DatabaseError) -> None:
-        """Log what goes wrong, once as long as it is the same."""
+        """Log errors, each once while it repeats."""
         if str(error) != self._said:
             self._said = str(error)
             self._logger.warning(self._complaint, error)

@@ -1,9 +1,9 @@
-"""Writes that come with a key of their caller's: done once, whoever repeats them.
+"""Writes with an idempotency key of their caller: done once, however often they are repeated.
 
-The first result is kept in the same commit as what the write does, and told again. So whoever
-got no answer sends the same once more. Two processes that get the same write at a time both try
-it, and the slower one finds the result of the other; only within a process it is known that one
-is still under way.
+The first result is kept in the same commit as the write, and returned again. So a caller without an
+answer sends the same again. If two processes get the same write at the same time both try it, and
+the slower one finds the result of the other; only within a process is it known that one is still
+under way.
 """
 
 from __future__ import annotations
@@ -33,34 +33,34 @@ from buntime_plugin_keyval.storage.replays import FINGERPRINT_BYTES, Kept
 T = TypeVar("T")
 
 _OF_NOTHING = blake2b(digest_size=FINGERPRINT_BYTES)
-"""To be copied: one that is made anew takes a third longer."""
+"""To be copied: making a new one takes a third longer."""
 
 LOOK_SECONDS = 0.25
-"""After which a process looks for what others have kept, before it keeps something itself: so few
-rows are left to the guards of its commits."""
+"""Rows after which a process reads the results that others have kept, before it keeps something
+itself: so few rows are left to the guards of its commits."""
 
 
 class Once(msgspec.Struct, eq=False, gc=False):
     """One write of a caller, which may have sent it before."""
 
     key: str
-    """With a mark of whose it is."""
+    """The key, with a mark of its owner."""
     given: str
     """The key as its caller has it."""
     fingerprint: bytes
-    """Of all that it says."""
+    """A digest of its whole content."""
     replayed: bool = False
-    """Whether what was answered is the result of an earlier time."""
+    """Whether the answer was the result of an earlier time."""
 
 
 def keyed(key: object, request: bytes, owner: str = "") -> Once:
-    """A write with a key; `request` is all that it says: under one key it is always the same.
+    """A write with a key; `request` is its whole content, which is always the same under one key.
 
-    The keys of each `owner` are his own: nobody learns from them what others have done. Raises
-    `InvalidInput` for what is no key.
+    Each `owner` has keys of its own, so none learns from them what others have done. Raises
+    `InvalidInput` for an invalid key.
     """
     given = checked_idempotency_key(key)
-    # No key has a blank, so it is that of nobody else.
+    # Callers' keys have no blank, so this one is unique.
     whose = f"{quote(owner, safe='')} {given}" if owner else given
     fingerprint = _OF_NOTHING.copy()
     fingerprint.update(request)
@@ -68,15 +68,15 @@ def keyed(key: object, request: bytes, owner: str = "") -> Once:
 
 
 def once_of(key: str | None, operation: str, *said: object) -> Once | None:
-    """That of a Python caller, which says the same with the same representations."""
+    """The digest for a Python caller: equal representations mean the same request."""
     return None if key is None else keyed(key, f"{operation} {said!r}".encode())
 
 
 class Replays:
-    """The writes with keys of one store: where the result of each is kept, in memory.
+    """The keyed writes of one store: the places of their results, in memory.
 
-    So a new one costs the database nothing but a part of the row that its commit keeps. What others
-    have kept since this process looked last, a guard of that commit finds.
+    So a new one costs the database only a part of the row that its commit keeps. A guard of that
+    commit finds results that others have kept since this process last looked.
     """
 
     def __init__(self, db: Database, clock: Clock) -> None:
@@ -90,16 +90,15 @@ class Replays:
         self._looked = 0.0
 
     def begin(self, once: Once) -> None:
-        """Refuse others with the key until `end`, unless its result is kept.
-
-        Raises `RequestUnderWay`.
+        """Refuse others with the key until `end`, unless its result is kept. Raises
+        `RequestUnderWay`.
         """
         place = self._places.setdefault(once.key, once)
         if place is not once and isinstance(place, Once):
             raise RequestUnderWay
 
     def end(self, once: Once) -> None:
-        """It is answered, or given up."""
+        """The write is answered, or given up."""
         if self._places.get(once.key) is once:
             del self._places[once.key]
 
@@ -109,29 +108,29 @@ class Replays:
 
     @property
     def known(self) -> int:
-        """How many keys this process knows: of what is kept, and of what is under way."""
+        """Number of keys that this process knows: of kept results, and of writes under way."""
         return len(self._places)
 
     def known_of(self, writes: Iterable[Once]) -> list[Once]:
-        """Those of these writes of which that is so; all of them were begun."""
+        """Those of these writes whose results are kept; all of them were begun."""
         places = self._places
         return [once for once in writes if places.get(once.key) is not once]
 
     async def look(self) -> int:
-        """Learn of what others have kept, unless that was just done.
+        """Read results that others have kept, unless that was just done.
 
-        The place up to which everything is known then. Raises `DatabaseError`.
+        Returns the place up to which everything is known then. Raises `DatabaseError`.
         """
         if self._is_behind or monotonic() - self._looked >= LOOK_SECONDS:
             await self._catch_up()
         return self._seen
 
     def fall_behind(self) -> None:
-        """Look again before anything is decided: others have kept something."""
+        """Read again before anything is decided: others have kept something."""
         self._is_behind = True
 
     def kept(self, keys: Sequence[str], place: int | None) -> None:
-        """Note that results are kept in the newest row; None where its place was not told."""
+        """Note that results are kept in the newest row; None if its place is unknown."""
         if place is None:
             self._is_behind = True
             return
@@ -142,7 +141,7 @@ class Replays:
             self._is_behind = True
 
     async def read(self, once: Once) -> Kept | None:
-        """What is kept under a key that is known; None if it is forgotten, and then it is begun.
+        """Read the result under a known key; None if it was forgotten, and then it is begun.
 
         Raises `IdempotencyKeyReused` if that was of another request, `RequestUnderWay`, and
         `DatabaseError`.
@@ -161,7 +160,7 @@ class Replays:
         return None
 
     async def find(self, once: Once) -> Kept | None:
-        """What was kept under the key by whomever, if anything was; raises as `read`."""
+        """Read the result under the key, of any process, if there is one; raises as `read`."""
         await self._catch_up()
         return await self.read(once) if self.is_known(once) else None
 
@@ -173,9 +172,9 @@ class Replays:
         keep: Callable[[T], object],
         recall: Callable[[Kept], T],
     ) -> T:
-        """Do what takes several commits, each of which may be made again, and keep the result.
+        """Run a write of several commits, each of which may be made again, and keep the result.
 
-        `keep` says of the result what JSON can hold, `recall` makes it of what was kept.
+        `keep` turns the result into JSON values, `recall` turns these back.
         """
         if once is None:
             return await work()

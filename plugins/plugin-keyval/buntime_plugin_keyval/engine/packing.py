@@ -1,10 +1,9 @@
-"""Making batches of the decided writes of a group, and of what these gave what each write gave.
+"""Packs the decided writes of a group into batches, and assigns the results to the writes.
 
-An embedded engine gets the whole group as one batch, which spares what each batch costs there.
-Should anything in that fail, each write is tried as a batch of its own, as it is wherever a network
-costs more, and so are those of the next groups: they are likely to meet the same.
-
-Results of writes with keys of their callers' are kept in the batch, in one row for all of it.
+An embedded engine gets the whole group as one batch, which saves the cost of each further batch. If
+anything in it fails, each write is tried as a batch of its own, as it always is over a network, and
+so are those of the next groups, which are likely to fail alike. Results of writes with idempotency
+keys are kept in the batch, in one row for all of it.
 """
 
 from __future__ import annotations
@@ -39,10 +38,10 @@ from buntime_plugin_keyval.storage.message_effects import Discard, Enqueue, Leas
 from buntime_plugin_keyval.storage.replays import Keeping, keep_all
 
 APART_GROUPS = 16
-"""Groups whose writes are batches of their own, after one that could not be one batch."""
+"""Groups whose writes are batches of their own, after a group that could not be one batch."""
 
 LONG_WAIT = 0.5
-"""Seconds after which writes that found the database busy do not wait for it once more."""
+"""Seconds after which writes that found the database busy do not wait for it again."""
 
 _KEEPING = 2
 """Steps that keep results, in front of all others: a guard and a statement."""
@@ -52,7 +51,7 @@ _ROW = 1
 
 
 class KeyTaken(DatabaseError):
-    """Somebody else has kept a result under a key of the commit since the last look."""
+    """Another process has kept a result under a key of the commit since the last look."""
 
 
 class DecidedGroup(msgspec.Struct, frozen=True, gc=False):
@@ -60,14 +59,14 @@ class DecidedGroup(msgspec.Struct, frozen=True, gc=False):
 
     group: Sequence[WriteJob]
     writing: Sequence[WriteJob]
-    """Those that take a commit."""
+    """The writes that need a commit."""
     after: int | None
-    """The place up to which it is known what is kept under keys; None where no write has one."""
+    """The place up to which results under keys are known; None where no write has a key."""
     now_ms: int
     is_firm: bool
     """Whether the commits have the versionstamps of the decisions, or fail."""
     is_followed: bool
-    """Whether anybody is told of changes."""
+    """Whether anybody follows the changes."""
 
 
 class Packed(NamedTuple):
@@ -75,8 +74,10 @@ class Packed(NamedTuple):
 
     batches: Sequence[Batch]
     unpack: Callable[[Sequence[Outcome]], Sequence[Outcome] | None]
-    """Gets the outcomes of the batches, gives those of the writes: `KeyTaken` where a look at what
-    others keep under keys is needed first. None if all of it failed because of a part of it."""
+    """Turn the outcomes of the batches into those of the writes: `KeyTaken` where results of others
+    under keys have to be read first.
+
+    None if all of it failed because of a part of it."""
 
 
 class Packing:
@@ -212,18 +213,18 @@ class Packing:
             stamp = stamp_of_commit(self._sql, job.versionstamp)
             recalls |= {step: stamp for effect, step in placed if isinstance(effect, StampedEffect)}
             return Batch(job.steps, job.is_bounded, job.first_steps, recalls)
-        # What a Put gives is of use to those alone who are told of its change.
+        # The results of a Put are only used by followers of its change.
         idle = NoteStamp if is_followed else Put | NoteStamp
         wanted = [step for effect, step in placed if not isinstance(effect, idle)]
         return Batch(job.steps, job.is_bounded, wanted, recalls)
 
 
 _GIVING_NOTHING = (Put, Enqueue, Discard, NoteStamp)
-"""Effects whose results no conclusion looks at."""
+"""Effects whose results no conclusion uses."""
 
 
 def _keepings(writing: Sequence[WriteJob]) -> list[Keeping]:
-    """What is to be kept of these writes in their commits."""
+    """The results of these writes to be kept in their commits."""
     return [
         (once.key, once.fingerprint, job.versionstamp, job.told)
         for job in writing
@@ -236,8 +237,9 @@ def _as_they_are(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
 
 
 def _wanted(job: WriteJob) -> Sequence[int]:
-    """The steps whose results its conclusion needs, where its stamp is firm and nobody is told of
-    its changes."""
+    """The steps whose results its conclusion needs, where its stamp is firm and nobody follows its
+    changes.
+    """
     decision = job.decision
     if decision is None or decision.conclude is None:
         return ()
@@ -260,7 +262,7 @@ def _concerns_all(error: DatabaseError, writing: Sequence[WriteJob], waited: flo
     `waited` is how many seconds it took to fail.
     """
     if isinstance(error, ConstraintViolation):
-        return writing[0].is_firm  # its stamp is too old, as those of all
+        return writing[0].is_firm  # its stamp is too old, like those of all
     if isinstance(error, DatabaseBusy):
-        return waited >= LONG_WAIT  # for the lock of somebody else
+        return waited >= LONG_WAIT  # waiting for another process's lock
     return isinstance(error, (DatabaseClosed, DatabaseLost, OutcomeUnknown))

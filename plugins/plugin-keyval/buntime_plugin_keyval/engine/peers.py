@@ -15,9 +15,10 @@ from buntime_plugin_keyval.storage.task_effects import CALLING, TaskEffect
 
 
 class Bell:
-    """Heard by the other workers of this host and, where the database carries it, by other hosts.
+    """A signal to the other workers of this host and, where the database carries it, to other
+    hosts.
 
-    Those workers are told twice then: the shorter way is theirs, the second look is for nothing.
+    The workers get it twice then: the first one is quicker, and the second look finds nothing.
     """
 
     def __init__(self, signal: Signal, bells: Bells | None, topic: str) -> None:
@@ -26,39 +27,39 @@ class Bell:
         self._topic = topic
 
     def listen(self, call: Callable[[], None] | None) -> None:
-        """Have `call` called on the event loop when another process rings; None ends that."""
+        """Have `call` called on the event loop when another process signals; None ends that."""
         self._signal.listen(call)
         if self._bells is not None:
             self._bells.hear(self._topic, call)
 
     def send(self) -> None:
-        """Let the others hear it. Costs some microseconds and never waits."""
+        """Signal the others. Costs some microseconds and never waits."""
         self._signal.send()
         if self._bells is not None:
             self._bells.ring(self._topic)
 
 
 class Peers:
-    """Hears of their commits and lets them hear of ours.
+    """Receives signals about others' commits and sends signals about ours.
 
-    Foreign commits are found without this, every `foreign_poll_ms`: it is what makes it quick.
+    Foreign commits are found without them, every `foreign_poll_ms`: signals make it quick.
     """
 
     def __init__(self, workers: Workers, adapter: Adapter) -> None:
         self.workers = workers
         bells = cast(Bells, adapter) if adapter.capabilities.bells else None
         self.are_there = workers.count > 1 or bells is not None
-        """Whether anybody could hear us."""
+        """Whether there is anybody to signal."""
         self.changes = Bell(workers.signal("keyval.changes"), bells, "changes")
         """Rung when the change log grew."""
         self.queue = Bell(workers.signal("keyval.queue"), bells, "queue")
         """Rung when a message came, was settled, or may be delivered again."""
         self.locks = Bell(workers.signal("keyval.locks"), bells, "locks")
-        """Rung when others may have a lock, or be the first in line."""
+        """Signalled when others may have a lock, or be the first in line."""
         self.tasks = Bell(workers.signal("keyval.tasks"), bells, "tasks")
         """Rung when there may be a task for a runner, or one is over."""
         self.watchers = workers.numbers("keyval.watchers", 1)
-        """How many are open; so with listeners."""
+        """The number of open watchers; likewise of listeners."""
         self.listeners = workers.numbers("keyval.listeners", 1)
         self.watchers.own[0] = self.listeners.own[0] = 0
 

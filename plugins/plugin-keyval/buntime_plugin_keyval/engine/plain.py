@@ -1,7 +1,7 @@
-"""Commits of plain changes: numbers that are counted, values that are set, keys that are deleted.
+"""Commits of plain changes: counted numbers, set values, deleted keys.
 
-Most commits are one of these, and need nothing of what those with checks need: no view, no drafts,
-no function that decides. What turns out to be less plain, such as a counter that is no number, is
+Most commits are of this kind, and need no view, no drafts and no function that decides, as commits
+with checks do. A commit that turns out to be less plain, such as a counter that is not a number, is
 decided in full.
 """
 
@@ -44,26 +44,26 @@ class PlainChanges:
     def __init__(self, mutations: Sequence[Mutation], limits: Limits, most_key: int | None) -> None:
         self.mutations = mutations
         self.keys: list[bytes] = []
-        """Of each mutation."""
+        """Bytes of each mutation."""
         self.reads: list[bytes] = []
-        """Those of numbers that are counted on."""
+        """Keys of numbers that are counted."""
         self.size = 0
-        """About that of what they store."""
+        """Approximate bytes of the stored values."""
         self.only_deletes = True
         self._limits = limits
         self._most_key = most_key
 
     def in_full(self) -> Write[Committed | None]:
-        """The same for what can be anything."""
+        """The same for any key and value."""
         return commit((), self.mutations, limits=self._limits, most_key=self._most_key)
 
 
 def plain_changes(
     mutations: Sequence[Mutation | Addition], limits: Limits, most_key: int | None
 ) -> PlainChanges | None:
-    """The write of a commit that has nothing but these; None if they are not that plain.
+    """The write of a commit with only such changes; None if they are not that plain.
 
-    Neither are those of which it depends on the limits whether they are too large.
+    Commits whose size has to be checked against the limits are not.
     """
     if not 0 < len(mutations) <= POINT_LIMIT:
         return None

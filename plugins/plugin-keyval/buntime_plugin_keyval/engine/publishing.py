@@ -1,4 +1,4 @@
-"""Telling of commits: first to those who follow the changes, then to the caller."""
+"""Publishes commits: first to the followers of the changes, then to the caller."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Publisher:
         return unsubscribe
 
     async def close(self) -> None:
-        """Wait until the subscribers are done with what they were told."""
+        """Wait until the subscribers have processed their changes."""
         while self._settling:
             await asyncio.wait(self._settling)
 
@@ -74,10 +74,10 @@ class Publisher:
     async def _changes(
         self, job: WriteJob, results: list[ResultSet], settled: Settled, now_ms: int
     ) -> tuple[list[Change], int | None]:
-        """What the commit changed; keys that only the database knows are read from its log.
+        """The changes of the commit; keys that only the database knows are read from its log.
 
-        All of it, or nothing: whoever is told of a commit is told of the whole of it. And the place
-        that all of it is behind, with nothing in between, unless that is not known.
+        All of them, or none: a follower gets the whole of a commit. With them, the place that the
+        commit directly follows, if that is known.
         """
         log = self._db.sql.log
         made = job.versionstamp
@@ -100,7 +100,7 @@ class Publisher:
                 try:
                     changes += await read_appended(self._db, appended)
                 except DatabaseError:
-                    # The commit stands. Who follows the log finds them there.
+                    # The commit stands. Followers of the log find its changes there.
                     self._logger.exception("Committed changes could not be read back")
                     return [], None
         return changes, before

@@ -28,7 +28,7 @@ _PREFIX = "keyval.operation."
 
 
 class Samples(msgspec.Struct, frozen=True):
-    """What was measured of one operation."""
+    """The measurements of one operation."""
 
     count: int
     errors: int
@@ -43,15 +43,15 @@ class Samples(msgspec.Struct, frozen=True):
 
     @property
     def numbers(self) -> list[float]:
-        """As a row."""
+        """The same as a row."""
         return [self.count, self.errors, self.latency_ms, *self.buckets]
 
 
 class Recorder:
     """The operations of one store, by name; an operation appears with its first sample.
 
-    Each worker counts for itself, where all can see it: two rows of numbers for an operation, what
-    was measured and how much of that is saved.
+    Each worker counts for itself, where all can see it: two rows of numbers for an operation, the
+    measured ones and how much of these is saved.
     """
 
     def __init__(self, workers: Workers) -> None:
@@ -84,7 +84,7 @@ class Recorder:
 
     @property
     def totals(self) -> dict[str, Samples]:
-        """What all workers measured, with what was loaded."""
+        """The measurements of all workers, including loaded ones."""
         totals = {
             name: Samples.of(self._numbers(name).totals()[:_LENGTH]) for name in self._known()
         }
@@ -96,12 +96,14 @@ class Recorder:
             self._add(operation, samples, 1, measured=True, saved=True)
 
     def reset(self) -> None:
-        """Forget everything, also what is not saved yet, in all workers: in the others soon."""
+        """Forget everything, including unsaved numbers, in all workers: in the others soon."""
         self._forget()
         self._reset.send()
 
     def take_unsaved(self) -> dict[str, Samples]:
-        """What this worker measured since the last call; the caller saves it or puts it back."""
+        """The measurements of this worker since the last call; the caller saves them or puts them
+        back.
+        """
         unsaved: dict[str, Samples] = {}
         for operation, row in self._rows.items():
             measured, saved = row[:_LENGTH].tolist(), row[_LENGTH:].tolist()
@@ -149,7 +151,7 @@ class Recorder:
 
 
 class Measured(Protocol):
-    """Something whose methods are measured."""
+    """An object whose methods are measured."""
 
     @property
     def recorder(self) -> Recorder: ...
@@ -165,7 +167,7 @@ def measured(
 ]:
     """Record every call of an async method as one sample of `operation`.
 
-    What it raises is an error of the operation; a caller that goes away is none.
+    An exception is an error of the operation; a cancelled caller is none.
     """
 
     def decorate(

@@ -1,4 +1,4 @@
-"""Waiting for the writers that were just answered, who may be about to write again.
+"""Waits for the writers that were just answered, which may be about to write again.
 
 Without it, half of the writers wait while the other half is committed, and two small groups follow
 each other for ever where one large group would do.
@@ -13,8 +13,7 @@ from time import perf_counter
 
 REGATHER_SHARE = 2.0
 REGATHER_SECONDS = 0.001
-"""How long a group waits for them: for this many times what their commit took, and never longer
-than this."""
+"""Limits of the wait: this many times the duration of their commit, and never longer than this."""
 
 TIMER_SECONDS = 0.0005
 """The shortest time for which a timer is set: those of the loop know milliseconds only."""
@@ -31,7 +30,7 @@ class Regathering:
         self._pending = pending
         self._most = most
         self._is_awaited = False
-        """Whether what somebody writes since is awaited by others, who would write then."""
+        """Whether recent writes are awaited by callers that would write again after them."""
         self._backoff = 0
         self._groups_left = 0
         """Groups that still do not wait, of the `_backoff` of the last time."""
@@ -45,7 +44,7 @@ class Regathering:
             self._wake()
 
     def hurry(self) -> None:
-        """Wait for nobody now: perhaps they wait for what was just submitted."""
+        """Do not wait now: callers may be waiting for the writes just submitted."""
         self._is_awaited = True
         self._wake()
 

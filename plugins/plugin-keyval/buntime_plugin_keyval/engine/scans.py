@@ -1,7 +1,7 @@
 """Turns for requests that may look at any number of entries.
 
-An engine has few threads for them. One is always left to the requests that are bounded, and of
-the others each client gets its turn, however many of them another one sends.
+An engine has few threads for them. One is always left to bounded requests, and the others are
+shared in turn by the clients, however many requests one of them sends.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Scans:
         """`at_once` are the engine's threads for scans; None leaves it to the engine."""
         self._free = sys.maxsize if at_once is None else max(1, at_once - 1)
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
-        """By client, the one whose turn is next first."""
+        """Waiting requests by client; the first client is the next one."""
 
     @asynccontextmanager
     async def turn(self, client: str) -> AsyncIterator[None]:

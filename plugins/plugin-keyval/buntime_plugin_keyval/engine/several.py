@@ -1,7 +1,7 @@
-"""Readings of several ranges, and behind the first entries of them, made of those of one range.
+"""Reads of several ranges, and behind their first entries, made of reads of one range.
 
-Ranges are disjoint and in order. Each is read by itself, so what is written meanwhile may be in the
-part of one and not yet in that of another, as between two pages.
+Ranges are disjoint and in order. Each is read by itself, so a concurrent write may be in the part
+of one and not yet in that of another, as between two pages.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from buntime_plugin_keyval.storage.within import JoinedPage, Page, Text, refuse_
 def snapshot_of(
     ranges: Sequence[KeyRange], offset: int, where: Wanted | None
 ) -> tuple[KeyRange, Where | OfType | None]:
-    """The one range that pages of a snapshot are of, and what its entries have to be.
+    """The one range of a snapshot's pages, and the condition on its entries.
 
-    Raises `InvalidInput` for what is more.
+    Raises `InvalidInput` for any other selection.
     """
     if offset or len(ranges) > 1 or isinstance(where, OfPattern):
         raise InvalidInput(

@@ -1,4 +1,4 @@
-"""How many streams may be open, in all and for each client."""
+"""Limits on open streams, in total and per client."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class Shares:
         self._of_clients: Counter[str] = Counter()
 
     def take(self, client: str | None) -> None:
-        """One more is open. None for those who cannot be told apart: they have no share each.
+        """Count one more stream. None for clients that cannot be told apart: they have no share
+        each.
 
         Raises `TooManyStreams` and `TooManyStreamsOfClient`.
         """
@@ -32,7 +33,7 @@ class Shares:
         self._open += 1
 
     def give(self, client: str | None) -> None:
-        """One is closed."""
+        """One stream is closed."""
         self._open -= 1
         if client is not None:
             self._of_clients[client] -= 1

@@ -62,11 +62,11 @@ T = TypeVar("T")
 
 EXPIRY_BATCH = 500
 EXPIRY_ROUNDS = 10
-"""Commits that remove what a reading met that has expired, before it goes without that."""
+"""Most commits that remove expired entries met by a read, before it goes on without that."""
 
 REMOVED_TOGETHER = 200
 """Entries that were found and are removed by one statement: with one for each, ten thousand take
-seconds in which nobody else writes."""
+seconds in which no other write happens."""
 
 _SIMPLE = 32
 """Arguments of a filter that a write may test by itself."""
@@ -88,8 +88,8 @@ class Store(StoreReads):
     ) -> None:
         """`workers` are the processes that serve this store together, by default this one.
 
-        With `sealing`, values are encrypted where that says so, and those of keys that are `logged`
-        are in the change log as well.
+        With `sealing`, values are encrypted where it demands that, and values of `logged` keys are
+        in the change log as well.
         """
         workers = workers or Workers.alone()
         clock = clock or SystemClock(shared=workers.numbers("keyval.clock", 1))
@@ -98,7 +98,7 @@ class Store(StoreReads):
         )
         self.logger = logger
         self.turns = Turns()
-        """For long work on the loop."""
+        """Turns of long work on the loop."""
         self.peers = Peers(workers, adapter)
         self._committer = Committer(
             self.db,
@@ -109,11 +109,11 @@ class Store(StoreReads):
             recorder=self.recorder,
         )
         self.write = self._committer.submit
-        """For writes of other kinds, of parts of the plugin with decisions of their own."""
+        """For writes of other kinds, by parts of the plugin with decisions of their own."""
         self.hurry = self._committer.hurry
         """See `Committer`."""
         self.forwarding: Forwarding | None = None
-        """What lets one of several workers commit for all, where that is of use."""
+        """Lets one of several workers commit for all, where that is useful."""
         if workers.count > 1 and adapter.capabilities.embedded:
             methods: Methods = {
                 "set": self.set,
@@ -141,7 +141,7 @@ class Store(StoreReads):
         options: EntryOptions = NO_OPTIONS,
         once: Once | None = None,
     ) -> asyncio.Future[str]:
-        """Store a value; the new versionstamp, or with `once` that of the first time.
+        """Store a value; the result is the new versionstamp, or with `once` that of the first time.
 
         It is on its way when this returns. Raises `RequestUnderWay`, and `InvalidInput` for a key
         that is too long for the database.
@@ -193,7 +193,9 @@ class Store(StoreReads):
     def delete_if(
         self, key: bytes, conditions: Conditions, *, exact: bool, once: Once | None = None
     ) -> asyncio.Future[int]:
-        """The same of one key if that is so, and else `PreconditionFailed` as the result."""
+        """The same for one key if the condition holds, and otherwise `PreconditionFailed` as the
+        result.
+        """
         keys = single(key) if exact else subtree(key)
         write = writes.remove([keys], bounded=exact, required=((key, conditions),))
         return self._committer.submit(write, once, "delete")
@@ -207,7 +209,7 @@ class Store(StoreReads):
         where: Wanted | None = None,
         once: Once | None = None,
     ) -> int:
-        """Delete what is in the ranges, or the first entries of it; how many were deleted."""
+        """Delete the entries in the ranges, or their first ones; return how many were deleted."""
         if not ranges:
             return 0
         if isinstance(where, OfPattern):
@@ -215,9 +217,9 @@ class Store(StoreReads):
         now_ms = self.clock.now()
         condition = self.condition(where, ranges)
         if limit is not None or condition.recheck is not None or len(condition.args) > _SIMPLE:
-            # What SQL cannot decide, or not soon, is read, and removed unless it changed in
-            # between: a write that thinks for long would let all others wait. And so are the first
-            # ones, which are not counted by others' writes.
+            # Entries that SQL cannot select, or not quickly, are read first, and removed unless
+            # they changed in between: a long write would make all others wait. So are the first
+            # entries, so that writes of others do not change which ones these are.
             found: dict[bytes, str] = {}
             for keys in ranges:
                 left = sys.maxsize if limit is None else limit - len(found)
@@ -233,7 +235,7 @@ class Store(StoreReads):
     async def _delete_fitting(
         self, where: OfPattern, ranges: Sequence[KeyRange], limit: int | None, once: Once | None
     ) -> int:
-        """The same of entries whose keys fit a pattern, which are found first."""
+        """The same for entries whose keys match a pattern, which are found first."""
         found: dict[bytes, str] = {}
         for keys in ranges:
             left = sys.maxsize if limit is None else limit - len(found)
@@ -262,13 +264,12 @@ class Store(StoreReads):
         *,
         has_results: bool = False,
     ) -> asyncio.Future[Committed | None]:
-        """Apply the mutations if the checks hold; None if they do not.
+        """Apply the mutations if the checks hold; the result is None if they do not.
 
-        Keys in `required` have to be so, or `PreconditionFailed` is the result. What the mutations
-        made is told if it `has_results`.
-
-        The result holds the rows of `also_read` as they were just before. It is on its way when
-        this returns. Raises `LimitExceeded` and `RequestUnderWay`.
+        Conditions in `required` have to hold, or `PreconditionFailed` is the result. With
+        `has_results` it has the results of the mutations. It also has the rows of `also_read` from
+        just before. It is on its way when this returns. Raises `LimitExceeded` and
+        `RequestUnderWay`.
         """
         self.check_number(len(checks) + len(mutations))
         if self.forwarding is not None:
@@ -306,7 +307,7 @@ class Store(StoreReads):
     def _committed(
         self, lives: Sequence[EntryOptions], tells: Iterable[Callable[[], None]]
     ) -> None:
-        """What follows from a commit."""
+        """The consequences of a commit."""
         self._announce_expiry(lives)
         for tell in tells:
             tell()
@@ -338,7 +339,7 @@ class Store(StoreReads):
         return await changelog.read_changes(self.db, after, limit=limit, keys=keys, fresh=fresh)
 
     async def count_changes(self) -> int:
-        """How many changes are in the log."""
+        """The number of changes in the log."""
         return await changelog.count_changes(self.db)
 
     async def knows(self, place: Place) -> bool:
@@ -354,7 +355,7 @@ class Store(StoreReads):
         return self.adapter.when_written(call)
 
     async def totals(self) -> tuple[int, int]:
-        """How many entries there are, and the bytes of their keys and values."""
+        """The number of entries, and the bytes of their keys and values."""
         return await reads.totals(self.db, self.clock.now())
 
     async def newest_place(self, *, fresh: bool = False) -> Place:
@@ -364,10 +365,11 @@ class Store(StoreReads):
     async def states(
         self, keys: Sequence[bytes], ranges: Sequence[KeyRange], *, limit: int
     ) -> Reading:
-        """The keys, then the first entries of the ranges, and the place that they are of.
+        """The keys, then the first entries of the ranges, and the place in the log that they are
+        of.
 
-        An entry has expired there once that is in the log, as every other change: so it is put
-        there before anybody is told.
+        An expiry counts once it is in the log, like every other change: so it is written there
+        first.
         """
         for _ in range(EXPIRY_ROUNDS):
             now_ms = self.clock.now()
@@ -383,9 +385,9 @@ class Store(StoreReads):
     async def news(
         self, after: Place, until: Place | None, concerns: Callable[[bytes], object]
     ) -> Catch | None:
-        """What was changed behind a place; None if the log does not have it, or `until`.
+        """The changes behind a place; None if the log does not have it, or `until`.
 
-        As to what expires, see `states`.
+        For expired entries, see `states`.
         """
         for _ in range(EXPIRY_ROUNDS):
             now_ms = self.clock.now()
@@ -401,7 +403,7 @@ class Store(StoreReads):
     async def poll(
         self, given: Mapping[bytes, str], ranges: Sequence[KeyRange], *, limit: int
     ) -> list[tuple[bytes, str, str | None]]:
-        """What ranges hold for somebody who knows of versionstamps; see `read_poll`."""
+        """The entries of ranges for a client that knows versionstamps; see `read_poll`."""
         return await states.read_poll(
             self.db, given, ranges, self.long_reads, limit=limit, now_ms=self.clock.now()
         )

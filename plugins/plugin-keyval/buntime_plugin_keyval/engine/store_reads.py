@@ -1,7 +1,7 @@
-"""What is read of a store: every operation on keys and values in it that writes nothing.
+"""The reads of a store: every operation on its keys and values that writes nothing.
 
-A reading is measured as one sample of its operation, whichever way it takes: at once where the
-engine has it at hand, else awaited.
+A read is measured as one sample of its operation, whichever way it takes: at once where the engine
+can, otherwise awaited.
 """
 
 from __future__ import annotations
@@ -67,13 +67,13 @@ class StoreReads:
 
             self.db = sealed(self.db, sealing)
         self.sql = self.db.sql
-        """What the database is asked with."""
+        """The statements of the database."""
         self.clock = clock
         self.limits = limits
-        """What a request may cost."""
+        """Limits of a request."""
         self.long_reads = reads.LongReads()
         self.recorder = Recorder(workers)
-        """What was measured of the operations below."""
+        """Measurements of the operations below."""
         self._query_now: Callable[..., list[tuple[Value, ...]] | None] = _not_now
         if sealing is None and adapter.capabilities.reads_at_once:
             self._query_now = cast(ReadsAtOnce, adapter).query_now
@@ -103,7 +103,7 @@ class StoreReads:
         return rows[0] if rows else None  # type: ignore[return-value] # as the schema says
 
     async def _measured(self, operation: str, work: Awaitable[T], started: float) -> T:
-        """What comes of work, as one sample of an operation that has begun."""
+        """The result of work, as one sample of an operation that has begun."""
         failed = False
         try:
             return await work
@@ -123,9 +123,9 @@ class StoreReads:
     async def get_if(
         self, key: bytes, shape: Shape, is_wanted: Callable[[str], bool] | None
     ) -> within.Found | None:
-        """The entry of a key with its versionstamp; without it where that is not wanted.
+        """The entry of a key, with its versionstamp if that is wanted.
 
-        What is not wanted is mostly not read. Raises `LimitExceeded`.
+        Unwanted parts are mostly not read. Raises `LimitExceeded`.
         """
         now_ms, most = self.clock.now(), self.limits.answer_bytes
         if is_wanted is not None:
@@ -158,12 +158,12 @@ class StoreReads:
 
     @measured("get")
     async def get_many(self, keys: Sequence[bytes], *, fresh: bool = False) -> dict[bytes, Row]:
-        """Those of the keys that exist, read from one snapshot; `fresh` for a decision."""
+        """Versionstamps of the keys that exist, read from one snapshot; `fresh` for a decision."""
         return await reads.get_many(self.db, keys, self.clock.now(), self.long_reads, fresh=fresh)
 
     @measured("get")
     async def get_many_json(self, keys: Sequence[bytes], shape: Shape) -> dict[bytes, str]:
-        """Those of the keys that exist as JSON objects, read from one snapshot."""
+        """The keys that exist as JSON objects, read from one snapshot."""
         return await reads.get_many_json(self.db, keys, self.clock.now(), shape, self.long_reads)
 
     @measured("list")
@@ -204,7 +204,7 @@ class StoreReads:
     async def get_many_within(
         self, keys: Sequence[bytes], shape: Shape = PLAIN
     ) -> dict[bytes, Text]:
-        """The entries of those of the keys that exist. Raises `LimitExceeded`."""
+        """The entries of the keys that exist. Raises `LimitExceeded`."""
         most = self.limits.answer_bytes
         return await within.get_many(
             self.db, keys, self.clock.now(), shape, self.long_reads, most=most
@@ -240,9 +240,10 @@ class StoreReads:
 
     @measured("get")
     async def get_changed(self, keys: Sequence[bytes], known: Sequence[str]) -> dict[bytes, Found]:
-        """Those of the keys that exist, for somebody who knows of versionstamps; `LimitExceeded`.
+        """The entries of the keys that exist, for a client that knows versionstamps. Raises
+        `LimitExceeded`.
 
-        Whether it has an entry says whether that was read: see `within.get_changed`.
+        An entry is read only if it changed: see `within.get_changed`.
         """
         most = self.limits.answer_bytes
         return await within.get_changed(
@@ -270,7 +271,7 @@ class StoreReads:
     def list_soon(
         self, keys: KeyRange, *, limit: int, reverse: bool = False, shape: Shape = PLAIN
     ) -> Text | Awaitable[Text]:
-        """What `list_within` gives without a filter, at once if the engine has it at hand."""
+        """The result of `list_within` without a filter, at once if the engine can."""
         started = perf_counter()
         now_ms = self.clock.now()
         selection = Selection(keys, limit, reverse, EVERYTHING, shape)
@@ -300,7 +301,7 @@ class StoreReads:
         reverse: bool = False,
         shape: Shape = PLAIN,
     ) -> Page | Awaitable[Page]:
-        """What `page_within` gives without a filter, at once if the engine has it at hand."""
+        """The result of `page_within` without a filter, at once if the engine can."""
         started = perf_counter()
         now_ms = self.clock.now()
         try:
@@ -418,8 +419,8 @@ class StoreReads:
     ) -> RowCondition:
         """A filter of the entries in some ranges, as SQL for this store's database.
 
-        Now is what the clock on the wall shows, or showed at `at_ms` of the store's time. Raises
-        `ValuesEncrypted` where nobody can tell by SQL what values hold.
+        Its present time is that of the wall clock, now or at `at_ms` of the store's time. Raises
+        `ValuesEncrypted` where SQL cannot read the values.
         """
         if where is None:
             return EVERYTHING
@@ -445,4 +446,4 @@ class StoreReads:
 
 
 def _not_now(*_: object) -> None:
-    """Of an engine that no read has at hand."""
+    """For an engine without immediate reads."""

@@ -13,10 +13,8 @@ from buntime_keyval.wire.slices import Steps
 class Turns:
     """Runs one step of long work in each turn of the loop, however much of it waits.
 
-    A thread would not do better: it needs Python's lock like everybody else, and whoever waits
-    for that waits for milliseconds each time.
-
-    So that the threads have the lock too, the loop rests after some steps.
+    A thread would not do better: it needs Python's lock, and each wait for that takes milliseconds.
+    So that the threads get the lock too, the loop rests after some steps.
     """
 
     def __init__(self) -> None:
@@ -24,12 +22,12 @@ class Turns:
         self._worked = 0.0
 
     async def wait(self) -> None:
-        """Wait for a turn of the loop in which nobody else has one of these."""
+        """Wait for a turn of the loop without another such step."""
         async with self._turn:
             await asyncio.sleep(0)
 
     async def run(self, steps: Steps) -> Any:
-        """The result of the steps. Raises what they raise."""
+        """Run the steps and return their result. Raises their exceptions."""
         while True:
             async with self._turn:
                 started = perf_counter()
@@ -41,5 +39,5 @@ class Turns:
                     self._worked += perf_counter() - started
                 if self._worked >= WORK_SECONDS:
                     self._worked = 0.0
-                    await rest()  # with the turn: nobody else works either
+                    await rest()  # within the turn, so no other work runs
             await asyncio.sleep(0)

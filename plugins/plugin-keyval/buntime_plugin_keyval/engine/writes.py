@@ -36,13 +36,14 @@ from buntime_plugin_keyval.storage.selection import EVERYTHING, POINT_LIMIT, Row
 from buntime_plugin_keyval.storage.within import check_answer, size_of
 
 _RESULTS = "results"
-"""Among the keys of what is kept of a commit, which are base64: of that it has too few letters."""
+"""A key for the kept parts of a commit, which are base64: it has too few letters to be one of
+these."""
 LONG_NUMBER_BITS = 3000
 """Bits from which a number takes more than a moment to be written as decimal."""
 
 
 Required = Sequence[tuple[bytes, Conditions]]
-"""Keys, and what has to be so of their entries."""
+"""Keys, and the conditions on their entries."""
 
 
 def of_effects(
@@ -64,7 +65,7 @@ def of_effects(
 
 
 def set_stamped(value: SetValue) -> Write[str]:
-    """The write of one value that may hold its versionstamp, which is what it concludes with."""
+    """The write of one value that may hold its versionstamp, which is its conclusion."""
 
     def decide(view: View) -> Decision[str]:
         put = value.put(view.at)
@@ -108,7 +109,7 @@ def remove(
 
 
 def remove_key(key: bytes) -> PlainWrite[int]:
-    """The same of one key that its caller does not repeat."""
+    """The same for one key, whose caller does not repeat it."""
     return PlainWrite(Decision((Remove(single(key)),), _count))
 
 
@@ -149,7 +150,7 @@ def _total(results: Sequence[ResultSet], _: Settled) -> int:
 
 
 def told_keys(mutations: Iterable[Mutation | Addition]) -> list[bytes]:
-    """The keys of whose values the results of mutations tell."""
+    """The keys whose values the results of mutations contain."""
     return [
         it.encoded
         for it in mutations
@@ -161,7 +162,7 @@ def told_keys(mutations: Iterable[Mutation | Addition]) -> list[bytes]:
 
 
 def placeholder_range(mutation: Mutation) -> KeyRange:
-    """Where the key of a mutation will be that is known at its commit only."""
+    """The place of a mutation's key that is known only at its commit."""
     prefix = encode_key(mutation.known_prefix())
     return subtree(prefix) if prefix else descendants(prefix)
 
@@ -172,7 +173,7 @@ class Committed(msgspec.Struct, frozen=True, gc=False):
     versionstamp: str
     rows: dict[bytes, Row] = {}
     results: Sequence[str | None] = ()
-    """What each mutation made, see `Draft.result`, where that was asked for."""
+    """The result of each mutation, see `Draft.result`, if requested."""
 
 
 def commit(
@@ -238,7 +239,7 @@ def commit(
             if view.stamp(check.key) != check.versionstamp:
                 return Decision((), lambda *_: None, told=False)
         versionstamp = view.versionstamp
-        # What the mutations so far leave under each key: several of one key see each other.
+        # The combined effects under each key so far: several mutations of one key see each other.
         drafts: dict[bytes, Draft] = {}
         made: list[str | None] = []
         for mutation in targets:
@@ -299,13 +300,13 @@ def commit(
 def _placed(
     made: Sequence[str | None], mutations: Sequence[Mutation | Addition]
 ) -> list[str | None]:
-    """What the mutations of keys made, with nothing in the places of the others."""
+    """The results of the mutations of keys, with nothing in the places of the others."""
     results = iter(made)
     return [None if isinstance(it, Addition) else next(results) for it in mutations]
 
 
 def recall_commit(kept: Kept) -> Committed | None:
-    """What a commit concludes with that was made before."""
+    """The conclusion of a commit that was made before."""
     if kept.told is False:
         return None
     told = kept.told or {}

@@ -100,7 +100,7 @@ def _condition(condition: Comparison, asked: _Asked) -> Truth:
 
 
 def _find(value: object, path: Path) -> object:
-    """Return what is at the path; missing is the same as null."""
+    """Return the value at the path; missing is the same as null."""
     for step in path:
         if isinstance(step, str):
             value = value.get(step) if isinstance(value, dict) else None
@@ -145,7 +145,8 @@ def _ordered(operator: str, found: object, scalar: object) -> bool:
         order = (found > scalar) - (found < scalar) if isinstance(found, str) else None
     else:
         number = _number(found)
-        # The filter was checked: what is no text here is a number.
+        # The filter was checked: here a value that is not text is a number. type: ignore[operator]
+        # # both of one kind
         order = None if number is None else (number > scalar) - (number < scalar)  # type: ignore[operator] # both of one kind
     if order is None:
         return False

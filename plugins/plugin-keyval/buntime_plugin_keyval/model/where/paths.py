@@ -12,7 +12,8 @@ MAX_PATH_LENGTH = 1024
 MAX_INDEX = 999_999_999
 """Some SQLite versions count indexes in 32 bits and wrap around beyond them."""
 
-# Inside quotes only `\"` and `\\` are escapes, so every name can be said and most need no thought.
+# Inside quotes only `\"` and `\\` are escapes, so every name can be written and most need no
+# escape.
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _NAME = re.compile(r"[^.\[\]]+")
 _INDEX = re.compile(r"\[(#-)?([0-9]{1,9})\]")
@@ -40,7 +41,7 @@ def parse_path(text: str) -> Path:
         return ()
     steps: list[str | int] = []
     position = 1 if text.startswith(("$.", "$[")) else 0
-    # At the very start a name stands without the dot that separates names.
+    # Only the first name has no dot before it.
     wants_name = position == 0 and not text.startswith("[")
     while wants_name or position < len(text):
         if not wants_name and text[position] == ".":

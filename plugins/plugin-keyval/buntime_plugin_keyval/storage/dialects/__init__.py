@@ -1,1 +1,1 @@
-"""What the store asks of a database, as named operations, and how each dialect says them in SQL."""
+"""The store's operations on a database, by name, and their SQL in each dialect."""

@@ -31,7 +31,7 @@ from buntime_plugin_keyval.storage.dialects.watch import WatchSql
 from buntime_plugin_keyval.storage.dialects.writes import WriteSql
 
 Outcome: TypeAlias = list[ResultSet] | DatabaseError
-"""What the steps of a batch gave, or why nothing of it was done."""
+"""The results of a batch's steps, or why nothing of it was done."""
 
 Statements: TypeAlias = Sequence[Statement]
 """In the order in which they are run."""
@@ -41,10 +41,10 @@ Committing: TypeAlias = Callable[[Sequence[Batch]], Awaitable[Sequence[Outcome]]
 
 
 class Dialect(NamedTuple):
-    """How a family of engines is asked, by subject."""
+    """The statements of a family of engines, by subject."""
 
     name: str
-    """As adapters call it in their `Capabilities`."""
+    """Its name in the `Capabilities` of adapters."""
     schema: SchemaSql
     filter: FilterSql
     reads: ReadSql
@@ -64,11 +64,11 @@ class Dialect(NamedTuple):
     metrics: MetricsSql
     moving: MovingSql
     getting: Callable[[Adapter], Getting]
-    """What reads single keys of one database, one by one or several together."""
+    """Reads single keys of one database, one by one or several together."""
     committing: Callable[[Adapter], Committing | None]
-    """What commits groups of writes to one database: it knows the statements of this dialect, and
-    says to the engine what they come to together; other groups it hands on as they are. None where
-    the engine's own way is the best."""
+    """Commits groups of writes to one database: it knows the statements of this dialect, and
+    combines them for the engine; it passes other groups on unchanged. None where the engine's own
+    way is the best."""
     upkeep: Callable[[Adapter], Awaitable[bool]]
-    """Brings some of what an older version has written up to date, in the background; whether there
-    may be more. Raises `DatabaseError`."""
+    """Brings some data of an older version up to date, in the background; returns whether there may
+    be more. Raises `DatabaseError`."""

@@ -23,9 +23,10 @@ class Printed(NamedTuple):
 
 
 def of_type(condition: str) -> str:
-    """That an entry is of a type, the first argument, and meets a condition, if there is one.
+    """The condition that an entry is of a type, the first argument, and meets another condition, if
+    there is one.
 
-    Every dialect says it in the same words.
+    It is the same text in every dialect.
     """
     return f"type = ? AND ({condition})" if condition else "type = ?"
 

@@ -16,7 +16,7 @@ from buntime_database import Adapter, DatabaseError, Value, read_demand
 from buntime_plugin_keyval.storage.dialects.reads import Short
 
 MOST_KEYS = 128
-"""Keys of one question: their values may all be as long as one that is read so."""
+"""Most keys of one question: their values may all be as long as is read this way."""
 
 AT_ONCE = 2
 """Questions that are under way: while one is answered, the next is thought about."""
@@ -45,7 +45,7 @@ class GetsTogether:
 
     def __call__(self, key: bytes, now_ms: int) -> Awaitable[Short]:
         """See `Getting`."""
-        if read_demand() is not None:  # what this task asks of its reads the others do not
+        if read_demand() is not None:  # the demands of this task on its reads are its own
             return self._read_alone(key, now_ms)
         loop = asyncio.get_running_loop()
         asked = _Asked(key, now_ms, loop.create_future())
@@ -91,7 +91,7 @@ class GetsTogether:
                 one.answer.cancel()
             raise
         for one in asked:
-            if not one.answer.done():  # somebody waits for it
+            if not one.answer.done():  # a caller waits for it
                 one.answer.set_result(_live(found, one.key, one.now_ms))
 
 

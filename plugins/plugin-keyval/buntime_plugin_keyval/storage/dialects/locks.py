@@ -1,4 +1,4 @@
-"""Locks, and who waits for them."""
+"""Locks, and their waiters."""
 
 from __future__ import annotations
 

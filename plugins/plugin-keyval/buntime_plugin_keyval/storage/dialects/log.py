@@ -1,8 +1,8 @@
-"""The change log: what is asked of it, and what is noted in it beside the changes.
+"""The change log: its operations, and its notes beside the changes.
 
-A position says where a change is in the log. A later change has a greater one, and that is all that
-may be known of it outside of a dialect: positions are compared, never counted with, and there may
-be any number of others between two that follow each other.
+A position is the place of a change in the log. A later change has a greater one, and nothing else
+may be assumed outside of a dialect: positions are compared, never counted with, and there may be
+any number of others between two successive ones.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class Appended(NamedTuple):
     last: int
     """Position of the last one."""
     number: int
-    """How many they are; nothing else is among them."""
+    """Their number; there is nothing else among them."""
 
 
 class LogSql(NamedTuple):
     """Operations on the log. A place in it is the position of a change, and 0 before all."""
 
     appended: Callable[[ResultSet], Appended | None]
-    """What the result of a statement that logs says: see `EntrySql`. None if it logged nothing."""
+    """Reads the result of a statement that logs: see `EntrySql`. None if it logged nothing."""
     changes: str
     """Place, limit: position, key, operation, versionstamp and time of what is behind it."""
     changes_in_range: str
@@ -60,7 +60,7 @@ class LogSql(NamedTuple):
     """Start and end of a range, two texts: the values of all changes there are removed that begin
     with neither text."""
     size: str
-    """How many changes there are."""
+    """The number of changes."""
     head: str
     """Identity of the log, position and versionstamp of its newest change: 0 and empty if none."""
     known: str

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class MetricsSql(NamedTuple):
-    """Operations on what was measured of each kind of operation."""
+    """Operations on the saved measurements of each operation."""
 
     load: str
     """Operation, count, errors, sum of milliseconds, buckets as a JSON array."""

@@ -1,4 +1,4 @@
-"""Moving a store to another database: what is read of the one and written to the other.
+"""Moving a store to another database: reads of the one and writes to the other.
 
 Rows are the same in all dialects, so that one writes what another one has read. The long values of
 a row are in it.
@@ -15,14 +15,15 @@ MovedRow: TypeAlias = tuple[Value, ...]
 
 
 class MovedTable(NamedTuple):
-    """What is moved of one table. Its key, which orders its rows, is its first column."""
+    """The moved parts of one table. Its key, which orders its rows, is its first column."""
 
     name: str
     columns: Sequence[str]
     marks: str
-    """What is another one once a row has changed, but for its value."""
+    """An expression that changes whenever a row does, apart from its value."""
     size: str = "0"
-    """Bytes of what is long of a row. Where that may be beside it, the dialect says how many."""
+    """Bytes of the long part of a row. Where that may be beside it, the dialect has the
+    expression."""
     has_long: bool = False
     """Whether its value may be beside it."""
 
@@ -157,10 +158,10 @@ CLOSED_TABLES = {
     "kv_schedules": ("INSERT", "UPDATE", "DELETE"),
     "kv_indexes": ("INSERT", "UPDATE", "DELETE"),
 }
-"""What may happen to which table as long as a store is open."""
+"""Kinds of writes to a table while a store is open."""
 
 CLOSED = "kv_closed"
-"""What a database says that is asked to write to a store which is closed."""
+"""The message of a database that refuses a write to a closed store."""
 
 
 def is_closed(error: DatabaseError) -> bool:
@@ -183,7 +184,7 @@ class TableSql(NamedTuple):
 
 
 class MovedTables(NamedTuple):
-    """The tables of which each row is moved as it is."""
+    """The tables whose rows are moved unchanged."""
 
     entries: TableSql
     changes: TableSql
@@ -191,13 +192,13 @@ class MovedTables(NamedTuple):
     letters: TableSql
     replays: TableSql
     locks: TableSql
-    """Without those who wait: they belong to processes of the store that is left."""
+    """Without waiters: they belong to processes of the old store."""
     queues: TableSql
-    """What is said of queues."""
+    """Settings of queues."""
     message_ids: TableSql
     consumers: TableSql
     rejects: TableSql
-    """What consumers of the stream could not process."""
+    """Dead letters of consumers."""
     tasks: TableSql
     task_order: TableSql
     """Which tasks come after which."""
@@ -249,6 +250,6 @@ class MovingSql(NamedTuple):
     is_unmarked: str
     """Condition of a guard. There is none."""
     close: Sequence[str]
-    """Has the database refuse every write to the store, of any process, until `open`."""
+    """Makes the database refuse every write to the store, of any process, until `open`."""
     open: Sequence[str]
     """Ends that; nothing happens where it is open."""

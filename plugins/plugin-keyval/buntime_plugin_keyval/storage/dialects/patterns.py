@@ -1,4 +1,4 @@
-"""Finding keys that fit a pattern, without reading what is between them."""
+"""Finds keys that match a pattern, without reading the keys between them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from buntime_plugin_keyval.storage.ranges import KeyRange
 
 
 class Seeking(NamedTuple):
-    """Where to look for keys that differ in the part behind a base, which all of them extend."""
+    """The place of keys that differ in the part behind a common base."""
 
     base: bytes
     keys: KeyRange
 
 
 class PatternSql(NamedTuple):
-    """Operations that find keys by their parts. What has expired is among them."""
+    """Operations that find keys by their parts. Expired ones are among them."""
 
     seek: Mapping[bool, str]
     """By whether it is backwards. Where to look as `where_to_look` has it, how many keys for each:

@@ -8,8 +8,8 @@ from typing import NamedTuple, TypeAlias
 from buntime_database import Statement
 
 PRIORITY_MS = 60_000
-"""What a step of priority is worth: as much as having waited for so long. So a message goes before
-those that came that much later with one step more, and none waits for ever."""
+"""The worth of a step of priority: having waited for that long. So a message goes before those that
+came that much later with one step more, and none waits for ever."""
 
 MAX_UNSURE = 10
 """Leases of a message that may end without a word before each of them counts as a delivery: a

@@ -1,4 +1,4 @@
-"""What is said of queues, and looks at what is in them."""
+"""Settings of queues, and reads of their contents."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LOOKED_AT = 10_000
 
 
 class QueuesSql(NamedTuple):
-    """Operations on queues as such. Of one that has no row in `kv_queues` nothing is said."""
+    """Operations on queues. One without a row in `kv_queues` has no settings."""
 
     options: str
     """Queue: whether it is paused, lease, backoff, most running, rate: how many, in how long; each
@@ -30,10 +30,9 @@ class QueuesSql(NamedTuple):
     forget_starts: str
     """Queue, now: removes those that do not count any more."""
     told: str
-    """Limit: names of queues of which something is said, in order."""
+    """Limit: names of queues with settings, in order."""
     names: str
-    """Limit: names of queues of which something is said, or that have messages or dead letters, in
-    order."""
+    """Limit: names of queues that have settings, messages or dead letters, in order."""
     messages: str
     """Queue, number, limit, bytes: messages of a queue behind that number, as they were sent, whose
     values are not more than so many bytes, but for the first one. A row with number, id, value,

@@ -1,7 +1,7 @@
-"""Reading entries.
+"""Reads of entries.
 
-What has expired is in no result: every operation is told the time, in epoch milliseconds, and says
-so itself, since the sweeper comes after the fact.
+Expired entries are in no result: every operation gets the time, in epoch milliseconds, and checks
+it itself, since the sweeper comes later.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ LONG_VALUE = 64 * 1024
 """Bytes from which a value is long: reading or writing it takes more than a moment."""
 
 SHORT_ENTRY = 8 * 1024
-"""Bytes of a value of which many are read on the event loop."""
+"""Most bytes of a value that is read with many others on the event loop."""
 
 MISSING = "\x1e"
-"""Around the place of a missing key in a text of joined entries: no JSON has such characters."""
+"""Characters around the place of a missing key in a text of joined entries: no JSON has them."""
 
 TOO_LONG = "\x1f"
-"""In the place of an entry that is too long for such a text."""
+"""Replaces an entry that is too long for such a text."""
 
 OfKeys: TypeAlias = Callable[[Sequence[bytes], int], Statement]
 """Keys, each once, and now: a row for each that is there, of one snapshot, however many."""
@@ -48,7 +48,7 @@ Getting: TypeAlias = Callable[[bytes, int], Awaitable[Short]]
 
 
 def one_by_one(get_short: str) -> Callable[[Adapter], Getting]:
-    """What reads each key by a question of its own, with `ReadSql.get_short`."""
+    """Reads each key by a question of its own, with `ReadSql.get_short`."""
 
     def getting(adapter: Adapter) -> Getting:
         async def get(key: bytes, now_ms: int) -> Short:

@@ -1,7 +1,7 @@
-"""Which dialect an adapter speaks.
+"""Finds the dialect of an adapter.
 
 SQLite's comes with the plugin. Others are found by entry points, as engines are: the name of the
-point is that of the dialect, and what it loads is a `Dialect`.
+point is that of the dialect, and it loads a `Dialect`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class UnknownDialect(DatabaseError):
 
 
 def dialect_of(adapter: Adapter) -> Dialect:
-    """How to ask the database of an adapter. Raises `UnknownDialect`."""
+    """The dialect of an adapter. Raises `UnknownDialect`."""
     name = adapter.capabilities.dialect
     return SQLITE if name == SQLITE.name else _installed(name, adapter.type)
 

@@ -1,6 +1,6 @@
-"""Results of writes that came with a key of their callers'.
+"""Results of writes with idempotency keys.
 
-One row has those of a commit. Its place is how many were kept up to there, since the first of all.
+One row has those of a commit. Its place is the number of results kept so far.
 """
 
 from __future__ import annotations
@@ -50,8 +50,9 @@ class ReplaysSql(NamedTuple):
 
 
 def place_of(result: ResultSet) -> int | None:
-    """Where results are kept, by what the statement gave that keeps them; None if it is not told.
+    """The place of kept results, from the result of the statement that keeps them; None if it is
+    unknown.
 
-    An engine that asks what a commit gave, after a lost answer, may not know all of it.
+    An engine that asks for a commit's results after a lost answer may not know all of them.
     """
     return result.rows[0][0] if result.rows else result.lastrowid  # type: ignore[return-value] # an integer

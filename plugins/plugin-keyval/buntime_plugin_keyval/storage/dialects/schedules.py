@@ -1,4 +1,4 @@
-"""Schedules: what is started when."""
+"""Schedules: tasks and the times of their starts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class SchedulesSql(NamedTuple):
-    """Operations on schedules. Times are those of the clock on the wall."""
+    """Operations on schedules. Times are those of the wall clock."""
 
     put: str
     """Name, timing, task, what to do with missed times, whether it is paused, next time or NULL,

@@ -22,7 +22,7 @@ class LedgerSql(NamedTuple):
 
 
 class SchemaSql(NamedTuple):
-    """What makes the tables.
+    """Makes the tables.
 
     Numbers, names and meaning of migrations are the same in all dialects.
     """

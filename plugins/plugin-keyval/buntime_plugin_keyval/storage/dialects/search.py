@@ -18,18 +18,18 @@ from buntime_plugin_keyval.storage.selection import RowCondition
 
 
 class CatalogueSql(NamedTuple):
-    """Operations on what is known of the indexes. The last number is that of the newest index."""
+    """Operations on descriptions of indexes. The last number is that of the newest index."""
 
     ready: str
     """Prefix: the index that answers."""
     all: str
     """Each index, whether it answers, how many entries are in it; in the order of prefixes."""
     counts: str
-    """How many there are, how many of them do not answer yet."""
+    """Their number, and how many of them do not answer yet."""
     newest: str
     """Prefix: the newest index, and whether it answers."""
     of_prefix: str
-    """Prefix, number: those of the prefix that are older."""
+    """Prefix, number: the older ones of the prefix."""
     outdated: str
     """Format: those that answer, are of an older one and have none that is newer; and the prefix as
     JSON."""
@@ -55,12 +55,12 @@ class CatalogueSql(NamedTuple):
 
 
 class Match(NamedTuple):
-    """What an index is asked for, as its engine says it."""
+    """The query in the engine's form."""
 
     expression: str | None
-    """None if it holds nothing to look for."""
+    """None if there is nothing to look for."""
     warnings: tuple[str, ...] = ()
-    """What the tokenizer of the index cannot look for, or only as a whole."""
+    """Parts that the tokenizer of the index cannot look for, or only as a whole."""
     is_word: bool = False
     """Whether it is one word, so that it is known from the index alone how many entries match."""
 
@@ -83,7 +83,7 @@ class SearchSql(NamedTuple):
 
     catalogue: CatalogueSql
     format: int
-    """How indexes are built now; older ones are built anew in the background."""
+    """The present way of building indexes; older ones are rebuilt in the background."""
     create: Callable[[Index], Sequence[Statement]]
     """Makes an empty index that every write of an entry keeps up to date from now on, whatever
     writes it. Raises `InvalidInput` for fields that it cannot have."""
@@ -116,6 +116,6 @@ class SearchSql(NamedTuple):
     matching: Callable[[Index, str, int], Statement]
     """Index, expression, limit: how many entries match, up to the limit."""
     explain: Callable[[Statement], Statement]
-    """A statement: what the engine intends for it."""
+    """A statement: the engine's plan for it."""
     plan: Callable[[Sequence[Sequence[Value]]], list[str]]
     """The rows of that: the steps, a line for each."""

@@ -1,4 +1,4 @@
-"""Lists of which all pages are of one state of the store."""
+"""Lists whose pages are all of one state of the store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class SnapshotSql(NamedTuple):
     """Operations on states of the store."""
 
     begin: str
-    """Begins a transaction whose readings are all of one state, that of its first one."""
+    """Begins a transaction whose reads are all of one state, that of its first one."""
     changed_since: str
     """Place, start and end of a range: identity of the log, versionstamp that it has at the place,
     position and versionstamp of what was trimmed last, whether the range was changed behind it."""

@@ -1,8 +1,8 @@
-"""Tasks: named work of which state and result are kept.
+"""Tasks: named work whose state and result are kept.
 
 A task that may run has a message in the queue, whose operations give, prolong and end its lease;
-what is here is all that a message does not have. Its queue and its id are those of the task behind
-`MARK`, which no name has that anybody can give.
+the operations here are about everything that a message does not have. Its queue and its id are
+those of the task behind `MARK`, which names of callers cannot have.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What watchers are told: the states of keys, with the places in the log that they are of.
+"""Reads for watchers: the states of keys, with the places in the log that they are of.
 
 Each of these is one statement, so one snapshot. Keys are JSON arrays of hexadecimal texts, ranges
 are arrays of pairs of them.

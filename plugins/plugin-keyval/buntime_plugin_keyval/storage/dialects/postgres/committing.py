@@ -1,9 +1,9 @@
 """A group of commits as one call of one function of the server.
 
-Each batch of the group is statements of this dialect. What they come to is put into arrays, on
+Each batch of the group is statements of this dialect. Their combined effect is put into arrays, on
 which the function works as on sets: that costs a fraction of a statement for each, and guards that
-do not hold are told, where an error would undo all. Batches with other statements than the common
-ones go the engine's own way, which is right for all of them.
+do not hold are reported, where an error would undo all. Batches with other statements than the
+common ones go the engine's own way, which is right for all of them.
 
 Most groups only put values, each under another key. These have a function of their own, and go to
 it as texts with a line for each put: arrays cost the driver and the server several times as much.
@@ -68,7 +68,7 @@ class _Other(Exception):
 
 
 class _Group:
-    """What one call is given, as it grows: rows of what become arrays."""
+    """The arguments of one call, as they grow: rows of the later arrays."""
 
     def __init__(self) -> None:
         self.now: int | None = None
@@ -105,7 +105,7 @@ class _Group:
             raise _Other
 
     def args(self) -> list[Any]:
-        """What the function is given, behind writer and number."""
+        """The arguments of the function, behind writer and number."""
         return [
             *(self.now or 0, self.wall, int(self.is_firm), self.stamps),
             *(*_columns(self.guards, 5), *_columns(self.rests, 3), *self._told_changes()),
@@ -131,7 +131,7 @@ class _Group:
         if last is None:
             self.guards.append((number, place, key, stamp, since))
             return
-        # It saw what a commit before it in this group is to leave there.
+        # It depends on the state that an earlier commit in this group will leave.
         earlier, tail = last
         if earlier == number or stamp != tail or (tail is not None and since == 1):
             raise _Other
@@ -189,7 +189,7 @@ def _columns(rows: Sequence[_Row], width: int) -> list[list[Any]]:
 
 
 def _unless_empty(column: list[Any]) -> list[Any]:
-    """A column, or none where all of it is None: the server fills it up with NULL."""
+    """A column, or none where all of it is None: the server fills it with NULL."""
     return [] if column.count(None) == len(column) else column
 
 
@@ -220,7 +220,7 @@ class _Puts(NamedTuple):
 
 
 def _puts(batches: Sequence[Batch]) -> _Puts | None:
-    """What a group puts; None if it is a group of another kind."""
+    """The puts of a group; None for a group of another kind."""
     rows = []
     for batch in batches:
         if len(batch.steps) != 1:
@@ -238,7 +238,7 @@ def _puts(batches: Sequence[Batch]) -> _Puts | None:
         return None
     columns_told = (stamps, map(bytes.hex, keys), jsons, values)
     told = ["\n".join(column) for column in columns_told]
-    # JSON has no line breaks in it; what is no JSON, whatever it is, goes the other way.
+    # JSON has no line breaks in it; any text that is not JSON goes the other way.
     if any(lines.count("\n") != number - 1 for lines in told):
         return None
     return _Puts(nows[0], walls[-1], stamps, told)
@@ -270,7 +270,7 @@ class GroupCommit:
             outcome = await self._call(COMMIT, group.args())
             if not isinstance(outcome, DatabaseError):
                 return _outcomes(batches, group, outcome[0])
-        # A store that is closed for a move refuses each of them, as often as it is asked.
+        # A store that is closed for a move refuses each of them, at every attempt.
         if isinstance(outcome, DatabaseUnavailable | OutcomeUnknown) or is_closed(outcome):
             return [outcome] * len(batches)
         # Something in it is refused, and so all of it: each by itself then.

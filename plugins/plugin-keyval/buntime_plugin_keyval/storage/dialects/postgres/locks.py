@@ -1,7 +1,7 @@
 """Locks in PostgreSQL.
 
-Whatever changes them has the lock that all commits take first, so that nothing happens between a
-look and what is done about it.
+Every change of them holds the lock that all commits take first, so that nothing happens between a
+look and the reaction to it.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from buntime_plugin_keyval.storage.dialects.queue import (
     ToQueue,
 )
 
-# 1 if somebody has the message, and that does not count yet.
+# 1 if a consumer has the message, and that does not count yet.
 _UNCOUNTED = "(CASE WHEN lease IS NOT NULL AND counted = 0 THEN 1 ELSE 0 END)"
 
 # The deliveries so far, where it is known that the current one was one.
@@ -52,9 +52,10 @@ WITH RECURSIVE levels (level) AS (
 
 
 def ready_of(now: str, limit: str, queue: str, room: str) -> str:
-    """What can be delivered of a queue, `room` at most; how the arguments stand in a text is given.
+    """The deliverable messages of a queue, `room` at most; the arguments' spelling in the text is
+    given.
 
-    Of each priority the first ones, each by its own way into the index.
+    Of each priority the first ones, each by its own path in the index.
     """
     now, limit, queue = f"{now}::bigint", f"{limit}::bigint", f"{queue}::text"
     return f"""
@@ -90,7 +91,7 @@ _ROOM = """(SELECT least($4::bigint, (
 
 
 def fitting(ready: str, most: str) -> str:
-    """Those of the ready messages whose values are not more than so many bytes."""
+    """The ready messages whose values have no more than so many bytes."""
     return f"""
 SELECT seq FROM (
   SELECT seq, row_number() OVER ready AS number, sum(size) OVER ready AS bytes
@@ -167,7 +168,7 @@ UPDATE kv_queue SET
   attempts = attempts - counted, counted = 0, lease = NULL, visible_at = ready_at
 WHERE id = $1 AND lease = $2""",
     # While a lease is not replaced by another one it can be prolonged, even if its time is over.
-    # Whoever does so has the message.
+    # Its owner has the message.
     extend=f"""
 UPDATE kv_queue SET
   visible_at = coalesce(

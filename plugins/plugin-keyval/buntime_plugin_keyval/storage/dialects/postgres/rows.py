@@ -1,4 +1,4 @@
-"""What statements say of rows of `kv_entries`: whether one is live, and it as JSON."""
+"""SQL about rows of `kv_entries`: whether one is live, and its JSON."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ ENTRIES = entry_texts(
 
 
 def entry_of(key: str) -> str:
-    """The entry of a key, to be joined with what has the keys.
+    """The entry of a key, to be joined with the source of the keys.
 
-    The fence has the server look each key up in the index, whatever it believes of the table. Of
-    one that was empty when it last looked, and was filled since, it would read all for every key.
+    The fence makes the server look each key up in the index, whatever its statistics say. For a
+    table that was empty at the last analysis, and was filled since, it would read all for every
+    key.
     """
     return f"LATERAL (SELECT * FROM kv_entries WHERE kv_entries.key = {key} OFFSET 0) AS kv_entries"
 

@@ -1,7 +1,7 @@
 """How commits get their versionstamps inside of PostgreSQL; see `versionstamps.py` for them.
 
-Every statement here runs while its commit has the lock that all commits take first: only one that
-begins behind that sees what was committed before.
+Every statement here runs while its commit has the lock that all commits take first: only a
+statement that begins after that sees all earlier commits.
 """
 
 from __future__ import annotations

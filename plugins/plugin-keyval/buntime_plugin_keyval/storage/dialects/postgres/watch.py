@@ -1,4 +1,4 @@
-"""What watchers are told, in PostgreSQL."""
+"""Reads for watchers, in PostgreSQL."""
 
 from __future__ import annotations
 

@@ -46,15 +46,15 @@ RETURNING versionstamp, (SELECT seq FROM logged)"""
 
 _FIRM = FIRM_STAMP.format(stamp="$4::text")
 _LATE = LATE_STAMP.format(stamp="$4::text")
-# The key holds the stamp. Where the statement is given a text that nobody knows but this commit,
-# the stamp that it has got goes into its place.
+# The key holds the stamp. If the statement gets a text that only this commit knows, the stamp that
+# it got replaces it.
 _STAMPED_KEY = """decode(replace(encode($1::bytea, 'hex'),
   encode(convert_to($4::text, 'UTF8'), 'hex'),
   encode(convert_to(stamp, 'UTF8'), 'hex')), 'hex')"""
 
 
 class _PutTexts(NamedTuple):
-    """The statement that logs and stores an entry, by what is known of its versionstamp."""
+    """The statements that log and store an entry, by what is known of its versionstamp."""
 
     firm: str
     late: str
@@ -62,7 +62,7 @@ class _PutTexts(NamedTuple):
 
 
 def _put_texts(logged: str) -> _PutTexts:
-    """`logged` is what is logged of the value."""
+    """`logged` is the logged form of the value."""
     put = partial(_PUT.format, key="$1::bytea", key_json="$2::text", logged=logged)
     return _PutTexts(
         put(stamp=_FIRM),
@@ -187,7 +187,8 @@ WRITES = WriteSql(
         f"""
 (SELECT versionstamp FROM kv_entries WHERE key = ? AND {LIVE}) IS NOT DISTINCT FROM ?::text"""
     ),
-    # Of a commit of the same group, whose stamp may become another one, the random part is known.
+    # Of a commit of the same group, whose stamp may become another one, only the random part is
+    # known.
     unchanged_since=numbered(
         f"""
 (SELECT substr(versionstamp, 20) FROM kv_entries WHERE key = ? AND {LIVE})

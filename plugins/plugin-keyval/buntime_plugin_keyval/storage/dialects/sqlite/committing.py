@@ -1,8 +1,9 @@
-"""A group of commits as few statements, for engines to which each statement is dear.
+"""A group of commits as few statements, for engines with expensive statements.
 
 The whole group is one batch, so a guard that does not hold undoes all of it. Then the database is
-asked which ones do not, and the group is tried again without the commits that these are of. What
-cannot be told so goes the engine's own way, each commit by itself, which is right for all of them.
+asked which guards do not hold, and the group is tried again without their commits. If that does not
+settle it, the group goes the engine's own way, each commit by itself, which is right for all of
+them.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from buntime_plugin_keyval.storage.dialects.dialect import Committing, Outcome
 from buntime_plugin_keyval.storage.dialects.sqlite.grouping import CommitGroup, Different, Gathered
 
 MOST_TRIES = 3
-"""Times that a group is tried as one; others may be faster each time."""
+"""How often a group is tried as one; others may be faster each time."""
 
 _STALE = ("kv_changes.versionstamp", "kv_stamps.newest")
-"""What a constraint names that refused a stamp."""
+"""The name in a constraint's error that refused a stamp."""
 
 
 def committing(adapter: Adapter) -> Committing | None:
@@ -51,7 +52,7 @@ class FewStatements:
                 break
             group, made = gathered
             if len(left) == 1 and made.keeping_step is None:
-                break  # it is few as it is, and the guard that fails is told
+                break  # it is small anyway, and the failing guard is reported
             try:
                 (outcome,) = await self._adapter.batch_each([made.batch])
                 told = await self._told(group, made, together, outcome)
@@ -71,8 +72,9 @@ class FewStatements:
     async def _told(
         self, group: CommitGroup, made: Gathered, batches: Sequence[Batch], outcome: Outcome
     ) -> Sequence[Outcome | None] | None:
-        """What became of each commit, None for one that is to be tried again; None for all of them
-        if each is to be tried by itself. Raises `DatabaseError`."""
+        """The outcome of each commit, None for one that is to be tried again; None for all of them
+        if each is to be tried by itself. Raises `DatabaseError`.
+        """
         if not isinstance(outcome, DatabaseError):
             return group.outcomes(batches, made, outcome)
         if isinstance(outcome, DatabaseUnavailable | OutcomeUnknown) or _is_stale(outcome):

@@ -6,7 +6,7 @@ from buntime_plugin_keyval.storage.dialects.consumers import LETTER, ConsumerSql
 from buntime_plugin_keyval.storage.dialects.log import ACTION
 
 LAG = "max(0, coalesce((SELECT max(seq) FROM kv_changes), 0) - position)"
-"""How many changes are behind a position: this dialect leaves no numbers out."""
+"""The number of changes behind a position: this dialect has no gaps."""
 
 _STATE = f"""
 SELECT consumer.name, position, updated_at, failed_position, attempts, error, lock.owner,

@@ -1,10 +1,8 @@
-"""What many commits of a group do, each kind of it in one statement.
+"""The effects of many commits of a group, each kind of effect in one statement.
 
-`?1` is a JSON array with a row, an array as well, for each thing that is to be done; the others are
-numbers. Keys are hexadecimal in it.
-
-The texts are short: a node of rqlite that is sent one of 1,024 bytes or more compresses the whole
-request for its log, which costs it more than all that is done.
+`?1` is a JSON array with a row, also an array, for each effect; the others are numbers. Keys are
+hexadecimal in it. The texts are short: a node of rqlite that gets one of 1,024 bytes or more
+compresses the whole request for its log, which costs it more than all the work.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Many commits as one: what each of them is to do, gathered by kind.
+"""Combines many commits into one: their effects, gathered by kind.
 
-Each commit of a group is statements of this dialect. Whether they can be one is a matter of what
-they rest on, which is known here as far as the commits of the group do it to each other: a key that
-one of them writes is there for those behind it, whatever was there before. What the database alone
-knows, the statements of the whole group find out (see `group_texts`).
+Each commit of a group is statements of this dialect. Whether they can be combined depends on their
+conditions, which are known here as far as they concern the commits of the group: a key that one of
+them writes exists for those behind it, whatever was there before. The statements of the whole group
+find out the rest (see `group_texts`).
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ _TOLD = ("versionstamp",)
 
 
 class Different(Exception):
-    """A commit has something that is not gathered here, or does not fit to the others."""
+    """A commit has an effect that is not gathered here, or does not fit to the others."""
 
 
 class _Logging(NamedTuple):
-    """What one commit is to log."""
+    """The log row of one commit."""
 
     commit: int
     key: bytes
@@ -50,7 +50,7 @@ class _Logging(NamedTuple):
     is_sure: bool
     """Whether it logs, and not only if the key is there."""
     writes: int
-    """How often the group has put the key by then, since it removed it."""
+    """How often the group has put the key so far, since it removed it."""
     counts_on: int
     """1 where those follow the writes of an entry that may be there, else 0."""
     type: str | int | None
@@ -86,13 +86,13 @@ class Gathered(NamedTuple):
     batch: Batch
     logging_step: int | None
     stamping_step: int | None
-    """Where in the batch the log is written, and the stamp of late ones."""
+    """Indexes of the batch's steps that write the log, and the stamp of late ones."""
     keeping_step: int | None
-    """Where results are kept."""
+    """Index of the step that keeps results."""
 
 
 class CommitGroup:
-    """What the commits of a group do, as it grows."""
+    """The combined effects of a group, as they grow."""
 
     def __init__(self) -> None:
         self._now: int | None = None
@@ -151,7 +151,7 @@ class CommitGroup:
             self._guards.append((number, place, (key.hex(), stamp, begins)))  # type: ignore[union-attr] # so
             self._is_there[key] = stamp is not None  # type: ignore[index] # so
             return
-        # It saw what a commit before it in this group is to leave there.
+        # It depends on the state that an earlier commit in this group will leave.
         earlier, tail = last
         if earlier == number or stamp != tail or (tail is not None and begins == 1):
             raise Different
@@ -263,7 +263,7 @@ class CommitGroup:
         return _json([asked for *_, asked in self._guards]), self._now or 0
 
     def taken(self) -> dict[int, int]:
-        """The commits that fail where others keep something under their keys, and their guards."""
+        """The commits that fail if others keep something under their keys, and their guards."""
         return dict.fromkeys(self._kept.commits, 0)
 
     def refused(self, broken: Sequence[int]) -> dict[int, int]:
@@ -278,7 +278,7 @@ class CommitGroup:
         return found
 
     def gather(self, *, is_told: bool) -> Gathered:
-        """All of it as one batch; `is_told` says whether anybody wants its results."""
+        """All of it as one batch; `is_told` says whether its results are needed."""
         now, is_late = self._now or 0, self._is_firm is False
         stamps = [stamp for stamp in self._stamps if stamp]
         numbers = (milliseconds_of(stamps[0]), milliseconds_of(stamps[-1])) if is_late else (0, 0)
@@ -354,7 +354,7 @@ class CommitGroup:
     def outcomes(
         self, batches: Sequence[Batch], gathered: Gathered, results: Sequence[ResultSet]
     ) -> list[list[ResultSet]]:
-        """What the steps of each commit gave."""
+        """The results of each commit's steps."""
         given = self._given(gathered, results)
         logged = iter(self._logged(gathered, results))
         outcomes: list[list[ResultSet]] = []
@@ -389,7 +389,7 @@ class CommitGroup:
         return [stamp and moved(stamp, shift) for stamp in self._stamps]
 
     def _logged(self, gathered: Gathered, results: Sequence[ResultSet]) -> list[int | None]:
-        """Where in the log the change of each statement is that logs; None for none."""
+        """The position in the log of the change of each statement that logs; None for none."""
         if gathered.logging_step is None:
             return [None] * len(self._logging)
         result = results[gathered.logging_step]

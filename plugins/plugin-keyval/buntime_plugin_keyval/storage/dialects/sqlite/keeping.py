@@ -1,6 +1,6 @@
-"""What the commits of a group keep for repetitions of them, as one row.
+"""The kept results of a group's commits, as one row.
 
-Each of them would have a row of its own; one row for all tells the same.
+By themselves, each of them would have a row; one row for all means the same.
 """
 
 from __future__ import annotations
@@ -31,11 +31,13 @@ class KeptTogether:
 
     @property
     def commits(self) -> set[int]:
-        """Those that keep something."""
+        """The commits that keep a result."""
         return {commit for commit, _ in self._stamps}
 
     def look(self, args: Sequence[Any]) -> bool:
-        """Take over a guard that looks for keys; whether all know what is kept up to one place."""
+        """Take over a guard that looks for keys; return whether all commits know the results up to
+        one place.
+        """
         after, keys = args
         is_same = self._after in (None, after)
         self._after = after
@@ -54,11 +56,11 @@ class KeptTogether:
         self._counts.append((whose, number, key.hex(), tail))
 
     def guard(self) -> Guard:
-        """What fails where somebody else has kept something under one of the keys."""
+        """The guard that fails if another process has kept a result under one of the keys."""
         return Guard(REPLAYS.none_since, (self._after, _json(self._keys)))
 
     def row(self) -> Statement:
-        """What adds the row; its rowid is its place."""
+        """The statement that adds the row; its rowid is its place."""
         told = f"[{','.join(self._told)}]" if any(one != "null" for one in self._told) else ""
         keys = "\n{}\n".format("\n".join(self._keys))
         stamps = ",".join(stamp for _, stamp in self._stamps)
@@ -66,13 +68,13 @@ class KeptTogether:
         return Statement(REPLAYS.keep, row)
 
     def counts(self, logged: int) -> Statement | None:
-        """What adds the counts, behind a statement that logs at most so many changes."""
+        """The statement that adds the counts, behind one that logs at most so many changes."""
         if not self._counts:
             return None
         return Statement(texts.KEEP_COUNTS, (_json(self._counts), logged))
 
     def late_stamps(self, is_stamped: Callable[[int], bool], last_ms: int) -> Statement:
-        """What puts the late stamps in, of those commits that have one."""
+        """The statement that sets the late stamps of those commits that have one."""
         rows = [
             (stamp, milliseconds_of(stamp) if is_stamped(commit) else None)
             for commit, stamp in self._stamps

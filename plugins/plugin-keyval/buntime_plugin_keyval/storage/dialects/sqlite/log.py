@@ -1,8 +1,8 @@
 """The change log in SQLite, a table whose rowids are the positions.
 
-SQLite gives a row a number that is one more than the greatest there is, and the newest row is never
-removed. So nothing of this dialect leaves numbers out, which spares it some questions. Nobody else
-knows.
+SQLite gives a row a number that is one more than the greatest, and the newest row is never removed.
+So the positions of this dialect have no gaps, which saves it some questions. No code outside of it
+relies on that.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Moving long values out of entries that were written before those had a table of their own.
+"""Moves long values out of entries that were written before long values had a table of their own.
 
-They are found where they are, so that nothing has to wait for this. Only what harms is moved: a
-value of a few pages costs its neighbours microseconds, and to move all of those would write large
-stores anew.
+They are read in either place, so nothing has to wait for this. Only harmful ones are moved: a value
+of a few pages costs its neighbours microseconds, and moving all of those would rewrite large
+stores.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MOVED_BYTES = 16 * 1024
 """Bytes from which a value is moved. Where an entry has another one, its size does not matter."""
 
 SCANNED = 10_000
-"""Entries that one reading looks at."""
+"""Most entries that one read looks at."""
 
 STEP_BYTES = 1_000_000
 """Bytes of values after which a commit takes no further one."""
@@ -42,7 +42,7 @@ _FINISH = "DELETE FROM kv_moving"
 
 
 async def move_some(adapter: Adapter) -> bool:
-    """Move some of what is left to move; whether there may be more. Raises `DatabaseError`."""
+    """Move some of the rest; return whether there may be more. Raises `DatabaseError`."""
     rows = await adapter.query(_NEXT, point=True, fresh=True)
     if not rows:
         return False

@@ -19,7 +19,7 @@ from buntime_plugin_keyval.storage.dialects.sqlite.values import (
     long_size,
 )
 
-# Somebody has the message, and that does not count yet.
+# A consumer has the message, and that does not count yet.
 _UNCOUNTED = "(lease IS NOT NULL AND NOT counted)"
 
 # The deliveries so far, where it is known that the current one was one.
@@ -59,9 +59,10 @@ WITH RECURSIVE levels (level) AS (
 
 
 def ready_of(now: str, limit: str, queue: str, room: str) -> str:
-    """What can be delivered of a queue, `room` at most; how the arguments stand in a text is given.
+    """The deliverable messages of a queue, `room` at most; the arguments' spelling in the text is
+    given.
 
-    Of each priority the first ones, each by its own way into the index.
+    Of each priority the first ones, each by its own path in the index.
     """
     return f"""
 SELECT seq, place FROM ({_levels(queue)}
@@ -96,7 +97,7 @@ _ROOM = """(SELECT min(?4, coalesce((
 
 
 def fitting(ready: str, most: str) -> str:
-    """Those of the ready messages whose values are not more than so many bytes."""
+    """The ready messages whose values have no more than so many bytes."""
     return f"""
 SELECT seq FROM (
   SELECT seq, row_number() OVER ready AS number, sum(size) OVER ready AS bytes
@@ -108,7 +109,7 @@ SELECT seq FROM (
 WHERE number = 1 OR bytes <= {most}"""
 
 
-# What a lease tells: of each message its place, then the message.
+# The columns of a lease: the place of each message, then the message.
 _LEASED = (PLACE, "seq", "id", VALUE, "min(max_attempts, attempts + 1)", "lease", "visible_at")
 
 _LEASE = f"""
@@ -193,7 +194,7 @@ UPDATE kv_queue SET
   attempts = attempts - counted, counted = 0, lease = NULL, visible_at = ready_at
 WHERE id = ? AND lease = ?""",
     # While a lease is not replaced by another one it can be prolonged, even if its time is over.
-    # Whoever does so has the message.
+    # Its owner has the message.
     extend=f"""
 UPDATE kv_queue SET
   visible_at = iif(

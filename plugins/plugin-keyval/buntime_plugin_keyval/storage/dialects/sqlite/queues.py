@@ -1,4 +1,4 @@
-"""What is said of queues, and looks at what is in them, in SQLite."""
+"""Settings and contents of queues, in SQLite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What statements say of rows of `kv_entries`: whether one is live, and it as JSON."""
+"""SQL about rows of `kv_entries`: whether one is live, and its JSON."""
 
 from __future__ import annotations
 

@@ -41,4 +41,4 @@ SELECT CASE
 FROM (SELECT {NEWEST_STAMP} AS newest))"""
 
 TOLD = " RETURNING versionstamp"
-"""Behind what logs with a late stamp."""
+"""Follows a statement that logs with a late stamp."""

@@ -1,4 +1,6 @@
-"""Where SQLite has the value of an entry or a message: in its row, or beside it, if it is long."""
+"""The place of an entry's or a message's value in SQLite: in its row, or beside it, if it is
+long.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What watchers are told, in SQLite."""
+"""Reads for watchers, in SQLite."""
 
 from __future__ import annotations
 

@@ -53,8 +53,8 @@ _LOG_PUT = f"{_STEP} VALUES (?1, {{stamp}}, 'set', ?3, {{revision}}, ?4{{given}}
 _REVISION = f"""
 1 + coalesce((SELECT revision FROM kv_entries WHERE key = ?1 AND {LIVE.replace("?", "?3")}), 0)"""
 
-# The key holds the stamp. Where the statement is given a text that nobody knows but this commit,
-# the stamp that it has got goes into its place.
+# The key holds the stamp. If the statement gets a text that only this commit knows, the stamp that
+# it got replaces it.
 _LOG_PUT_STAMPED = f"""{_STEP}
 SELECT unhex(replace(hex(?1), hex(?2), hex(stamp))), stamp, 'set', ?3, 1, ?4{{given}}
 FROM (SELECT {{stamp}} AS stamp)"""
@@ -162,7 +162,7 @@ _REMOVE_EXPIRED = f"DELETE FROM kv_entries WHERE key IN (SELECT key {_EXPIRED})"
 
 
 class RemoveTexts(NamedTuple):
-    """The statements that log what is removed then."""
+    """The statements that log removed entries."""
 
     firm: str
     late: str
@@ -173,7 +173,7 @@ class RemoveTexts(NamedTuple):
 
 
 def _remove_texts(value: str, told: str) -> RemoveTexts:
-    """`value` is what is logged of a value, and nothing where none is."""
+    """`value` is the logged form of a value, and empty where none is logged."""
     step = _STEP.format(value=value)
 
     def logging(stamp: str, operation: str, rows: str) -> str:
@@ -197,7 +197,7 @@ _ALL = "TRUE"
 LOG_REMOVE_FIRM = _REMOVING.firm.format(where=_ALL)
 LOG_REMOVE_ONE_LATE = _REMOVING.one_late.format(where=_ALL)
 REMOVE = _REMOVE.format(where=_ALL)
-"""What removes without a condition."""
+"""The statement that removes without a condition."""
 
 
 @lru_cache(maxsize=256)
@@ -279,7 +279,8 @@ WRITES = WriteSql(
     put=_put,
     remove=_remove,
     expire=_expire,
-    # Of a commit of the same group, whose stamp may become another one, the random part is known.
+    # Of a commit of the same group, whose stamp may become another one, only the random part is
+    # known.
     unchanged=f"(SELECT versionstamp FROM kv_entries WHERE key = ? AND {LIVE}) IS ?",
     unchanged_since=f"""
 (SELECT substr(versionstamp, 20) FROM kv_entries WHERE key = ? AND {LIVE}) IS ?""",

@@ -1,7 +1,7 @@
 """One leaf of a filter as SQL over a value as `jsonb`.
 
-Every leaf looks at what is at its path, once: `v`. That is SQL NULL where nothing is, and JSON's
-null where that stands there, which mean the same.
+Every leaf looks once at the value at its path, `v`. That is SQL NULL for a missing value, and
+JSON's null for a null, which mean the same.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ _SPECIAL = frozenset("\0\x01\x02")
 def leaf_sql(leaf: Leaf) -> Printed:
     """SQL that is true exactly where the leaf holds, over the value `d`.
 
-    Elsewhere the SQL is false or NULL. Where the engine cannot tell, it is too wide and says so.
+    Elsewhere the SQL is false or NULL. Where the engine cannot decide, the SQL is too wide, and
+    marked so.
     """
     match leaf:
         case Equal():
@@ -67,7 +68,7 @@ def escaped(text: str) -> str:
 
 
 def _place(path: Path) -> tuple[str, list[str]]:
-    """SQL of what is at a path in `d`, with its arguments."""
+    """SQL of the value at a path in `d`, with its arguments."""
     place = "d"
     names: list[str] = []
     for step in path:
@@ -77,7 +78,7 @@ def _place(path: Path) -> tuple[str, list[str]]:
         elif abs(step) > _GREATEST_ELEMENT:
             return "NULL::jsonb", []
         else:
-            # What is no array would be taken for one with a single element.
+            # A value that is no array would be taken for one with a single element.
             is_array = "WHERE jsonb_typeof(a) = 'array'"
             place = f"(SELECT a -> {step} FROM (SELECT {place} AS a OFFSET 0) AS held {is_array})"
     return place, names

@@ -10,7 +10,7 @@ EVERY = Printed("TRUE")
 NONE = Printed("FALSE")
 
 NULL = "coalesce(v, 'null') = 'null'"
-"""What is at a path is null, or missing."""
+"""The condition that the value at a path is null, or missing."""
 
 
 def joined(operator: str, parts: Sequence[Printed]) -> Printed:

@@ -1,4 +1,4 @@
-"""What PostgreSQL says of a search."""
+"""PostgreSQL's explanation of a search."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from buntime_plugin_keyval.storage.searching import Index
 
 
 def matching(index: Index, match: str, limit: int) -> Statement:
-    """How many entries match, up to so many."""
+    """The number of matching entries, up to a limit."""
     sql = f"""
 SELECT count(*) FROM (SELECT 1 FROM kv_docs WHERE words @@ {MATCH} LIMIT ?) AS found"""
     return Statement(numbered(sql), (*asked(index, match), limit))

@@ -1,4 +1,4 @@
-"""From a query to what the functions of an index take for one: the same tree, as JSON.
+"""Translates a query into the form of an index's functions: the same tree, as JSON.
 
 A term is `{"text", "prefix", "field"}`; what joins several is `{"all": []}`, `{"any": []}` or
 `{"but": []}`, of which the first is wanted and the others are not. The server makes words of the
@@ -30,7 +30,7 @@ def to_match(query: Query, tokenize: str) -> Match:
 
 
 def _tree(query: Query, sought: Sought) -> _Json | None:
-    """None for what holds nothing to look for."""
+    """None for a query without anything to look for."""
     if isinstance(query, Term):
         if not sought.can_find(query.text):
             return None

@@ -18,7 +18,7 @@ from buntime_plugin_keyval.storage.dialects.templates import LIVE
 from buntime_plugin_keyval.storage.searching import EVERYTHING, Index, SearchOptions
 
 MOST_ENTRIES = 10_000
-"""Entries whose words are looked at for similar ones: the server has no list of all words."""
+"""Entries whose words are compared for similarity: the server has no list of all words."""
 
 _BEYOND_EVERY_NUMBER = 1 << 62
 _ENTRY = entry_of("doc_key")
@@ -26,7 +26,7 @@ _ENTRY = entry_of("doc_key")
 # Expression, what of it, number of the index, its first and its last field, tokenizer.
 _ASKED = "(SELECT kv_query(?::jsonb -> '{}', ?::bigint, ?::bigint, ?::bigint, ?::text))"
 MATCH, _TERMS = _ASKED.format("match"), _ASKED.format("terms")
-"""What words are asked for, and the terms that rank them; `asked` has their arguments."""
+"""The words of the query, and the terms that rank them; `asked` has their arguments."""
 
 # Divided by the logarithm of the number of words: a hit in a short text counts for more.
 _RANK = "?::float8 * ts_rank_cd('{1,1,1,1}', words, " + _TERMS + ", 1)"
@@ -38,7 +38,7 @@ def page(question: SearchQuestion) -> Statement:
     Raises `InvalidInput` for the weight of an unknown field.
     """
     options, limit = question.options, _limit(question)
-    # One more than is wanted says whether there are more.
+    # One more than wanted shows whether there are more.
     hits, hits_args = _hits(question, limit + 1)
     entry, entry_args = _entry(question)
     order = _order(options)
@@ -74,7 +74,7 @@ def _limit(question: SearchQuestion) -> int:
 
 
 def _hits(question: SearchQuestion, limit: int) -> tuple[str, list[Value]]:
-    """The keys of the best hits. Everything that decides what is a hit comes before the limit."""
+    """The keys of the best hits. All conditions on hits come before the limit."""
     index, match, options, condition = question[:4]
     score, args = _score(index, match, options)
     # Lexemes have the number of their index, so that they alone say what matches. Without the fence
@@ -94,7 +94,7 @@ WITH hits AS MATERIALIZED (
 
 
 def asked(index: Index, match: str, field: int | None = None) -> tuple[Value, ...]:
-    """What `_ASKED` is given, for one field or for all."""
+    """The arguments of `_ASKED`, for one field or for all."""
     first, last = (0, len(index.options.fields) - 1) if field is None else (field, field)
     return (match, index.id, first, last, index.options.tokenize)
 
@@ -115,7 +115,7 @@ def _order(options: SearchOptions) -> str:
 
 
 def _entry(question: SearchQuestion) -> tuple[str, list[Value]]:
-    """SQL for a result, with its arguments: the entry and what was asked for beside it."""
+    """SQL for a result, with its arguments: the entry and the requested parts beside it."""
     index, match, options = question[:3]
     members = [ENTRIES.members]
     args: list[Value] = []

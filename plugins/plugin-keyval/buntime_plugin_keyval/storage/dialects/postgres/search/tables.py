@@ -1,8 +1,8 @@
-"""Making, filling and dropping an index in PostgreSQL.
+"""Creates, fills and drops an index in PostgreSQL.
 
 All indexes are rows of the same tables. Triggers keep them up to date, inside the transaction of
-the write, whichever process ran it; they are made with the first index and stay, since to take one
-away from the entries everybody who reads them would have to wait.
+the write, whichever process ran it; they are made with the first index and stay, since removing one
+from the entries would make all readers wait.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from buntime_plugin_keyval.storage.ranges import KeyRange
 from buntime_plugin_keyval.storage.searching import Index
 
 FORMAT = 1
-"""How indexes are built now."""
+"""The present way of building indexes."""
 
 _SET_PATHS = "UPDATE kv_indexes SET paths = $2 WHERE id = $1"
 _BEGIN = "SELECT kv_begin_indexing()"
@@ -43,7 +43,7 @@ ORDER BY key"""
 
 
 def create(index: Index) -> list[Statement]:
-    """What makes an index of its row, and keeps it up to date from now on."""
+    """The statements that make an index of its row, and keep it up to date from now on."""
     paths = [
         [escaped(step) if isinstance(step, str) else step for step in parse_path(field)]
         for field in index.options.fields
@@ -53,12 +53,12 @@ def create(index: Index) -> list[Statement]:
 
 
 def drop(index: Index) -> list[Statement]:
-    """What removes an index and all that belongs to it."""
+    """The statements that remove an index and all that belongs to it."""
     return [Statement(text, (index.id,)) for text in _DROP]
 
 
 def fill(index: Index, part: KeyRange) -> list[Statement]:
-    """What adds the entries of a range that are not in it."""
+    """The statement that adds the entries of a range that are not in it."""
     return [Statement(_FILL, (index.id, *part))]
 
 

@@ -41,10 +41,10 @@ MAX_NEEDLE = 64
 
 
 class FilteredField(NamedTuple):
-    """Where the conditions look: the column, whether SQL has `casefold`, and the path.
+    """The context of conditions: the column, whether SQL has `casefold`, and the path.
 
-    `casefold(text)` exists where SQL runs in process. Other engines are asked only what SQLite can
-    say since 3.38.
+    `casefold(text)` exists where SQL runs in process. Other engines get only what SQLite has since
+    3.38.
     """
 
     column: str
@@ -67,7 +67,8 @@ class FilteredField(NamedTuple):
 def leaf_sql(leaf: Leaf, field: FilteredField) -> Fragment:
     """SQL that is true exactly where the leaf holds.
 
-    Elsewhere the SQL is false or NULL. Where the engine cannot tell, it is too wide and says so.
+    Elsewhere the SQL is false or NULL. Where the engine cannot decide, the SQL is too wide, and
+    marked so.
     """
     path = leaf.path
     if not field.casefold and any('"' in step for step in path if isinstance(step, str)):
@@ -157,9 +158,9 @@ def _narrowed(field: FilteredField, value: Scalar, found: Fragment) -> Fragment:
 
 
 def _rest_of(member: str | None) -> str:
-    """How a member begins, without its first quotation mark; nothing where there is none.
+    """The beginning of a member without its first quotation mark; empty where there is none.
 
-    SQLite compares the whole needle wherever the first character of it is, and quotation marks are
+    SQLite compares the whole needle wherever its first character occurs, and quotation marks are
     all over a JSON text.
     """
     return member[1:] if member else ""

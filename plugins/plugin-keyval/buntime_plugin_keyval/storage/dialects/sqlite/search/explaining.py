@@ -1,4 +1,4 @@
-"""What SQLite says of a search."""
+"""SQLite's explanation of a search."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from buntime_plugin_keyval.storage.searching import Index
 
 
 def matching(index: Index, match: str, limit: int) -> Statement:
-    """How many entries match, up to so many."""
+    """The number of matching entries, up to a limit."""
     table = index.table
     sql = f"SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {table} MATCH ? LIMIT ?)"
     return Statement(sql, (match, limit))

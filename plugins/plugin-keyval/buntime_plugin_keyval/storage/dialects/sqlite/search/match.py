@@ -1,6 +1,6 @@
-"""From a query to FTS5's query language, safely.
+"""Translates a query safely into FTS5's query language.
 
-Every word goes to FTS5 as a quoted string, so nothing in it is syntax there. What holds no word,
+Every word goes to FTS5 as a quoted string, so nothing in it is syntax there. A term without a word,
 such as a dash, is left out: FTS5 would find nothing where one side of an AND is empty.
 """
 
@@ -29,7 +29,7 @@ def to_match(query: Query, tokenize: str) -> Match:
 
 
 def _expression(query: Query, sought: Sought) -> str | None:
-    """None for what holds nothing to look for."""
+    """None for a query without anything to look for."""
     if isinstance(query, Term):
         if not sought.can_find(query.text):
             return None

@@ -44,7 +44,7 @@ def page(question: SearchQuestion) -> Statement:
 {hits}
 SELECT {entries}, (SELECT count(*) FROM hits) > ?
 FROM ({found} LIMIT +?)"""
-    # One more than is wanted says whether there are more.
+    # One more than wanted shows whether there are more.
     args = _hits_args(question, options.limit + 1)
     if options.limit == EVERYTHING:
         args = _hits_args(question, EVERYTHING)
@@ -91,7 +91,7 @@ def rows(question: SearchQuestion) -> Statement:
 
 
 def _hits(question: SearchQuestion) -> str:
-    """The keys of the best hits. Everything that decides what is a hit comes before the limit."""
+    """The keys of the best hits. All conditions on hits come before the limit."""
     # For a bare variable behind LIMIT, SQLite would prepare the statement anew each time.
     index, options, condition = question.searched, question.options, question.condition
     table = index.table
@@ -120,12 +120,12 @@ def _hits_args(question: SearchQuestion, limit: int) -> tuple[Value, ...]:
 
 
 def _found(question: SearchQuestion, columns: str) -> tuple[str, list[Value]]:
-    """What belongs to the hits, in their order. Only these entries are put together."""
+    """The parts of the hits, in their order. Only these entries are put together."""
     index, options = question.searched, question.options
     entry, args = _entry(index, options)
     again = ""
     if options.highlight is not None or options.snippet_words is not None:
-        # What shows hits in their texts needs the query once more.
+        # Highlighting needs the query again.
         again = f"JOIN {index.table} ON {index.table}.rowid = hit AND {index.table} MATCH ?"
         args.append(question.match)
     # CROSS: in the order of the hits, however many the planner takes them for.
@@ -145,7 +145,7 @@ def _score_args(index: Index, options: SearchOptions) -> str:
 
 
 def _entry(index: Index, options: SearchOptions) -> tuple[str, list[Value]]:
-    """SQL for a result, with its arguments: the entry and what was asked for beside it."""
+    """SQL for a result, with its arguments: the entry and the requested parts beside it."""
     members = [ENTRIES.members]
     args: list[Value] = []
     if options.explain:

@@ -94,12 +94,12 @@ END""",
 
 
 def _dropping_triggers(index: Index) -> list[str]:
-    """What removes the triggers of an index."""
+    """The statements that remove the triggers of an index."""
     return [f"DROP TRIGGER {index.table}_{event}" for event in ("insert", "update", "delete")]
 
 
 def drop(index: Index) -> list[Statement]:
-    """What removes an index and all that belongs to it."""
+    """The statements that remove an index and all that belongs to it."""
     texts = [
         *_dropping_triggers(index),
         f"DROP TABLE IF EXISTS {vocabulary_of(index)}",
@@ -116,7 +116,7 @@ SELECT ?, key FROM kv_entries WHERE {IN_RANGE} ORDER BY key"""
 
 
 def fill(index: Index, part: KeyRange) -> list[Statement]:
-    """What adds the entries of a range that are not in it."""
+    """The statement that adds the entries of a range that are not in it."""
     add_texts = f"""
 INSERT INTO {index.table} (rowid, {_columns(index)})
 WITH added AS MATERIALIZED (
@@ -133,7 +133,7 @@ _SET_FIT = "UPDATE kv_indexes SET format = 3 WHERE id = ? AND format = 2"
 
 
 def refit(index: Index) -> list[Statement | Guard]:
-    """What gives an index triggers of now, whose own do not know long values."""
+    """The statements that replace triggers of an older index, which do not know long values."""
     return [
         Guard(_IS_OF_FORMAT, (index.id, index.format)),
         *(Statement(text) for text in _dropping_triggers(index)),
@@ -173,7 +173,7 @@ def _extract(value: str, paths: Sequence[Path]) -> str:
 
 
 def _places(field: str) -> list[Path]:
-    """Where a field may be: a member that is a number is also an element of an array."""
+    """The possible places of a field: a member that is a number is also an element of an array."""
     places: list[Path] = [()]
     for step in parse_path(field):
         steps = (step, int(step)) if is_element(step) else (step,)
