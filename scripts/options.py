@@ -28,7 +28,7 @@ MANIFESTS = ("manifest.yaml", "plugins/*/manifest.yaml")
 DOCUMENTS = ("docs/*.md",)
 
 NAMES = ("HTTP", "Hrana", "JSON", "MiB", "SQL", "URL")
-"""What keeps its capital in the middle of a sentence."""
+"""Words that keep their capital in the middle of a sentence."""
 
 _MADE_BY = r"Made by scripts/options from ([\w.:, ]+)"
 _BLOCK = re.compile(rf"^(# {_MADE_BY})\nconfig:\n(?:(?: .*)?\n)*", re.MULTILINE)
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def made() -> Iterator[tuple[Path, str]]:
-    """Every file that has such a comment, and its text as it should be."""
+    """Every file that has such a comment, and its expected text."""
     for patterns, mark, write in ((MANIFESTS, _BLOCK, block), (DOCUMENTS, _TABLE, table)):
         for path in sorted(path for pattern in patterns for path in ROOT.glob(pattern)):
             text = path.read_text("utf-8")

@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def fill(client: httpx2.Client) -> None:
-    """Store what the pictures show."""
+    """Store the entries that the pictures show."""
     people = [{"name": "Ada", "born": 1815}, {"name": "Grace", "born": 1906}]
     sets: list[dict[str, object]] = [
         {"key": ["shop", "users", number], "value": person, "metadata": {"source": "form"}}

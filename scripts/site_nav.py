@@ -1,6 +1,6 @@
-"""The navigation of the documentation site: what `mkdocs.yml` says, and whatever it leaves out.
+"""The navigation of the documentation site: that of `mkdocs.yml`, and all pages that it leaves out.
 
-mkdocs calls `on_config`. A page that nobody put into a section is in the last one, so that none is
+mkdocs calls `on_config`. A page without a section is in the last one, so that none is
 ever missing.
 """
 
@@ -30,7 +30,7 @@ def complete(navigation: list[Any], written: Iterable[str]) -> list[Any]:
 
 
 def on_config(config: Any) -> Any:
-    """See mkdocs: the configuration as it is to be used."""
+    """See mkdocs: return the configuration to use."""
     written = [path.name for path in Path(config["docs_dir"]).glob("*.md")]
     config["nav"] = complete(config["nav"], written)
     return config

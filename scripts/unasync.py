@@ -1,7 +1,7 @@
 """Make the blocking half of the client from the one for asyncio: `scripts/unasync`.
 
 Every module of an `_async` folder becomes one of the `_sync` folder beside it: words are replaced,
-in code and in what is said of it, and ruff formats the outcome. A module of `_sync` that does not
+in code and in comments, and ruff formats the result. A module of `_sync` that does not
 begin with `MARK` is written by hand, since the two differ there, and stays as it is.
 """
 
@@ -35,7 +35,7 @@ WORDS = [
 ]
 """Patterns and what takes their place; one that is nowhere is an error."""
 
-# Sorted imports, none that are not used any more, and what is shorter where nothing is awaited.
+# Sorted imports, without unused ones, and shorter forms where nothing is awaited.
 FIXED = "I001,F401,UP028,C416"
 
 

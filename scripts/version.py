@@ -1,4 +1,4 @@
-"""Write the version of the product wherever tools want a copy of it.
+"""Write the version of the product to all places where tools want a copy of it.
 
 It is said in the `pyproject.toml` of the root. The distributions of `packages/` and the manifests
 have copies, and so have the pins by which one distribution needs another; the host has one since
@@ -29,7 +29,7 @@ VERSIONS = {
 
 
 def with_version(name: str, text: str, version: str) -> str:
-    """A file of that name whose copies of the version are this one."""
+    """A file of that name with this version in all its copies."""
     written, count = VERSIONS[name].subn(lambda found: f"{found[1]}{version}", text)
     if not count:
         raise ValueError(f"{name}: no version was found where one is expected")
