@@ -25,7 +25,7 @@ from buntime_host.routing.mounts import Mount
 T = TypeVar("T")
 
 HELD_CHUNKS = 16
-"""Bytes that a stream sends ahead of its reader."""
+"""Chunks that a stream sends ahead of its reader."""
 
 logger = logging.getLogger("App")
 

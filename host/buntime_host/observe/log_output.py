@@ -15,7 +15,7 @@ import time
 from typing import TextIO
 
 MAX_WAITING_BYTES = 4 * 1024**2
-"""Most lines that wait for the thread; further ones are dropped."""
+"""Most bytes of lines that wait for the thread; further ones are dropped."""
 
 PATIENCE_SECONDS = 1.0
 """Seconds to wait for a line without a thread, and for the last lines of the process with one."""
