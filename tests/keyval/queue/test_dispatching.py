@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from buntime_database import DatabaseBusy
 from buntime_plugin_keyval.engine import loop as loop_module
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.queue.listener import READ_AHEAD, Listener
+from buntime_plugin_keyval.features.queue.queue import MOST_LOOKED_AT
 from buntime_plugin_keyval.model.errors import TooManyStreams
 from buntime_plugin_keyval.model.messages import LeasedMessage
 from keyval.queue.test_queue_messages import LEASE_MS, states
@@ -211,7 +213,7 @@ async def test_weakness_15_an_idle_listener_costs_no_writes(kv: LocalKv, world: 
 async def test_listeners_of_many_queues_ask_what_they_must(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, can_tell: bool
 ) -> None:
-    """While nobody commits: where the engine says so, none of them asks for messages."""
+    """Nothing while nobody commits, where the engine says so; else one thing for all of them."""
     looks = 0
     version = world.adapter.data_version
 
@@ -224,25 +226,52 @@ async def test_listeners_of_many_queues_ask_what_they_must(
     listeners = [world.service.dispatcher.attach(f"q{number}") for number in range(10)]
     waiting = [asyncio.create_task(take(listener)) for listener in listeners]
     await until(lambda: looks >= 3)
-    asked = 0
-    next_visible = world.service.queue.next_visible
+    asked: list[str] = []
+    together: list[Sequence[str]] = []
+    queue = world.service.queue
+    next_visible, with_messages = queue.next_visible, queue.with_messages
 
-    async def ask(queue: str) -> int | None:
-        nonlocal asked
-        asked += 1
-        return await next_visible(queue)
+    async def ask(name: str) -> int | None:
+        asked.append(name)
+        return await next_visible(name)
 
-    monkeypatch.setattr(world.service.queue, "next_visible", ask)
-    if can_tell:
-        looks = 0
-        await until(lambda: looks >= 5)
-        assert asked == 0
-    else:
-        await until(lambda: asked > 10 * len(listeners))
+    async def ask_together(names: Sequence[str]) -> list[str]:
+        together.append(names)
+        return await with_messages(names)
+
+    monkeypatch.setattr(queue, "next_visible", ask)
+    monkeypatch.setattr(queue, "with_messages", ask_together)
+    looks = 0
+    await until(lambda: looks >= 5)
+    assert asked == []
+    assert len(together) <= (0 if can_tell else looks)
+    for number in range(5):  # what they do not wait for
+        await world.kv.set(("a", number), number)
+        wanted = looks + 2
+        await until(lambda wanted=wanted: looks >= wanted)  # type: ignore[misc]
+    assert asked == []
+    assert len(together) >= 2
+    assert all(len(names) == len(listeners) for names in together)
     async with open_world(tmp_path / "kv.db", world.clock) as other:
         for number in range(len(listeners)):
             await other.kv.enqueue(number, queue=f"q{number}")
     assert [(await task).value for task in waiting] == [str(n) for n in range(len(listeners))]
+
+
+@pytest.mark.engines("sqlite", "libsql", "rqlite", "postgres")
+async def test_one_look_says_which_queues_have_messages(world: World) -> None:
+    names = ["a", "b", "B", "b ", "quoted \" ' \\", "öäü €😀"]
+    queue = world.service.queue
+    assert await queue.with_messages(names) == []
+    await world.kv.enqueue("without a name")
+    await world.kv.enqueue("without a name", priority=1)
+    there = names[1::2]
+    for name in (*there, "another"):
+        await world.kv.enqueue(1, queue=name)
+        await world.kv.enqueue(1, queue=name, delay=1000)
+    assert sorted(await queue.with_messages(names)) == sorted(there)
+    many = [f"{number}" for number in range(MOST_LOOKED_AT)]
+    assert await queue.with_messages([*many, *there[:1]]) == there[:1]
 
 
 async def test_an_empty_queue_is_looked_at_when_something_comes(

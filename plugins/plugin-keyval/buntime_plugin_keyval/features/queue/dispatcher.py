@@ -3,9 +3,9 @@
 One task leases as many messages as the waiting listeners of a queue can take and hands them out in
 turn. It sleeps until a commit brings messages, a listener can take one, the next delay or lease
 ends, or another worker of this host signals. Other processes may write to the same queues, so it
-also asks the engine every `foreign_poll_ms` whether there was a commit, and reads the queues if
-there was one or the engine cannot tell. Only queues with listeners are read, each of them when
-something may have happened to it.
+also asks the engine every `foreign_poll_ms` whether there was a commit. If there was one or the
+engine cannot tell, one statement says which queues have messages. Only queues with listeners are
+read, each of them when something may have happened to it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 from buntime_database import DatabaseError
 
-from buntime_plugin_keyval.engine.loop import Loop
+from buntime_plugin_keyval.engine.loop import EARLY_SECONDS, Loop
 from buntime_plugin_keyval.engine.peers import Peers
 from buntime_plugin_keyval.engine.rest import Rest, WhenWritten
 from buntime_plugin_keyval.engine.shares import Shares
@@ -124,6 +124,8 @@ class Dispatcher:
         self._holders: dict[str, Listener] = {}
         """The listener to tell when a message is settled, by the message's id."""
         self._next_check = 0.0
+        self._is_rung = False
+        """Whether another process has said that it changed a queue."""
         self._is_closing = False
         self._returns: set[asyncio.Task[None]] = set()
 
@@ -238,9 +240,10 @@ class Dispatcher:
         return [listener for line in self._lines.values() for listener in line.listeners]
 
     def _rung(self) -> None:
-        """Look at all queues, since another worker has changed one."""
+        """Find out in the next step which queue another process has changed."""
+        self._is_rung = True
         self._next_check = 0.0
-        self.wake()
+        self.loop.wake()
 
     def _settled(self, message_id: str) -> None:
         holder = self._holders.pop(message_id, None)
@@ -325,7 +328,7 @@ class Dispatcher:
             await self._queue.bury_exhausted()
             return 0
         events = [self._sweep_ms + now_ms] if self._sweep_ms and line is self._first else []
-        if line.listeners and (line.in_vain or self._version is None):
+        if line.listeners and line.in_vain:
             events.append(now_ms + self._poll_ms(line))
         if visible is not None:
             events.append(visible)
@@ -334,29 +337,31 @@ class Dispatcher:
         return max(1, min(events) - now_ms) if events else None
 
     def _poll_ms(self, line: _Line) -> int:
-        """The longest time until a queue is looked at for changes by other processes.
-
-        It matters for queues that hold messages back, for a time or by a limit, and on engines that
-        cannot tell of commits.
-        """
+        """The longest time until a queue that holds messages back is looked at again."""
         poll_ms = self._foreign_poll_ms
         return max(poll_ms, min(poll_ms << min(line.in_vain, _MOST_DOUBLINGS), HELD_POLL_MS))
 
     async def _check_listeners(self) -> None:
         """Notice changes by other processes, at most once in `foreign_poll_ms`.
 
-        If there was a commit, all queues are looked at. A listener is free again once another
-        process has settled its messages or their leases ran out. Messages that a listener does not
-        take, because its client does not read, are returned for others.
+        If there was a commit, all queues with messages are looked at. A listener is free again once
+        another process has settled its messages or their leases ran out. Messages that a listener
+        does not take, because its client does not read, are returned for others.
         """
         now = time.monotonic()
-        if now < self._next_check:
+        if now < self._next_check - EARLY_SECONDS:
             return
+        # First these: what another process says from here on is looked for again.
         self._next_check = now + self._foreign_poll_ms / 1000
-        before, self._version = self._version, self._data_version()
-        if self._version is not None and self._version != before:
-            for line in self._lines.values():
-                line.is_woken = True
+        is_rung, self._is_rung = self._is_rung, False
+        version = self._data_version()
+        if is_rung or version is None or version != self._version:
+            try:
+                await self._wake_lines(has_committed=is_rung or version is not None)
+            except DatabaseError:
+                self._is_rung = True  # nothing was found out
+                raise
+        self._version = version
         listeners = self._listeners()
         for listener in listeners:
             stuck = listener.reclaim()
@@ -367,3 +372,17 @@ class Dispatcher:
         if held:
             for message in await self._queue.no_longer_held(held):
                 self._settled(message.id)
+
+    async def _wake_lines(self, *, has_committed: bool) -> None:
+        """Look at the queues that have messages, because there was a commit or may have been one.
+
+        If it only may have been, queues that hold messages back are left to pauses of their own.
+        """
+        lines = [line for line in self._lines.values() if has_committed or not line.in_vain]
+        if self._first in lines and (has_committed or self._first.listeners):
+            self._first.is_woken = True
+        named = [line.queue for line in lines if not line.is_woken and line is not self._first]
+        for queue in await self._queue.with_messages(named) if named else ():
+            line = self._lines.get(queue)
+            if line is not None:
+                line.is_woken = True

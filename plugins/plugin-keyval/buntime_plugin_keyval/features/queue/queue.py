@@ -44,6 +44,9 @@ from buntime_plugin_keyval.storage.selection import POINT_LIMIT
 DEFAULT_ERROR = "Max attempts exceeded"
 LEASE_EXPIRED = "Lease expired after max attempts"
 PAUSE_WITHOUT_SCHEDULE_MS = 1000
+MOST_LOOKED_AT = 1000
+"""Queues that are looked at together on the event loop: each takes less than a microsecond."""
+
 _BURY_BATCH = 50
 _TAKE_ATTEMPTS = 3
 """How many messages a poll leases, one after the other, if leases end before it can answer."""
@@ -438,6 +441,13 @@ class Queue:
         )
         self._has_others = bool(has_others)
         return visible  # type: ignore[return-value] # as the schema says
+
+    async def with_messages(self, queues: Sequence[str]) -> list[str]:
+        """Those of some named queues that have messages."""
+        names = msgspec.json.encode(queues).decode()
+        is_short = len(queues) <= MOST_LOOKED_AT
+        rows = await self._store.adapter.query(self._sql.with_messages, (names,), point=is_short)
+        return [str(name) for (name,) in rows]
 
     async def next_exhausted(self) -> int | None:
         """When the next message of any queue is to be buried; None if there is none."""

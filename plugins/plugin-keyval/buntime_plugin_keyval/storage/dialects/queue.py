@@ -84,6 +84,8 @@ class QueueSql(NamedTuple):
     are others than plain ones in their queue, or something is said of that, 0 or 1."""
     next_visible_of: str
     """Queue: when the first message of it with attempts left can be delivered, or NULL."""
+    with_messages: str
+    """JSON array of names of queues: those that have messages. Not for the one without a name."""
     next_exhausted: str
     """When the last lease of the first message without attempts left ends, or NULL."""
     waiting_since: str

@@ -214,6 +214,9 @@ SELECT min(visible_at) FROM (
   (SELECT visible_at FROM kv_queue
    WHERE {_PLAIN} AND $1::text = '' AND attempts < max_attempts
    ORDER BY visible_at LIMIT 1)) AS firsts""",
+    with_messages=f"""
+SELECT name FROM json_array_elements_text($1::json) AS asked (name)
+WHERE EXISTS (SELECT 1 FROM kv_queue WHERE {NOT_PLAIN} AND queue = asked.name)""",
     next_exhausted="SELECT min(visible_at) FROM kv_queue WHERE attempts >= max_attempts",
     waiting_since="SELECT max(set_at) FROM kv_queue WHERE visible_at > $1",
     held="""

@@ -236,6 +236,9 @@ SELECT min(visible_at) FROM (
   SELECT * FROM (
     SELECT visible_at FROM kv_queue INDEXED BY kv_queue_visible
     WHERE {_PLAIN} AND ?1 = '' AND attempts < max_attempts ORDER BY visible_at LIMIT 1))""",
+    with_messages=f"""
+SELECT value FROM json_each(?) AS asked WHERE EXISTS (
+  SELECT 1 FROM kv_queue INDEXED BY kv_queue_levels WHERE {NOT_PLAIN} AND queue = asked.value)""",
     next_exhausted="SELECT min(visible_at) FROM kv_queue WHERE attempts >= max_attempts",
     waiting_since="SELECT max(set_at) FROM kv_queue WHERE visible_at > ?",
     held="""
