@@ -110,8 +110,7 @@ class _Frames(asyncio.Protocol):
             end = start + _LENGTH + int.from_bytes(received[start : start + _LENGTH], "little")
             if end > len(received):
                 break
-            # Both ends are forks of one process, and no other process has the connection. noqa:
-            # S301
+            # Both ends are forks of one process, and no other process has the connection.
             for message in pickle.loads(memoryview(received)[start + _LENGTH : end]):  # noqa: S301
                 self.heard(message)
             start = end

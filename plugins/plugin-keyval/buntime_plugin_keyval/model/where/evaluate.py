@@ -145,8 +145,7 @@ def _ordered(operator: str, found: object, scalar: object) -> bool:
         order = (found > scalar) - (found < scalar) if isinstance(found, str) else None
     else:
         number = _number(found)
-        # The filter was checked: here a value that is not text is a number. type: ignore[operator]
-        # # both of one kind
+        # The filter was checked: here a value that is not text is a number.
         order = None if number is None else (number > scalar) - (number < scalar)  # type: ignore[operator] # both of one kind
     if order is None:
         return False
