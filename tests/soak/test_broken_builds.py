@@ -148,7 +148,7 @@ BREAKS = {
     ),
     "an expiry that comes early": Break(
         {
-            f"{KEYVAL}.storage.dialects.sqlite.rows": [
+            f"{KEYVAL}.storage.dialects.templates": [
                 (
                     'LIVE = "(expires_at IS NULL OR expires_at > ?)"',
                     'LIVE = "(expires_at IS NULL OR expires_at > ? + 300)"',
