@@ -1,4 +1,4 @@
-"""The address of who asks, behind proxies too."""
+"""The address of a request's client, also behind proxies."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from buntime_host import DirectRequest
 
 UNKNOWN = "unknown"
 _FORWARDED = frozenset({b"forwarded", b"x-forwarded-for"})
-"""In which proxies tell who asks; which one counts, the host knows."""
+"""Headers in which proxies name the client; the host decides which one counts."""
 _MOST_KNOWN = 10_000
 
 
 class Addresses:
-    """Who a request counts for: its peer, or whom a trusted proxy has named last."""
+    """The addresses that requests count against: the peer's, or one named by a trusted proxy."""
 
     def __init__(self, client_of: Callable[[Mapping[str, Any]], str | None]) -> None:
-        """`client_of` is that of the context: None for the address of a trusted proxy."""
+        """`client_of` is that of the context; None from it means a trusted proxy's address."""
         self._client_of = client_of
         self._clients: dict[str, str] = {}
-        """Peers that are no trusted proxies, as they are shown."""
+        """Peers that are not trusted proxies, and how they are shown."""
         self._proxies: dict[str, str] = {}
-        """Those that are."""
+        """Peers that are trusted proxies."""
 
     def of(self, request: DirectRequest) -> str:
-        """The address, or the network of an IPv6 address; that of the proxy where it names none."""
+        """The address, or the network of an IPv6 address; the proxy's if it names no client."""
         peer = request.client
         if peer is None:
             return self._client_of(request.peer) or UNKNOWN
@@ -55,7 +55,7 @@ class Addresses:
 
 
 def _plain(address: str) -> str:
-    """An address as it is usually written."""
+    """An address in its usual form."""
     try:
         return str(ipaddress.ip_address(address))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Answers that are kept for a while, in each process."""
+"""A cache of answers, in each process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HITS, _MISSES = 0, 1
 HIT: bytes = b"x-cache: HIT\r\n"
 MISS: bytes = b"x-cache: MISS\r\n"
 ENTRY_BYTES = 512
-"""What one costs besides its texts."""
+"""The memory of an entry apart from its texts."""
 _CREDENTIALS = frozenset({b"authorization", b"cookie", b"x-api-key"})
 _OF_ONE_CLIENT = frozenset(
     {
@@ -38,7 +38,7 @@ _AGE = re.compile(r"(s-maxage|max-age)\s*=\s*\"?(\d{1,9})\"?")
 
 
 class CacheKey(NamedTuple):
-    """What two requests have in common that get one answer."""
+    """What is equal in requests that get the same answer."""
 
     method: str
     path: bytes
@@ -48,17 +48,17 @@ class CacheKey(NamedTuple):
     varying: tuple[bytes, ...]
 
     def as_text(self) -> str:
-        """As the API names it."""
+        """The key as text for the API."""
         query = f"?{self.query.decode('latin-1')}" if self.query else ""
         return f"{self.method}:{self.path.decode('latin-1')}{query}"
 
 
 class CachePlace(NamedTuple):
-    """Where the answer to a request would be kept."""
+    """The place in the cache for the answer to a request."""
 
     key: CacheKey
     changes: int
-    """How often anything had changed when the request came."""
+    """The number of changes when the request came."""
 
 
 class _Kept(NamedTuple):
@@ -69,7 +69,7 @@ class _Kept(NamedTuple):
 
 
 class ResponseCache:
-    """Answers by what was asked. Who asked longest ago is forgotten first."""
+    """Answers by request; the least recently requested are forgotten first."""
 
     def __init__(
         self,
@@ -78,8 +78,9 @@ class ResponseCache:
         never: Callable[[bytes], bool],
         seen_to: frozenset[str] = frozenset(),
     ) -> None:
-        """`never` names paths whose answers are not kept, `seen_to` headers that answers may vary
-        by, since the gateway sees to that. Raises `OptionError`.
+        """Answers for paths in `never` are not kept; those that vary by `seen_to` headers may be.
+
+        The gateway takes care of these headers itself. Raises `OptionError`.
         """
         self.config = config
         self._never = never
@@ -101,21 +102,21 @@ class ResponseCache:
 
     @property
     def entries(self) -> int:
-        """How many answers there are."""
+        """The number of answers."""
         return len(self._kept)
 
     @property
     def size(self) -> int:
-        """Bytes that they take, about."""
+        """About how many bytes the answers take."""
         return self._size
 
     def lookups(self) -> tuple[int, int]:
-        """How often all workers have found an answer, and how often none."""
+        """The number of hits and misses of all workers."""
         totals = self._lookups.totals()
         return int(totals[_HITS]), int(totals[_MISSES])
 
     def place(self, request: DirectRequest, encoding: str) -> CachePlace | None:
-        """Where the answer to a request is, or would be; None if it is for this client alone."""
+        """The place for the answer to a request; None if it is only for this client."""
         path = request.whole_path
         if (
             request.method not in self.methods
@@ -142,7 +143,7 @@ class ResponseCache:
         return CachePlace(key, self._changes)
 
     def find(self, place: CachePlace, now: float) -> Answer | None:
-        """The answer that is kept there, with its age."""
+        """The answer at a place, with its age, or None."""
         self._hear_others()
         kept = self._kept.get(place.key)
         if kept is None or kept.until <= now:
@@ -155,7 +156,7 @@ class ResponseCache:
         return msgspec.structs.replace(kept.answer, lines=kept.answer.lines + age + HIT)
 
     def keep(self, place: CachePlace, answer: Answer, now: float) -> None:
-        """Keep an answer, if it may be and nothing has changed since it was asked for."""
+        """Keep an answer if that is allowed and nothing has changed since the request."""
         seconds = self._seconds(answer, place.key.encoding)
         if seconds <= 0 or place.changes != self._changes:
             return
@@ -165,7 +166,7 @@ class ResponseCache:
             return
         self._drop(key)
         age = _age_of(answer)
-        if age:  # another cache has had it before: from here on one age is told, of both
+        if age:  # another cache has kept it before: the age sent is the sum
             others = tuple(pair for pair in answer.headers if pair[0] != b"age")
             answer = msgspec.structs.replace(answer, headers=others)
         self._kept[key] = _Kept(answer, now - age, now + seconds, size)
@@ -175,7 +176,7 @@ class ResponseCache:
             self._drop(next(iter(self._kept)))
 
     def changed(self, method: str, path: bytes) -> None:
-        """Something was written to a path: what is known of it is not so any more."""
+        """Forget answers for a path, since something was written to it."""
         if method in _SAFE:
             return
         self._changes += 1
@@ -184,7 +185,7 @@ class ResponseCache:
         self._tell_others()
 
     def invalidate(self, key: str | None, pattern: str | None) -> int:
-        """Forget one answer, those whose paths a glob fits, or all; how many there were here.
+        """Forget one answer, those whose paths match a glob, or all; how many there were here.
 
         Raises `BadRequest`.
         """
@@ -204,7 +205,7 @@ class ResponseCache:
         return len(found)
 
     def _seconds(self, answer: Answer, encoding: str) -> float:
-        """How long an answer may be kept for those who take an encoding; 0 for not at all."""
+        """How long an answer may be kept for clients of an encoding; 0 for not at all."""
         if answer.status != 200:
             return 0.0
         seconds = float(self.config.ttl)
@@ -227,7 +228,7 @@ class ResponseCache:
                     return 0.0
                 ages = dict(_AGE.findall(text))
                 if not ages and ("max-age" in text or "s-maxage" in text):
-                    return 0.0  # a time that is none
+                    return 0.0  # not a valid time
                 said |= ages
         most = said.get("s-maxage", said.get("max-age"))
         if most is not None:
@@ -235,7 +236,7 @@ class ResponseCache:
         return seconds if expires is None else min(seconds, expires)
 
     def _is_for_all(self, said: bytes, encoding: str) -> bool:
-        """Whether all who take `encoding` can read what a target has chosen to encode."""
+        """Whether all clients of `encoding` can read the encoding that a target has chosen."""
         return said.lower() == encoding.encode() or "accept-encoding" in self._vary
 
     def _drop(self, key: CacheKey) -> None:
@@ -249,7 +250,7 @@ class ResponseCache:
             del self._by_path[key.path]
 
     def _tell_others(self) -> None:
-        """Have the other workers forget everything, since they do not hear what it was."""
+        """Have the other workers forget everything, since they are not told what changed."""
         if self._generation is not None:
             self._generation.own[0] += 1
             self._seen_generation += 1
@@ -275,7 +276,7 @@ def _age_of(answer: Answer) -> int:
 
 
 def _time_until(expires: bytes) -> float:
-    """Seconds until the date of an `Expires`; what is none, such as 0, is over."""
+    """Seconds until the date of an `Expires`; an invalid one, such as 0, has passed."""
     try:
         return parsedate_to_datetime(expires.decode("latin-1")).timestamp() - time.time()
     except (ValueError, OverflowError):
@@ -283,7 +284,7 @@ def _time_until(expires: bytes) -> float:
 
 
 def _glob_only(pattern: str) -> str:
-    """Who asks over HTTP has no regular expressions."""
+    """A pattern of the API, which may be a glob only, not a regular expression."""
     if pattern.startswith(("re:", "^")):
         raise BadRequest("pattern must be a glob of the whole path, such as /site/**")
     return pattern

@@ -1,4 +1,4 @@
-"""Smaller answers: JSON that is large, in an encoding that the client takes."""
+"""Compression of large JSON answers, in an encoding that the client accepts."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Encoder = Callable[[bytes], bytes]
 
 
 class Compression:
-    """Compresses answers in a thread, streams never."""
+    """Compresses answers in a thread; never streams."""
 
     def __init__(self, config: CompressionConfig) -> None:
         self.min_size = int(config.min_size)
         self._encoders: dict[str, Encoder] = {}
-        """By the name of the encoding, the best one first."""
+        """Encoders by name, the best one first."""
         zstd = _zstd(config.zstd_level)
         if zstd is not None:
             self._encoders[ZSTD] = zstd
@@ -35,11 +35,11 @@ class Compression:
 
     @property
     def encodings(self) -> list[str]:
-        """Their names, the best one first."""
+        """The names of the encodings, the best one first."""
         return [*self._encoders]
 
     def is_for(self, answer: Answer) -> bool:
-        """Whether an answer is one that gets smaller, for a client that takes that."""
+        """Whether an answer can be compressed."""
         return (
             len(answer.body) >= self.min_size
             and answer.status == 200
@@ -48,7 +48,7 @@ class Compression:
         )
 
     def accepted(self, request: DirectRequest) -> str:
-        """The encoding for a client, by its `Accept-Encoding`; empty for none."""
+        """The encoding for a client by its `Accept-Encoding`; empty for none."""
         if request.method == "HEAD":
             return ""
         said = b",".join(value for name, value in request.headers if name == b"accept-encoding")
@@ -60,7 +60,7 @@ class Compression:
         return known
 
     async def compressed(self, answer: Answer, encoding: str) -> Answer:
-        """The answer in an encoding. Its entity tag is a weak one then: the bytes are others."""
+        """The answer in an encoding. Its entity tag becomes weak, since the bytes differ."""
         body = await asyncio.to_thread(self._encoders[encoding], answer.content())
         headers = [*answer.headers, (b"content-encoding", encoding.encode())]
         if answer.tag:
@@ -70,7 +70,7 @@ class Compression:
         )
 
     def plain(self, answer: Answer) -> Answer:
-        """The answer as it is, for a client that takes no encoding: others may get another one."""
+        """The answer for a client without an encoding, marked as varying by it."""
         return msgspec.structs.replace(answer, lines=answer.lines + _VARY)
 
     def _best(self, said: str) -> str:
@@ -87,8 +87,8 @@ class _Weighed(NamedTuple):
 
 
 _FORBIDDING = frozenset({b"content-encoding", b"content-range", b"etag", b"set-cookie"})
-"""Of an answer that stays as it is: it has an encoding already, is a part, has a tag of its
-plugin's own making, or a secret beside what others may choose."""
+"""Headers of answers that are not compressed: those that have an encoding already, are a part, have
+an entity tag of their plugin, or have a secret next to text that others may choose."""
 
 
 def _weighed(part: str) -> _Weighed:
@@ -110,7 +110,7 @@ def _gzip(level: int) -> Encoder:
 
 
 def _zstd(level: int) -> Encoder | None:
-    """None where the library is not there, which is an extra."""
+    """The encoder, or None if the library, which is an extra, is not installed."""
     try:
         import zstandard
     except ImportError:

@@ -10,7 +10,7 @@ OneOrMore = str | tuple[str, ...]
 
 
 class RouteLimit(Options, frozen=True, forbid_unknown_fields=True):
-    """A limit of its own for some paths."""
+    """A separate limit for some paths."""
 
     path: OneOrMore
     requests: int
@@ -19,7 +19,7 @@ class RouteLimit(Options, frozen=True, forbid_unknown_fields=True):
 
 
 class RateLimit(Options, frozen=True, forbid_unknown_fields=True):
-    """How much one client may ask for."""
+    """Limits of requests by one client."""
 
     requests: Annotated[
         int,
@@ -152,7 +152,7 @@ class CacheConfig(Options, frozen=True, forbid_unknown_fields=True):
 
 
 class CompressionConfig(Options, frozen=True, forbid_unknown_fields=True):
-    """Large JSON answers that get smaller on their way."""
+    """Compression of large JSON answers."""
 
     min_size: Annotated[Size, option("Smaller answers go out as they are", least=256)] = Size("8kb")
     gzip_level: Annotated[int, option("How hard gzip tries", least=1, most=9)] = 4
@@ -168,7 +168,7 @@ class CompressionConfig(Options, frozen=True, forbid_unknown_fields=True):
 
 
 class GatewayConfig(Options, frozen=True):
-    """Everything is off unless it is written."""
+    """The options; everything is off by default."""
 
     rate_limit: Annotated[RateLimit | None, option("How much one client may ask for")] = None
     cors: Annotated[CorsConfig | None, option("Pages of other origins that may use the host")] = (
@@ -203,13 +203,13 @@ class GatewayConfig(Options, frozen=True):
 
 
 def listed(value: OneOrMore) -> tuple[str, ...]:
-    """The texts of a list, or those that one text has between its commas."""
+    """The texts of a list, or of one text with commas."""
     parts = value.split(",") if isinstance(value, str) else value
     return tuple(text for part in parts if (text := part.strip()))
 
 
 def window_seconds(window: Duration, option_name: str) -> float:
-    """The seconds of a window, whose bare numbers are seconds. Raises `OptionError`."""
+    """The seconds of a window; plain numbers are seconds. Raises `OptionError`."""
     written = window.written
     is_bare = isinstance(written, int | float) or str(written).strip().isdigit()
     seconds = float(str(written)) if is_bare else float(window)

@@ -1,6 +1,6 @@
-"""What browsers are told of pages of other origins.
+"""CORS: headers for pages of other origins.
 
-One policy answers preflights and says the headers of real answers, so that both say the same.
+One policy answers preflights and sets the headers of real answers, so that both agree.
 Source: https://fetch.spec.whatwg.org/#http-cors-protocol
 """
 
@@ -20,7 +20,7 @@ REQUEST_HEADERS = (
     "accept, authorization, cache-control, content-type, idempotency-key, if-match, if-none-match,"
     " last-event-id, x-api-key, x-request-id"
 )
-"""What a page may send to the host and its plugins, whatever the configuration says."""
+"""Headers that pages may always send to the host and its plugins."""
 LIMIT_HEADERS = (
     "ratelimit-limit, ratelimit-remaining, ratelimit-reset, x-ratelimit-limit,"
     " x-ratelimit-remaining, x-ratelimit-reset"
@@ -35,7 +35,7 @@ Header = tuple[bytes, bytes]
 
 
 class CorsPolicy:
-    """Whose pages may do what."""
+    """The origins whose pages may use the host, and what they may do."""
 
     def __init__(self, config: CorsConfig) -> None:
         """Raises `OptionError`."""
@@ -62,7 +62,7 @@ class CorsPolicy:
         self._allowed = ", ".join([REQUEST_HEADERS, *allowed]).encode() if allowed else None
         self._of_others = b"" if self._is_open else b"vary: origin\r\n"
         self._known: dict[bytes, bytes] = {}
-        """What answers to an origin say, as lines."""
+        """Header lines of answers by origin."""
 
     def allows(self, origin: bytes) -> bool:
         """Whether pages of an origin may use the host."""
@@ -72,7 +72,7 @@ class CorsPolicy:
         return lowered in self._exact or any(it.fullmatch(lowered) for it in self._patterns)
 
     def lines(self, origin: bytes | None) -> bytes:
-        """The headers of every answer, to a page of an origin or to somebody else."""
+        """The header lines of all answers to pages of an origin; it is None for other clients."""
         if self._is_open:
             origin = ANY.encode()
         elif origin is None:
@@ -94,7 +94,7 @@ class CorsPolicy:
         return lines + self._of_others
 
     def preflight(self, request: DirectRequest) -> Answer | None:
-        """The answer to a preflight; None for another request. Nothing is allowed to strangers."""
+        """The answer to a preflight; None for other requests. Other origins are allowed nothing."""
         asked: dict[bytes, bytes] = dict(request.headers)
         if not self.config.preflight or _ASKED_METHOD not in asked:
             return None
@@ -136,7 +136,7 @@ def _origin(text: str) -> bytes:
 
 
 def _pattern(text: str) -> re.Pattern[bytes]:
-    """Origins below a name: any number of labels stands in the place of `*`."""
+    """A pattern of origins, where `*` stands for any number of labels."""
     scheme, separator, rest = text.rstrip("/").lower().partition("://*.")
     if not separator or ANY in scheme + rest or origin_problem(f"{scheme}://{rest}") is not None:
         raise OptionError(

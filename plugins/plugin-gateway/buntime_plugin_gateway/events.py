@@ -1,4 +1,4 @@
-"""What goes on, each second, as an event stream."""
+"""The numbers of the gateway as an event stream, once a second."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ SECONDS = 1.0
 
 
 def leave_signals_alone() -> None:
-    """Have the library not end streams by itself when the process gets a signal.
+    """Keep the library from ending streams when the process gets a signal.
 
-    It patches uvicorn for that, for the whole process, and cancels what is being sent. Streams of
-    `event_stream` end by themselves, and with an end, when the host announces its shutdown.
+    It would patch uvicorn for the whole process, and cancel what is being sent. Streams of
+    `event_stream` end properly by themselves when the host announces its shutdown.
     """
     AppStatus.enable_automatic_graceful_drain = False
 
@@ -27,7 +27,7 @@ def leave_signals_alone() -> None:
 def event_stream(
     tell: Callable[[], dict[str, Any]], principal: Principal, closing: asyncio.Event
 ) -> Response:
-    """A stream that tells at once and then every second, until the host or the credential ends."""
+    """A stream with an event at once and then every second, until the host or credential ends."""
     return EventSourceResponse(_told(tell, principal, closing), sep="\n")
 
 

@@ -1,6 +1,6 @@
-"""What was counted in the last hour, in plugin-keyval: one key for each second that had requests.
+"""The counts of the last hour, in plugin-keyval: one key for each second with requests.
 
-The counts are those of all workers, so only the first worker writes.
+They are the totals of all workers, so only the first worker writes.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from buntime_plugin_gateway.limits.limiter import LimitCounts
 PREFIX = ("gateway", "metrics", "history")
 KEPT_MS = 3_600_000
 TICKS_OF_A_WRITE = 5
-"""Snapshots are taken each second, and so many of them are written in one commit."""
+"""Snapshots, taken once a second, that are written in one commit."""
 MOST_PENDING = 600
-"""Snapshots that wait while the store does not answer; older ones are given up."""
+"""The most snapshots kept while the store does not answer; older ones are dropped."""
 MOST_OF_A_COMMIT = 100
 COUNTS = ("totalRequests", "blockedRequests", "allowedRequests", "activeBuckets")
 
 
 class HistoryStore(Protocol):
-    """What of the service of plugin-keyval is needed."""
+    """The methods of plugin-keyval's service that are used here."""
 
     async def get(self, key: Any) -> Any:
         """One entry."""
@@ -44,7 +44,7 @@ class HistoryStore(Protocol):
 
 
 class MetricsHistory:
-    """Snapshots of what was counted."""
+    """Snapshots of the counts."""
 
     def __init__(
         self, kv: HistoryStore, totals: Callable[[], LimitCounts], logger: logging.Logger
@@ -67,19 +67,19 @@ class MetricsHistory:
             await self.flush()
 
     def take(self, now_ms: int) -> None:
-        """Take a snapshot, unless it is as the one before."""
+        """Take a snapshot, unless it equals the one before."""
         totals = self._totals()
         if totals == self._last:
             return
         self._last = totals
-        # No two have one key, whatever the clock does.
+        # Keys are unique, whatever the clock does.
         self._last_ms = max(now_ms, self._last_ms + 1)
         counts = dict(zip(COUNTS, totals, strict=True))
         self._pending.append({"timestamp": self._last_ms, **counts})
         del self._pending[:-MOST_PENDING]
 
     async def flush(self) -> None:
-        """Write what waits. A store that fails is told of once, and asked again the next time."""
+        """Write the pending snapshots. A failure of the store is logged once, and retried later."""
         taken = self._pending[:MOST_OF_A_COMMIT]
         while taken:
             try:
@@ -94,7 +94,7 @@ class MetricsHistory:
             taken = self._pending[:MOST_OF_A_COMMIT]
 
     async def read(self, limit: int) -> list[dict[str, Any]]:
-        """So many snapshots, the newest first; none where the store does not answer."""
+        """At most `limit` snapshots, the newest first; none if the store does not answer."""
         try:
             found = [
                 entry.value async for entry in self._kv.list(PREFIX, limit=limit, reverse=True)
@@ -105,14 +105,14 @@ class MetricsHistory:
         return [snapshot for snapshot in found if isinstance(snapshot, Mapping)]  # type: ignore[misc] # JSON
 
     async def clear(self) -> None:
-        """Forget all. Raises what the store does."""
+        """Remove all snapshots. Raises what the store does."""
         self._pending.clear()
         await self._kv.delete(PREFIX)
 
     async def migrate(self, now_ms: int) -> None:
         """Give each snapshot of older versions, which kept one list, a key of its own.
 
-        To do it twice is to do it once. Raises what the store does.
+        Idempotent. Raises what the store does.
         """
         entry = await self._kv.get(PREFIX)
         if not isinstance(entry.value, Sequence) or isinstance(entry.value, str):

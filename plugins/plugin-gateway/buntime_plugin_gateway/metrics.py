@@ -1,6 +1,6 @@
-"""What the gateway measures, as Prometheus metric families.
+"""The metrics of the gateway, as Prometheus metric families.
 
-Imported when they are asked for: their library is much to read for a process that nobody scrapes.
+Imported on first use: a process that is never scraped need not load the library.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from buntime_plugin_gateway.parts import Parts
 
 
 def families(parts: Parts) -> Iterable[Metric]:
-    """Those of what is on."""
+    """The families of the parts that are on."""
     if parts.limiter is not None:
         yield from _of_limits(parts.limiter)
     if parts.cache is not None:

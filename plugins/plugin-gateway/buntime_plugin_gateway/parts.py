@@ -1,4 +1,4 @@
-"""What the gateway of one host is made of; None for what is off."""
+"""The parts of the gateway of one host; None for those that are off."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ class Parts(NamedTuple):
     compression: Compression | None = None
     shell: Shell | None = None
     excludes: StoredExcludes | None = None
-    """Of the shell, where plugin-keyval is there."""
+    """Excludes of the shell, if plugin-keyval is loaded."""
     history: MetricsHistory | None = None
-    """Of the limits, where plugin-keyval is there."""
+    """History of the limits, if plugin-keyval is loaded."""

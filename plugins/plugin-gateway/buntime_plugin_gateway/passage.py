@@ -1,4 +1,4 @@
-"""The way of every request through the gateway, and of its answer back."""
+"""The passage of all requests and answers through the gateway."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from buntime_plugin_gateway.request_log import Arrived
 
 Header = tuple[bytes, bytes]
 _FAILED = range(400, 500)
-"""Nothing was written by who is answered so."""
+"""Statuses after which nothing was written."""
 
 
 class GatewayPassage:
-    """Answers, counts, refuses and notes requests, and sees to their answers."""
+    """Counts, refuses, answers and logs requests, and changes their answers."""
 
     def __init__(self, addresses: Addresses, parts: Parts, *, log_all: bool) -> None:
         self._addresses = addresses
@@ -34,14 +34,14 @@ class GatewayPassage:
         self.compression = parts.compression
         self.cors = parts.cors
         self._settled: frozenset[bytes] = frozenset() if parts.cors is None else ORIGIN_HEADERS
-        """What answers say of origins, if that is for the gateway to say."""
+        """Headers about origins, if the gateway sets them."""
         self._limited = self._settled | LIMIT_HEADERS
-        """The same, and what they say of limits."""
+        """The same, and headers about limits."""
         self._lines = b"" if parts.cors is None else parts.cors.lines(None)
-        """Headers of the answer to who comes from no page."""
+        """Header lines of answers to requests that are not from a page."""
         self.note = parts.log.add
         self.log_all = log_all
-        """Whether requests are noted that no limit has refused."""
+        """Whether requests that no limit has refused are logged, too."""
         self._shapes = parts.cache is not None or parts.compression is not None
 
     def trusts(self, origin: bytes) -> bool:
@@ -53,7 +53,7 @@ class GatewayPassage:
         return self.cors is not None and self.cors.credentials and self.cors.allows(origin)
 
     def preflight(self, request: DirectRequest) -> Answer | None:
-        """See `RequestPassage`. No limit counts them: a browser sends them by itself."""
+        """See `RequestPassage`. Not counted by limits: browsers send preflights by themselves."""
         answer = None if self.cors is None else self.cors.preflight(request)
         if answer is not None and self.log_all:
             now = monotonic()
@@ -67,8 +67,8 @@ class GatewayPassage:
         headers = request.headers
         known = headers.found.get(self) if type(headers) is RepeatedHeaders else None
         address, lines = self._sender(request) if known is None else known
-        # Not the request itself, which refers to what goes with it: none of both would go without
-        # a collection.
+        # Not the request itself, which refers to its companion: the cycle would keep both in
+        # memory until a garbage collection.
         arrived = (epoch, address, request.method, request.whole_path, now)
         request.settled = self._settled
         if self._shell is not None:
@@ -91,13 +91,13 @@ class GatewayPassage:
         return RequestInHand(self, arrived) if self.log_all else None
 
     def noted(self, arrived: Arrived, answer: Answer) -> Answer:
-        """The answer to a request that no limit has refused."""
+        """Log a request that no limit has refused; returns its answer."""
         if self.log_all:
             self.note((arrived, answer.status, monotonic(), False))
         return answer
 
     def _sender(self, request: DirectRequest) -> tuple[str, bytes]:
-        """The address of the client, and what CORS says to it in each answer."""
+        """The address of the client, and the CORS header lines of its answers."""
         address, lines = self._addresses.of(request), self._lines
         headers = request.headers
         if self.cors is not None:
@@ -121,9 +121,9 @@ class GatewayPassage:
         return in_hand
 
 
-# Structs, since each request makes one: other classes take several times as long for that.
+# Structs, since each request makes one: other classes take several times as long.
 class RequestInHand(msgspec.Struct, gc=False):
-    """Goes with a request that is noted with its answer, see `Companion`."""
+    """The `Companion` of a request that is logged with its answer."""
 
     gateway: GatewayPassage
     arrived: Arrived
@@ -134,20 +134,20 @@ class RequestInHand(msgspec.Struct, gc=False):
         return answer
 
     def begun(self, status: int, headers: list[Header]) -> list[Header]:
-        """See `Companion`. Of a stream the time until it begins is noted."""
+        """See `Companion`. For a stream, the time until it begins is logged."""
         self.gateway.note((self.arrived, status, monotonic(), False))
         return headers
 
 
 class ShapedRequest(msgspec.Struct, gc=False):
-    """Goes with a request whose answer may be compressed or kept."""
+    """The `Companion` of a request whose answer may be compressed or cached."""
 
     gateway: GatewayPassage
     arrived: Arrived
     encoding: str = ""
-    """In which the client takes large answers; empty for none."""
+    """The encoding of large answers for the client; empty for none."""
     place: CachePlace | None = None
-    """Where its answer is kept."""
+    """The place in the cache for its answer, if it may be cached."""
 
     def answered(self, answer: Answer) -> Answer | Coroutine[Any, Any, Answer]:
         """See `Companion`."""

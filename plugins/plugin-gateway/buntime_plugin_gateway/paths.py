@@ -10,14 +10,14 @@ from buntime_host import OptionError
 
 REGEX = "re:"
 LONGEST_PATTERN = 512
-"""Characters."""
+"""In characters."""
 _WILDCARDS = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
 _BELOW = "/**"
 _WILD = re.compile(r"[*?]")
 
 
 def matcher(patterns: Iterable[str], option_name: str) -> Callable[[bytes], object] | None:
-    """What tells whether a path, as it was sent, is one of them; None if there are none.
+    """A function that tells whether a path, as sent, matches a pattern; None without patterns.
 
     A pattern is a glob of the whole path: `*` is anything within a segment, `**` any number of
     segments, `?` one character. Behind `re:` it is a regular expression (RE2) of the whole path; so
@@ -36,7 +36,7 @@ def matcher(patterns: Iterable[str], option_name: str) -> Callable[[bytes], obje
         elif plain != pattern:
             below.append(plain.encode() + b"/")
         else:
-            # The base of a plugin arrives as `/base/`, however it was sent.
+            # The base of a plugin always arrives as `/base/`.
             exact |= {plain.encode(), plain.encode() + b"/"}
     prefixes = tuple(below)
     search = _compiled("|".join(others)).fullmatch if others else None
@@ -44,7 +44,7 @@ def matcher(patterns: Iterable[str], option_name: str) -> Callable[[bytes], obje
         return None
 
     if not (prefixes or search):
-        return exact.__contains__  # without a call of Python, since each request asks
+        return exact.__contains__  # not a Python function, since it is called for each request
 
     def fits(path: bytes) -> object:
         return (
@@ -57,7 +57,7 @@ def matcher(patterns: Iterable[str], option_name: str) -> Callable[[bytes], obje
 
 
 def beginnings(patterns: Iterable[str]) -> tuple[bytes, ...]:
-    """What paths begin with that a `matcher` of these finds: it need not be asked of others."""
+    """The beginnings of all paths that a `matcher` of these patterns matches."""
     return tuple(
         b"" if pattern.startswith((REGEX, "^")) else _WILD.split(pattern, maxsplit=1)[0].encode()
         for pattern in patterns

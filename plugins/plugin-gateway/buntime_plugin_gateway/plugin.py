@@ -42,14 +42,14 @@ if TYPE_CHECKING:
 KEYVAL = "@buntime/plugin-keyval"
 TICK = "1s"
 FLUSH_SECONDS = 2.0
-"""For the last write of the history when the host ends."""
+"""The time for the last write of the history when the host ends."""
 
 
 class GatewayPlugin:
-    """Looks at all requests of a host, and at their answers."""
+    """Handles all requests of a host, and their answers."""
 
     def __init__(self, options: dict[str, Any]) -> None:
-        """Raises `OptionError` for what means nothing, so that a check without a start finds it."""
+        """Raises `OptionError` for invalid options, so that a check without a start finds them."""
         _check(read_options(GatewayConfig, options))
         self._parts: Parts | None = None
         self._passage: GatewayPassage | None = None
@@ -77,7 +77,7 @@ class GatewayPlugin:
 
     @hookimpl
     def passage(self) -> RequestPassage | None:
-        """What all requests pass."""
+        """The passage of all requests."""
         return self._passage
 
     @hookimpl
@@ -87,7 +87,7 @@ class GatewayPlugin:
 
     @hookimpl
     def metrics(self) -> Iterable[Metric]:
-        """What the host's `/metrics` shows of the gateway."""
+        """The metrics of the gateway for the host's `/metrics`."""
         if self._parts is None:
             return ()
         from buntime_plugin_gateway.metrics import families
@@ -96,12 +96,12 @@ class GatewayPlugin:
 
     @hookimpl
     def permissions(self) -> dict[str, Action]:
-        """What users may be permitted to do here."""
+        """The actions that can be permitted."""
         return dict(PERMISSIONS)
 
     @hookimpl
     async def on_shutdown(self) -> None:
-        """Write what was counted last, and hear of nothing more."""
+        """Write the last counts, and stop watching the store."""
         parts = self._parts
         if parts is None:
             return
@@ -144,7 +144,7 @@ def _check(config: GatewayConfig) -> None:
 
 
 def _parts(config: GatewayConfig, ctx: PluginContext, kv: Any) -> Parts:
-    """What the options turn on, but for the shell."""
+    """The parts that the options turn on, except for the shell."""
     limiter = None if config.rate_limit is None else Limiter(config.rate_limit, ctx.workers)
     history = None
     if limiter is not None and kv is not None:

@@ -1,4 +1,4 @@
-"""What the API tells of the parts of a gateway."""
+"""Reports of the API about the parts of the gateway."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from buntime_plugin_gateway.limits.limiter import Limiter
 from buntime_plugin_gateway.parts import Parts
 
 RECENT = 10
-"""Requests of the log that events tell."""
+"""The number of logged requests in events."""
 
 
 def limit_metrics(limiter: Limiter) -> dict[str, int]:
-    """What was counted since the host started."""
+    """The counts since the host started."""
     totals = limiter.totals()
     return {
         "totalRequests": totals.total,
@@ -34,7 +34,7 @@ def limit_config(limiter: Limiter) -> dict[str, Any]:
 
 
 def cors_config(cors: CorsPolicy) -> dict[str, Any]:
-    """Whose pages may do what."""
+    """The CORS policy."""
     return {
         "origin": [*cors.origins],
         "credentials": cors.credentials,
@@ -44,13 +44,13 @@ def cors_config(cors: CorsPolicy) -> dict[str, Any]:
 
 
 def cache_report(parts: Parts) -> dict[str, Any]:
-    """How much is kept in this process."""
+    """The cache of this process."""
     cache = parts.cache
     return {"enabled": cache is not None, "entries": 0 if cache is None else cache.entries}
 
 
 def compression_report(parts: Parts) -> dict[str, Any]:
-    """In which encodings large answers go out."""
+    """The encodings of large answers."""
     compression = parts.compression
     return {
         "enabled": compression is not None,
@@ -59,7 +59,7 @@ def compression_report(parts: Parts) -> dict[str, Any]:
 
 
 def shell_report(parts: Parts) -> dict[str, Any]:
-    """Where the shell is, and how many paths are not its own."""
+    """The location of the shell, and the number of its excludes."""
     shell = parts.shell
     return {
         "enabled": shell is not None,
@@ -69,7 +69,7 @@ def shell_report(parts: Parts) -> dict[str, Any]:
 
 
 def config_of(parts: Parts) -> dict[str, Any]:
-    """What is configured; null for what is off."""
+    """The configuration; null for parts that are off."""
     cache, shell, limiter, cors = parts.cache, parts.shell, parts.limiter, parts.cors
     return {
         "rateLimit": None if limiter is None else limit_config(limiter),
@@ -88,7 +88,7 @@ def config_of(parts: Parts) -> dict[str, Any]:
 
 
 def events_report(parts: Parts, now_ms: int) -> dict[str, Any]:
-    """What an event tells."""
+    """The contents of an event."""
     limiter, cors, shell = parts.limiter, parts.cors, parts.shell
     return {
         "timestamp": now_ms,

@@ -1,4 +1,4 @@
-"""The newest requests, of all workers of a host."""
+"""The log of the newest requests of all workers of a host."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _SIZE = struct.Struct("<Q")
 
 
 Arrived = tuple[float, str, str, bytes, float]
-"""What is noted of a request when it comes: when that is, in seconds of the calendar; address,
-method and path; when it is, in seconds of the monotonic clock."""
+"""A request as it arrives: time in seconds since the epoch, address, method, path, and time in
+seconds of the monotonic clock."""
 Noted = tuple[Arrived, int, float, bool]
-"""The same once it is answered: status; when that is, in seconds of the monotonic clock; whether it
-was one too many."""
+"""The same once it is answered, with the status, the time in seconds of the monotonic clock, and
+whether a limit has refused it."""
 
 
 class LogEntry(NamedTuple):
-    """One request. `at` is seconds of the calendar, `duration` milliseconds."""
+    """One request. `at` is in seconds since the epoch, `duration` in milliseconds."""
 
     at: float
     ip: str
@@ -39,10 +39,10 @@ class LogEntry(NamedTuple):
     limited: bool
     worker: int
     moment: int
-    """When it came, in microseconds of a clock that never goes back."""
+    """When it came, in microseconds of a monotonic clock."""
 
     def to_json(self) -> dict[str, Any]:
-        """As the API shows it."""
+        """The entry for the API."""
         milliseconds = int(self.at * 1000)
         return {
             "id": f"{milliseconds}-{self.worker}-{self.moment}",
@@ -57,25 +57,25 @@ class LogEntry(NamedTuple):
 
 
 class RequestLog:
-    """A ring of requests. Writing to it costs nothing but that; the rest is for who reads."""
+    """A ring buffer of requests. Adding one is cheap; the work is left to reading."""
 
     def __init__(self, size: int, workers: Workers) -> None:
         self._size = size
         self._workers = workers
         self._ring: deque[Noted] = deque(maxlen=size)
         self.add: Callable[[Noted], None] = self._ring.append
-        """Note a request that was answered."""
+        """Add a request that was answered."""
         self._shared: Noted | None = None
-        """The newest one that the others know."""
+        """The newest one that was shared with the other workers."""
         self._cleared = workers.numbers(CLEARED, 1)
-        """When this worker was told to forget all that was before."""
+        """The time before which this worker was told to forget all."""
         self._room = _SIZE.size + size * ENTRY_BYTES
         self._memory = (
             workers.memory(MEMORY, self._room * workers.count) if workers.count > 1 else None
         )
 
     def share(self) -> None:
-        """Let the other workers see what this one has. For once in a second."""
+        """Share new entries with the other workers. Call it once a second."""
         if self._memory is None or not self._ring or self._shared is self._ring[-1]:
             return
         self._shared = self._ring[-1]
@@ -104,7 +104,7 @@ class RequestLog:
         return found[: self._size]
 
     def clear(self, at: float) -> None:
-        """Forget what was before a moment, in all workers."""
+        """Forget entries from before a moment, in all workers."""
         self._cleared.own[0] = at
 
     def _own(self) -> list[LogEntry]:
@@ -135,7 +135,7 @@ class RequestLog:
 
 
 def statistics(entries: Iterable[LogEntry]) -> dict[str, Any]:
-    """How many there are, and of which kind; the average duration is in milliseconds."""
+    """The number of entries by kind, and the average duration in milliseconds."""
     by_status: dict[str, int] = {}
     total = limited = 0
     duration = 0.0

@@ -45,7 +45,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class GatewayRoutes:
-    """Tells what the gateway does, and resets it."""
+    """Endpoints that show what the gateway does, and reset it."""
 
     def __init__(self, parts: Parts, log_size: int, closing: asyncio.Event) -> None:
         self._parts = parts
@@ -230,7 +230,7 @@ class GatewayRoutes:
 
 
 def number_of(request: Request, name: str, default: int, most: int) -> int:
-    """A positive number of the query, at most so much. Raises `BadRequest`."""
+    """A positive number of the query, at most `most`. Raises `BadRequest`."""
     text = request.query_params.get(name)
     if text is None:
         return min(default, most)

@@ -1,1 +1,1 @@
-"""A reverse proxy as a plugin: rules say which paths go to which other server."""
+"""A reverse proxy as a plugin, with rules by which paths are forwarded to other servers."""

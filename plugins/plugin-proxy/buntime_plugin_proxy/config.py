@@ -8,7 +8,7 @@ from buntime_host import Duration, Options, Size, option
 
 
 class ProxyConfig(Options, frozen=True):
-    """Rules of the configuration, and what all rules have to keep to."""
+    """The rules of the configuration, and limits of all rules."""
 
     rules: Annotated[
         tuple[dict[str, Any], ...],

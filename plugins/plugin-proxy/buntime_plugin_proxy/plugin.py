@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 KEYVAL = "@buntime/plugin-keyval"
 TICK = "1s"
 ON_LOOP = 50
-"""Rules that are made ready at once; more of them take so long that a thread does it."""
+"""The most rules that are prepared on the event loop; more are prepared in a thread."""
 STATIC = "static-"
 """The prefix of the ids of rules of the configuration."""
 
@@ -52,7 +52,7 @@ class ProxyService:
         self._plugin = plugin
 
     def is_public(self, path: str, method: str = "GET") -> bool:
-        """Whether any rule for a path, as it was sent, says that it is public for the method."""
+        """Whether a path, as it was sent, is public for the method by any rule."""
         return self._plugin.table.is_public(method, path.encode())
 
     def isPublic(self, path: str, method: str = "GET") -> bool:
@@ -130,7 +130,7 @@ class ProxyPlugin:
 
     @hookimpl
     def fallback(self) -> Fallback | None:
-        """All that is below no base."""
+        """The application for paths outside of all bases."""
         if self._app is None:
             return None
         return Fallback(self._app, lambda method, path: self.table.is_public(method, path))
@@ -175,9 +175,9 @@ class ProxyPlugin:
 
 
 def static_rules(given: Sequence[dict[str, Any]], logger: logging.Logger) -> tuple[Rule, ...]:
-    """The rules of the configuration; one that is wrong is left out, with a warning.
+    """The rules of the configuration; invalid ones are left out, with a warning.
 
-    One with an id keeps it, so that it is the same wherever it stands.
+    A rule with an id keeps it, whatever its position.
     """
     rules: dict[str, Rule] = {}
     for index, fields in enumerate(given):

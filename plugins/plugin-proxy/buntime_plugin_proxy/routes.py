@@ -44,7 +44,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class RuleRoutes:
-    """Reads and changes the rules."""
+    """Endpoints that show and change the rules."""
 
     def __init__(
         self,
@@ -216,7 +216,7 @@ async def _object(request: Request) -> dict[str, Any]:
 
 
 def _refuse_others(given: Mapping[str, Any], known: Sequence[str]) -> None:
-    """Raise `BadRequest` for a member of a body that is not among those."""
+    """Raise `BadRequest` for a member of a body that is not known."""
     for name in given:
         if name not in known:
             raise BadRequest(f"the body has no {name[:50]!r}; it has {', '.join(known)}")

@@ -1,1 +1,1 @@
-"""How much one client may ask for."""
+"""Limits of requests by one client."""

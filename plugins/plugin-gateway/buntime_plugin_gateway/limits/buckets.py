@@ -1,7 +1,7 @@
-"""Token buckets: what is left for each client.
+"""Token buckets: the requests that each client has left.
 
-A bucket is one number, the moment at which it will be full again. From that follows how much is in
-it now: it fills evenly, so what is missing is the time until then, times the rate.
+A bucket is one number: the moment at which it will be full again. As it fills evenly, the tokens
+that are missing now are the time until then, times the rate.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 SWEPT = 2_000
-"""Buckets that are looked at in one second for whether they are full again."""
+"""The most buckets that are checked per second for being full again."""
 
 
 class Rate(msgspec.Struct, frozen=True, gc=False):
-    """How much a bucket holds, and how fast it fills."""
+    """The capacity of a bucket, and how fast it fills."""
 
     capacity: int
     pause: float
@@ -27,44 +27,44 @@ class Rate(msgspec.Struct, frozen=True, gc=False):
 
 
 def rate_of(capacity: int, window: float) -> Rate:
-    """A bucket that is filled in a window of so many seconds."""
+    """The rate of a bucket that is filled within `window` seconds."""
     pause = window / capacity
-    # As binary fractions a window is seldom the sum of its pauses, and is short by less than this.
+    # Due to rounding, a window may be shorter than the sum of its pauses, by less than this.
     return Rate(capacity, pause, window + pause * 1e-6)
 
 
 class BucketState(NamedTuple):
-    """A bucket as it is kept. Times are seconds of the monotonic clock."""
+    """The state of a bucket. Times are seconds of the monotonic clock."""
 
     key: str
     full_at: float
     asked_at: float
-    """When its client last asked."""
+    """The time of its client's last request."""
     pause: float
     capacity: int
 
 
 class Buckets(Protocol):
-    """The buckets of all clients. Times are seconds of a clock that all processes share."""
+    """The buckets of all clients. Times are seconds of a clock that processes share."""
 
     def take(self, key: str, rate: Rate, now: float) -> tuple[bool, float]:
         """Take a token; whether there was one, and when the bucket is full again."""
         ...
 
     async def recent(self, limit: int) -> list[BucketState]:
-        """So many of them, who asked last first."""
+        """At most `limit` buckets, the most recently used first."""
         ...
 
     def forget(self, key: str) -> bool:
-        """Fill one; whether it was known."""
+        """Fill one bucket; whether it was known."""
         ...
 
     def clear(self) -> int:
-        """Fill all; how many were known."""
+        """Fill all buckets; how many were known."""
         ...
 
     def sweep(self, now: float) -> int:
-        """Forget some of those that are full again; how many are left. For once in a second."""
+        """Forget some buckets that are full again; how many are left. Call it once a second."""
         ...
 
 
@@ -75,15 +75,15 @@ class _Bucket(msgspec.Struct, gc=False):
 
 
 class OwnBuckets:
-    """Buckets of a process alone."""
+    """Buckets of a single process."""
 
     def __init__(self, most: int) -> None:
-        """Remember at most so many."""
+        """At most `most` buckets are remembered."""
         self._most = most
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
-        """Whoever asked last is last."""
+        """Buckets by key, the most recently used last."""
         self._last: _Bucket | None = None
-        """That one, if it is there still: requests of a client mostly come in a row."""
+        """The last one, if it is still there: requests of a client often come in a row."""
 
     def take(self, key: str, rate: Rate, now: float) -> tuple[bool, float]:
         """See `Buckets`."""
@@ -131,7 +131,7 @@ class OwnBuckets:
     def sweep(self, now: float) -> int:
         """See `Buckets`."""
         buckets = self._buckets
-        # Who has asked for nothing longest is first.
+        # The least recently used is first.
         for _ in range(min(SWEPT, len(buckets))):
             key, bucket = next(iter(buckets.items()))
             if bucket.full_at > now:

@@ -1,4 +1,4 @@
-"""What tells clients apart, of what their requests say."""
+"""Keys by which clients are told apart."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from buntime_host import DirectRequest, OptionError
 
 BY_ADDRESS = "ip"
 ClientKey = Callable[[DirectRequest, str], str]
-"""The key of who sends a request from an address."""
+"""Returns the key of the client of a request from an address."""
 
 _DIGEST_BYTES = 8
 _COOKIE = b"cookie"
 
 
 def of_addresses(prefix: str) -> str:
-    """What is before an address in the key of who counts by it."""
+    """The part before the address in keys of clients that are counted by address."""
     return f"{prefix}{BY_ADDRESS}:"
 
 
 def client_key(key_by: str, option_name: str, *, prefix: str = "") -> ClientKey:
-    """What `keyBy` says; all keys begin with `prefix`. Raises `OptionError`.
+    """The key function for `keyBy`; all keys begin with `prefix`. Raises `OptionError`.
 
-    Who has none of what it asks for counts by address. Values of headers and cookies may be
-    credentials, and keys can be seen in the API: so a digest is taken of them.
+    Requests without what it names are counted by address. Values of headers and cookies may be
+    credentials, and keys are shown by the API: so a digest of them is used.
     """
     of_address = of_addresses(prefix)
 
@@ -32,12 +32,12 @@ def client_key(key_by: str, option_name: str, *, prefix: str = "") -> ClientKey:
         return of_address + address
 
     def by_user(request: DirectRequest, address: str) -> str:
-        """Who it is: all keys and sessions of one name are one user."""
+        """Count by user: all keys and sessions of one name are one user."""
         principal = request.principal
         return f"{prefix}user:{principal.name}" if principal.id else of_address + address
 
     def by_credential(request: DirectRequest, address: str) -> str:
-        """With which key the client comes."""
+        """Count by credential."""
         known = request.principal.id
         return f"{prefix}key:{known}" if known else of_address + address
 

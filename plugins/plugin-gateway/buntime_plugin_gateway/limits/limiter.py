@@ -1,4 +1,4 @@
-"""Which limit a request has, and whether it is within it."""
+"""The limits of requests: which one applies, and whether it is exceeded."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LIMIT_HEADERS = frozenset(
         *(b"ratelimit-limit", b"ratelimit-remaining", b"ratelimit-reset"),
     }
 )
-"""What an answer says of the limit that its request counts for."""
+"""Headers of answers about the limit of the request."""
 _LINES = (
     b"x-ratelimit-limit: %d\r\nx-ratelimit-remaining: %d\r\nx-ratelimit-reset: %d\r\n"
     b"ratelimit-limit: %d\r\nratelimit-remaining: %d\r\nratelimit-reset: %d\r\n"
@@ -35,7 +35,7 @@ _LINES = (
 
 
 class Limit:
-    """How much each client may ask for, of some paths or of all others."""
+    """The limit of each client for some paths, or for all others."""
 
     def __init__(
         self,
@@ -45,24 +45,24 @@ class Limit:
         prefix: str = "",
         fits: Callable[[bytes], object] | None = None,
     ) -> None:
-        """`prefix` tells its buckets from others; `fits` says whether it holds for a path, None
-        for all. Raises `OptionError`."""
+        """`prefix` distinguishes its buckets; `fits` tells whether it applies to a path, None for
+        all. Raises `OptionError`."""
         self.window = window_seconds(limit.window, f"{option_name}.window")
         self.rate = rate_of(limit.requests, self.window)
         self.key_of = client_key(limit.key_by, f"{option_name}.keyBy", prefix=prefix)
         self.of_address = of_addresses(prefix) if limit.key_by == BY_ADDRESS else None
-        """What `key_of` puts before an address, where it does no more than that."""
+        """What `key_of` puts before the address, if it does nothing else; otherwise None."""
         self.fits = fits
         self._told: dict[tuple[int, int, int], bytes] = {}
         self.first = b""
-        """The `lines` for who has asked for nothing lately, at moments of one second."""
+        """The `lines` for a client without recent requests, within the present second."""
         self.first_since = self.first_until = 0.0
 
     def lines(self, full_at: float, now: float, epoch: float) -> bytes:
-        """Headers that tell what is left in a bucket that is full at a moment.
+        """Header lines with the tokens left in a bucket that will be full at `full_at`.
 
-        When all is there again is told in whole seconds, so that many answers say the same; of a
-        client that has asked for nothing lately, all do within a second.
+        The time of the reset is in whole seconds, so that many answers have the same lines; for a
+        client without recent requests, all answers within a second do.
         """
         capacity, pause = self.rate.capacity, self.rate.pause
         missing = full_at - now
@@ -81,13 +81,13 @@ class Limit:
         return known
 
     def retry_after(self, missing: float) -> int:
-        """Whole seconds until there is a token again."""
+        """Whole seconds until there is a token."""
         rate = self.rate
         return max(ceil(missing - (rate.capacity - 1) * rate.pause - _ROUNDING), 1)
 
 
 class LimitCounts(NamedTuple):
-    """What all workers have counted since the host started."""
+    """The counts of all workers since the host started."""
 
     total: int
     blocked: int
@@ -96,7 +96,7 @@ class LimitCounts(NamedTuple):
 
 
 class Limiter:
-    """Counts requests, and finds those that are too many."""
+    """Counts requests, and refuses those beyond their limit."""
 
     def __init__(self, config: RateLimit, workers: Workers) -> None:
         """Raises `OptionError`."""
@@ -120,20 +120,20 @@ class Limiter:
         self._allowed = int(self._counts.own[_ALLOWED])
         self._blocked = int(self._counts.own[_BLOCKED])
         self.active = 0
-        """Buckets that were not full a moment ago."""
+        """The number of buckets that are not full, as of the last sweep."""
 
     def judge(
         self, request: DirectRequest, address: str, now: float, epoch: float
     ) -> bytes | Answer:
-        """Take a token for a request: the headers that tell of its limit, or its refusal.
+        """Take a token for a request: the header lines about its limit, or its refusal.
 
-        None are for a request without a limit. `now` is of the monotonic clock, `epoch` the same
-        moment in seconds of the calendar.
+        There are no lines for a request without a limit. `now` is a time of the monotonic clock,
+        `epoch` the same moment in seconds since the epoch.
         """
         excludes = self._excludes
         if excludes is not None:
             path = request.whole_path
-            # Most paths begin otherwise, which takes no call of Python to see.
+            # Most paths begin differently, which is cheap to check.
             if path.startswith(self._excluded) and excludes(path):
                 return b""
         limit = self._of(request.whole_path) if self._routes else self._general
@@ -152,13 +152,13 @@ class Limiter:
         return _refusal(limit.retry_after(full_at - now), lines)
 
     def totals(self) -> LimitCounts:
-        """What all workers have counted; others tell it once in a second."""
+        """The counts of all workers; those of others may be a second old."""
         self._tell()
         allowed, blocked = map(int, self._counts.totals())
         return LimitCounts(allowed + blocked, blocked, allowed, self.active)
 
     def sweep(self, now: float) -> None:
-        """Forget buckets that are full again, and tell the others. For once in a second."""
+        """Forget buckets that are full again, and publish the counts. Call it once a second."""
         self.active = self.buckets.sweep(now)
         self._tell()
 
@@ -167,7 +167,7 @@ class Limiter:
         self._counts.own[_BLOCKED] = self._blocked
 
     def _of(self, path: bytes) -> Limit:
-        # As plugins read it: a limit is not gone round by writing a letter in another way.
+        # Decoded as plugins do it, so that a limit cannot be evaded by encoding a letter.
         plain = unquote_to_bytes(path) if b"%" in path else path
         for limit in self._routes:
             if limit.fits is None or limit.fits(plain):

@@ -1,8 +1,8 @@
-"""Buckets of all workers of a host, in memory that they share.
+"""Buckets of all workers of a host, in shared memory.
 
-The memory is a table of sets. A key may be in one set only, which its hash says, and in any place
-of that; a new one takes a place that is free, or whose bucket is full again, or that has been asked
-for nothing longest. So nothing moves, and a look touches one set.
+The memory is a table of sets. The hash of a key determines its one set, in which it may have any
+place. A new key takes a place that is free, or whose bucket is full again, or that was used longest
+ago. So nothing is moved, and a look-up touches one set.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from buntime_plugin_gateway.limits.buckets import SWEPT, BucketState, Rate
 
 NAME = "gateway.buckets"
 PLACES = 8
-"""Of a set."""
+"""The places of a set."""
 KEY_BYTES = 96
-"""Longer keys are told apart by a digest of them."""
+"""Longer keys are cut, and end with a digest."""
 _STATE = struct.Struct(f"<dddII{KEY_BYTES}s")
-"""Full at, asked at, pause, capacity, length of the key, the key. Not asked yet: free."""
+"""Full at, last used at (0 for a free place), pause, capacity, length of the key, the key."""
 _SET_BYTES = _STATE.size * PLACES
 _COUNT = struct.Struct("<Q")
-"""Behind the table: how many places are taken."""
+"""After the table: the number of places taken."""
 _DIGEST_BYTES = 8
 
 
 class SharedBuckets:
-    """See `Buckets`. What one worker takes is gone for all."""
+    """See `Buckets`. A token taken by one worker is taken for all."""
 
     def __init__(self, workers: Workers, most: int) -> None:
-        """Remember about so many. Raises `MemoryError` where there is no room for that."""
+        """About `most` buckets are remembered. Raises `MemoryError` without memory for them."""
         self._sets = -(-most // PLACES)
         self._memory: SharedMemory = workers.memory(NAME, self._sets * _SET_BYTES + _COUNT.size)
         self._end = self._sets * _SET_BYTES
         self._swept = 0
         self._known: dict[str, tuple[bytes, int]] = {}
-        """The bytes of a key, and where its set begins."""
+        """The bytes of a key, and the offset of its set."""
 
     def take(self, key: str, rate: Rate, now: float) -> tuple[bool, float]:
         """See `Buckets`."""
@@ -62,7 +62,7 @@ class SharedBuckets:
         return await asyncio.to_thread(self._recent, limit)
 
     def _recent(self, limit: int) -> list[BucketState]:
-        # Without the lock, for which others would wait: a part may be of a moment later.
+        # Without the lock, which would make others wait: parts may be of slightly later moments.
         copy = bytes(self._memory.seen()[: self._end])
         newest = nlargest(limit, _STATE.iter_unpack(copy), key=_asked_at)
         return [
@@ -117,7 +117,7 @@ class SharedBuckets:
             name = key.encode()
             digest = blake2b(name, digest_size=_DIGEST_BYTES)
             if len(name) > KEY_BYTES:
-                # Whole characters of it, for people, and the digest for the rest.
+                # Its first characters, for people, and a digest for the rest.
                 cut = KEY_BYTES - 2 * _DIGEST_BYTES - 1
                 name = name[:cut].decode(errors="ignore").encode() + b"~"
                 name += digest.hexdigest().encode()
@@ -130,13 +130,13 @@ class SharedBuckets:
     def _find(
         self, data: memoryview, name: bytes, start: int, now: float
     ) -> tuple[int, float, bool]:
-        """The place of a key in its set, when its bucket is full, and whether nobody had it."""
+        """The place of a key in its set, when its bucket is full, and whether the key is new."""
         best, worth, is_new = start, float("inf"), False
         for place in range(start, start + _SET_BYTES, _STATE.size):
             full_at, asked_at, _, _, length, known = _STATE.unpack_from(data, place)
             if asked_at and length == len(name) and known[:length] == name:
                 return place, full_at, False
-            # What is free comes before what is full again, and that before what is not.
+            # Free places come first, then full buckets, then others.
             value = 0.0 if not asked_at else asked_at * 1e-9 if full_at <= now else asked_at
             if value < worth:
                 best, worth, is_new = place, value, not asked_at

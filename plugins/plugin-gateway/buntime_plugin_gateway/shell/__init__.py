@@ -1,1 +1,1 @@
-"""A page that leads to the pages of plugins: its files, and which paths are not its own."""
+"""The shell: a page that leads to the pages of plugins, with its files and excluded paths."""

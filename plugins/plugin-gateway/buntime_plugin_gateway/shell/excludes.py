@@ -1,7 +1,7 @@
 """First segments of paths that the shell leaves to others, kept in plugin-keyval: one key each.
 
-Every process has them in memory and watches the keys. What one has answered for is in force there
-at once.
+Every process has them in memory and watches the keys. A change takes effect at once in the process
+that has answered it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _BASENAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 
 
 class ExcludeStore(Watchable, Protocol):
-    """What of the service of plugin-keyval is needed."""
+    """The methods of plugin-keyval's service that are used here."""
 
     async def get(self, key: Any) -> Any:
         """One entry."""
@@ -45,32 +45,32 @@ def is_basename(text: str) -> bool:
 
 
 class StoredExcludes:
-    """Those of the store, in memory."""
+    """The excludes of the store, in memory."""
 
     def __init__(self, kv: ExcludeStore, logger: logging.Logger) -> None:
         self._kv = kv
         self.added_at: Mapping[str, int] = {}
-        """Each with the milliseconds since 1970 at which it was added; 0 where nobody knows."""
+        """When each was added, in milliseconds since the epoch; 0 if unknown."""
         self._followed = Followed(
             kv, PREFIX, self._read, what="The excludes of the shell", logger=logger
         )
 
     async def start(self) -> None:
-        """Read them, and hear of changes from now on. Raises what the store does."""
+        """Read the excludes, and watch them from now on. Raises what the store does."""
         await self._followed.start()
         await self._migrate()
         await self.read()
 
     async def stop(self) -> None:
-        """Hear of nothing more."""
+        """Stop watching."""
         await self._followed.stop()
 
     async def read(self) -> None:
-        """Have in memory what the store has now."""
+        """Read the excludes that the store has now."""
         await self._followed.read()
 
     async def add(self, basename: str) -> bool:
-        """Add one; False if it was there. Raises `BadRequest` where there are too many."""
+        """Add one; False if it was there. Raises `BadRequest` if there are too many."""
         if basename not in self.added_at and len(self.added_at) >= MOST:
             raise BadRequest(f"There may be at most {MOST} excludes")
         key = (*PREFIX, basename)
@@ -103,7 +103,7 @@ class StoredExcludes:
         for basename in {it for it in entry.value[:MOST] if isinstance(it, str)}:
             if is_basename(basename):
                 commit = commit.set((*PREFIX, basename), {"addedAt": 0})
-        await commit.commit()  # where another process did the same in between, it is done
+        await commit.commit()  # a failed check means that another process has just done the same
 
 
 def _time_of(value: object) -> int:

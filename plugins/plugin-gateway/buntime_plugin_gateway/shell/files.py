@@ -24,9 +24,9 @@ class ShellFile(NamedTuple):
 
 
 def read_files(folder: Path) -> dict[bytes, ShellFile]:
-    """All files below a folder by their paths, as browsers send them. Raises `OptionError`.
+    """All files below a folder, by their paths as browsers send them. Raises `OptionError`.
 
-    Links that lead out of the folder are left out.
+    Links that lead out of the folder are ignored.
     """
     if not folder.is_dir():
         raise OptionError(f"shellDir: {folder} is no folder")

@@ -1,4 +1,4 @@
-"""Which requests the shell answers, and with what."""
+"""The requests that the shell answers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Shell:
         stored: Callable[[], Mapping[str, object]],
         mounted_at: Callable[[str], str | None],
     ) -> None:
-        """`excludes` are those of the configuration, `stored` gives those of the API."""
+        """`excludes` are those of the configuration, `stored` returns those of the API."""
         self.folder = folder
         self._files = files
         self.excludes = excludes
@@ -38,7 +38,7 @@ class Shell:
         self._mounted_at = mounted_at
 
     def answer(self, request: DirectRequest) -> Answer | None:
-        """The page, or a file of it; None for what is not the shell's."""
+        """The page, or one of its files; None for other requests."""
         if request.method not in _METHODS:
             return None
         destination = cookie = tag = b""
@@ -76,7 +76,7 @@ def _told(file: ShellFile, known: bytes) -> Answer:
 
 
 def _of_cookie(cookie: bytes) -> set[str]:
-    """What a developer's browser leaves to others."""
+    """The excludes in a developer's cookie."""
     for pair in cookie.split(b";"):
         name, _, value = pair.strip().partition(b"=")
         if name in _COOKIE_NAMES:

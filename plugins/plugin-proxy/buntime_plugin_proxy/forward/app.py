@@ -36,7 +36,7 @@ USE = "proxy:use"
 _PATH = re.compile(rb"/[!\"$-;=?-~]*")
 """Printable ASCII without #, < and >."""
 _DOTS = re.compile(rb"(?:^|/|%2f|%5c)(?:\.|%2e){1,2}(?:/|%2f|%5c|$|;)", re.IGNORECASE)
-"""Segments . and .., also between what some targets take for a slash."""
+"""Segments . and .., also between characters that some targets take for a slash."""
 
 
 class ProxyApp:
@@ -60,7 +60,7 @@ class ProxyApp:
         self._guard = guard
         self._checked_table: RuleTable | None = None
         self._checked: dict[bytes, RuleMatch] = {}
-        """Paths that were checked, and their rules of that table."""
+        """Paths that were checked, and their rules in the present table."""
         self._max_hops = max_hops
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -140,11 +140,11 @@ class ProxyApp:
                 self._checked[path] = match
         principal = request.principal
         if not principal.unlimited and not principal.allows(USE):
-            raise NotDirect  # a rule may say that it is public
+            raise NotDirect  # the path may be public by its rule
         return self._direct(match, request)
 
     async def _go_on(self, begun: Begun, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request that was begun without ASGI."""
+        """Go on with a request that was begun without ASGI."""
         principal = principal_of(scope)
         is_known = bool(principal.id)
         passage = Passage(begun.match, 0, is_known, principal.life, _root_of(scope), scope)
@@ -193,7 +193,7 @@ class ShadowMiddleware:
 
 
 def path_of(scope: Scope) -> bytes:
-    """The path as it was sent, below the root of the host."""
+    """The path below the root of the host, as it was sent."""
     raw: bytes | None = scope.get("raw_path")
     if raw is None:
         raw = quote(scope["path"]).encode()

@@ -34,18 +34,18 @@ _SIZE = _OPEN_WEBSOCKETS + 1
 
 
 class ForwardCounts:
-    """Numbers that only grow, but for that of open websockets."""
+    """Counters that only grow, except for the number of open websockets."""
 
     def __init__(self, workers: Workers) -> None:
         self._numbers = workers.numbers("proxy", _SIZE)
         self._own = self._numbers.own
-        self._own[_OPEN_WEBSOCKETS] = 0  # of the one that had this place
+        self._own[_OPEN_WEBSOCKETS] = 0  # those of an earlier worker with this number have ended
         self._answers = [int(count) for count in self._own[:_FIRST_FAILURE]]
         """By their classes. They are published once in a second: writing into memory that workers
         share takes several times as long as counting."""
 
     def answered(self, status: int) -> None:
-        """A target has begun to answer; a status that no class has counts as of the last one."""
+        """Count an answer by its status; one beyond all classes counts in the last class."""
         self._answers[min(status // 100, 5) - 2] += 1
 
     def failed(self, error: Exception) -> None:
@@ -55,11 +55,11 @@ class ForwardCounts:
             self._own[place] += 1
 
     def broken_off(self) -> None:
-        """A target has not completed its answer."""
+        """Count an answer that a target has not completed."""
         self._own[_BROKEN_OFF] += 1
 
     def opened_websocket(self) -> None:
-        """A websocket passes messages."""
+        """Count a websocket that was opened."""
         self._own[_WEBSOCKETS] += 1
         self._own[_OPEN_WEBSOCKETS] += 1
 
@@ -68,7 +68,7 @@ class ForwardCounts:
         self._own[_OPEN_WEBSOCKETS] -= 1
 
     def tell(self) -> None:
-        """Let other workers see what this one has counted. For once in a second."""
+        """Share the counts with the other workers. Call it once a second."""
         for place, count in enumerate(self._answers):
             self._own[place] = count
 
@@ -79,7 +79,7 @@ class ForwardCounts:
 
 
 class ForwardTotals:
-    """Numbers of one moment."""
+    """The totals at one moment."""
 
     def __init__(self, numbers: list[float]) -> None:
         self.answers = dict(zip(CLASSES, numbers, strict=False))

@@ -40,7 +40,7 @@ class Begun:
         self._pool = pool
 
     def take(self) -> TargetConnection:
-        """Its connection, which has to be given back. Once."""
+        """Take its connection, which has to be given back. May be called once."""
         connection, self._connection = self._connection, None
         if connection is None:
             raise RuntimeError("somebody else goes on with it")
@@ -60,7 +60,7 @@ class _KnownHead(NamedTuple):
     is_known: bool
     """Whether the host knows their sender."""
     lines: bytes | None
-    """All but the request's id; None if it has to go by ASGI."""
+    """All header lines except the request's id; None if it has to be served by ASGI."""
 
 
 class _PassedHead(NamedTuple):
@@ -87,7 +87,7 @@ def _passed(connection: TargetConnection, ready: ReadyRule) -> _PassedHead:
 
 
 class DirectForwarder:
-    """Sends whole requests, and makes whole answers."""
+    """Sends whole requests, and returns whole answers."""
 
     def __init__(self, pool: UpstreamPool, sender: Sender, counts: ForwardCounts) -> None:
         self._pool = pool
@@ -95,7 +95,7 @@ class DirectForwarder:
         self._sender = sender
 
     def __call__(self, match: RuleMatch, request: DirectRequest) -> Promised:
-        """Send a GET. Raises `NotDirect` where that needs more than a connection that is there."""
+        """Send a GET. Raises `NotDirect` if that takes more than an idle connection."""
         ready = match.ready
         lines = None if ready.rule.rewrites_pages else self._lines(ready, request)
         if lines is None:

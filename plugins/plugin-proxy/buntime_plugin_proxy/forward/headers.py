@@ -19,7 +19,7 @@ from buntime_plugin_proxy.upstream.connection import Head
 from buntime_plugin_proxy.upstream.known_heads import Headers
 
 HOP = b"x-buntime-hop"
-"""Counts the proxies of this kind that a request has come through."""
+"""Counts the proxies of this kind that a request has passed."""
 
 OF_THE_CONNECTION = frozenset(
     {
@@ -59,7 +59,7 @@ _FORWARDED = _FORWARDED_AS_SAID | frozenset(
     }
 )
 _NEEDED = frozenset({b"authorization", b"cookie", b"host", b"content-type", b"x-forwarded-for"})
-"""No client may have these taken away on their way by naming them."""
+"""Headers that clients may not have removed by naming them in `Connection`."""
 _NONE: frozenset[bytes] = frozenset()
 _AUTHORITY = re.compile(r"(?:(https?):)?//([^/?#]*)", re.IGNORECASE)
 _PORTS = (("http", ":80"), ("https", ":443"))
@@ -130,7 +130,7 @@ class Sender:
 
 
 def request_headers(scope: Any, passage: Passage, sender: Sender) -> Headers:
-    """The headers that a target gets, without those that frame the body."""
+    """The headers for a target, without those that frame the body."""
     ready = passage.match.ready
     named = named_by_connection(scope["headers"])
     is_socket = scope["type"] == "websocket"
@@ -147,7 +147,7 @@ def request_headers(scope: Any, passage: Passage, sender: Sender) -> Headers:
                 forwarded.append(pair)
         elif (
             name in named
-            # To a target that makes variables of headers it is one of these.
+            # A target that turns headers into variables would take it for one of these.
             or (b"_" in name and name.replace(b"_", b"-") in _NOT_SENT)
             or (name == b"origin" and changes_origin)
             or (is_socket and name in _HANDSHAKE)
@@ -189,7 +189,7 @@ def response_headers(
         if name in _NOT_ANSWERED or name in named:
             continue
         if name == b"content-length" and answer.status == NO_CONTENT:
-            continue  # it has none, whatever the target says
+            continue  # the answer has no body, even if the target declares one
         if name in _LOCATIONS:
             pair = (name, _own_location(value, ready, root, names))
         kept.append(pair)
@@ -203,12 +203,12 @@ def names_told(passage: Passage, sender: Sender) -> set[bytes]:
 
 
 def says_where(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether an answer names a host in saying where something is."""
+    """Whether an answer has a header with a location that may name a host."""
     return any(name in _LOCATIONS and b"//" in value for name, value in headers)
 
 
 def named_by_connection(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
-    """Headers that `Connection` says are of this connection alone."""
+    """The headers that `Connection` names as being of this connection only."""
     names = [value for name, value in headers if name == b"connection"]
     if not names or names in _USUAL:
         return _NONE

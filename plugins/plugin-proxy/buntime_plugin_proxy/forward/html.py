@@ -1,6 +1,6 @@
-"""Pages on their way: a base for their links, and links that are relative to it.
+"""Rewriting pages: adding a base for their links, and making links relative to it.
 
-Tags are found in any encoding in which they are ASCII. Scripts and texts stay as they are.
+Tags are found in any encoding in which they are ASCII. Scripts and texts are left as they are.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ _PAGES = (b"text/html", b"application/xhtml+xml")
 _ENCODINGS = (b"identity", b"gzip", b"deflate")
 _WIDE = ("utf-16", "utf-16le", "utf-16be", "utf-32", "utf-32le", "utf-32be")
 _CHARSET = re.compile(rb"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
-# A tag that is not closed ends at the next one, and nothing is tried twice: otherwise a page of
-# many of them would take for ever.
+# A tag that is not closed ends at the next one, without backtracking: otherwise a page with many
+# of them would take for ever.
 _INSIDE = r"(?:[^<>\"']|\"[^\"]*+\"|'[^']*+')*+"
 _HEAD = re.compile(rf"<head(?=[\s>/]){_INSIDE}>", re.IGNORECASE)
-# Comments, and the texts of what holds no markup, are passed over as a whole.
+# Comments, and the contents of elements without markup, are skipped as a whole.
 _OPAQUE_OR_TAG = re.compile(
     r"<!--.*?(?:-->|\Z)"
     rf"|(?P<raw><(script|style|textarea|title)(?=[\s>/]){_INSIDE}>)"
@@ -46,12 +46,12 @@ _NOT_OF_A_CHANGED_PAGE = frozenset(
 
 
 def is_page(status: int, headers: Headers, method: str) -> bool:
-    """Whether an answer holds a whole page, in an encoding that can be read."""
+    """Whether an answer is a whole page in an encoding that can be read."""
     return method != "HEAD" and status not in (204, 206, 304) and _is_readable(headers)
 
 
 def is_part_of_page(status: int, headers: Headers) -> bool:
-    """Whether an answer holds a part of a page, which cannot be told from another part."""
+    """Whether an answer is a part of a page, which cannot be rewritten."""
     return status == 206 and _is_readable(headers)
 
 
@@ -72,7 +72,7 @@ def _is_readable(headers: Headers) -> bool:
 
 
 def plain(data: bytes, headers: Headers, most: int) -> bytes | None:
-    """A page as it was before it was compressed; None if it cannot be read or is too large."""
+    """A page, decompressed; None if it cannot be read or is too large."""
     encoding = next((value.lower() for name, value in headers if name == b"content-encoding"), b"")
     if encoding.strip() in (b"", b"identity"):
         return data
@@ -87,7 +87,7 @@ def plain(data: bytes, headers: Headers, most: int) -> bytes | None:
 
 
 def changed_headers(headers: Headers, length: int | None = None) -> Headers:
-    """The headers of a page that was changed; without a length, of one that is not sent."""
+    """The headers of a rewritten page; without a length for one that is not sent."""
     kept = [pair for pair in headers if pair[0] not in _NOT_OF_A_CHANGED_PAGE]
     kept = [
         (name, b"W/" + value) if name == b"etag" and not value.startswith(b"W/") else (name, value)
@@ -115,7 +115,7 @@ def rewritten(page: bytes, headers: Headers, rule: Rule) -> bytes | None:
 
 
 def _mark(page: bytes) -> str:
-    """The encoding that a page begins with, where that is a wide one."""
+    """The wide encoding that a page's byte order mark tells; empty for others."""
     return "utf-16" if page[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
 
 

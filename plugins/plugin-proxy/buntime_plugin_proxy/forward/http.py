@@ -1,4 +1,4 @@
-"""One HTTP request, to its target and back."""
+"""Forwarding one HTTP request, and its answer."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that may be sent again if a kept connection has ended, since they change nothing."""
 NOT_FORWARDED = ("CONNECT", "TRACE")
 WATCH_AFTER = 0.5
-"""Seconds after which a request that is not answered is looked after: its client may leave."""
+"""Seconds after which an unanswered request is watched, since its client may leave."""
 EVENTS = b"text/event-stream"
 
 
@@ -45,14 +45,14 @@ _CHUNKED: Headers = [(b"transfer-encoding", b"chunked")]
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 """Methods whose requests have a body only if their headers say so."""
 PAGE_ON_LOOP = 64 * 1024
-"""Bytes of a page that is rewritten at once; larger ones are in a thread."""
+"""The most bytes of a page that is rewritten on the event loop; larger ones in a thread."""
 
 
 _OF_PARTS = frozenset({b"range", b"if-range"})
 
 
 class _PartOfPage(Exception):
-    """A part of a page has come that would have to be rewritten as a whole."""
+    """The target has sent a part of a page, which can only be rewritten as a whole."""
 
 
 class NobodyWaits(Exception):
@@ -69,7 +69,7 @@ class _Request(NamedTuple):
     """The beginning of the body; None if there is none."""
     chunked: bool
     asks_for_part: bool = False
-    """Whether it can be asked again for the whole."""
+    """Whether it asks for a part, and may be sent again for the whole."""
 
 
 class HttpForwarder:
@@ -243,7 +243,7 @@ class HttpForwarder:
 
 
 class _Exchange:
-    """One request on a connection, and whether its client is still there."""
+    """One request on a connection, which also watches whether its client is still there."""
 
     def __init__(
         self, receive: Receive, connection: TargetConnection, *, asks_for_part: bool = False
@@ -260,7 +260,7 @@ class _Exchange:
         self.credential_ended = False
 
     async def upload(self, message: Message, *, chunked: bool) -> None:
-        """Send the body that begins so: at once if it is there, else beside what else happens."""
+        """Send the body that begins with a message: at once if it is complete, else in a task."""
         if message["type"] == "http.disconnect":
             raise NobodyWaits
         await self._send_part(message, chunked=chunked)
@@ -289,7 +289,7 @@ class _Exchange:
             raise NobodyWaits
 
     async def download(self, send: Send, closing: asyncio.Event | None) -> None:
-        """Send the content of the answer. A stream that has no end ends when `closing` is set."""
+        """Send the content of the answer. An endless stream ends when `closing` is set."""
         connection = self.connection
         ending: asyncio.Task[Any] | None = None
         if closing is not None:
@@ -312,7 +312,7 @@ class _Exchange:
                 ending.cancel()
 
     def end(self) -> None:
-        """Nothing more is to be sent or watched."""
+        """Stop sending and watching."""
         if self._timer is not None:
             self._timer.cancel()
         for task in (self._upload, self._watch):
@@ -330,7 +330,7 @@ class _Exchange:
         self.leave()
 
     def end_of_credential(self) -> None:
-        """Its client may have no more."""
+        """Abort the exchange, since the credential of its client has ended."""
         self.credential_ended = True
         self.leave()
 

@@ -15,7 +15,7 @@ from buntime_plugin_proxy.upstream.pool import UpstreamPool
 
 
 def families(totals: ForwardTotals, table: RuleTable, pool: UpstreamPool) -> Iterable[Metric]:
-    """All of them."""
+    """All metric families of the proxy."""
     answers = CounterMetricFamily("proxy_answers", "Answers of targets", labels=["status"])
     for status, count in totals.answers.items():
         answers.add_metric([status], count)

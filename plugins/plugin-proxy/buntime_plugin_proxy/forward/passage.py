@@ -14,9 +14,9 @@ class Passage(NamedTuple):
 
     match: RuleMatch
     hops: int
-    """Proxies of this kind that it has come through."""
+    """The number of proxies of this kind that it has passed."""
     is_known: bool
-    """Whether the host has recognised its sender: then the credential is not for the target."""
+    """Whether the host has recognised the sender: the target then does not get the credential."""
     life: Life
     """The life of that credential: requests that it began end with it."""
     root: str = ""

@@ -1,4 +1,4 @@
-"""One websocket, to its target and back. The target is dialled before the client is accepted."""
+"""Forwarding one websocket. The target is connected before the client is accepted."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from buntime_plugin_proxy.upstream.errors import BadGateway, GatewayTimeout, Tar
 from buntime_plugin_proxy.upstream.pool import UpstreamPool, tls_context
 
 MOST_WAITING = 16
-"""Messages of a target that wait for their client before the target has to."""
+"""The most messages of a target that wait for a slow client before reading stops."""
 NO_CODE, ABNORMAL, TLS_FAILED = 1005, 1006, 1015
 """Codes that tell how a connection ended, and that nobody may send."""
 NORMAL, POLICY, TOO_BIG, INTERNAL_ERROR = 1000, 1008, 1009, 1011
 LONGEST_REASON = 123
-"""Bytes."""
+"""In bytes."""
 
 
 class _Dial(connect):
-    """Makes a websocket to one address, which no redirect changes."""
+    """Opens a websocket to one address, without following redirects."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         """See `connect`: the exception instead of following a redirect."""
@@ -57,8 +57,8 @@ class WebSocketForwarder:
         self._open = 0
 
     async def __call__(self, passage: Passage, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one handshake, and what follows. Raises `HttpError` unless it was accepted."""
-        await receive()  # the wish to connect
+        """Serve one websocket. Raises `HttpError` unless the handshake was accepted."""
+        await receive()  # the `websocket.connect` message
         with ExitStack() as held:
             if self._open >= self._config.max_websockets:
                 raise TargetBusy("Proxy error: too many websockets are open")
@@ -119,9 +119,9 @@ class WebSocketForwarder:
 
 
 async def _relay(target: ClientConnection, receive: Receive, send: Send, life: Life) -> None:
-    """Pass messages on in both directions until one side ends it; then end the other.
+    """Pass messages on in both directions until one side closes; then close the other.
 
-    It also ends when the client's credential is good no more.
+    Both are also closed when the client's credential ends.
     """
     down = asyncio.create_task(_to_client(target, send))
     up = asyncio.create_task(_to_target(target, receive))

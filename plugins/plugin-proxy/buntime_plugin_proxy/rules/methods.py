@@ -1,4 +1,4 @@
-"""Methods of requests: those that a server of HTTP/1.1 takes for one."""
+"""The methods that a server of HTTP/1.1 accepts."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ WEBSOCKET = "WEBSOCKET"
 
 
 def like(name: str, known: frozenset[str]) -> str:
-    """The known name that is most like another one, as a question; empty if none is."""
+    """A hint with the known name most similar to another one; empty if none is."""
     close = difflib.get_close_matches(name[:50].upper(), sorted(known), n=1)
     return f" (did you mean {close[0]}?)" if close else ""

@@ -13,13 +13,13 @@ from typing import Any
 import re2
 
 LONGEST_PATTERN = 512
-"""Characters."""
+"""In characters."""
 LONGEST_PATH = 8 * 1024
-"""Bytes of a path that rules are looked for in; longer ones match none."""
+"""The most bytes of a path that rules can match."""
 OF_ONE_PASS = 200
-"""Patterns that are looked for together."""
+"""The most patterns that are searched in one pass."""
 _MEMORY = 16 * 1024 * 1024
-"""Bytes that the states of those may take."""
+"""The most bytes of memory for the states of one pass."""
 _PARTS = re.compile(r"\$(\$|[0-9]{1,2})")
 
 
@@ -36,7 +36,7 @@ def _options(memory: int) -> Any:
 
 @lru_cache(maxsize=2048)
 def compiled(pattern: str) -> Any:
-    """A pattern, ready. Raises `PatternProblem`."""
+    """A compiled pattern. Raises `PatternProblem`."""
     if len(pattern) > LONGEST_PATTERN:
         raise PatternProblem(f"longer than {LONGEST_PATTERN} characters")
     try:
@@ -68,7 +68,7 @@ def chooser(patterns: Sequence[str]) -> Callable[[bytes], Sequence[int]]:
 def _sets(
     indexes: Sequence[int], patterns: Sequence[str]
 ) -> Iterator[Callable[[bytes], Sequence[int]]]:
-    """The same for some of them; where they are too large together, for fewer at a time."""
+    """The same for parts of the patterns, which are divided if they are too large together."""
     chosen = re2.Set.SearchSet(_options(_MEMORY))
     for index in indexes:
         chosen.Add(patterns[index])
@@ -95,7 +95,7 @@ def _alone(index: int, pattern: Any, path: bytes) -> Sequence[int]:
 
 
 class Template:
-    """A path with groups of a match in it: `$1` to `$99`, and `$$` for a dollar sign.
+    """A path with references to groups of a match: `$1` to `$99`, and `$$` for a dollar sign.
 
     As with two digits at the original, `$10` is the tenth group where there are ten, and else the
     first with a 0 behind it. A missing group, or one that has matched nothing, is empty.

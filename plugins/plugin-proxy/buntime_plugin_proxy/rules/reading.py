@@ -18,10 +18,10 @@ from buntime_plugin_proxy.rules.rule import IGNORED, SETTABLE, Rule
 
 SCHEMES = ("http", "https", "ws", "wss")
 LONGEST_TEXT = 2048
-"""Characters of a target, a rewritten path, a base, a name, the value of a header."""
+"""The most characters of a target, a rewritten path, a base, a name, or the value of a header."""
 MOST_HEADERS = 50
 _MOST_SHOWN = 50
-"""Characters of a name that is not known."""
+"""The most characters of an unknown name in messages."""
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t -~]*")
 _URL_PATH = re.compile(r"[!-~]*")
@@ -31,7 +31,7 @@ _PUBLIC_METHODS = (METHODS - {"CONNECT", "TRACE"}) | {ALL_METHODS, WEBSOCKET}
 _OF_THE_CONNECTION = frozenset(
     {"connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 )
-"""Headers that say how a message is framed: no rule may set them."""
+"""Headers that frame a message, which rules may not set."""
 
 
 class BadRule(HttpError):
@@ -54,7 +54,7 @@ def rule_from(given: Mapping[str, Any], id: str, *, order: int = 0) -> Rule:
 
 
 def changed(rule: Rule, given: Mapping[str, Any]) -> Rule:
-    """A rule with other fields: those that are null have their defaults again. Raises `BadRule`."""
+    """A rule with changed fields; null resets a field to its default. Raises `BadRule`."""
     for name in ("pattern", "target"):
         if name in given and not given[name]:
             raise BadRule("pattern and target are required")

@@ -12,17 +12,17 @@ PublicPaths = tuple[str, ...] | dict[str, tuple[str, ...]]
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Which paths go where. Names are in camel case in JSON."""
+    """A rule: the paths it is for, and their target. Names are in camel case in JSON."""
 
     id: str
     pattern: str
-    """A regular expression (RE2) that is looked for in the path as it was sent."""
+    """A regular expression (RE2) to search in the path as it was sent."""
     target: str
     """A URL of the scheme http, https, ws or wss."""
     name: str | None = None
     enabled: bool = True
     order: int = 0
-    """Among rules of the API the lower ones come first."""
+    """Rules of the API are ordered by this, the lowest first."""
     rewrite: str | None = None
     """The path for the target, with `$1` for the first group; None keeps the path."""
     target_path: Literal["join", "replace"] = "join"
@@ -30,11 +30,11 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     change_origin: bool = False
     """Whether `Host` and `Origin` are those of the target."""
     secure: bool = True
-    """Whether the certificate of the target has to be good."""
+    """Whether the certificate of the target must be valid."""
     headers: dict[str, str] | None = None
     """Headers to set on the request, replacing present ones."""
     ws: bool = True
-    """Whether websockets pass."""
+    """Whether websockets are forwarded."""
     base: str | None = None
     """Pages get `<base href="{base}/">`."""
     relative_paths: bool = False
@@ -44,7 +44,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     @property
     def rewrites_pages(self) -> bool:
-        """Whether pages are changed on their way."""
+        """Whether pages are rewritten."""
         return self.base is not None or self.relative_paths
 
     def to_json(self, *, readonly: bool | None = None) -> dict[str, Any]:
@@ -57,7 +57,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         if readonly is None:
             return told
         if readonly:
-            del told["order"]  # that of the configuration, which is the one of the list
+            del told["order"]  # rules of the configuration are in the order of their list
         return {**told, "readonly": readonly}
 
 

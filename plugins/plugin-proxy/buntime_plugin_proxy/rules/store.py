@@ -1,7 +1,7 @@
-"""Rules that come and go, in the store of plugin-keyval: one key each, below `proxy`, `rules`.
+"""Rules of the API, in the store of plugin-keyval: one key each, below `proxy`, `rules`.
 
-Every process has them in memory and watches the keys, so a rule that anybody writes is in force
-everywhere a moment later. What one of them has answered for is in force there at once.
+Every process has them in memory and watches the keys, so that a change is in force everywhere a
+moment later, and at once in the process that has answered it.
 """
 
 from __future__ import annotations
@@ -70,15 +70,15 @@ class DynamicRules:
         await self.read()
 
     async def stop(self) -> None:
-        """Hear of nothing more."""
+        """Stop watching."""
         await self._followed.stop()
 
     async def read(self) -> list[Rule]:
-        """The rules as the store has them now, which are then in force."""
+        """Read the rules that the store has now, and put them in force."""
         return await self._followed.read()
 
     async def create(self, given: Mapping[str, Any]) -> Rule:
-        """Add a rule, behind all others. Raises `BadRule`."""
+        """Add a rule after all others. Raises `BadRule`."""
         rules = await self.read()
         if len(rules) >= MOST_RULES:
             raise BadRule(f"There may be at most {MOST_RULES} rules")
@@ -92,15 +92,15 @@ class DynamicRules:
         return await self._change(id, lambda rule: changed(rule, given))
 
     async def toggle(self, id: str) -> Rule:
-        """Put a rule in force, or out of it. Raises `NotFound`, `RulesChanged`."""
+        """Switch a rule on or off. Raises `NotFound`, `RulesChanged`."""
         return await self._change(id, lambda rule: changed(rule, {"enabled": not rule.enabled}))
 
     async def delete(self, id: str) -> None:
-        """Remove a rule, and nothing below its key. Raises `NotFound`."""
+        """Remove a rule, but no keys below its own. Raises `NotFound`."""
         entry = await self._kv.get((*PREFIX, id))
         if entry.versionstamp is None:
             raise NotFound("Rule not found")
-        await self._kv.atomic().delete((*PREFIX, id)).commit()  # that one key
+        await self._kv.atomic().delete((*PREFIX, id)).commit()  # deletes exactly this key
         await self.read()
 
     async def reorder(self, ids: Sequence[str]) -> list[Rule]:
@@ -139,7 +139,7 @@ class DynamicRules:
         raise RulesChanged
 
     async def _commit(self, rules: Sequence[tuple[Rule, str | None]]) -> None:
-        """Write all of them, each on top of the state that was seen. Raises `RulesChanged`."""
+        """Write rules, unless one has changed since it was read. Raises `RulesChanged`."""
         commit = self._kv.atomic()
         for rule, stamp in rules:
             key = (*PREFIX, rule.id)
@@ -150,11 +150,11 @@ class DynamicRules:
         await self.read()
 
     async def _entries(self) -> list[tuple[Rule, str]]:
-        """All rules with their versionstamps, however many there are."""
+        """All rules with their versionstamps."""
         found = []
         async for entry in self._kv.list(PREFIX):
             if len(entry.key) != len(PREFIX) + 1:
-                continue  # below a rule's key: not ours
+                continue  # below the key of a rule, and so none itself
             rule = self._readable(str(entry.key[-1]), entry.value)
             if rule is not None:
                 found.append((rule, entry.versionstamp))
@@ -173,7 +173,7 @@ class DynamicRules:
             return None
 
     async def _number_unordered(self) -> None:
-        """Give rules of older versions, which have no order, one that says where they stand."""
+        """Give rules of older versions, which have no order, the one of their keys."""
         entries = [entry async for entry in self._kv.list(PREFIX)]
         commit, count = self._kv.atomic(), 0
         for index, entry in enumerate(entries):
@@ -183,4 +183,6 @@ class DynamicRules:
                 commit = commit.set(entry.key, {**value, "order": index})
                 count += 1
         if count:
-            await commit.commit()  # where another process did the same in between, it is done
+            await (
+                commit.commit()
+            )  # a failed check means that another process has just done the same

@@ -1,4 +1,4 @@
-"""All rules that are in force, ready to be asked."""
+"""The table of all rules in force, prepared for matching."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from buntime_plugin_proxy.upstream.origin import Origin
 MOST_KNOWN = 2048
 """Most paths whose rule is remembered; when there are more, all are forgotten."""
 KNOWN_BYTES = 256
-"""Longer paths are looked for each time."""
+"""Longer paths are matched each time."""
 _DEFAULT_PORTS = {False: 80, True: 443}
 
 
 class ReadyRule:
-    """A rule with all that can be known of it before a request comes."""
+    """A rule, prepared as far as possible before requests come."""
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
@@ -36,7 +36,7 @@ class ReadyRule:
         self.origin = Origin(tls, host, port, rule.secure)
         name = f"[{host}]" if ":" in host else host
         self.authority = (name if port == _DEFAULT_PORTS[tls] else f"{name}:{port}").encode()
-        """`Host` for the target."""
+        """The `Host` header for the target."""
         self.origin_header = (b"https://" if tls else b"http://") + self.authority
         self.prefix = url.path.rstrip("/").encode() if rule.target_path == "join" else b""
         """The prefix of each path."""
@@ -47,7 +47,7 @@ class ReadyRule:
 
 
 class RuleMatch(NamedTuple):
-    """A rule for a path, and the path for its target."""
+    """The rule for a path, and the path at its target."""
 
     ready: ReadyRule
     path: bytes
@@ -55,7 +55,7 @@ class RuleMatch(NamedTuple):
 
 
 class RuleTable:
-    """Rules in the order in which they are asked; never changed, only replaced."""
+    """Rules in the order in which they are tried. A table is never changed, only replaced."""
 
     def __init__(self, static: Iterable[Rule] = (), dynamic: Iterable[Rule] = ()) -> None:
         self.static = tuple(static)
@@ -97,7 +97,7 @@ class RuleTable:
         return None
 
     def is_public(self, method: str, path: bytes) -> bool:
-        """Whether any rule for this path says that it needs no credential."""
+        """Whether a path needs no credential by any of its rules."""
         if not self._ready or len(path) > LONGEST_PATH:
             return False
         chosen: Sequence[int] = self._choose(path)

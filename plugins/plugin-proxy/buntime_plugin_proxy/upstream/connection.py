@@ -22,7 +22,7 @@ from buntime_plugin_proxy.upstream.known_heads import (
 from buntime_plugin_proxy.upstream.origin import Origin
 
 MOST_HELD = 256 * 1024
-"""Bytes of an answer that wait for its client before the target has to wait, too."""
+"""The most bytes of an answer that wait for a slow client before reading from the target stops."""
 MOST_AWAITED = 64 * 1024
 """Bytes of a content below which a waiter without a task is woken only when all of it has
 arrived."""
@@ -46,14 +46,14 @@ class TargetLane:
     def __init__(self, origin: Origin) -> None:
         self.origin = origin
         self.idle: list[TargetConnection] = []
-        """The one that was used last is at the end, and is used next."""
+        """Idle connections; the most recently used is at the end, and is used next."""
         self.open = 0
-        """Connections that are in use, or are being made."""
+        """The number of connections in use or being made."""
         self.waiting: deque[asyncio.Future[None]] = deque()
 
 
 class TargetConnection(asyncio.Protocol):
-    """To one target; of one exchange at a time."""
+    """A connection to one target, for one exchange at a time."""
 
     def __init__(
         self, lane: TargetLane, loop: asyncio.AbstractEventLoop, heads: TargetHeads
@@ -63,16 +63,16 @@ class TargetConnection(asyncio.Protocol):
         """Whether it has carried an answer before."""
         self.closed = False
         self.moved_at = 0.0
-        """When something last came or went."""
+        """When data was last sent or received."""
         self.status = 0
         """Status of the answer; 0 until its head has arrived."""
         self.headers: Headers = []
         self.known: KnownAnswerHead | None = None
-        """The head of the answer, if that was all there at once."""
+        """The head of the answer, if the whole answer came at once."""
         self.ended = True
-        """Whether the answer is complete; between two exchanges there is none."""
+        """Whether the answer is complete; True between two exchanges."""
         self.expects_soon = True
-        """Whether silence of the target means that something is wrong."""
+        """Whether silence of the target is a failure."""
         self.asker: DirectRequest | None = None
         """The waiter without a task, which may leave meanwhile."""
         self.reading_paused = False
@@ -84,10 +84,10 @@ class TargetConnection(asyncio.Protocol):
         self._head_alone = b""
         """A known head, whose answer has nothing else yet."""
         self._first = b""
-        """The head, if the parser got all of it at once."""
+        """The head, if all of it came at once."""
         self._head_only = False
         self._is_small = False
-        """Whether the answer says how long it is, and that is little."""
+        """Whether the answer has a declared length, which is small."""
         self._reusable = False
         self._until_close = False
         self._parts: list[bytes] = []
@@ -102,7 +102,7 @@ class TargetConnection(asyncio.Protocol):
     # Called by the exchange
 
     def begin(self, head: bytes, *, head_only: bool) -> None:
-        """Send a request, or all of it up to its body. `head_only` says that it was HEAD."""
+        """Send a request, or its head. `head_only` tells that its method is HEAD."""
         self.status = 0
         self.headers = []
         self.ended = False
@@ -116,7 +116,7 @@ class TargetConnection(asyncio.Protocol):
         self._transport.write(head)
 
     async def write(self, data: bytes) -> None:
-        """Send a part of the body, once there is room for it. Raises `BadGateway`."""
+        """Send a part of the body, once there is room. Raises `BadGateway`."""
         if self._writing_paused and not self.closed:
             self._room = self._loop.create_future()
             await self._room
@@ -147,7 +147,7 @@ class TargetConnection(asyncio.Protocol):
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def next_news(self) -> asyncio.Future[None]:
-        """Done as soon as something has come, or the connection has ended."""
+        """A future that is done once something has come, or the connection has ended."""
         self._news = self._loop.create_future()
         return self._news
 
@@ -176,7 +176,7 @@ class TargetConnection(asyncio.Protocol):
         self.wake()
 
     def close(self) -> None:
-        """End it at once."""
+        """Close it at once."""
         self.closed = True
         self._transport.abort()
 
@@ -202,7 +202,7 @@ class TargetConnection(asyncio.Protocol):
 
     @property
     def _is_soon_whole(self) -> bool:
-        """Whether to wait for the rest, which many targets send right behind the head."""
+        """Whether to wait for the rest, which many targets send directly after the head."""
         return self._failure is None and (self._is_small or not self.status)
 
     def _begin_answer(self, data: bytes) -> None:
@@ -342,7 +342,7 @@ class TargetConnection(asyncio.Protocol):
             self.wake()
 
     def _read_head(self) -> None:
-        """Read the head that has come alone, as its content is late."""
+        """Parse a known head that came alone, since its content is late."""
         head, self._head_alone = self._head_alone, b""
         if head:
             self._parse(head)

@@ -16,7 +16,7 @@ class BadGateway(HttpError):
 
 
 class StaleConnection(BadGateway):
-    """A connection that was kept has ended before anything of an answer came."""
+    """A kept connection has ended before anything of an answer came."""
 
 
 class GatewayTimeout(HttpError):
@@ -46,7 +46,7 @@ class TargetRefused(HttpError):
 
 
 class LoopDetected(HttpError):
-    """The request has come through here too often."""
+    """The request has passed here too often."""
 
     status = 508
     code = "LOOP_DETECTED"

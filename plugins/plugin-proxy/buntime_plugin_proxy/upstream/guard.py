@@ -1,7 +1,7 @@
-"""Which servers rules may lead to, by name and by address.
+"""Checks of the servers that rules may lead to, by name and address.
 
-Addresses are looked at after names were resolved, and a connection goes to the address that was
-looked at: a name that means something else a moment later changes nothing.
+Addresses are checked after names were resolved, and connections are made to the checked address, so
+that a name that resolves differently a moment later makes no difference.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ _TRANSLATED = (
     ipaddress.IPv6Network("64:ff9b::/96"),
     ipaddress.IPv6Network("::ffff:0:0:0/96"),
 )
-"""Networks without IPv4 reach it by these, whose last 32 bits are the address (RFC 6052, 7915)."""
+"""Prefixes by which networks without IPv4 reach it in the last 32 bits (RFC 6052, 7915)."""
 _TRANSLATED_HERE = ipaddress.IPv6Network("64:ff9b:1::/48")
-"""The same of a network of one's own (RFC 8215), who says how long a prefix in it is."""
+"""The same for local use (RFC 8215), with prefixes of any length."""
 _PLACES_OF_IPV4 = ((6, 7, 9, 10), (7, 9, 10, 11), (9, 10, 11, 12), (12, 13, 14, 15))
-"""The bytes of an address of IPv4 in there, behind prefixes of 48, 56, 64 and 96 bits."""
+"""The bytes of the IPv4 address in it, after prefixes of 48, 56, 64 and 96 bits."""
 _NOT_PUBLIC = (
     _TRANSLATED_HERE,
     ipaddress.ip_network("192.0.0.0/24"),
     ipaddress.ip_network("3fff::/20"),
     ipaddress.ip_network("5f00::/16"),
 )
-"""What the registries of special addresses call not global, and some versions of Python do."""
+"""Networks that are not global by the registries, but are for some versions of Python."""
 
 
 class TargetGuard:
     """The rules of `allowTargets` and `denyPrivate`."""
 
     def __init__(self, allow: Iterable[str] = (), *, deny_private: bool = False) -> None:
-        """Raises `ValueError` for an entry that can be neither a host nor a network."""
+        """Raises `ValueError` for an entry that is neither a host nor a network."""
         self._networks: list[Network] = []
         self._names: list[tuple[str, int | None]] = []
         self._deny_private = deny_private
@@ -75,7 +75,7 @@ class TargetGuard:
         self._names.append((name.strip("[]").lower(), int(port) if port else None))
 
     def allows_name(self, host: str, port: int) -> bool:
-        """Whether the name alone is enough to be allowed."""
+        """Whether a host is allowed by its name alone."""
         return self._allows_all or any(
             (wanted is None or wanted == port)
             and (host == name or (name.startswith("*.") and host.endswith(name[1:])))
@@ -83,7 +83,7 @@ class TargetGuard:
         )
 
     def check_host(self, host: str, port: int) -> None:
-        """Raise `TargetRefused` for a host that is not allowed whatever its name means."""
+        """Raise `TargetRefused` for a host that is not allowed whatever it resolves to."""
         try:
             address = str(ipaddress.ip_address(host))
         except ValueError:
@@ -115,7 +115,7 @@ def _plain(address: Address) -> Address:
 
 
 def _translated_here(address: Address) -> list[Address]:
-    """All that an address may stand for that a network of one's own translates."""
+    """All IPv4 addresses that an address for local translation may stand for."""
     if address not in _TRANSLATED_HERE:
         return []
     packed = address.packed

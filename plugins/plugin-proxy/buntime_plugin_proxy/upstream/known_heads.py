@@ -1,4 +1,4 @@
-"""Heads of answers that have come before, letter for letter: no parser has to read them again.
+"""Heads of answers that have come before, byte for byte, and need not be parsed again.
 
 A target sends the same head for the same resource, at least until its date changes. The meaning of
 a head follows from its bytes alone, so an answer that begins with a known one, and has a body of
@@ -12,11 +12,11 @@ from typing import Any
 Headers = list[tuple[bytes, bytes]]
 
 MOST_KNOWN = 512
-"""Heads that are remembered; when there are more, all are forgotten."""
+"""The most heads that are remembered; when there are more, all are forgotten."""
 LONGEST_KNOWN = 2 * 1024
-"""Longer ones are not."""
+"""Longer heads are not remembered."""
 LARGEST = 64 * 1024
-"""Bytes of an answer; of a larger one the head costs little beside the rest."""
+"""The most bytes of an answer; in a larger one the head costs little compared with the rest."""
 END_OF_HEAD = b"\r\n\r\n"
 
 
@@ -28,7 +28,7 @@ class KnownAnswerHead:
     def __init__(self, status: int, headers: Headers, length: int) -> None:
         self.status = status
         self.headers = headers
-        """Not to be changed: the next answer may have the same."""
+        """Must not be changed, since the next answer may share them."""
         self.length = length
         """Bytes of its body."""
         self.found: Any = None
@@ -42,7 +42,7 @@ class TargetHeads:
         self._known: dict[bytes, KnownAnswerHead] = {}
 
     def find(self, data: bytes) -> tuple[KnownAnswerHead, bytes] | None:
-        """The head of an answer and its body, if this is all of one that begins as another did."""
+        """The head and body of an answer, if the data is complete and begins with a known head."""
         if len(data) > LARGEST:
             return None
         head, _, body = data.partition(END_OF_HEAD)
@@ -50,13 +50,13 @@ class TargetHeads:
         return None if known is None or known.length != len(body) else (known, body)
 
     def has(self, data: bytes) -> bool:
-        """Whether this is such a head, and nothing more."""
+        """Whether the data is a known head, and nothing more."""
         return data.endswith(END_OF_HEAD) and data[: -len(END_OF_HEAD)] in self._known
 
     def learn(self, data: bytes, status: int, headers: Headers) -> KnownAnswerHead | None:
-        """Remember the head of a whole answer, to a request that was no `HEAD`.
+        """Remember the head of a complete answer to a request other than `HEAD`.
 
-        None for one that does not say how long it is.
+        None for an answer without a declared length.
         """
         head, _, body = data.partition(END_OF_HEAD)
         lengths = [value for name, value in headers if name == b"content-length"]

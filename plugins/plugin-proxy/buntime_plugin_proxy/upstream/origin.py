@@ -1,4 +1,4 @@
-"""A server that requests go to."""
+"""The servers that requests are forwarded to."""
 
 from __future__ import annotations
 
@@ -13,4 +13,4 @@ class Origin(NamedTuple):
     """A name or an address, without brackets."""
     port: int
     verify: bool = True
-    """Whether its certificate has to be good."""
+    """Whether its certificate must be valid."""

@@ -1,4 +1,4 @@
-"""The connections of one process to all targets: kept for a while, bounded, watched over."""
+"""The connections of one process to all targets: kept for a while, bounded, and timed out."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from buntime_plugin_proxy.upstream.known_heads import TargetHeads
 from buntime_plugin_proxy.upstream.origin import Origin
 
 LONGEST_SWEEP = 1.0
-"""Seconds between two looks at what takes too long."""
+"""The longest time between two checks for timeouts, in seconds."""
 
 
 class UpstreamPool:
     """Makes, lends and keeps connections."""
 
     def __init__(self, config: ProxyConfig, logger: logging.Logger) -> None:
-        """Raises `ValueError` for an option that means nothing."""
+        """Raises `ValueError` for an invalid option."""
         self.guard = TargetGuard(config.allow_targets, deny_private=config.deny_private)
         self._config = config
         self._logger = logger
@@ -34,22 +34,22 @@ class UpstreamPool:
         self._heads = TargetHeads()
         self._lanes: dict[Origin, TargetLane] = {}
         self._made: set[TargetConnection] = set()
-        """All that are open, in use or not, and some that were closed since the last look."""
+        """All open connections, and some that were closed since the last check."""
         self._sweep = min(config.read_timeout / 4, config.keep_alive / 4, LONGEST_SWEEP)
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def used(self) -> int:
-        """Connections that are in use, or are being made."""
+        """The number of connections in use or being made."""
         return sum(lane.open for lane in self._lanes.values())
 
     @property
     def idle(self) -> int:
-        """Connections that are kept."""
+        """The number of idle connections."""
         return sum(len(lane.idle) for lane in self._lanes.values())
 
     async def take(self, origin: Origin, *, fresh: bool = False) -> TargetConnection:
-        """A connection, which has to be given back. A `fresh` one was never used before.
+        """Take a connection, which has to be given back; a new one if `fresh`.
 
         Raises `BadGateway`, `GatewayTimeout`, `TargetBusy` and `TargetRefused`.
         """
@@ -84,7 +84,7 @@ class UpstreamPool:
         return None
 
     def give_back(self, connection: TargetConnection) -> None:
-        """Take a connection back, to be used again where it can be."""
+        """Return a connection, which is kept if it can be used again."""
         lane = connection.lane
         if connection.is_reusable:
             connection.used = True
@@ -122,7 +122,7 @@ class UpstreamPool:
         return found
 
     async def socket(self, origin: Origin) -> socket.socket:
-        """A connected socket without anything on it, within the time for connections."""
+        """A connected socket, without TLS, within the time limit for connecting."""
         with self._translated():
             async with asyncio.timeout(self._config.connect_timeout):
                 failure: OSError | None = None
@@ -143,17 +143,17 @@ class UpstreamPool:
                 raise failure or OSError("no address")
 
     async def close(self) -> None:
-        """End all connections."""
+        """Close all connections."""
         if self._timer is not None:
             self._timer.cancel()
         for connection in [*self._made]:
             connection.fail(BadGateway("the proxy shuts down"))
         for lane in self._lanes.values():
             lane.idle.clear()
-        await asyncio.sleep(0)  # transports end in the next turn
+        await asyncio.sleep(0)  # transports close in the next turn
 
     async def _turn(self, lane: TargetLane) -> None:
-        """Wait until another one is given back."""
+        """Wait until another connection is given back."""
         turn = self._loop.create_future()
         lane.waiting.append(turn)
         try:
