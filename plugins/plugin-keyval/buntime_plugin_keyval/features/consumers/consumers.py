@@ -410,7 +410,7 @@ class ConsumerDesk:
             await self._locks.release(lock_of(wanted.name), wanted.owner, fetch.token)
             raise
         if waited is _Waited.CLOSED:
-            # Who asks another host goes on at once.
+            # Another instance that asks another host can go on at once.
             await self._locks.release(lock_of(wanted.name), wanted.owner, fetch.token)
         return waited
 

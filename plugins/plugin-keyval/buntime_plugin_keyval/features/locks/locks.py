@@ -304,7 +304,7 @@ class LockDesk:
         started: float,
         asking: asyncio.Future[LockAttempt],
     ) -> None:
-        """Set the result of `taken` by a task, which finds out who has the lock by now."""
+        """Set the result of `taken` by a task, which finds out which owner has the lock by now."""
 
         def tell(finding: asyncio.Task[Granted]) -> None:
             self._finding.discard(finding)
@@ -390,7 +390,7 @@ class LockDesk:
         return None
 
     def _given_now(self, asked: LockAttempt | None) -> Granted | None:
-        """The lock that a commit gave to an owner who did not have it."""
+        """The lock that a commit gave to an owner that did not have it."""
         if asked is None or asked.ends_at is None or asked.is_prolonged:
             return None
         return self._granted(asked.stamp, asked.ends_at)

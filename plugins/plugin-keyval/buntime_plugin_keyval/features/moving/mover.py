@@ -2,9 +2,9 @@
 
 Entries are copied in order of key, and writes made meanwhile are taken from the change log. The
 target has as much of the log as was carried out there, so that it knows after every commit how far
-it is, and an interrupted move goes on from there. When the end of the log is near, all entries are
-compared, and the tables that the log does not cover are copied too, the source is closed for a
-moment for the last changes of each. See `storage/moves.py` for the marks.
+it is, and an interrupted move goes on from there. Once the end of the log is near, all entries have
+been compared, and the tables that the log does not cover are copied too, the source is closed for a
+moment, for the last changes of each. See `storage/moves.py` for the marks.
 """
 
 from __future__ import annotations
