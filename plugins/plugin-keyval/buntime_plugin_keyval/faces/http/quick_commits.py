@@ -20,6 +20,12 @@ MOST_BYTES = 2048
 """The most bytes of a body that is read so. In longer ones the number of mutations is checked
 first."""
 
+_QUOTES_OF_NAME = 2
+_QUOTES = _QUOTES_OF_NAME
+"""Quotes in a body outside of its mutations."""
+_QUOTES_OF_MUTATION = 3 * _QUOTES_OF_NAME
+"""Quotes of a mutation's type, and of the names of its type and key."""
+
 # The length of a text is that in UTF-16 code units; a character has at most two.
 _Text = Annotated[str, msgspec.Meta(max_length=MAX_KEY_PART_LENGTH // 2)]
 _Integer = Annotated[int, msgspec.Meta(ge=-MAX_SAFE_INTEGER, le=MAX_SAFE_INTEGER)]
@@ -76,10 +82,3 @@ def plain_mutations(content: bytes) -> list[Mutation] | None:
         return None
     # Any further quotes belong to a member that is given twice, or are within a text.
     return mutations if content.count(b'"') == quotes else None
-
-
-_QUOTES_OF_NAME = 2
-_QUOTES = _QUOTES_OF_NAME
-"""Quotes in a body outside of its mutations."""
-_QUOTES_OF_MUTATION = 3 * _QUOTES_OF_NAME
-"""Quotes of a mutation's type, and of the names of its type and key."""
