@@ -9,6 +9,7 @@ import pytest
 from buntime_keyval import InvalidInput, NotFound
 from buntime_plugin_keyval.features.schedules.feature import SCHEDULES
 from buntime_plugin_keyval.features.schedules.part import SAID_BY_SCHEDULE, TASK_MEMBERS
+from buntime_plugin_keyval.features.schedules.timing import Timing
 from buntime_plugin_keyval.features.tasks.shapes import TaskMutation
 from buntime_plugin_keyval.requests.shape import members_of
 from keyval.service.world import World
@@ -164,8 +165,32 @@ async def test_times_found_by_a_wrong_clock_are_met_by_the_right_one(
     assert len(await tasks(world)) == 1
 
 
-async def test_hosts_whose_clocks_differ_a_little_take_nothing_back(world: World) -> None:
-    made = await world.kv.schedules.put("a", TASK, every="1m")
+@pytest.mark.parametrize("cron", ["@daily", "@weekly"])
+@pytest.mark.parametrize("minutes", [2, 179, 200])
+async def test_a_time_that_a_wrong_clock_passed_over_is_met(
+    world: World, cron: str, minutes: int
+) -> None:
+    right_ms = Timing(cron=cron).next(world.clock.wall(), 0)
+    assert right_ms is not None
+    world.clock.advance(right_ms - world.clock.wall() - minutes * MINUTE)
+    world.clock.step(7 * DAILY_MS)
+    await world.kv.schedules.put("a", TASK, cron=cron)
+    await step(world)
+    world.clock.step(-7 * DAILY_MS)
+    await step(world)
+    found = await world.kv.schedules.get("a")
+    assert found is not None
+    assert found.next[0] == right_ms
+
+
+@pytest.mark.parametrize("timing", [{"every": "1m"}, {"cron": "@daily"}])
+async def test_hosts_whose_clocks_differ_a_little_take_nothing_back(
+    world: World, timing: dict[str, Any]
+) -> None:
+    daily_ms = Timing(cron="@daily").next(world.clock.wall(), 0)
+    assert daily_ms is not None
+    world.clock.advance(daily_ms - world.clock.wall() + 2000)
+    made = await world.kv.schedules.put("a", TASK, **timing)
     world.clock.step(-5000)  # as the clock of a host that begins later
     await step(world)
     found = await world.kv.schedules.get("a")

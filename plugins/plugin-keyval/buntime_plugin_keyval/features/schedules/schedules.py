@@ -189,7 +189,8 @@ class ScheduleDesk:
     async def _rearm_if_set_back(self, found: StoredSchedule) -> None:
         if found.next_at is None:
             return
-        next_at = next_if_set_back(timing_of(found), found.next_at, self._store.clock.wall())
+        now_ms = self._store.clock.wall()
+        next_at = next_if_set_back(timing_of(found), found.next_at, found.last_at, now_ms)
         if next_at is None:
             return
         decision = Decision[bool | None]([Rearm(found.name, next_at)], lambda *_: True)

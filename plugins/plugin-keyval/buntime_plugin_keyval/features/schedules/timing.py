@@ -38,8 +38,9 @@ NAMED = {
 PAUSE_SET_BACK_MS = 60 * 1000
 TIMES_SET_BACK_MS = 3 * 60 * 60 * 1000
 """A clock that was set back by more than these was wrong before: pauses begin anew, and times that
-it met are met again. The limit for times is that of Debian's cron. The one for pauses is more than
-the clocks of hosts differ by, since otherwise one host would take back what another has started."""
+it met are met again. The limit for times is that of Debian's cron. The one for pauses, and for
+times that were not met, is more than the clocks of hosts differ by, since otherwise one host would
+take back what another has started."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -176,13 +177,16 @@ def last_due(timing: Timing, next_ms: int, now_ms: int, within_ms: int) -> int |
     return found
 
 
-def next_if_set_back(timing: Timing, next_ms: int, now_ms: int) -> int | None:
+def next_if_set_back(timing: Timing, next_ms: int, last_ms: int | None, now_ms: int) -> int | None:
     """The next time, if `next_ms` was found by a clock that has been set back since.
 
-    None if it was not, or by so little that the times until then were met already.
+    None if it was not, or by so little that the times until then were met already. `last_ms` is the
+    time that was met last, None if none was.
     """
-    within_ms = PAUSE_SET_BACK_MS if timing.goes_on else TIMES_SET_BACK_MS
+    first_ms = timing.next(now_ms, now_ms)
+    is_met = first_ms is not None and last_ms is not None and first_ms <= last_ms < next_ms
+    within_ms = TIMES_SET_BACK_MS if is_met and not timing.goes_on else PAUSE_SET_BACK_MS
     latest_ms = timing.next(now_ms + within_ms, now_ms + within_ms)
     if latest_ms is None or next_ms <= latest_ms:
         return None
-    return timing.next(now_ms, now_ms)
+    return first_ms
