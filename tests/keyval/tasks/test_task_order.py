@@ -48,7 +48,7 @@ async def test_a_given_id_is_sent_once(world: World) -> None:
     assert (await desk.send(NewTask("a", "1", TaskOptions(id="x")))).is_new
     again = await desk.send(NewTask("a", "2", TaskOptions(id="x")))
     assert (again.is_new, again.task.payload) == (False, "1")
-    with pytest.raises(TaskConflict, match="of another name"):
+    with pytest.raises(TaskConflict, match="in use by a task with another name"):
         await desk.send(NewTask("b", "2", TaskOptions(id="x")))
 
 
