@@ -239,9 +239,7 @@ class _Sending(_Frames):
             else:
                 # Writes of others were measured where they were committed.
                 self._recorder.record(it.method, perf_counter() - it.started, failed=True)
-                it.done.set_exception(
-                    OutcomeUnknown("the worker that commits has ended: it was written, or not")
-                )
+                it.done.set_exception(OutcomeUnknown("the worker that commits has ended"))
 
     async def finish(self) -> None:
         """Wait for the answers that are to come, and close."""
