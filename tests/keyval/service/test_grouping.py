@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -47,35 +48,24 @@ async def commits_of_two_halves(path: Path) -> float:
         await adapter.close()
 
 
-@pytest.mark.parametrize("timer", [0.0, 1e9], ids=["asleep", "turning"])
 async def test_writers_that_were_just_answered_join_those_that_wait(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, timer: float
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(regathering, "TIMER_SECONDS", timer)
     monkeypatch.setattr(regathering, "REGATHER_SHARE", 1e9)
     monkeypatch.setattr(regathering, "REGATHER_SECONDS", 10.0)
     assert await commits_of_two_halves(tmp_path / "patient.db") <= ROUNDS + 2
     monkeypatch.setattr(regathering, "REGATHER_SHARE", 0.0)
-    monkeypatch.setattr(regathering, "TIMER_SECONDS", 1e9)
     assert await commits_of_two_halves(tmp_path / "hasty.db") >= ROUNDS + 2
 
 
-@pytest.mark.parametrize("timer", [0.0, 1e9], ids=["asleep", "turning"])
 async def test_nobody_is_waited_for_who_did_not_come_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, timer: float
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    groups, waits = 60, 0
+    patience, groups = 100, 60
+    seconds = count()
+    monkeypatch.setattr(regathering, "perf_counter", lambda: float(next(seconds)))
     monkeypatch.setattr(regathering, "REGATHER_SHARE", 1e9)
-    monkeypatch.setattr(regathering, "REGATHER_SECONDS", 0.02)
-    monkeypatch.setattr(regathering, "TIMER_SECONDS", timer)
-    wait = regathering.Regathering._wait
-
-    async def counted(self: regathering.Regathering, expected: int, seconds: float) -> None:
-        nonlocal waits
-        waits += 1
-        await wait(self, expected, seconds)
-
-    monkeypatch.setattr(regathering.Regathering, "_wait", counted)
+    monkeypatch.setattr(regathering, "REGATHER_SECONDS", float(patience))
     writes: list[asyncio.Future[str]] = []
 
     class Crowded(SqliteAdapter):
@@ -101,16 +91,13 @@ async def test_nobody_is_waited_for_who_did_not_come_back(
             await asyncio.wait(writes)
     finally:
         await adapter.close()
+    waits = next(seconds) // patience
     assert 2 <= waits <= 8, f"{waits} times for {groups} groups"
 
 
-@pytest.mark.parametrize("timer", [0.0, 1e10], ids=["asleep", "turning"])
-async def test_what_others_wait_for_waits_for_nobody(
-    monkeypatch: pytest.MonkeyPatch, timer: float
-) -> None:
+async def test_what_others_wait_for_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(regathering, "REGATHER_SHARE", 1e9)
     monkeypatch.setattr(regathering, "REGATHER_SECONDS", 1e9)
-    monkeypatch.setattr(regathering, "TIMER_SECONDS", timer)
     pending = [1]
     waits = regathering.Regathering(pending, 100)
 
@@ -127,29 +114,8 @@ async def test_what_others_wait_for_waits_for_nobody(
     waits.hurry()
     await waits.wait(5, 1.0)
     waiting = await begun()  # only once for each time
-    for _ in range(5):
-        assert not waiting.done()
-        pending.append(2)
-        waits.joined()
+    pending += [2] * 5
     await waiting
-
-
-async def test_one_that_is_cancelled_while_it_waits_leaves_nothing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(regathering, "REGATHER_SHARE", 1e9)
-    monkeypatch.setattr(regathering, "REGATHER_SECONDS", 1e9)
-    pending = [1]
-    waits = regathering.Regathering(pending, 100)
-    waiting = asyncio.create_task(waits.wait(1, 1.0))
-    await asyncio.sleep(0)
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-    pending.append(2)
-    waits.joined()
-    waits.hurry()
-    await waits.wait(1, 1.0)
 
 
 async def awaited(write: Awaitable[Any]) -> Any:

@@ -139,7 +139,6 @@ class Committer:
         started = perf_counter() if operation else 0.0
         job = WriteJob(write, done, once, replays, operation, self._recorder, started)
         self._pending.append(job)
-        self._regathering.joined()
         if self._draining is None:
             # A task starts in the next turn of the loop, with all writes of this turn.
             self._draining = loop.create_task(self._drain())
