@@ -73,7 +73,10 @@ def plain_mutations(content: bytes) -> list[Mutation] | None:
                     return None
             else:
                 number = _read_number(value)
-                operand = number if type(number) is int else operand_of_text(kind, number.value)
+                if isinstance(number, _BigInt):
+                    operand = operand_of_text(kind, number.value)
+                else:
+                    operand = number
             quotes += _QUOTES_OF_MUTATION + 2 * len([part for part in key if type(part) is str])
             if value:
                 quotes += _QUOTES_OF_NAME + value.count(b'"')
