@@ -20,8 +20,9 @@ from support.waiting import PATIENCE
 pytestmark = pytest.mark.slow
 
 WAITS = """
-import sys
+import signal, sys
 from buntime_keyval import Kv
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it in the background
 with Kv(sys.argv[1]) as kv, kv.lock("a", ttl="1h", wait="1m"):
     print("has it", flush=True)
 """
