@@ -181,11 +181,11 @@ async def test_the_end_survives_a_failing_database(
     database_of: DatabaseOf, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with persistent(database_of) as (kv, service, failing):
+        failing.fails = True
         saver_of(service).start()
         await kv.set(["a"], 1)
-        failing.fails = True
         await service.close()
-        assert "could not be saved: the disk is full" in caplog.text
+        assert "The last metrics could not be saved: the disk is full" in caplog.text
 
 
 async def test_two_processes_save_to_one_row(database_of: DatabaseOf) -> None:
