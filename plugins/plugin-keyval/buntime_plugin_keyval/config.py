@@ -252,6 +252,7 @@ class KeyValConfig(Options, frozen=True):
         Duration,
         option(
             "Pause between two looks for what other processes wrote, while anybody waits for it",
+            "Once a second where the system says that nobody writes",
             least=1,
         ),
     ] = Duration("100ms")
