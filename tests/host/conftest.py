@@ -24,6 +24,19 @@ from support.waiting import PATIENCE
 
 HEADER = "from buntime_host import hookimpl\n"
 
+WAITS_AT_START = """
+import pathlib
+log = pathlib.Path(LOG)
+@hookimpl
+async def on_init(ctx):
+    log.write_text("init")
+    await ctx.closing.wait()
+@hookimpl
+def on_shutdown():
+    log.write_text("shutdown")
+"""
+"""A plugin that starts until its host ends; `LOG` is the file that has its last step."""
+
 
 class AddPlugin(Protocol):
     def __call__(self, name: str, code: str = ..., /, **manifest: Any) -> Path: ...

@@ -18,6 +18,7 @@ import uvicorn
 import websockets
 from buntime_host import __version__
 from buntime_host.processes.server import GC_THRESHOLDS, SWITCH_SECONDS, HostServer
+from host.conftest import WAITS_AT_START
 from support.waiting import PATIENCE
 from websockets.asyncio.client import connect
 
@@ -288,18 +289,7 @@ async def test_shutdown_begins_with_the_signal_and_not_at_the_next_tick(
 def test_a_signal_during_the_start_shuts_down_what_has_started(
     add_plugin: AddPlugin, serve: Serve, log: Path, poll: Poll
 ) -> None:
-    slow = """
-    import asyncio, pathlib
-    log = pathlib.Path(LOG)
-    @hookimpl
-    async def on_init(ctx):
-        log.write_text("init")
-        await ctx.closing.wait()
-    @hookimpl
-    def on_shutdown():
-        log.write_text("shutdown")
-    """
-    add_plugin("slow", slow.replace("LOG", repr(str(log))))
+    add_plugin("slow", WAITS_AT_START.replace("LOG", repr(str(log))))
     process = serve(config={"plugins": ["slow"]})
     poll(lambda: log.read_text() == "init", "on_init")
     process.signal()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from host.conftest import WAITS_AT_START
 
 if TYPE_CHECKING:
     from host.conftest import AddPlugin, Serve
@@ -72,18 +73,7 @@ def test_a_plugin_may_refuse_the_start(add_plugin: AddPlugin, serve: Serve) -> N
 def test_a_signal_during_the_start(
     add_plugin: AddPlugin, serve: Serve, log: Path, poll: Poll
 ) -> None:
-    slow = """
-    import pathlib
-    log = pathlib.Path(LOG)
-    @hookimpl
-    async def on_init(ctx):
-        log.write_text("init")
-        await ctx.closing.wait()
-    @hookimpl
-    def on_shutdown():
-        log.write_text("shutdown")
-    """
-    add_plugin("slow", slow.replace("LOG", repr(str(log))))
+    add_plugin("slow", WAITS_AT_START.replace("LOG", repr(str(log))))
     process = serve("--workers", "2", config={"plugins": ["slow"]})
     poll(lambda: log.read_text() == "init", "on_init")
     process.signal()
