@@ -17,10 +17,10 @@ class BodySizes(Options, frozen=True):
     """Limits of request bodies."""
 
     default: Annotated[
-        Size, option("Limit for a plugin that names none", env="RUNTIME_BODY_SIZE_DEFAULT")
+        Size, option("Limit for plugins that do not set their own", env="RUNTIME_BODY_SIZE_DEFAULT")
     ] = Size("10mb")
     max: Annotated[
-        Size, option("Largest limit that a plugin may have", env="RUNTIME_BODY_SIZE_MAX")
+        Size, option("Largest limit that a plugin may set", env="RUNTIME_BODY_SIZE_MAX")
     ] = Size("100mb")
 
 
@@ -30,24 +30,24 @@ class ConnectionLimits(Options, frozen=True):
     max_header_bytes: Annotated[
         Size,
         option(
-            "Names and values of a request's headers",
-            doc="names and values of a request's headers; the same for trailers and chunk"
-            " extensions",
+            "Total size of a request's headers",
+            doc="total size of a request's headers, names and values; the same limit holds for"
+            " trailers and for chunk extensions",
             env="RUNTIME_MAX_HEADER_BYTES",
         ),
     ] = Size("64kb")
     max_headers: Annotated[
-        int, option("Headers of a request", env="RUNTIME_MAX_HEADERS", least=1)
+        int, option("Number of headers of a request", env="RUNTIME_MAX_HEADERS", least=1)
     ] = 100
     max_url_bytes: Annotated[
         Size,
-        option("A request's URL, with its query", "65535 at the most", env="RUNTIME_MAX_URL_BYTES"),
+        option("Length of a URL, with its query", "At most 65535", env="RUNTIME_MAX_URL_BYTES"),
     ] = Size(MAX_URL_BYTES)
     max_connections: Annotated[
         int,
         option(
             "Open connections",
-            "When there are so many, those on which nothing happens are closed first",
+            "At the limit, idle connections are closed to make room",
             env="RUNTIME_MAX_CONNECTIONS",
             least=1,
         ),
@@ -55,41 +55,46 @@ class ConnectionLimits(Options, frozen=True):
     max_connections_per_client: Annotated[
         int,
         option(
-            "Open connections of one address", env="RUNTIME_MAX_CONNECTIONS_PER_CLIENT", least=1
+            "Open connections from one address", env="RUNTIME_MAX_CONNECTIONS_PER_CLIENT", least=1
         ),
     ] = 1000
     max_upload_bytes: Annotated[
         Size,
         option(
-            "Request bodies that are not complete, all together",
-            "Not less than bodySize.max",
+            "Bytes of unfinished request bodies, over all clients",
+            "At least bodySize.max",
             env="RUNTIME_MAX_UPLOAD_BYTES",
         ),
     ] = Size("128mb")
     max_upload_bytes_per_client: Annotated[
         Size,
         option(
-            "Request bodies of one address that are not complete",
-            "Not less than bodySize.max",
+            "Bytes of unfinished request bodies from one address",
+            "At least bodySize.max",
             env="RUNTIME_MAX_UPLOAD_BYTES_PER_CLIENT",
         ),
     ] = Size("100mb")
     max_unsent_bytes: Annotated[
         Size,
-        option("Answers that clients have not taken, all together", env="RUNTIME_MAX_UNSENT_BYTES"),
+        option(
+            "Bytes of answers not yet received, over all clients", env="RUNTIME_MAX_UNSENT_BYTES"
+        ),
     ] = Size("128mb")
     max_unsent_bytes_per_client: Annotated[
         Size,
-        option("Answers that one address has not taken", env="RUNTIME_MAX_UNSENT_BYTES_PER_CLIENT"),
+        option(
+            "Bytes of answers that one address has not yet received",
+            env="RUNTIME_MAX_UNSENT_BYTES_PER_CLIENT",
+        ),
     ] = Size("64mb")
 
 
 class JwtOptions(Options, frozen=True):
-    """Tokens of another issuer, which say what their owners may do."""
+    """Tokens from another issuer, which say what their bearers may do."""
 
     jwks_url: Annotated[
         str | None,
-        option("URL of the keys that tokens are signed with", env="RUNTIME_JWT_JWKS_URL"),
+        option("URL of the issuer's key set (JWKS)", env="RUNTIME_JWT_JWKS_URL"),
     ] = None
     public_key: Annotated[
         str | None, option("Public key in PEM, instead of a URL", env="RUNTIME_JWT_PUBLIC_KEY")
@@ -97,21 +102,23 @@ class JwtOptions(Options, frozen=True):
     secret: Annotated[
         str | None,
         option(
-            "Secret of at least 32 bytes, instead of a key", env="RUNTIME_JWT_SECRET", secret=True
+            "Shared secret of at least 32 bytes, instead of a public key",
+            env="RUNTIME_JWT_SECRET",
+            secret=True,
         ),
     ] = None
     algorithms: Annotated[
         tuple[str, ...],
-        option("Algorithms of signatures, such as RS256", env="RUNTIME_JWT_ALGORITHMS"),
+        option("Accepted signature algorithms, such as RS256", env="RUNTIME_JWT_ALGORITHMS"),
     ] = ()
     issuer: Annotated[
-        str | None, option("Who has to have made a token", env="RUNTIME_JWT_ISSUER")
+        str | None, option("Required issuer (iss) of a token", env="RUNTIME_JWT_ISSUER")
     ] = None
     audience: Annotated[
-        str | None, option("Whom a token has to be for", env="RUNTIME_JWT_AUDIENCE")
+        str | None, option("Required audience (aud) of a token", env="RUNTIME_JWT_AUDIENCE")
     ] = None
     claim: Annotated[
-        str, option("Claim with the permissions, a list of scopes", env="RUNTIME_JWT_CLAIM")
+        str, option("Claim that lists the permissions, as scopes", env="RUNTIME_JWT_CLAIM")
     ] = "buntime"
 
     @property
@@ -125,25 +132,26 @@ class AuthOptions(Options, frozen=True):
 
     audit: Annotated[
         Literal["off", "writes", "all"],
-        option("Requests that the logger audit tells of", env="RUNTIME_AUDIT"),
+        option("Requests that the logger audit reports", env="RUNTIME_AUDIT"),
     ] = "off"
     jwt: Annotated[JwtOptions, option("JSON Web Tokens")] = JwtOptions()
 
 
 class ObserveOptions(Options, frozen=True):
-    """Reports about requests. A host without them pays nothing for it."""
+    """Reports about requests. They cost nothing while they are off."""
 
     access_log: Annotated[
         Literal["off", "common", "json"],
         option(
-            "A line on stdout for each request, in the Common Log Format or as JSON",
+            "Write a line to stdout for each request, in the Common Log Format or as JSON",
             env="RUNTIME_ACCESS_LOG",
         ),
     ] = "off"
     slow_requests: Annotated[
         Duration,
         option(
-            "Requests that wait longer for the beginning of their answer are logged, 0 for none",
+            "Log requests whose answer takes longer than this to begin",
+            "0 logs none",
             env="RUNTIME_SLOW_REQUESTS",
         ),
     ] = Duration("0")
@@ -154,8 +162,8 @@ class ObserveOptions(Options, frozen=True):
     tracing: Annotated[
         bool,
         option(
-            "Take up the traces of requests (traceparent)",
-            "With opentelemetry-api a request is a span",
+            "Continue the trace that a request names in traceparent",
+            "With opentelemetry-api installed, each request is a span",
             env="RUNTIME_TRACING",
         ),
     ] = False
@@ -166,11 +174,15 @@ class TlsOptions(Options, frozen=True):
 
     cert: Annotated[
         str | None,
-        option("Certificate with those that vouch for it", env="RUNTIME_TLS_CERT"),
+        option("File with the certificate and its chain", env="RUNTIME_TLS_CERT"),
     ] = None
     key: Annotated[
         str | None,
-        option("Its key", "Not needed where the certificate's file has it", env="RUNTIME_TLS_KEY"),
+        option(
+            "File with its private key",
+            "Not needed if the certificate's file contains the key",
+            env="RUNTIME_TLS_KEY",
+        ),
     ] = None
 
 
@@ -181,7 +193,7 @@ class HostSettings(Options, frozen=True):
         str,
         option(
             "Address to listen on",
-            "Anything but a loopback address needs a key, or --insecure",
+            "Any address but loopback requires a key, or --insecure",
             env="HOST",
         ),
     ] = "127.0.0.1"
@@ -199,7 +211,7 @@ class HostSettings(Options, frozen=True):
         str | None,
         option(
             "Path of a Unix socket to listen on, instead of a port",
-            "Relative to buntime.jsonc; who may write it may connect",
+            "Relative to buntime.jsonc; write permission on the file allows connecting",
             env="RUNTIME_SOCKET",
         ),
     ] = None
@@ -207,9 +219,9 @@ class HostSettings(Options, frozen=True):
     workers: Annotated[
         int,
         option(
-            "Processes that serve",
+            "Number of processes that serve",
             "Each runs all plugins and takes its share of the connections",
-            doc="processes that serve, see [several workers](growing.md#several-workers)",
+            doc="number of processes that serve, see [several workers](growing.md#several-workers)",
             env="RUNTIME_WORKERS",
             least=1,
             most=64,
@@ -223,15 +235,14 @@ class HostSettings(Options, frozen=True):
         str,
         option(
             "Prefix of the host's own API",
-            'With "/_" the API is at /_/api, and /_ is reserved instead of /api',
+            'With "/_", the API is at /_/api, and /_ is reserved instead of /api',
             env="RUNTIME_API_PREFIX",
         ),
     ] = ""
     base_path: Annotated[
         str,
         option(
-            "Path below which everything is served, such as /store",
-            "Nothing of the host is elsewhere then, /health neither",
+            "Path below which everything is served, including /health; for example /store",
             env="RUNTIME_BASE_PATH",
         ),
     ] = ""
@@ -240,7 +251,7 @@ class HostSettings(Options, frozen=True):
         option(
             "Folders that hold plugins",
             "Relative to buntime.jsonc; entries may be lists separated by commas or colons",
-            doc="folders with plugins; in a variable separated by `:` or `,`",
+            doc="folders that hold plugins; in a variable, separated by `:` or `,`",
             env=("RUNTIME_PLUGIN_DIRS", "PLUGIN_DIRS"),
         ),
     ] = ("./plugins",)
@@ -251,7 +262,7 @@ class HostSettings(Options, frozen=True):
     strict: Annotated[
         bool,
         option(
-            "Refuse to start when any plugin does not load, or is given an option that it has not",
+            "Refuse to start if a plugin does not load or is given an option it does not declare",
             env="RUNTIME_STRICT",
         ),
     ] = False
@@ -259,7 +270,7 @@ class HostSettings(Options, frozen=True):
         str,
         option(
             "Where / redirects to",
-            "Empty shows browsers the pages, and tells others the version",
+            "If empty, browsers see the pages and other clients the version",
             env="HOMEPAGE_APP",
         ),
     ] = ""
@@ -276,19 +287,19 @@ class HostSettings(Options, frozen=True):
     trusted_hosts: Annotated[
         tuple[str, ...],
         option(
-            "Names that a host without keys answers to, besides localhost",
-            'Without ports; ".example.com" stands for all names below it',
-            doc="names, without ports, that a host without keys answers to besides `localhost`;"
-            " `.example.com` stands for all names below it",
+            "Host names that a host without keys answers to, besides localhost",
+            'Without ports; ".example.com" means all names below example.com',
+            doc="host names, without ports, that a host without keys answers to besides"
+            " `localhost`; `.example.com` means all names below `example.com`",
             env="RUNTIME_TRUSTED_HOSTS",
         ),
     ] = ()
     state_dir: Annotated[
         str | None,
         option(
-            "Folder for what the host keeps, such as keys where no database is loaded",
+            "Folder for the host's own files, such as keys if no database is loaded",
             "Relative to buntime.jsonc; by default .buntime in the first of pluginDirs",
-            doc="folder for what the host keeps, such as keys where no database is loaded; default"
+            doc="folder for the host's own files, such as keys if no database is loaded; by default"
             " `.buntime` in the first of `pluginDirs`",
             env="RUNTIME_STATE_DIR",
         ),
@@ -297,7 +308,7 @@ class HostSettings(Options, frozen=True):
         str | None,
         option(
             "Key that permits everything",
-            "Sent as X-API-Key, or as a Bearer token. With one, every request needs a credential",
+            "Sent as X-API-Key or as a Bearer token. If set, every request needs a credential",
             doc="key that permits everything, see [access](access.md); keep it out of the file",
             env=(
                 "RUNTIME_MASTER_KEY", "BUNTIME_MASTER_KEY", "RUNTIME_ROOT_KEY", "BUNTIME_ROOT_KEY",
@@ -305,36 +316,36 @@ class HostSettings(Options, frozen=True):
             secret=True,
         ),
     ] = None  # fmt: skip
-    auth: Annotated[AuthOptions, option("Who gets in, besides keys, and what is remembered")] = (
+    auth: Annotated[AuthOptions, option("Access tokens from another issuer, and the audit log")] = (
         AuthOptions()
     )
     log_level: Annotated[
         Literal["debug", "info", "warn", "error"],
         option(
-            "Least important level that is logged",
-            "A failing plugin's traceback appears at debug",
+            "Lowest level that is logged",
+            "Tracebacks of failing plugins appear at debug",
             env="RUNTIME_LOG_LEVEL",
         ),
     ] = "info"
     log_format: Annotated[
         Literal["auto", "json", "text"],
         option(
-            "Form of log lines",
-            "auto is text on a terminal and JSON lines otherwise",
+            "Format of log lines",
+            "auto means text on a terminal, JSON otherwise",
             env="RUNTIME_LOG_FORMAT",
         ),
     ] = "auto"
-    observe: Annotated[ObserveOptions, option("What is told of requests")] = ObserveOptions()
+    observe: Annotated[ObserveOptions, option("Reports about requests")] = ObserveOptions()
     init_timeout: Annotated[
         Duration, option("How long a plugin may take to initialise", env="RUNTIME_INIT_TIMEOUT")
     ] = Duration("30s")
     drain_timeout: Annotated[
         Duration,
         option(
-            "How long requests may go on after shutdown was announced",
-            doc="for requests to finish after a signal; at most half of `shutdownTimeout`, so that"
-            " the plugins have the other half. A client that takes nothing of its answer for 2 s is"
-            " not waited for",
+            "How long running requests may take to finish after a stop signal",
+            doc="how long running requests may take to finish after a stop signal; at most half of"
+            " `shutdownTimeout`, the rest is for plugins. A client that receives nothing of its"
+            " answer for 2 s is not waited for",
             env="RUNTIME_DRAIN_TIMEOUT",
         ),
     ] = Duration("5s")
@@ -347,7 +358,8 @@ class HostSettings(Options, frozen=True):
     hung_timeout: Annotated[
         Duration,
         option(
-            "How long one of several workers may do nothing before it is replaced, 0 for ever",
+            "How long one of several workers may hang before it is replaced",
+            "0 never replaces one",
             env="RUNTIME_HUNG_TIMEOUT",
         ),
     ] = Duration("10s")
@@ -355,41 +367,43 @@ class HostSettings(Options, frozen=True):
         Duration,
         option(
             "How long the headers of a request may take to arrive",
-            doc="for the headers of a request to arrive, and for a new connection to begin one",
+            doc="how long the headers of a request may take to arrive, and how long a new"
+            " connection may wait before its first request",
             env="RUNTIME_HEADER_TIMEOUT",
         ),
     ] = Duration("10s")
     body_timeout: Annotated[
         Duration,
         option(
-            "How long nothing of a request body may arrive",
-            "Beyond this time a body has to come with 256 bytes per second",
+            "How long a request body may pause",
+            "Beyond this time, a body must average 256 bytes per second",
             env="RUNTIME_BODY_TIMEOUT",
         ),
     ] = Duration("30s")
     keep_alive_timeout: Annotated[
         Duration,
         option(
-            "How long a connection may rest between two requests", env="RUNTIME_KEEP_ALIVE_TIMEOUT"
+            "How long a connection may be idle between two requests",
+            env="RUNTIME_KEEP_ALIVE_TIMEOUT",
         ),
     ] = Duration("60s")
     send_timeout: Annotated[
         Duration,
-        option("How long a client may take nothing of an answer", env="RUNTIME_SEND_TIMEOUT"),
+        option("How long a client may stop receiving an answer", env="RUNTIME_SEND_TIMEOUT"),
     ] = Duration("30s")
     trusted_proxies: Annotated[
         tuple[str, ...],
         option(
-            "Addresses that stand for many clients",
-            'Such as "10.0.0.0/8"; the limits for one client do not apply to them',
+            "Addresses of proxies, such as 10.0.0.0/8",
+            "The limits per address do not apply to them",
             env="RUNTIME_TRUSTED_PROXIES",
         ),
     ] = ("127.0.0.0/8", "::1")
     forwarded_header: Annotated[
         Literal["x-forwarded-for", "forwarded"],
         option(
-            "Header in which these tell who asks",
-            "What a client says in the other one counts for nothing",
+            "Header in which these proxies name the client",
+            "The other one is ignored",
             env="RUNTIME_FORWARDED_HEADER",
         ),
     ] = "x-forwarded-for"

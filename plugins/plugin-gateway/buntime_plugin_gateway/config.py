@@ -24,7 +24,7 @@ class RateLimit(Options, frozen=True, forbid_unknown_fields=True):
     requests: Annotated[
         int,
         option(
-            "Requests that a client has at once; so many come back in each window",
+            "Requests that a client may make at once; as many come back in each window",
             env="GATEWAY_RATE_LIMIT_REQUESTS",
             least=1,
         ),
@@ -32,8 +32,8 @@ class RateLimit(Options, frozen=True, forbid_unknown_fields=True):
     window: Annotated[
         Duration,
         option(
-            "Time in which all of them come back",
-            "A bare number is seconds here, not milliseconds as elsewhere",
+            "Time in which they all come back",
+            "Here a bare number means seconds, not milliseconds as elsewhere",
             env="GATEWAY_RATE_LIMIT_WINDOW",
         ),
     ] = Duration("1m")
@@ -41,8 +41,8 @@ class RateLimit(Options, frozen=True, forbid_unknown_fields=True):
         str,
         option(
             "What tells clients apart",
-            doc="what tells clients apart: `ip`, `user`, `key`, `header:NAME` or `cookie:NAME`; who"
-            " has none of it counts by address",
+            doc="what tells clients apart: `ip`, `user`, `key`, `header:NAME` or `cookie:NAME`; a"
+            " client that lacks it is counted by its address",
         ),
     ] = "ip"
     exclude_paths: Annotated[
@@ -56,17 +56,17 @@ class RateLimit(Options, frozen=True, forbid_unknown_fields=True):
     routes: Annotated[
         tuple[RouteLimit, ...],
         option(
-            "Limits of their own for some paths",
-            "The first one whose path fits holds in the place of the general one",
-            doc="limits of their own for some paths, each with `path` (globs), `requests`, `window`"
-            " and `keyBy`; the first one whose path fits holds in the place of the general one",
+            "Separate limits for some paths",
+            "The first one with a matching path replaces the general limit",
+            doc="separate limits for some paths, each with `path` (globs), `requests`, `window` and"
+            " `keyBy`; the first one with a matching path replaces the general limit",
         ),
     ] = ()
     max_buckets: Annotated[
         int,
         option(
             "Clients that are remembered",
-            "The one that has asked for nothing longest is forgotten for another one",
+            "Beyond them, the one that has been silent longest is forgotten",
             least=1,
             most=250_000,
         ),
@@ -80,13 +80,13 @@ class CorsConfig(Options, frozen=True, forbid_unknown_fields=True):
         OneOrMore,
         option(
             "Origins whose pages may read and write",
-            "* is all of them, https://*.example.com all below a name",
+            "* means all of them, https://*.example.com all below a name",
             env="GATEWAY_CORS_ORIGIN",
-            doc="origins whose pages may read and write, as a list or separated by commas; `*` is"
-            " all of them, `https://*.example.com` all below a name",
+            doc="origins whose pages may read and write, as a list or separated by commas; `*`"
+            " means all of them, `https://*.example.com` all below a name",
         ),
     ] = "*"
-    methods: Annotated[OneOrMore, option("Methods that they may use")] = (
+    methods: Annotated[OneOrMore, option("Methods that these pages may use")] = (
         "GET",
         "HEAD",
         "PUT",
@@ -97,30 +97,29 @@ class CorsConfig(Options, frozen=True, forbid_unknown_fields=True):
     allowed_headers: Annotated[
         OneOrMore,
         option(
-            "Headers that they may send; what they ask for if it is empty",
-            "Those that the host and its plugins know may be sent in any case",
+            "Request headers that they may send; if empty, any that they ask for",
+            "Headers that the host and its plugins use are always allowed",
         ),
     ] = ()
-    headers: Annotated[OneOrMore, option("The same by its older name")] = ()
+    headers: Annotated[OneOrMore, option("Older name of allowedHeaders")] = ()
     exposed_headers: Annotated[
         OneOrMore,
         option(
-            "Headers of answers that they may read",
-            "Besides those of the host and its plugins",
+            "Headers of answers that they may read, besides those of the host and its plugins",
         ),
     ] = ()
     credentials: Annotated[
         bool,
         option(
-            "Whether their browsers may send the host's session cookie; never with *",
+            "Allow browsers to send the host's session cookie; never with *",
             env="GATEWAY_CORS_CREDENTIALS",
         ),
     ] = False
-    max_age: Annotated[int, option("Seconds that a browser remembers what it may do", least=0)] = (
-        86_400
-    )
+    max_age: Annotated[
+        int, option("Seconds for which a browser may remember a preflight", least=0)
+    ] = 86_400
     preflight: Annotated[
-        bool, option("Answer preflights here; otherwise the plugins that they are for do")
+        bool, option("Answer preflights here; otherwise each plugin answers its own")
     ] = True
 
 
@@ -129,14 +128,16 @@ class CacheConfig(Options, frozen=True, forbid_unknown_fields=True):
 
     ttl: Annotated[
         Duration,
-        option("Longest time that an answer is kept", "Its Cache-Control may say less", least=1),
+        option("How long an answer is kept", "Its Cache-Control may shorten this", least=1),
     ] = Duration("10s")
-    methods: Annotated[OneOrMore, option("Methods that are kept: GET, HEAD or both")] = ("GET",)
+    methods: Annotated[OneOrMore, option("Methods whose answers are kept: GET, HEAD or both")] = (
+        "GET",
+    )
     paths: Annotated[
         OneOrMore,
         option(
-            "Paths whose answers are kept; all if it is empty",
-            doc="[globs](gateway.md#paths) of paths whose answers are kept; all if it is empty",
+            "Paths whose answers are kept; if empty, all",
+            doc="[globs](gateway.md#paths) of paths whose answers are kept; if empty, all",
         ),
     ] = ()
     exclude_paths: Annotated[
@@ -146,21 +147,21 @@ class CacheConfig(Options, frozen=True, forbid_unknown_fields=True):
             doc="[globs](gateway.md#paths) of paths whose answers are not kept",
         ),
     ] = ()
-    vary_by: Annotated[OneOrMore, option("Headers of requests that an answer depends on")] = ()
-    max_entries: Annotated[int, option("Answers of each process", least=1)] = 1_000
-    max_bytes: Annotated[Size, option("What they take together")] = Size("16mb")
+    vary_by: Annotated[OneOrMore, option("Request headers that an answer depends on")] = ()
+    max_entries: Annotated[int, option("Answers that each process keeps", least=1)] = 1_000
+    max_bytes: Annotated[Size, option("Memory for the answers of each process")] = Size("16mb")
 
 
 class CompressionConfig(Options, frozen=True, forbid_unknown_fields=True):
     """Compression of large JSON answers."""
 
-    min_size: Annotated[Size, option("Smaller answers go out as they are", least=256)] = Size("8kb")
-    gzip_level: Annotated[int, option("How hard gzip tries", least=1, most=9)] = 4
+    min_size: Annotated[Size, option("Smallest answer that is compressed", least=256)] = Size("8kb")
+    gzip_level: Annotated[int, option("Compression level of gzip, 1 to 9", least=1, most=9)] = 4
     zstd_level: Annotated[
         int,
         option(
-            "How hard zstd tries",
-            "It needs pip install buntime[zstd]",
+            "Compression level of zstd, 1 to 19",
+            "Needs pip install buntime[zstd]",
             least=1,
             most=19,
         ),
@@ -170,36 +171,35 @@ class CompressionConfig(Options, frozen=True, forbid_unknown_fields=True):
 class GatewayConfig(Options, frozen=True):
     """The options; everything is off by default."""
 
-    rate_limit: Annotated[RateLimit | None, option("How much one client may ask for")] = None
+    rate_limit: Annotated[RateLimit | None, option("Limits of requests per client")] = None
     cors: Annotated[CorsConfig | None, option("Pages of other origins that may use the host")] = (
         None
     )
     cache: Annotated[CacheConfig | None, option("Answers that are kept for a while")] = None
     compression: Annotated[
-        CompressionConfig | None, option("Large JSON answers that get smaller on their way")
+        CompressionConfig | None, option("Compression of large JSON answers")
     ] = None
     shell_dir: Annotated[
         str,
         option(
-            "Folder of a page for all documents of a browser",
+            "Folder of a page that answers every navigation of a browser",
             env="GATEWAY_SHELL_DIR",
-            doc="folder of a [shell](gateway.md#a-shell), a page for all documents of a browser",
+            doc="folder of a [shell](gateway.md#a-shell), a page that answers every navigation of"
+            " a browser",
         ),
     ] = ""
     shell_excludes: Annotated[
         OneOrMore,
         option(
-            "First segments of paths that the shell leaves to others",
+            "First path segments that the shell does not answer",
             env="GATEWAY_SHELL_EXCLUDES",
         ),
     ] = ()
     log_size: Annotated[
         int,
-        option("Requests that the log has", "The newest of each process", least=1, most=5_000),
+        option("Newest requests that the log of each process keeps", least=1, most=5_000),
     ] = 100
-    log_all: Annotated[
-        bool, option("Log all requests; otherwise those that a limit has refused")
-    ] = True
+    log_all: Annotated[bool, option("Log all requests, not only those that a limit refused")] = True
 
 
 def listed(value: OneOrMore) -> tuple[str, ...]:

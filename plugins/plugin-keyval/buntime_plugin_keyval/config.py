@@ -13,7 +13,7 @@ from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits
 LEGACY_PATH = "/_/plugin-keyval"
 """The path at which the first version of the plugin served what is below `/api` now."""
 
-_OF_ONE_CLIENT = "those of [one client](#limits-and-deadlines)"
+_OF_ONE_CLIENT = "how many of them [one client](#limits-and-deadlines) may have"
 
 
 class Retention(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,15 +29,15 @@ class IdempotencyConfig(Options, frozen=True):
     max_count: Annotated[
         int,
         option(
-            "Results that are kept",
-            doc="results of writes with an idempotency key that are kept; each process "
-            "remembers the keys, in some 130 bytes each",
+            "How many results are kept",
+            doc="how many results of writes with an idempotency key are kept; each process holds"
+            " their keys in memory, about 130 bytes each",
             least=1,
         ),
     ] = 100_000
     max_age: Annotated[
         Duration,
-        option("Age up to which results are kept", doc="age up to which they are kept", least=1),
+        option("How long results are kept", doc="how long they are kept", least=1),
     ] = Duration("24h")
 
 
@@ -45,31 +45,30 @@ class ChangesConfig(Options, frozen=True):
     """How much of the change log is kept."""
 
     max_count: Annotated[
-        int, option("Changes that are kept", doc="changes that the log keeps", least=1)
+        int, option("How many changes are kept", doc="how many changes the log keeps", least=1)
     ] = 100_000
     max_age: Annotated[
         Duration,
-        option("Age up to which changes are kept", doc="age up to which it keeps them", least=1),
+        option("How long changes are kept", doc="how long it keeps them", least=1),
     ] = Duration("24h")
 
     hold_for_consumers: Annotated[
         Duration,
         option(
-            "Time for which changes are kept for a consumer that has not come to them",
-            "0 keeps none for them",
-            doc="for how long changes are kept beyond that for [consumers](consumers.md) that have"
-            " not come to them, from the last time that they were known to be up to date; 0 for not"
-            " at all",
+            "How long changes are kept for a consumer that is behind",
+            "0 keeps none for consumers",
+            doc="how long changes are kept beyond that for a [consumer](consumers.md) that is"
+            " behind, from the last time it was known to be up to date; 0 keeps none for consumers",
         ),
     ] = Duration("24h")
 
     values: Annotated[
         bool | tuple[Any, ...],
         option(
-            "Keep values in the change log, of all keys or below these prefixes",
-            "Readers of the stream get them then; what is written takes twice the room",
-            doc="whether the log has the values too, which [streams](streams.md) then tell: `true`,"
-            ' or prefixes such as `["orders"]`',
+            "Keep values in the change log, for all keys or those below these prefixes",
+            "Streams then deliver them, and every write takes twice the space",
+            doc="keep values in the log too, so that [streams](streams.md) deliver them: `true`, or"
+            ' prefixes such as `["orders"]`',
         ),
     ] = False
 
@@ -82,27 +81,26 @@ class QueueConfig(Options, frozen=True):
     """Options of the queue."""
 
     lock_duration: Annotated[
-        Duration, option("Time that a consumer has for a message before others get it", least=1)
+        Duration,
+        option("How long a consumer has for a message before another one gets it", least=1),
     ] = Duration("30s")
     cleanup_interval: Annotated[
         Duration,
         option(
-            "Longest pause between two looks for leases that ran out",
-            "0 leaves it to those who ask for messages",
+            "Longest pause between two checks for expired leases",
+            "With 0, leases are checked only when a client asks for messages",
         ),
     ] = Duration("60s")
-    heartbeat: Annotated[
-        Duration, option("Pause after which an idle listener gets a ping", least=1)
-    ] = Duration("15s")
-    max_listeners: Annotated[int, option("Listeners that may be open at a time", least=1)] = 1000
+    heartbeat: Annotated[Duration, option("How often an idle listener gets a ping", least=1)] = (
+        Duration("15s")
+    )
+    max_listeners: Annotated[int, option("Listeners that may be open at once", least=1)] = 1000
     max_listeners_per_client: Annotated[
         int, option("Listeners of one client", doc=_OF_ONE_CLIENT, least=1)
     ] = 250
     dlq_max_age: Annotated[
         Duration,
-        option(
-            "Age from which dead letters are deleted", "0 keeps them until somebody deletes them"
-        ),
+        option("How long dead letters are kept", "0 keeps them until they are deleted by hand"),
     ] = Duration(0)
 
 
@@ -112,18 +110,18 @@ class TasksConfig(Options, frozen=True):
     modules: Annotated[
         tuple[str, ...],
         option(
-            "Python modules whose functions run tasks in this process",
+            "Python modules that run tasks in this process",
             "Each has a function make_runner(kv)",
-            doc="Python modules, such as `my.tasks`, whose functions"
+            doc="Python modules, such as `my.tasks`, that"
             " [run tasks in this process](tasks.md#a-program-that-runs-tasks)",
         ),
     ] = ()
     drain: Annotated[
         Duration,
         option(
-            "Time that tasks have to come to their end when the host stops",
-            doc="time that tasks which run here have to come to their end when the host stops,"
-            " within `hookTimeout`",
+            "How long running tasks have to finish when the host stops",
+            doc="how long tasks that run in this process have to finish when the host stops, within"
+            " `hookTimeout`",
         ),
     ] = Duration("5s")
 
@@ -131,13 +129,13 @@ class TasksConfig(Options, frozen=True):
 class WatchConfig(Options, frozen=True):
     """Options of watching."""
 
-    max_watchers: Annotated[int, option("Watch streams that may be open at a time", least=1)] = 1000
+    max_watchers: Annotated[int, option("Watch streams that may be open at once", least=1)] = 1000
     max_watchers_per_client: Annotated[
         int, option("Watch streams of one client", doc=_OF_ONE_CLIENT, least=1)
     ] = 250
-    heartbeat: Annotated[
-        Duration, option("Pause after which an idle watcher gets a ping", least=1)
-    ] = Duration("30s")
+    heartbeat: Annotated[Duration, option("How often an idle watcher gets a ping", least=1)] = (
+        Duration("30s")
+    )
 
 
 class SnapshotsConfig(Options, frozen=True):
@@ -146,23 +144,23 @@ class SnapshotsConfig(Options, frozen=True):
     max_open: Annotated[
         int,
         option(
-            "Snapshots that are held at a time",
-            "The one that was not used for longest goes first",
-            doc="[snapshots](keyval.md#snapshots) that are held at a time; the one that was not"
-            " used for longest goes first",
+            "Snapshots that may be held at once",
+            "Beyond them, the least recently used one is released",
+            doc="[snapshots](keyval.md#snapshots) that may be held at once; beyond them, the least"
+            " recently used one is released",
             least=1,
         ),
     ] = 16
     max_idle: Annotated[
         Duration,
-        option("Pause between two pages after which a snapshot is let go", least=1),
+        option("How long a snapshot may be idle between two pages", least=1),
     ] = Duration("30s")
     max_age: Annotated[
         Duration,
         option(
-            "Time that a snapshot is held at the most",
-            doc="time that a snapshot is held at the most: meanwhile the log of the database is not"
-            " cut",
+            "How long a snapshot may be held in all",
+            doc="how long a snapshot may be held in all; the log of the database cannot shrink"
+            " meanwhile",
             least=1,
         ),
     ] = Duration("5m")
@@ -171,12 +169,12 @@ class SnapshotsConfig(Options, frozen=True):
 class MetricsConfig(Options, frozen=True):
     """Options of the metrics."""
 
-    persistent: Annotated[bool, option("Keep counts and latencies of operations over restarts")] = (
-        False
+    persistent: Annotated[
+        bool, option("Keep counts and latencies of operations across restarts")
+    ] = False
+    flush_interval: Annotated[Duration, option("How often they are saved", least=1)] = Duration(
+        "30s"
     )
-    flush_interval: Annotated[
-        Duration, option("Pause between two times that they are saved", least=1)
-    ] = Duration("30s")
 
 
 class EncryptionConfig(Options, frozen=True):
@@ -187,15 +185,15 @@ class EncryptionConfig(Options, frozen=True):
         option(
             "Prefixes below which values are encrypted",
             doc='prefixes, such as `["secrets"]`, below which values are'
-            " [encrypted](keyval.md#encryption-at-rest); `[]` is all of the store",
+            " [encrypted](keyval.md#encryption-at-rest); `[]` means the whole store",
         ),
     ] = ()
     keys: Annotated[
         str | None,
         option(
             "Keys as name:base64, separated by commas",
-            "The first one encrypts, all of them decrypt",
-            doc="keys as `name:base64`, separated by commas: the first encrypts, all decrypt",
+            "The first encrypts, all decrypt",
+            doc="keys as `name:base64`, separated by commas; the first encrypts, all decrypt",
             env="KEYVAL_ENCRYPTION_KEYS",
             secret=True,
         ),
@@ -203,8 +201,7 @@ class EncryptionConfig(Options, frozen=True):
     key_file: Annotated[
         str | None,
         option(
-            "File with further keys, one a line",
-            doc="a file with further keys, one a line",
+            "File with more keys, one per line",
             env="KEYVAL_ENCRYPTION_KEY_FILE",
         ),
     ] = None
@@ -218,31 +215,31 @@ class KeyValConfig(Options, frozen=True):
         option(
             "Database",
             "Type of the plugin-database adapter that holds the store; empty means the default",
-            doc="type of the adapter that holds the store; without it the default one",
+            doc="type of the adapter that holds the store; by default the default adapter",
         ),
     ] = None
     libsql_url: Annotated[
         str | None,
         option(
             "URL of a libSQL server, or a file, that holds the store",
-            "As in the first version of the plugin; today an adapter of plugin-database does it",
-            doc="a libSQL server, or a file, that holds the store instead of an adapter of"
+            "Kept from the original Buntime; prefer an adapter of plugin-database",
+            doc="URL of a libSQL server, or a file, that holds the store instead of an adapter of"
             " plugin-database",
         ),
     ] = None
     libsql_replica_url: Annotated[
         str | None,
-        option("URL of a replica of that server", doc="a replica of that server"),
+        option("URL of a replica of that server"),
     ] = None
-    libsql_token: Annotated[str | None, option("What that server asks for", secret=True)] = None
+    libsql_token: Annotated[str | None, option("Token for that server", secret=True)] = None
     operation_timeout: Annotated[
-        Duration, option("Time that that server may take for a request", least=1)
+        Duration, option("How long that server may take for a request", least=1)
     ] = Duration("30s")
     legacy_base: Annotated[
         bool,
         option(
-            "Serve the API at /_/plugin-keyval too, as the first version did",
-            doc="serve the API at `/_/plugin-keyval` too, as the first version of Buntime did",
+            "Serve the API at /_/plugin-keyval too, as the original Buntime did",
+            doc="serve the API at `/_/plugin-keyval` too, as the original Buntime did",
         ),
     ] = True
     cleanup_interval: Annotated[
@@ -251,8 +248,8 @@ class KeyValConfig(Options, frozen=True):
     foreign_poll: Annotated[
         Duration,
         option(
-            "Pause between two looks for what other processes wrote, while anybody waits for it",
-            "Once a second where the system says that nobody writes",
+            "How often to check for writes of other processes, while a client waits for them",
+            "Once a second if the operating system reports that nothing was written",
             least=1,
         ),
     ] = Duration("100ms")
@@ -270,15 +267,16 @@ class KeyValConfig(Options, frozen=True):
     audit_keep: Annotated[
         Duration,
         option(
-            "Time for which lines of the logger audit are kept in the store",
+            "How long lines of the logger audit are kept in the store",
             "0 keeps none",
-            doc="time for which lines of the logger `audit` are"
-            " [kept in the store](keyval.md#who-did-what); 0 keeps none",
+            doc="how long lines of the logger `audit` are [kept in the"
+            " store](keyval.md#who-did-what); 0 keeps none",
         ),
     ] = Duration(0)
     encryption: Annotated[EncryptionConfig, option("Encryption of values")] = EncryptionConfig()
     limits: Annotated[
-        Limits, option("What a request may cost at the most; beyond it 413 says which limit it is")
+        Limits,
+        option("Limits of what a request may cost; above one, it gets 413, which names the limit"),
     ] = DEFAULT_LIMITS
 
     def own_database(self) -> Mapping[str, Any] | None:

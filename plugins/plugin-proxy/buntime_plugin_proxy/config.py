@@ -13,9 +13,9 @@ class ProxyConfig(Options, frozen=True):
     rules: Annotated[
         tuple[dict[str, Any], ...],
         option(
-            "Rules that are always there",
-            "They come before those of the API",
-            doc="[rules](proxy.md#rules) that are always there, before those of the API",
+            "Fixed rules",
+            "They come before rules made with the API",
+            doc="fixed [rules](proxy.md#rules), which come before rules made with the API",
         ),
     ] = ()
     allow_shadow: Annotated[
@@ -23,65 +23,65 @@ class ProxyConfig(Options, frozen=True):
         option(
             "Bases of plugins, and / for the first page, that rules may take over",
             doc="bases of plugins, such as `/keyval`, and `/` for the first page, that rules may"
-            " take over; others are out of reach of every rule",
+            " take over; no rule reaches any other base",
         ),
     ] = ()
     allow_targets: Annotated[
         tuple[str, ...],
         option(
-            "Where rules may lead; anywhere if empty",
+            "Targets that rules may have; if empty, any",
             'Such as "app.internal:3000", "*.example.com" or "10.1.0.0/16"',
-            doc='where rules may lead, such as `"app.internal:3000"`, `"*.example.com"`,'
-            ' `"10.1.0.0/16"`; anywhere if it is empty',
+            doc='targets that rules may have, such as `"app.internal:3000"`, `"*.example.com"`,'
+            ' `"10.1.0.0/16"`; if empty, any',
         ),
     ] = ()
     deny_private: Annotated[
         bool,
         option(
-            "Refuse targets whose address is of this machine or of a private network",
-            doc="refuse targets whose address is of this machine or of a private network, unless"
-            " `allowTargets` names the address",
+            "Refuse targets on this machine or in a private network",
+            doc="refuse targets on this machine or in a private network, unless `allowTargets`"
+            " names the address",
         ),
     ] = False
     connect_timeout: Annotated[
-        Duration, option("Time for a connection to a target to be made", least=1)
+        Duration, option("How long connecting to a target may take", least=1)
     ] = Duration("5s")
     read_timeout: Annotated[
         Duration,
         option(
-            "Time that a target may send nothing while it is waited for",
-            doc="time that a target may send nothing while it is waited for; a stream of events may"
-            " be silent for longer",
+            "How long a target may be silent before its answer is given up",
+            doc="how long a target may be silent before its answer is given up; a stream of events"
+            " may be silent for longer",
             least=1,
         ),
     ] = Duration("60s")
     keep_alive: Annotated[
         Duration,
         option(
-            "Time that a connection to a target is kept for the next request",
-            doc="time that a connection to a target is kept for the next request; shorter than the"
-            " 5 seconds after which many servers end it",
+            "How long an idle connection to a target is kept for the next request",
+            doc="how long an idle connection to a target is kept for the next request; shorter"
+            " than the 5 seconds after which many servers close it",
             least=1,
         ),
     ] = Duration("4s")
     max_connections: Annotated[
-        int, option("Connections to one target, of each process", least=1)
+        int, option("Connections from each process to one target", least=1)
     ] = 256
     max_hops: Annotated[
         int,
         option(
-            "Proxies of this kind that a request may have come through",
-            doc="proxies of this kind that a request may have come through; with more it is refused"
-            " as a loop (508)",
+            "How many of these proxies a request may pass",
+            doc="how many of these proxies a request may pass; after more it is refused as a loop"
+            " (508)",
             least=1,
         ),
     ] = 5
     max_html_size: Annotated[
-        Size, option("Largest page that is rewritten; larger ones pass as they are", least=1)
+        Size, option("Largest page that is rewritten; larger ones pass unchanged", least=1)
     ] = Size("5mb")
     max_message_size: Annotated[
-        Size, option("Largest message of a websocket of a target", least=1)
+        Size, option("Largest websocket message from a target", least=1)
     ] = Size("1mb")
     max_websockets: Annotated[
-        int, option("Websockets that may be open at a time, of each process", least=1)
+        int, option("Websockets that each process may have open at once", least=1)
     ] = 1000

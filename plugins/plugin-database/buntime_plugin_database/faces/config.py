@@ -15,27 +15,25 @@ class ApiConfig(Options, frozen=True):
         bool,
         option(
             "Let programs on this machine write without a token",
-            "Execute, batch, rows, tenants and Hrana; with a token these are always open",
+            "Opens execute, batch, rows, tenants and Hrana; with a token they are always open",
         ),
     ] = False
-    max_rows: Annotated[int, option("Most rows of one answer of the JSON API", least=1)] = 1000
+    max_rows: Annotated[int, option("Most rows in one answer of the JSON API", least=1)] = 1000
     max_response_size: Annotated[
-        Size, option("Largest result of one statement, or of all of a batch")
+        Size, option("Largest result of a statement, or of a whole batch")
     ] = Size("10mb")
-    statement_timeout: Annotated[Duration, option("Longest time that a statement may run")] = (
-        Duration("5s")
-    )
+    statement_timeout: Annotated[Duration, option("How long a statement may run")] = Duration("5s")
     transaction_timeout: Annotated[
-        Duration, option("Longest time that a transaction may keep the write lock")
+        Duration, option("How long a transaction may hold the write lock")
     ] = Duration("5s")
     idle_timeout: Annotated[
-        Duration, option("Time without a request after which a Hrana stream is closed")
+        Duration, option("How long a Hrana stream may be idle before it is closed")
     ] = Duration("10s")
     max_streams: Annotated[
-        int, option("Hrana streams that may be open at a time", least=1, most=256)
+        int, option("Hrana streams that may be open at once", least=1, most=256)
     ] = 128
     max_streams_per_client: Annotated[
-        int, option("Hrana streams that one client may have open at a time", least=1, most=256)
+        int, option("Hrana streams that one client may have open at once", least=1, most=256)
     ] = 64
 
     def session_limits(self) -> SessionLimits:
@@ -48,13 +46,13 @@ class ApiConfig(Options, frozen=True):
 
 
 class FaceOptions(Options, frozen=True):
-    """The options of the plugin that concern requests from outside."""
+    """The options of the plugin that concern HTTP requests."""
 
     token: Annotated[
         str | None,
         option("Token that opens the HTTP API and Hrana", env="DATABASE_API_TOKEN", secret=True),
     ] = None
-    api_keys: Annotated[tuple[str, ...], option("Further tokens")] = ()
+    api_keys: Annotated[tuple[str, ...], option("More tokens, which open the same")] = ()
     api: Annotated[ApiConfig, option("HTTP API and Hrana")] = ApiConfig()
 
     def tokens(self) -> tuple[str, ...]:

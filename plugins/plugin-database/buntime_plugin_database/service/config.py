@@ -35,19 +35,19 @@ class TenancyConfig(Options, frozen=True):
             doc="choose the tenant of a request by a header",
         ),
     ] = False
-    header: Annotated[str, option("The header")] = "x-tenant-id"
-    default_tenant: Annotated[str | None, option("Tenant of requests without the header")] = (
+    header: Annotated[str, option("Header that names the tenant")] = "x-tenant-id"
+    default_tenant: Annotated[str | None, option("Tenant for requests without the header")] = (
         "default"
     )
     auto_create: Annotated[
         bool,
         option(
             "Create a tenant's database at first use",
-            doc="create a tenant's database when it is first asked for",
+            doc="create a tenant's database when it is first used",
         ),
     ] = False
     max_tenants: Annotated[
-        int, option("Tenant databases that may be open at a time", "Of each engine", least=1)
+        int, option("Tenant databases that each engine may have open at once", least=1)
     ] = 1000
 
 

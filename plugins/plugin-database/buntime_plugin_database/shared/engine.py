@@ -26,10 +26,10 @@ class EngineOptions(Options, frozen=True, forbid_unknown_fields=True):
     A misspelt option is an error: durability may hang on it.
     """
 
-    type: Annotated[str, option("The engine", "Each once")]
-    default: Annotated[bool, option("Use it when none is named", "By default the first entry")] = (
-        False
-    )
+    type: Annotated[str, option("The engine", "Each may appear once")]
+    default: Annotated[
+        bool, option("Use this engine when none is named", "By default the first entry")
+    ] = False
 
     def completed(self, environ: Mapping[str, str]) -> Completed[Self]:  # noqa: ARG002 - not here
         """The options with what variables say where the entry says nothing.

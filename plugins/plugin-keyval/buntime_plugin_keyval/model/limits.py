@@ -14,41 +14,42 @@ LEAST_ANSWER_BYTES = 12 * 1024 * 1024
 class Limits(Options, frozen=True):
     """The section `limits` of the options."""
 
-    mutations: Annotated[int, option("Mutations and checks of one commit, together", least=1)] = (
+    mutations: Annotated[int, option("Mutations and checks of one commit, in total", least=1)] = (
         10_000
     )
     commit_bytes: Annotated[
-        Size, option("Values that one commit reads, and those that it writes")
+        Size, option("Bytes of values that one commit may read, and bytes it may write")
     ] = Size("32mb")
     conditions: Annotated[
         int,
-        option(
-            "Conditions of a filter", doc="conditions of a filter, at most 1000", least=1, most=1000
-        ),
+        option("Conditions of a filter", "At most 1000", least=1, most=1000),
     ] = 1000
-    stamps: Annotated[int, option("Versionstamps that the poll of a prefix names", least=1)] = (
+    stamps: Annotated[int, option("Versionstamps in the answer to a poll of a prefix", least=1)] = (
         50_000
     )
-    request_bytes: Annotated[Size, option("JSON body, without the values in it")] = Size("2mb")
+    request_bytes: Annotated[
+        Size, option("JSON body of a request, not counting the values in it")
+    ] = Size("2mb")
     request_time: Annotated[
         Duration,
         option(
-            "Time that a request may read which may look at any number of entries",
-            doc="a read that may look at any number of entries: a count, or a list with a filter",
+            "How long a request without a bound on what it reads may take",
+            doc="how long a read may take that has no bound on the entries it looks at: a count, or"
+            " a list with a filter",
             least=1,
         ),
     ] = Duration("10s")
     answer_bytes: Annotated[
         Size,
         option(
-            "One answer: pages end before it, what has no pages is refused",
+            "Size of one answer; pages end before it, an answer without pages is refused",
             "At least 12mb, so that any entry fits",
-            doc="one answer: pages end before it, what has no pages is refused; at least `12mb`, so"
-            " that any entry fits",
+            doc="size of one answer; pages end before it, an answer without pages is refused. At"
+            " least `12mb`, so that any entry fits",
             least=LEAST_ANSWER_BYTES,
         ),
     ] = Size("16mb")
-    indexes: Annotated[int, option("Full-text indexes", least=1)] = 64
+    indexes: Annotated[int, option("Number of full-text indexes", least=1)] = 64
 
 
 DEFAULT_LIMITS = Limits()

@@ -42,21 +42,21 @@ START_SECONDS = 10.0
 class LibsqlEntry(EngineOptions, frozen=True):
     """An entry for a primary and its replicas."""
 
-    url: Annotated[str | None, option("The primary", "Before those of urls")] = None
+    url: Annotated[str | None, option("The primary", "Comes before those of urls")] = None
     urls: Annotated[
         tuple[str, ...],
         option(
             "The primary, then its replicas",
-            "Without any, those of the environment",
-            doc="the primary, then its replicas: `http`, `https`, `ws`, `wss`, `libsql`; without"
-            " any, those of the environment. A path or `file:` is served by the embedded engine",
+            "By default those of the environment",
+            doc="the primary, then its replicas: `http`, `https`, `ws`, `wss`, `libsql`; by"
+            " default those of the environment. A path or `file:` uses the embedded engine",
         ),
     ] = ()
     auth_token: Annotated[
         str | None,
         option(
-            "What the servers ask for",
-            doc="sent to all servers as bearer token; without it the variable"
+            "Token sent to all servers",
+            doc="token sent to all servers, as a bearer token; by default the variable"
             " `DATABASE_LIBSQL_AUTH_TOKEN`",
             secret=True,
         ),
@@ -64,16 +64,17 @@ class LibsqlEntry(EngineOptions, frozen=True):
     admin_url: Annotated[
         str | None,
         option(
-            "The listener that makes and deletes namespaces",
-            doc="the listener of the primary that makes and deletes namespaces; see"
+            "URL of the primary's admin listener, which creates and deletes namespaces",
+            doc="URL of the primary's admin listener, which creates and deletes namespaces; see"
             " [Tenants](#tenants)",
         ),
     ] = None
     admin_token: Annotated[
         str | None,
         option(
-            "What that listener asks for",
-            doc="its `--admin-auth-key`; without it `authToken` is sent there as bearer token",
+            "Token for the admin listener",
+            doc="token for the admin listener, its `--admin-auth-key`; by default `authToken`,"
+            " sent as a bearer token",
             secret=True,
         ),
     ] = None
@@ -81,25 +82,25 @@ class LibsqlEntry(EngineOptions, frozen=True):
         Routing | None,
         option(
             "How a request names the namespace",
-            doc="how a request names the namespace: `subdomain`, as without it, or `header`; see"
+            doc="how a request names the namespace: `subdomain`, the default, or `header`; see"
             " [Tenants](#tenants)",
         ),
     ] = None
     operation_timeout: Annotated[
         Duration,
         option(
-            "Time that a server may take for a request",
-            "After that, or when a connection breaks, it is asked for as long again what became"
-            " of a write",
+            "How long a server may take for a request",
+            "Then, or if a connection breaks, it is asked for as long again whether a write was"
+            " committed",
             least=1,
         ),
     ] = Duration("30s")
     read_your_writes: Annotated[
         bool | int | float | str,
         option(
-            "Whether replicas answer only once they have what was written before",
-            "A duration: reads go to the primary for so long after a write",
-            doc="what a read from a replica shows; see below",
+            "Whether replicas wait for earlier writes before they answer",
+            "With a duration, reads go to the primary for that long after a write",
+            doc="whether a read from a replica shows earlier writes; see below",
         ),
     ] = True
 

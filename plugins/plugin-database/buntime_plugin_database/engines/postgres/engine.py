@@ -50,18 +50,18 @@ class PostgresEntry(EngineOptions, frozen=True):
         option(
             "The database",
             "postgresql://user:password@host:port/database?sslmode=verify-full",
-            doc="the database: `postgresql://user:password@host:port/database`, with what libpq"
-            " takes behind a `?`, as `sslmode`, `sslrootcert`, `target_session_attrs`; several"
-            " hosts are parted by commas. Without it the variable `DATABASE_URL` or `POSTGRES_URL`",
+            doc="the database: `postgresql://user:password@host:port/database`, with parameters of"
+            " libpq after a `?`, such as `sslmode`, `sslrootcert`, `target_session_attrs`; several"
+            " hosts are separated by commas. By default the variable `DATABASE_URL` or"
+            " `POSTGRES_URL`",
             secret=True,
         ),
     ] = None
     pool_size: Annotated[
         int,
         option(
-            "Most connections of each process",
-            "Two of them write",
-            doc="most connections of each process to the server; two of them write",
+            "Most connections to the server from each process",
+            "Two of them are for writes",
             least=LEAST_CONNECTIONS,
             most=1000,
         ),
@@ -69,21 +69,21 @@ class PostgresEntry(EngineOptions, frozen=True):
     schema: Annotated[
         str,
         option(
-            "The schema of the root database",
-            "Made if it is not there; tenants have schemas of their own",
-            doc="the schema of the root database, which is made if it is not there; tenants have"
-            " schemas of their own, whose names begin with it",
+            "Schema of the root database",
+            "Created if missing; tenants have schemas of their own",
+            doc="schema of the root database, created if missing; tenants have schemas of their"
+            " own, whose names begin with this one",
         ),
     ] = "public"
     statement_timeout: Annotated[
         Duration,
-        option("Time that a statement may run before the server stops it", "0 for ever"),
+        option("How long a statement may run before the server stops it", "0 sets no limit"),
     ] = Duration("10s")
     operation_timeout: Annotated[
         Duration,
         option(
-            "Time that a write waits for its turn",
-            "When a connection breaks, the server is asked for as long what became of a write",
+            "How long a write waits for its turn",
+            "If a connection breaks, how long the server is asked whether a write was committed",
             least=1,
         ),
     ] = Duration("30s")
@@ -91,9 +91,9 @@ class PostgresEntry(EngineOptions, frozen=True):
         int,
         option(
             "Statements that each connection keeps prepared",
-            "0 behind a pooler of transactions, such as PgBouncer",
-            doc="statements that each connection keeps prepared; 0 behind a pooler of"
-            " transactions, see [PgBouncer](#behind-pgbouncer)",
+            "0 behind a transaction pooler, such as PgBouncer",
+            doc="statements that each connection keeps prepared; 0 behind a transaction pooler,"
+            " see [PgBouncer](#behind-pgbouncer)",
             least=0,
         ),
     ] = 500
@@ -101,10 +101,10 @@ class PostgresEntry(EngineOptions, frozen=True):
     listen_url: Annotated[
         str | None,
         option(
-            "The database past a pooler",
-            "For notifications, which a pooler of transactions does not deliver",
-            doc="the database past a pooler, for notifications of other hosts' writes; without it"
-            " `url`, and behind a pooler of transactions none",
+            "URL of the database that bypasses a pooler",
+            "For notifications, which a transaction pooler does not deliver",
+            doc="URL of the database that bypasses a pooler, for notifications of other hosts'"
+            " writes; by default `url`, or behind a transaction pooler none",
             secret=True,
         ),
     ] = None

@@ -41,60 +41,68 @@ class RqliteEntry(EngineOptions, frozen=True):
         tuple[str, ...],
         option(
             "Nodes of the cluster",
-            "They tell of the others. Without any, those of the environment",
-            doc="nodes of the cluster, `http` or `https`: they tell of the others. Without any,"
-            " those in the variable `RQLITE_URL`, separated by commas",
+            "They name the others. By default those of the environment",
+            doc="nodes of the cluster, `http` or `https`; they name the others. By default those"
+            " in the variable `RQLITE_URL`, separated by commas",
         ),
     ] = ()
     user: Annotated[
         str | None,
-        option("Who asks, for nodes with `-auth`", doc="who asks; without it `RQLITE_USER`"),
+        option(
+            "User name, for nodes with `-auth`",
+            doc="user name, for nodes with `-auth`; by default the variable `RQLITE_USER`",
+        ),
     ] = None
     password: Annotated[
         str | None,
-        option("The password", doc="the password; without it `RQLITE_PASSWORD`", secret=True),
+        option(
+            "Password of that user",
+            doc="password of that user; by default the variable `RQLITE_PASSWORD`",
+            secret=True,
+        ),
     ] = None
     read_level: Annotated[
         ReadLevel,
         option(
-            "What a read is certain of",
-            doc="what a read is certain of, `weak`, `linearizable` or `none`; see below",
+            "How current a read is guaranteed to be",
+            doc="how current a read is guaranteed to be: `weak`, `linearizable` or `none`; see"
+            " below",
         ),
     ] = "weak"
     freshness: Annotated[
         Duration,
         option(
-            "How old what a follower tells may be",
-            "For readLevel none; 0 does not look",
+            "How stale a follower's answer may be",
+            "Only for readLevel none; 0 does not check",
             least=0,
         ),
     ] = Duration(0)
     statement_timeout: Annotated[
         Duration,
         option(
-            "Time that a read may run before the node stops it",
-            "0 for ever. A write is not stopped: each node would do so at another place",
+            "How long a read may run before the node stops it",
+            "0 sets no limit. Writes are not stopped, as each node would stop at a different point",
             least=0,
         ),
     ] = Duration("10s")
     operation_timeout: Annotated[
         Duration,
         option(
-            "Time that the cluster may take for a request",
-            "The election of a leader included",
+            "How long the cluster may take for a request",
+            "This includes the election of a leader",
             least=1,
         ),
     ] = Duration("20s")
     tls_ca: Annotated[
         str | None,
-        option("File with the certificates to trust", "Without it those of the system"),
+        option("File with the certificates to trust", "By default those of the system"),
     ] = None
     tls_cert: Annotated[
-        str | None, option("File with a certificate to show", "For nodes that ask for one")
+        str | None, option("File with a client certificate", "For nodes that require one")
     ] = None
     tls_key: Annotated[str | None, option("File with the key of that certificate")] = None
     tls_verify: Annotated[
-        bool, option("Whether the certificates of the nodes are checked", "Only tests say false")
+        bool, option("Check the certificates of the nodes", "Turn this off only in tests")
     ] = True
 
     def completed(self, environ: Mapping[str, str]) -> Completed[Self]:

@@ -40,8 +40,8 @@ class SqliteEntry(EngineOptions, frozen=True):
         str | None,
         option(
             "Folder of the tenants' databases",
-            "Without url also of the root database, _default.db",
-            doc="folder of the tenants' databases; without `url` also of the root database,"
+            "Without url it also holds the root database, _default.db",
+            doc="folder of the tenants' databases; without `url` it also holds the root database,"
             " `_default.db`",
         ),
     ] = None
@@ -55,23 +55,23 @@ class SqliteEntry(EngineOptions, frozen=True):
     busy_timeout: Annotated[
         Duration,
         option(
-            "Time that a write waits while another process has the lock",
-            "For a transaction from outside at least as long as that may last",
+            "How long a write waits while another process holds the lock",
+            "If a Hrana or HTTP transaction holds it, at least as long as that may last",
         ),
     ] = Duration("5s")
     statement_timeout: Annotated[
         Duration,
         option(
-            "Time that a read or a write may run before it is stopped and leaves nothing",
-            "0 for ever",
+            "How long a read or write may run before it is stopped and rolled back",
+            "0 sets no limit",
         ),
     ] = Duration("10s")
-    cache_size: Annotated[int, option("Page cache of each connection in MiB", least=1)] = 64
+    cache_size: Annotated[int, option("Page cache of each connection, in MiB", least=1)] = 64
     readers: Annotated[
         int,
         option(
             "Threads for reads that may scan",
-            "Reads by key need none; where there are several, one is kept for bounded reads",
+            "Reads by key need none. One of several threads is reserved for bounded reads",
             least=1,
             most=64,
         ),
@@ -79,10 +79,10 @@ class SqliteEntry(EngineOptions, frozen=True):
     reserve: Annotated[
         int,
         option(
-            "MiB of a file beside the root database that is given up when the disk is full",
-            "0 is none",
-            doc="MiB of a file beside the root database that is given up when the disk is full;"
-            " 0 is none. See [below](#when-the-disk-is-full)",
+            "MiB of disk space reserved in a file, which is deleted when the disk is full",
+            "0 reserves none",
+            doc="MiB of disk space reserved in a file beside the root database, which is deleted"
+            " when the disk is full; 0 reserves none. See [below](#when-the-disk-is-full)",
             least=0,
         ),
     ] = 4
