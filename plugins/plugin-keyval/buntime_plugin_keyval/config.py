@@ -36,8 +36,7 @@ class IdempotencyConfig(Options, frozen=True):
         ),
     ] = 100_000
     max_age: Annotated[
-        Duration,
-        option("How long results are kept", doc="how long they are kept", least=1),
+        Duration, option("How long results are kept", doc="how long they are kept", least=1)
     ] = Duration("24h")
 
 
@@ -48,8 +47,7 @@ class ChangesConfig(Options, frozen=True):
         int, option("How many changes are kept", doc="how many changes the log keeps", least=1)
     ] = 100_000
     max_age: Annotated[
-        Duration,
-        option("How long changes are kept", doc="how long it keeps them", least=1),
+        Duration, option("How long changes are kept", doc="how long it keeps them", least=1)
     ] = Duration("24h")
 
     hold_for_consumers: Annotated[
@@ -152,8 +150,7 @@ class SnapshotsConfig(Options, frozen=True):
         ),
     ] = 16
     max_idle: Annotated[
-        Duration,
-        option("How long a snapshot may be idle between two pages", least=1),
+        Duration, option("How long a snapshot may be idle between two pages", least=1)
     ] = Duration("30s")
     max_age: Annotated[
         Duration,
@@ -199,11 +196,7 @@ class EncryptionConfig(Options, frozen=True):
         ),
     ] = None
     key_file: Annotated[
-        str | None,
-        option(
-            "File with more keys, one per line",
-            env="KEYVAL_ENCRYPTION_KEY_FILE",
-        ),
+        str | None, option("File with more keys, one per line", env="KEYVAL_ENCRYPTION_KEY_FILE")
     ] = None
 
 
@@ -227,10 +220,7 @@ class KeyValConfig(Options, frozen=True):
             " plugin-database",
         ),
     ] = None
-    libsql_replica_url: Annotated[
-        str | None,
-        option("URL of a replica of that server"),
-    ] = None
+    libsql_replica_url: Annotated[str | None, option("URL of a replica of that server")] = None
     libsql_token: Annotated[str | None, option("Token for that server", secret=True)] = None
     operation_timeout: Annotated[
         Duration, option("How long that server may take for a request", least=1)

@@ -120,12 +120,7 @@ async def _run(
     async with open_both(config, source, target, makes=True) as (here, there):
         with ProgressShown() as shown:
             mover = StoreMover(
-                here,
-                there,
-                names,
-                shown,
-                without_indexes=without_indexes,
-                max_pause=max_pause,
+                here, there, names, shown, without_indexes=without_indexes, max_pause=max_pause
             )
             moved = await mover.run()
     return {

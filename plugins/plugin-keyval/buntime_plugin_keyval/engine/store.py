@@ -15,14 +15,7 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
-from buntime_database import (
-    Adapter,
-    DatabaseError,
-    Guard,
-    OutcomeUnknown,
-    ResultSet,
-    Statement,
-)
+from buntime_database import Adapter, DatabaseError, Guard, OutcomeUnknown, ResultSet, Statement
 from buntime_host import Workers
 from buntime_keyval.engine import EngineCheck
 from buntime_keyval.wire.commits import NO_OPTIONS, EntryOptions, Mutation

@@ -29,12 +29,7 @@ from buntime_plugin_keyval.storage.dialects.reads import TOO_LONG, Short
 from buntime_plugin_keyval.storage.filters.compile import compile_where
 from buntime_plugin_keyval.storage.ranges import DisjointRanges, KeyRange, single
 from buntime_plugin_keyval.storage.reads import SHORT_BYTES, Row
-from buntime_plugin_keyval.storage.selection import (
-    EVERYTHING,
-    POINT_LIMIT,
-    RowCondition,
-    Selection,
-)
+from buntime_plugin_keyval.storage.selection import EVERYTHING, POINT_LIMIT, RowCondition, Selection
 from buntime_plugin_keyval.storage.within import Found, Page, Text
 
 if TYPE_CHECKING:

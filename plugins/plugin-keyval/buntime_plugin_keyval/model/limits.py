@@ -21,8 +21,7 @@ class Limits(Options, frozen=True):
         Size, option("Bytes of values that one commit may read, and bytes it may write")
     ] = Size("32mb")
     conditions: Annotated[
-        int,
-        option("Conditions of a filter", "At most 1000", least=1, most=1000),
+        int, option("Conditions of a filter", "At most 1000", least=1, most=1000)
     ] = 1000
     stamps: Annotated[int, option("Versionstamps in the answer to a poll of a prefix", least=1)] = (
         50_000

@@ -7,13 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import uuid_utils
-from buntime_keyval.wire import (
-    InvalidInput,
-    Key,
-    check_key,
-    check_keys,
-    parse_duration,
-)
+from buntime_keyval.wire import InvalidInput, Key, check_key, check_keys, parse_duration
 from buntime_keyval.wire.canonical import text_of
 from buntime_keyval.wire.commits import DEFAULT_OPTIONS, MessageOptions
 from buntime_keyval.wire.describe import describe

@@ -34,10 +34,7 @@ from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.entry_types import checked_type
 from buntime_keyval.wire.limits import MAX_BIGINT_DIGITS
 from buntime_keyval.wire.members import check_members
-from buntime_keyval.wire.numbers import (
-    is_tagged_bigint,
-    operand_of_text,
-)
+from buntime_keyval.wire.numbers import is_tagged_bigint, operand_of_text
 from buntime_keyval.wire.shapes import MUTATION_TYPES, MutationType
 from msgspec.structs import replace
 

@@ -6,23 +6,13 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from buntime_keyval.wire import (
-    InvalidInput,
-    check_keys,
-    parse_expires_at,
-    parse_expires_in,
-)
+from buntime_keyval.wire import InvalidInput, check_keys, parse_expires_at, parse_expires_in
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.entry_types import checked_type
 from buntime_keyval.wire.failures import checked_error
 from buntime_keyval.wire.limits import MAX_ERROR_LENGTH, MAX_LIMIT
 from buntime_keyval.wire.names import checked_name, checked_queue
-from buntime_keyval.wire.searching import (
-    TOKENIZERS,
-    parse_marks,
-    parse_snippet,
-    parse_weights,
-)
+from buntime_keyval.wire.searching import TOKENIZERS, parse_marks, parse_snippet, parse_weights
 
 from buntime_plugin_keyval.model.messages import (
     OPTION_NAMES,

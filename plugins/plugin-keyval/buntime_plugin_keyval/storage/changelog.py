@@ -14,12 +14,7 @@ from buntime_plugin_keyval.storage.ranges import KeyRange
 
 
 async def read_changes(
-    db: Database,
-    after: int,
-    *,
-    limit: int,
-    keys: KeyRange | None = None,
-    fresh: bool = False,
+    db: Database, after: int, *, limit: int, keys: KeyRange | None = None, fresh: bool = False
 ) -> list[Change]:
     """Changes after a place, oldest first, at most `limit`, without values."""
     log = db.sql.log

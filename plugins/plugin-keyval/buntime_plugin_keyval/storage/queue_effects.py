@@ -36,10 +36,7 @@ class SetOptions(msgspec.Struct, frozen=True, gc=False):
         pauses = None if backoff is None else msgspec.json.encode(backoff).decode()
         count, per = (None, None) if rate is None else (rate.count, rate.per)
         args = (self.queue, lease, pauses, most, count, per)
-        return (
-            Statement(sql.queues.set_options, args),
-            Statement(sql.queues.tidy, (self.queue,)),
-        )
+        return (Statement(sql.queues.set_options, args), Statement(sql.queues.tidy, (self.queue,)))
 
 
 class Purge(msgspec.Struct, frozen=True, gc=False):

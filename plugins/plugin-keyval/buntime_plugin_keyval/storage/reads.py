@@ -89,12 +89,7 @@ async def head(db: Database, key: bytes, now_ms: int) -> tuple[int, str] | None:
 
 
 async def get_many(
-    db: Database,
-    keys: Iterable[bytes],
-    now_ms: int,
-    long_reads: LongReads,
-    *,
-    fresh: bool = False,
+    db: Database, keys: Iterable[bytes], now_ms: int, long_reads: LongReads, *, fresh: bool = False
 ) -> dict[bytes, Row]:
     """The live ones of the keys. Pass `fresh` for reads on which a decision is based."""
     wanted = list(keys)
@@ -180,12 +175,7 @@ async def rows_of_keys(
 
 
 async def list_rows(
-    db: Database,
-    selection: Selection,
-    now_ms: int,
-    long_reads: LongReads,
-    *,
-    fresh: bool = False,
+    db: Database, selection: Selection, now_ms: int, long_reads: LongReads, *, fresh: bool = False
 ) -> list[tuple[bytes, str, str]]:
     """Key, value and versionstamp of the selected entries; `fresh` for a decision."""
     selecting = db.sql.reads.rows

@@ -17,10 +17,7 @@ from buntime_plugin_keyval.engine.additions import Addition, Requirement
 from buntime_plugin_keyval.engine.writes import Committed, placeholder_range, told_keys
 from buntime_plugin_keyval.faces.http.keys import commit_json
 from buntime_plugin_keyval.faces.http.quick_commits import plain_mutations
-from buntime_plugin_keyval.model.mutations import (
-    parse_check,
-    parse_mutation,
-)
+from buntime_plugin_keyval.model.mutations import parse_check, parse_mutation
 from buntime_plugin_keyval.requests.answers import Text, spliced_beside
 from buntime_plugin_keyval.requests.asked import (
     NO_KEYS,

@@ -94,11 +94,7 @@ def _body(route: AnyRoute) -> Mapping[str, Any] | None:
     shape = route.shape
     members = [member for member in _own_members(shape) if member.kind.of_json is not None]
     schemas = {one.name: {**one.kind.schema, "description": _said(one)} for one in members}
-    found: dict[str, Any] = {
-        "type": "object",
-        "properties": schemas,
-        "additionalProperties": False,
-    }
+    found: dict[str, Any] = {"type": "object", "properties": schemas, "additionalProperties": False}
     required = [one.name for one in members if one.required]
     if required and route.place is not MemberPlace.EITHER:
         found["required"] = required

@@ -20,13 +20,7 @@ from buntime_plugin_keyval.engine.several import (
     snapshot_of,
 )
 from buntime_plugin_keyval.faces.http.keys import Deletion, deleted, deletion
-from buntime_plugin_keyval.model.where import (
-    OfType,
-    Wanted,
-    Where,
-    count_conditions,
-    wanted_of,
-)
+from buntime_plugin_keyval.model.where import OfType, Wanted, Where, count_conditions, wanted_of
 from buntime_plugin_keyval.requests.answers import (
     Elsewhere,
     Text,

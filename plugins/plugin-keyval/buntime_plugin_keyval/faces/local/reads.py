@@ -8,13 +8,7 @@ from typing import Any, NamedTuple, overload
 
 from buntime_keyval import InvalidInput, Key, KvEntry, KvMissing, KvPage, Where
 from buntime_keyval.shared import checked_limit, is_many, selected
-from buntime_keyval.wire import (
-    KeyLike,
-    PatternLike,
-    decode_value,
-    encode_key,
-    encode_keys,
-)
+from buntime_keyval.wire import KeyLike, PatternLike, decode_value, encode_key, encode_keys
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 from buntime_keyval.wire.python_keys import checked_key, checked_keys
 from buntime_keyval.wire.python_options import Consistency, is_strong

@@ -240,11 +240,7 @@ class LocalWrites(LocalPart):
         )
 
     def _may_delete(
-        self,
-        where: object,
-        *,
-        keys: Sequence[bytes] = (),
-        ranges: Sequence[KeyRange] = (),
+        self, where: object, *, keys: Sequence[bytes] = (), ranges: Sequence[KeyRange] = ()
     ) -> None:
         """Raise `PermissionDenied` unless the entries may be deleted.
 

@@ -10,11 +10,7 @@ import msgspec
 from buntime_host import Answer
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
 
-from buntime_plugin_keyval.features.consumers.consumers import (
-    ConsumerState,
-    Holder,
-    WantedBatch,
-)
+from buntime_plugin_keyval.features.consumers.consumers import ConsumerState, Holder, WantedBatch
 from buntime_plugin_keyval.features.consumers.part import ConsumerPart
 from buntime_plugin_keyval.features.stream.http import STREAM_WAIT, record_json, trimmed_answer
 from buntime_plugin_keyval.features.stream.part import ALL_KEYS, Wish
@@ -286,10 +282,7 @@ def remove(part: ConsumerPart, request: Request[RejectChoice]) -> Asked:
 
 ROUTES: Routes = {
     "/consumers": {"GET": Route(list_consumers, ConsumerListing)},
-    "/consumers/{id}": {
-        "GET": Route(get, RequestShape),
-        "DELETE": Route(delete, RequestShape),
-    },
+    "/consumers/{id}": {"GET": Route(get, RequestShape), "DELETE": Route(delete, RequestShape)},
     "/consumers/{id}/fetch": {"POST": Route(fetch, Fetching, MemberPlace.BODY)},
     "/consumers/{id}/commit": {"POST": Route(commit, PositionCommit, MemberPlace.BODY)},
     "/consumers/{id}/nack": {"POST": Route(nack, FailedRecord, MemberPlace.BODY)},
@@ -328,12 +321,7 @@ def _json(members: dict[str, Any]) -> str:
 
 def _locked_json(error: ConsumerLocked) -> str:
     return _json(
-        {
-            "error": error.message,
-            "code": error.CODE,
-            "owner": error.owner,
-            "until": error.until,
-        }
+        {"error": error.message, "code": error.CODE, "owner": error.owner, "until": error.until}
     )
 
 

@@ -16,11 +16,7 @@ from buntime_keyval.wire import decode_key, key_to_json
 
 from buntime_plugin_keyval.engine.loop import Loop
 from buntime_plugin_keyval.engine.store import Store
-from buntime_plugin_keyval.features.encryption.state import (
-    EncryptionState,
-    read_state,
-    write_state,
-)
+from buntime_plugin_keyval.features.encryption.state import EncryptionState, read_state, write_state
 from buntime_plugin_keyval.features.feature import Part
 from buntime_plugin_keyval.model.errors import ValueDamaged
 from buntime_plugin_keyval.storage.changelog import forget_values

@@ -142,11 +142,7 @@ def list_locks(part: LockPart, request: Request[LockListing]) -> Asked:
         return msgspec.json.encode({"locks": [_members(lock) for lock in found]}).decode()
 
     return Asked(
-        "lock_list",
-        "read",
-        run,
-        cost=Cost(given.limit),
-        needs=_needs(LOCK, given.prefix or None),
+        "lock_list", "read", run, cost=Cost(given.limit), needs=_needs(LOCK, given.prefix or None)
     )
 
 

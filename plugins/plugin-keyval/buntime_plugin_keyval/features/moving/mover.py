@@ -352,7 +352,7 @@ class StoreMover:
                 Statement(sql.log.trim),
                 Statement(sql.moving.set_stamp, (noted,)),
                 *map(Statement, sql.moving.finish),
-            ],
+            ]
         )
         counts = await counts_of(self._source)
         if counts.entries <= SMALL:

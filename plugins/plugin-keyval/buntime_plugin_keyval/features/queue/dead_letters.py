@@ -57,9 +57,7 @@ class StoredLetters:
             raise LetterNotFound
         new = new_id()
         decision = Decision[str | None](
-            (Requeue(letter_id, new),),
-            lambda results, _: new if results[0].rowcount else None,
-            new,
+            (Requeue(letter_id, new),), lambda results, _: new if results[0].rowcount else None, new
         )
         write = Write(
             lambda _: decision,

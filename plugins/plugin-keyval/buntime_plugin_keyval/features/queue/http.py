@@ -279,9 +279,7 @@ def _plain_settlement(content: bytes) -> Settlement | None:
     if not plain.id or content.count(b'"') != quotes:  # a member may occur twice
         return None
     return Settlement(
-        id=plain.id,
-        lease=None if lease is msgspec.UNSET else lease,
-        drain=drain is True,
+        id=plain.id, lease=None if lease is msgspec.UNSET else lease, drain=drain is True
     )
 
 

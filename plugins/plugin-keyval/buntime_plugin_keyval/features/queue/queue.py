@@ -538,11 +538,7 @@ class Queue:
     ) -> bool:
         """Commit unless the message was settled or delivered again since it was read."""
         guard = same_delivery(
-            self._store.sql,
-            delivery.id,
-            delivery.attempts,
-            delivery.visible_at,
-            delivery.lease,
+            self._store.sql, delivery.id, delivery.attempts, delivery.visible_at, delivery.lease
         )
         decision = Decision[None](effects, lambda *_: None)
         try:

@@ -151,10 +151,7 @@ class IndexBuilder:
         while rest.start < rest.end:
             part = await self._next_part(rest)
             await self._store.batch(
-                [
-                    Guard(self._catalogue.is_there, (index.id,)),
-                    *self._sql.fill(index, part),
-                ]
+                [Guard(self._catalogue.is_there, (index.id,)), *self._sql.fill(index, part)]
             )
             rest = rest.from_key(part.end)
 

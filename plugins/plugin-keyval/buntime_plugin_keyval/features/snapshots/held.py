@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from buntime_database import (
-    Session,
-    SessionLimits,
-    SessionsNotSupported,
-)
+from buntime_database import Session, SessionLimits, SessionsNotSupported
 
 from buntime_plugin_keyval.model.changes import Place
 from buntime_plugin_keyval.storage import snapshots as reading

@@ -40,11 +40,7 @@ from buntime_plugin_keyval.storage.task_effects import (
     is_leased,
     message_id,
 )
-from buntime_plugin_keyval.storage.tasks import (
-    TakenTask,
-    read_several,
-    read_task,
-)
+from buntime_plugin_keyval.storage.tasks import TakenTask, read_several, read_task
 
 
 class Run(NamedTuple):
@@ -319,13 +315,7 @@ class RunnerDesk:
 
     @measured("task_fail")
     async def fail(
-        self,
-        task_id: str,
-        token: str,
-        error: str,
-        *,
-        retry: bool = True,
-        once: Once | None = None,
+        self, task_id: str, token: str, error: str, *, retry: bool = True, once: Once | None = None
     ) -> Heard:
         """End an attempt that failed: there is another one after a pause, or the task has failed.
 

@@ -12,9 +12,7 @@ from buntime_plugin_keyval.engine.writes import of_effects
 from buntime_plugin_keyval.features.queue.queue import Queue
 from buntime_plugin_keyval.features.tasks.waiting import WaitingRoom
 from buntime_plugin_keyval.storage.effects import Effect
-from buntime_plugin_keyval.storage.task_effects import (
-    message_id,
-)
+from buntime_plugin_keyval.storage.task_effects import message_id
 
 
 class TaskWriter:

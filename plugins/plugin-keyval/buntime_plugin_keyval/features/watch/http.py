@@ -7,12 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from buntime_database import DatabaseError
-from buntime_keyval.wire import (
-    InvalidInput,
-    Key,
-    encode_keys,
-    key_to_json,
-)
+from buntime_keyval.wire import InvalidInput, Key, encode_keys, key_to_json
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 
 from buntime_plugin_keyval.features.watch.bookmarks import Bookmark, parse_bookmark

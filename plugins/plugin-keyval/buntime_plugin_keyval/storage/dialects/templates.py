@@ -36,11 +36,7 @@ class Templates:
     """What a dialect makes statements of templates with."""
 
     def __init__(
-        self,
-        entries: EntryTexts,
-        *,
-        keys_of_json: str,
-        printed: Callable[[str], str] = str,
+        self, entries: EntryTexts, *, keys_of_json: str, printed: Callable[[str], str] = str
     ) -> None:
         """`keys_of_json` is SQL for the keys that `hexadecimal` wrote.
 

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from buntime_database import Statement
 
-from buntime_plugin_keyval.storage.dialects.postgres.queue import (
-    PLACE,
-    TO_QUEUE,
-    fitting,
-    ready_of,
-)
+from buntime_plugin_keyval.storage.dialects.postgres.queue import PLACE, TO_QUEUE, fitting, ready_of
 from buntime_plugin_keyval.storage.dialects.postgres.rows import VALUE_SIZE
 from buntime_plugin_keyval.storage.dialects.queue import NewRow, ToQueue
 from buntime_plugin_keyval.storage.dialects.queues import LOOKED_AT, QueuesSql

@@ -170,9 +170,7 @@ def _with_values(ranges: DisjointRanges) -> WriteSql:
         return _put(entry, versionstamp, at, is_firm, texts)
 
     return WRITES._replace(
-        put=put,
-        remove=partial(_remove, logged=logged),
-        expire=partial(_expire, logged=logged),
+        put=put, remove=partial(_remove, logged=logged), expire=partial(_expire, logged=logged)
     )
 
 

@@ -94,10 +94,7 @@ MOVING = MovingSql(
     notes=NOTES,
     set_log="UPDATE kv_log SET epoch = ?, trimmed_seq = ?, trimmed_stamp = ?",
     set_stamp="UPDATE kv_stamps SET newest = ?",
-    set_last_index=lambda number: [
-        Statement(_LAST_INDEX[0]),
-        Statement(_LAST_INDEX[1], (number,)),
-    ],
+    set_last_index=lambda number: [Statement(_LAST_INDEX[0]), Statement(_LAST_INDEX[1], (number,))],
     finish=(),
     clear=CLEAR,
     mark="SELECT token, state, ends_at, other, place FROM kv_move",

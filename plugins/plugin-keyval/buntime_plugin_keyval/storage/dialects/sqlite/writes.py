@@ -256,9 +256,7 @@ def _with_values(ranges: DisjointRanges) -> WriteSql:
         return _put(entry, versionstamp, at, is_firm, is_value_logged=True)
 
     return WRITES._replace(
-        put=put,
-        remove=partial(_remove, texts=removing),
-        expire=partial(_expire, texts=removing),
+        put=put, remove=partial(_remove, texts=removing), expire=partial(_expire, texts=removing)
     )
 
 

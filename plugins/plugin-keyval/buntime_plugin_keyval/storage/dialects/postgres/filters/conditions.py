@@ -16,10 +16,7 @@ from buntime_plugin_keyval.storage.dialects.postgres.filters.fragments import (
     NULL,
     joined,
 )
-from buntime_plugin_keyval.storage.dialects.postgres.filters.numbers import (
-    is_number,
-    number_test,
-)
+from buntime_plugin_keyval.storage.dialects.postgres.filters.numbers import is_number, number_test
 from buntime_plugin_keyval.storage.filters.tree import (
     Absent,
     Equal,

@@ -25,10 +25,7 @@ FORMAT = 1
 _SET_PATHS = "UPDATE kv_indexes SET paths = $2 WHERE id = $1"
 _BEGIN = "SELECT kv_begin_indexing()"
 
-_DROP = (
-    "DELETE FROM kv_docs WHERE index_id = $1",
-    "DELETE FROM kv_indexes WHERE id = $1",
-)
+_DROP = ("DELETE FROM kv_docs WHERE index_id = $1", "DELETE FROM kv_indexes WHERE id = $1")
 
 # The fence is that of `rows.entry_of`.
 _FILL = numbered(
