@@ -52,7 +52,6 @@ class HostedStore:
         self._requests = InProcess(self._host, BASE)
 
     async def start(self) -> None:
-        """See `EmbeddedStore`."""
         if self._file is not None and (problem := what_hinders(self._file)) is not None:
             raise CannotOpen(f"cannot open {self._shown}: {problem}")
         try:
@@ -63,7 +62,6 @@ class HostedStore:
     async def answer(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
     ) -> Answered:
-        """See `EmbeddedStore`."""
         response = await self._requests.answer(method, target, _raw(headers), body)
         return Answered(response.status, _read(response.headers), response.content)
 
@@ -71,7 +69,6 @@ class HostedStore:
     async def stream(
         self, method: str, target: str, headers: Mapping[str, str]
     ) -> AsyncIterator[AnsweredStream]:
-        """See `EmbeddedStore`."""
         async with self._requests.stream(method, target, _raw(headers)) as stream:
             parts = []
             while stream.status != 200 and (part := await stream.read()) is not None:
@@ -80,7 +77,6 @@ class HostedStore:
             yield AnsweredStream(answered, stream.read)
 
     async def stop(self) -> None:
-        """See `EmbeddedStore`."""
         self._host.announce_closing()
         await self._requests.finish()
         await self._host.stop()

@@ -134,7 +134,6 @@ class SetValue(msgspec.Struct, frozen=True, gc=False):
 
     @staticmethod
     def recall(kept: Kept) -> str:
-        """See `Write`."""
         return kept.versionstamp
 
 

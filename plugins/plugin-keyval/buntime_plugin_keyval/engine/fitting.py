@@ -45,7 +45,6 @@ class Fitting:
         self._walk = PatternWalk(db, pieces, keys, condition, reverse=reverse, fresh=fresh)
 
     async def rows(self, limit: int) -> list[tuple[bytes, str, str]]:
-        """See `reads.list_rows`."""
         found: list[tuple[bytes, str, str]] = []
         while len(found) < limit and (run := await self._next(limit - len(found))) is not None:
             found += await reads.list_rows(
@@ -54,26 +53,22 @@ class Fitting:
         return found
 
     async def stamps(self, limit: int) -> dict[bytes, str]:
-        """See `reads.list_stamps`."""
         found: dict[bytes, str] = {}
         while len(found) < limit and (run := await self._next(limit - len(found))) is not None:
             found |= await reads.list_stamps(self._db, run, self._now_ms)
         return found
 
     async def json(self, limit: int) -> str:
-        """See `reads.list_json`."""
         entries = (await self.page(limit, sys.maxsize)).entries
         return entries if isinstance(entries, str) else entries.decode()
 
     async def list(self, limit: int, most: int) -> Text:
-        """See `within.list_within`."""
         page = await self.page(limit, most)
         if page.has_more and page.number < limit:
             refuse_long_list(most)
         return page.entries
 
     async def page(self, limit: int, most: int) -> Page:
-        """See `within.page_within`."""
         whole = JoinedPage(limit, most)
         while (run := await self._next(max(1, whole.left))) is not None:
             if whole.is_full:
@@ -88,7 +83,6 @@ class Fitting:
         return whole.page(has_more=False)
 
     async def count(self) -> int:
-        """See `reads.count`."""
         number = 0
         while (run := await self._next()) is not None:
             number += await self._count(run)

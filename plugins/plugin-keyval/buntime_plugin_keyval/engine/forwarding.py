@@ -99,11 +99,9 @@ class _Frames(asyncio.Protocol):
         self.ended: asyncio.Future[None] = self._loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See `asyncio.Protocol`."""
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
 
     def data_received(self, data: bytes) -> None:
-        """See `asyncio.Protocol`."""
         received = self._received + data if self._received else data
         start = 0
         while len(received) - start >= _LENGTH:
@@ -117,7 +115,6 @@ class _Frames(asyncio.Protocol):
         self._received = received[start:]
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - as asyncio calls it
-        """See `asyncio.Protocol`."""
         if not self.ended.done():
             self.ended.set_result(None)
 
@@ -270,7 +267,6 @@ class _Committing(_Frames):
         self._heard = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See `asyncio.Protocol`."""
         super().connection_made(transport)
         self.say(None)
 

@@ -340,11 +340,9 @@ class Store(StoreReads):
         return await changelog.knows(self.db, place)
 
     def data_version(self) -> int | None:
-        """See `Adapter.data_version`."""
         return self.adapter.data_version()
 
     def when_written(self, call: Callable[[], None]) -> bool:
-        """See `Adapter.when_written`."""
         return self.adapter.when_written(call)
 
     async def totals(self) -> tuple[int, int]:

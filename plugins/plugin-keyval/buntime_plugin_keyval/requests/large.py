@@ -107,7 +107,7 @@ def items_frame(
 
 
 class _Plain:
-    """An array or object that is kept as it is."""
+    """A `Frame` of an array or object that is kept as it is."""
 
     def __init__(self, kind: str, room: BodyRoom, place: str = "") -> None:
         self._value: Any = {} if kind == "{" else []
@@ -116,7 +116,6 @@ class _Plain:
         """Its place in the body, without the indexes of items."""
 
     def child(self, kind: str, name: str | None) -> Frame:
-        """See `Frame`."""
         return _Plain(kind, self.room, self._below(name))
 
     def _below(self, name: str | None) -> str:
@@ -125,7 +124,6 @@ class _Plain:
         return f"{self.place}.{name}" if self.place else name
 
     def add(self, members: Any) -> None:
-        """See `Frame`."""
         if isinstance(members, dict):
             for name in members.keys() & self._value.keys():
                 raise given_twice(name, self.place)
@@ -134,11 +132,9 @@ class _Plain:
             self._value += members
 
     def put(self, name: str | None, result: Any) -> None:
-        """See `Frame`."""
         self.add([result] if name is None else {name: result})
 
     def close(self) -> Steps:
-        """See `Frame`."""
         yield from ()
         return self._value
 
@@ -151,7 +147,6 @@ class _Members(_Plain):
         self._members = members
 
     def child(self, kind: str, name: str | None) -> Frame:
-        """See `Frame`."""
         make = self._members.get(name or "")
         return super().child(kind, name) if make is None else make(kind, self.room)
 
@@ -164,7 +159,6 @@ class _Body(_Plain):
         self._members = members
 
     def child(self, kind: str, name: str | None) -> Frame:  # noqa: ARG002 - see `Frame`
-        """See `Frame`."""
         return _Members(self._members, self.room) if kind == "{" else _Plain(kind, self.room)
 
 
@@ -179,13 +173,11 @@ class _Items(_Plain):
         self._members = members
 
     def child(self, kind: str, name: str | None) -> Frame:
-        """See `Frame`."""
         if kind == "{":
             return _Members(self._members, BodyRoom(self.room.most), self._below(name))
         return super().child(kind, name)
 
     def add(self, members: Any) -> None:
-        """See `Frame`."""
         for item in members:
             self._value.append(self._parse(len(self._value), item))
 

@@ -16,7 +16,6 @@ class Begin(msgspec.Struct, frozen=True, gc=False):
     name: str
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         return (Statement(sql.consumers.begin, (self.name, at.now_ms)),)
 
 
@@ -27,7 +26,6 @@ class Advance(msgspec.Struct, frozen=True, gc=False):
     position: int
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         consumers = sql.consumers
         return (
             Statement(consumers.advance, (self.name, self.position, at.now_ms)),
@@ -45,7 +43,6 @@ class Fail(msgspec.Struct, frozen=True, gc=False):
     max_attempts: int
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         consumers, now_ms = sql.consumers, at.now_ms
         record = (self.name, self.position)
         return (
@@ -64,7 +61,6 @@ class FailAgain(msgspec.Struct, frozen=True, gc=False):
     max_attempts: int
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         args = (self.name, self.position, self.error, self.max_attempts, at.now_ms)
         return (Statement(sql.consumers.fail_again, args),)
 
@@ -76,7 +72,6 @@ class Move(msgspec.Struct, frozen=True, gc=False):
     position: int
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         args = (self.name, self.position, at.now_ms)
         unlock = Statement(sql.consumers.unlock, (lock_of(self.name),))
         return (Statement(sql.consumers.move, args), unlock)
@@ -88,7 +83,6 @@ class Dismiss(msgspec.Struct, frozen=True, gc=False):
     name: str
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         consumers = sql.consumers
         return (
             Statement(consumers.remove, (self.name,)),
@@ -104,7 +98,6 @@ class Redeliver(msgspec.Struct, frozen=True, gc=False):
     position: int | None
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         return (Statement(sql.consumers.requeue, (self.name, self.position)),)
 
 
@@ -115,7 +108,6 @@ class RemoveLetters(msgspec.Struct, frozen=True, gc=False):
     position: int | None
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         return (Statement(sql.consumers.remove_letters, (self.name, self.position)),)
 
 

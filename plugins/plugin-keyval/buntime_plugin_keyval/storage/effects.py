@@ -65,7 +65,6 @@ class Expire(msgspec.Struct, frozen=True, gc=False):
     limit: int
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         return sql.writes.expire(self.limit, versionstamp, at, is_firm)
 
 

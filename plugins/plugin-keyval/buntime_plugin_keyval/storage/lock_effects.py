@@ -21,7 +21,6 @@ class Prolong(msgspec.Struct, frozen=True, gc=False):
     duration_ms: int
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         args = (self.name, self.owner, self.metadata, at.now_ms, self.duration_ms)
         return (Statement(sql.locks.prolong, args),)
 
@@ -40,7 +39,6 @@ class Acquire(msgspec.Struct, frozen=True, gc=False):
     """Whether it is taken even if another owner has it."""
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         args = (self.name, self.owner, self.metadata, at.now_ms, self.duration_ms)
         give = sql.locks.steal if self.is_stolen else sql.locks.acquire
         served = Statement(sql.locks.served_owner, (self.name, self.owner, at.now_ms))
@@ -58,7 +56,6 @@ class Enlist(msgspec.Struct, frozen=True, gc=False):
     stay_ms: int
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         locks, now_ms = sql.locks, at.now_ms
         place = (self.name, self.owner, self.metadata, self.duration_ms, self.process)
         return (
@@ -76,7 +73,6 @@ class Stay(msgspec.Struct, frozen=True, gc=False):
     stay_ms: int
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         args = (self.process, at.now_ms + self.stay_ms, _json(self.places))
         return (Statement(sql.locks.stay, args),)
 
@@ -91,7 +87,6 @@ class Leave(msgspec.Struct, frozen=True, gc=False):
     owner has asked again there."""
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         return (Statement(sql.locks.leave, (self.name, self.owner, self.process)),)
 
 
@@ -104,7 +99,6 @@ class Renew(msgspec.Struct, frozen=True, gc=False):
     duration_ms: int
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         now_ms = at.now_ms
         args = (self.name, self.owner, self.token, now_ms, now_ms + self.duration_ms)
         return (Statement(sql.locks.renew, args),)
@@ -123,7 +117,6 @@ class Release(msgspec.Struct, frozen=True, gc=False):
     """If given, the lock is ended only if this is its end: a lock prolonged since is kept."""
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         args = (self.name, self.owner, self.token, at.now_ms, None, self.ends_at)
         release = Statement(sql.locks.release, args)
         if self.token is not None:
@@ -142,7 +135,6 @@ class Withdraw(msgspec.Struct, frozen=True, gc=False):
     """Stamp of the commit that asked; a lock that the owner had before it is kept."""
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         args = (self.name, self.owner, None, at.now_ms, self.since, None)
         leave = Statement(sql.locks.leave, (self.name, self.owner, self.process))
         return leave, Statement(sql.locks.release, args)
@@ -154,7 +146,6 @@ class PassOn(msgspec.Struct, frozen=True, gc=False):
     names: Sequence[str]
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         locks = sql.locks
         if len(self.names) == 1:
             args = (self.names[0], at.now_ms)
@@ -170,7 +161,6 @@ class ForgetLocks(msgspec.Struct, frozen=True, gc=False):
     limit: int
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         args = (at.now_ms - self.age_ms, self.limit)
         return (Statement(sql.locks.forget, args), Statement(sql.locks.forget_places, args))
 

@@ -40,7 +40,6 @@ class Enqueue(msgspec.Struct, frozen=True, gc=False):
     options: MessageOptions
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         options = self.options
         now_ms = at.now_ms
         if options is DEFAULT_OPTIONS:  # the usual case
@@ -76,7 +75,6 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
     """The queue; None for plain messages only: see `QueueSql`."""
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         now_ms = at.now_ms
         args = (versionstamp, now_ms + self.duration_ms, now_ms, self.limit)  # ?1 to ?4
         if self.queue is not None:
@@ -102,7 +100,6 @@ class Count(msgspec.Struct, frozen=True, gc=False):
     lease: str
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         return (Statement(sql.queue.count_delivery, (self.id, self.lease)),)
 
 
@@ -114,7 +111,6 @@ class Settle(msgspec.Struct, frozen=True, gc=False):
     queue: str | None = None
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         return (Statement(sql.queue.settle, (self.id, self.lease, self.queue)),)
 
 
@@ -132,7 +128,6 @@ class Extend(msgspec.Struct, frozen=True, gc=False):
     """Whether the queue's own duration applies, if it has one."""
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         now_ms = at.now_ms
         end = now_ms + self.duration_ms
         args = (end, now_ms, self.id, self.lease, int(self.is_usual))
@@ -150,7 +145,6 @@ class GiveBack(msgspec.Struct, frozen=True, gc=False):
     lease: str
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         return (Statement(sql.queue.give_back, (self.id, self.lease)),)
 
 
@@ -161,7 +155,6 @@ class Undeliver(msgspec.Struct, frozen=True, gc=False):
     lease: str
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         return (Statement(sql.queue.undeliver, (self.id, self.lease)),)
 
 
@@ -172,7 +165,6 @@ class Retry(msgspec.Struct, frozen=True, gc=False):
     pause_ms: int
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         ready_at = at.now_ms + self.pause_ms
         return (Statement(sql.queue.retry, (ready_at, at.now_ms, self.id)),)
 
@@ -185,7 +177,6 @@ class Bury(msgspec.Struct, frozen=True, gc=False):
     error_message: str
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         return (
             Statement(
                 sql.queue.bury, (self.letter_id, self.error_message, at.wall_ms, at.now_ms, self.id)
@@ -201,7 +192,6 @@ class Requeue(msgspec.Struct, frozen=True, gc=False):
     new_id: str
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         now_ms, wall_ms = at
         args = (self.new_id, now_ms, wall_ms, self.letter_id)
         return (
@@ -216,7 +206,6 @@ class Forget(msgspec.Struct, frozen=True, gc=False):
     letter_id: str
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         return (Statement(sql.queue.forget_letter, (self.letter_id,)),)
 
 
@@ -226,7 +215,6 @@ class ForgetAll(msgspec.Struct, frozen=True, gc=False):
     queue: str
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         return (Statement(sql.queue.forget_letters, (self.queue,)),)
 
 
@@ -237,7 +225,6 @@ class ForgetOld(msgspec.Struct, frozen=True, gc=False):
     limit: int
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         return (Statement(sql.queue.forget_old_letters, (at.now_ms - self.age_ms, self.limit)),)
 
 

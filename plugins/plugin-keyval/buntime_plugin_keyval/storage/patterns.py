@@ -92,7 +92,6 @@ class _Beginning:
         self._left = [piece]
 
     async def next(self) -> list[bytes]:
-        """See `_Runs`."""
         run, self._left = self._left, []
         return run
 
@@ -129,7 +128,6 @@ class _Behind:
         self._most = FIRST_RUN
 
     async def next(self) -> list[bytes]:
-        """See `_Runs`."""
         run: list[bytes] = []
         while len(run) < self._most:
             if not self._found:

@@ -17,7 +17,6 @@ class Pause(msgspec.Struct, frozen=True, gc=False):
     is_paused: bool
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         return (
             Statement(sql.queues.pause, (self.queue, int(self.is_paused))),
             Statement(sql.queues.tidy, (self.queue,)),
@@ -31,7 +30,6 @@ class SetOptions(msgspec.Struct, frozen=True, gc=False):
     options: QueueSettings
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         _, lease, backoff, most, rate = msgspec.structs.astuple(self.options)
         pauses = None if backoff is None else msgspec.json.encode(backoff).decode()
         count, per = (None, None) if rate is None else (rate.count, rate.per)
@@ -45,7 +43,6 @@ class Purge(msgspec.Struct, frozen=True, gc=False):
     queue: str
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         return (Statement(sql.queues.purge, (self.queue,)),)
 
 
@@ -55,5 +52,4 @@ class ForgetIds(msgspec.Struct, frozen=True, gc=False):
     limit: int
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         return (Statement(sql.queues.forget_ids, (at.now_ms, self.limit)),)

@@ -21,7 +21,6 @@ class PutSchedule(NamedTuple):
     next_at: int | None
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         args = (self.name, self.timing, self.task, self.missed, int(self.paused), self.next_at)
         return (Statement(sql.schedules.put, (*args, at.wall_ms)),)
 
@@ -36,7 +35,6 @@ class Rearm(NamedTuple):
     fires: int = 0
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         return (Statement(sql.schedules.advance, tuple(self)),)
 
 
@@ -46,7 +44,6 @@ class RemoveSchedule(NamedTuple):
     name: str
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         return (Statement(sql.schedules.remove, (self.name,)),)
 
 

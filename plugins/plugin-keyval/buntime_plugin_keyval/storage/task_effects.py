@@ -23,7 +23,6 @@ class AddTask(msgspec.Struct, frozen=True, gc=False):
     task: NewTask
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         tasks, it = sql.tasks, self.task.options
         ready_at = at.now_ms + it.delay_ms
         if it.scheduled_for is not None:
@@ -53,7 +52,6 @@ class BeginTasks(msgspec.Struct, frozen=True, gc=False):
     duration_ms: int
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         ends_at = at.now_ms + self.duration_ms
         args = (MARK + self.name, versionstamp, ends_at, self.runner, at.wall_ms, self.duration_ms)
         return (Statement(sql.tasks.start, args),)
@@ -67,7 +65,6 @@ class Stop(msgspec.Struct, frozen=True, gc=False):
     error: str | None = None
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         return (Statement(sql.tasks.stop, (self.id, self.lease, self.error)),)
 
 
@@ -81,7 +78,6 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
     error: str | None = None
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         args = (self.id, self.lease, self.status, self.result, self.error, at.now_ms, at.wall_ms)
         return (Statement(sql.tasks.finish, args),)
 
@@ -101,7 +97,6 @@ class CompleteTasks(msgspec.Struct, frozen=True, gc=False):
     done: Sequence[CompletedTask]
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         told = msgspec.json.encode(self.done).decode()
         return (Statement(sql.tasks.complete, (told, at.now_ms, at.wall_ms)),)
 
@@ -112,7 +107,6 @@ class CancelTask(msgspec.Struct, frozen=True, gc=False):
     id: str
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         return (
             Statement(sql.tasks.cancel, (self.id, at.now_ms, at.wall_ms)),
             Statement(sql.tasks.hold, (self.id,)),
@@ -126,7 +120,6 @@ class LeavePlace(msgspec.Struct, frozen=True, gc=False):
     lease: str | None
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         args = (self.id, self.lease, at.now_ms, at.wall_ms)
         return (Statement(sql.tasks.leave, args),)
 
@@ -139,7 +132,6 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
     progress: str
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         return (Statement(sql.tasks.progress, (self.id, self.lease, self.progress)),)
 
 
@@ -149,7 +141,6 @@ class Again(msgspec.Struct, frozen=True, gc=False):
     id: str
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         tasks = sql.tasks
         return (
             Statement(tasks.again, (self.id, at.now_ms)),
@@ -165,7 +156,6 @@ class ForgetTask(msgspec.Struct, frozen=True, gc=False):
     id: str
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         return (Statement(sql.tasks.forget, (self.id,)),)
 
 
@@ -175,7 +165,6 @@ class ForgetOldTasks(msgspec.Struct, frozen=True, gc=False):
     limit: int
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
-        """See `Effect`."""
         return (Statement(sql.tasks.forget_old, (at.now_ms, self.limit)),)
 
 

@@ -50,7 +50,6 @@ class LocalEngine:
         self._log = log
 
     async def get(self, keys: Sequence[bytes]) -> list[EngineEntry | None]:
-        """See `KeyValEngine`."""
         for key in keys:
             _decoded(key)
         self._permits.read(*keys)
@@ -61,7 +60,6 @@ class LocalEngine:
         ]
 
     async def read(self, *ranges: EngineRange) -> list[list[EngineEntry]]:
-        """See `KeyValEngine`."""
         for asked in ranges:
             if not 1 <= asked.limit <= MAX_LIMIT:
                 raise InvalidInput(f"limit must be from 1 to {MAX_LIMIT}, received {asked.limit}")
@@ -79,7 +77,6 @@ class LocalEngine:
     async def commit(
         self, checks: Sequence[EngineCheck], writes: Sequence[EngineWrite]
     ) -> str | None:
-        """See `KeyValEngine`."""
         for check in checks:
             _decoded(check.key)
         self._permits.read(*[check.key for check in checks])
@@ -90,13 +87,11 @@ class LocalEngine:
         return None if committed is None else committed.versionstamp
 
     async def position(self) -> str:
-        """See `KeyValEngine`."""
         return Bookmark(await self._store.newest_place(fresh=True)).text
 
     async def follow(
         self, after: str, within: EngineRange | None = None
     ) -> AsyncIterator[EngineChange]:
-        """See `KeyValEngine`."""
         asked = subtree(b"") if within is None else KeyRange(within.start, within.end)
         self._permits.read_range(asked)
         place = parse_bookmark(after).place

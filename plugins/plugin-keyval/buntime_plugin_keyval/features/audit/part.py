@@ -55,11 +55,9 @@ class AuditPart(Part):
 
     @property
     def loops(self) -> Mapping[str, Loop]:
-        """See `Part`."""
         return {"audit": self._loop}
 
     def start(self) -> None:
-        """See `Part`."""
         self._event_loop = asyncio.get_running_loop()
         logging.getLogger(LOGGER).addHandler(self._handler)
         super().start()
@@ -113,7 +111,6 @@ class _Handler(logging.Handler):
         self._hand_on = heard
 
     def emit(self, record: logging.LogRecord) -> None:
-        """See `logging.Handler`."""
         more = {
             name: value
             for name, value in vars(record).items()

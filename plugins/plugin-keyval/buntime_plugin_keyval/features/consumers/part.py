@@ -42,7 +42,6 @@ class ConsumerPart(Part):
         return {"consumer": self._read_commit}
 
     def numbers(self) -> Mapping[str, float]:
-        """See `Part`."""
         return {"consumer_fetches_waiting": self.consumers.waiting}
 
     async def labelled_numbers(self) -> Labelled:

@@ -57,7 +57,6 @@ class EncryptionPart(Part):
 
     @property
     def loops(self) -> Mapping[str, Loop]:
-        """See `Part`."""
         return {} if self._sealing is None else {"encryption": self._loop}
 
     async def begin(self) -> None:

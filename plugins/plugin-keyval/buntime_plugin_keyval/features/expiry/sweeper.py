@@ -84,7 +84,6 @@ class Sweeper(Part):
 
     @property
     def loops(self) -> Mapping[str, Loop]:
-        """See `Part`."""
         return {"expiry": self._loop}
 
     def _entry_expires_at(self, expires_at_ms: int) -> None:

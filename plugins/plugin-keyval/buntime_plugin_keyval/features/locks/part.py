@@ -29,7 +29,6 @@ class LockPart(Part):
 
     @property
     def loops(self) -> Mapping[str, Loop]:
-        """See `Part`."""
         return {"locks": self.locks.loop}
 
     @property
@@ -38,12 +37,10 @@ class LockPart(Part):
         return {"lock": self._read_check}
 
     def start(self) -> None:
-        """See `Part`."""
         super().start()
         self.store.peers.locks.listen(self.locks.loop.wake)
 
     def numbers(self) -> Mapping[str, float]:
-        """See `Part`."""
         return {"lock_waiters": self.locks.waiting}
 
     async def clean_up(self, limit: int) -> int:
@@ -51,11 +48,9 @@ class LockPart(Part):
         return await self.locks.forget(limit)
 
     async def end_streams(self) -> None:
-        """See `Part`."""
         self.locks.end_waits()
 
     async def close(self) -> None:
-        """See `Part`."""
         self.store.peers.locks.listen(None)
         await self.locks.close()
 

@@ -35,7 +35,6 @@ class LogPart(Part):
 
     @property
     def loops(self) -> Mapping[str, Loop]:
-        """See `Part`."""
         return {"following the log": self._loop}
 
     def start(self) -> None:
@@ -57,7 +56,6 @@ class LogPart(Part):
         return not self._is_closed
 
     async def end_streams(self) -> None:
-        """See `Part`."""
         self._is_closed = True
         self._wake()
         self._stop()

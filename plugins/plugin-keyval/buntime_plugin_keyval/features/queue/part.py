@@ -54,7 +54,6 @@ class QueuePart(Part):
 
     @property
     def loops(self) -> Mapping[str, Loop]:
-        """See `Part`."""
         return {"delivery": self.dispatcher.loop}
 
     @property
@@ -63,22 +62,18 @@ class QueuePart(Part):
         return {"enqueue": self._read_message}
 
     async def begin(self) -> None:
-        """See `Part`."""
         await self.queue.begin()
 
     def start(self) -> None:
-        """See `Part`."""
         self.dispatcher.start()
 
     def numbers(self) -> Mapping[str, float]:
-        """See `Part`."""
         return {
             "queue_dlq_expired": self.letters.expired,
             "listeners": self.dispatcher.listener_count,
         }
 
     async def stored_numbers(self) -> Mapping[str, float]:
-        """See `Part`."""
         stats = await self.queue.stats(None)
         return {
             "queue_pending": stats.pending,
@@ -103,11 +98,9 @@ class QueuePart(Part):
         return expired + await self.queues.forget_ids(limit)
 
     async def end_streams(self) -> None:
-        """See `Part`."""
         await self.dispatcher.close()
 
     async def close(self) -> None:
-        """See `Part`."""
         await self.dispatcher.close()
         await self.queue.close()
 

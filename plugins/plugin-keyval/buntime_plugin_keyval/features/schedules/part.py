@@ -56,7 +56,6 @@ class SchedulePart(Part):
 
     @property
     def loops(self) -> Mapping[str, Loop]:
-        """See `Part`."""
         return {"schedules": self.schedules.loop}
 
     def wanted(self, given: GivenSchedule) -> tuple[WantedSchedule, Addition]:

@@ -62,7 +62,6 @@ class Search(Part):
 
     @property
     def loops(self) -> Mapping[str, Loop]:
-        """See `Part`."""
         return {"indexing": self._loop}
 
     async def begin(self) -> None:
@@ -79,7 +78,6 @@ class Search(Part):
             self._loop.start()
 
     async def stored_numbers(self) -> Mapping[str, float]:
-        """See `Part`."""
         ((indexes, unfinished),) = await self.store.adapter.query(
             self._sql.catalogue.counts, point=True
         )
@@ -88,7 +86,6 @@ class Search(Part):
     async def create_index(
         self, prefix: Key, options: IndexOptions, once: Once | None = None
     ) -> None:
-        """See `IndexBuilder.create`."""
         await self.store.replays.run(
             once,
             lambda: self._builder.create(prefix, options),
@@ -97,7 +94,6 @@ class Search(Part):
         )
 
     async def remove_index(self, prefix: Key, once: Once | None = None) -> bool:
-        """See `IndexBuilder.remove`."""
         self._known.pop(encode_key(prefix), None)
         return await self.store.replays.run(
             once,

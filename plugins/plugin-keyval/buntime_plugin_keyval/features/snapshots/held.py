@@ -44,7 +44,6 @@ class HeldTransaction:
         self._session = session
 
     async def page(self, selection: Selection, now_ms: int, most: int) -> reading.Rows | None:
-        """See `Held`."""
         found = await self._session.execute(*self._reads.page_rows(selection, now_ms))
         if all(entry is not None for _, entry in found.rows):
             return reading.Rows(found.rows)  # type: ignore[arg-type] # a BLOB and a text
@@ -53,7 +52,6 @@ class HeldTransaction:
         return reading.page_rows((await self._session.execute(*statement)).rows)
 
     async def close(self) -> None:
-        """See `Held`."""
         await self._session.close()
 
 
@@ -75,7 +73,6 @@ class Collection:
         self._rows = rows
 
     async def page(self, selection: Selection, now_ms: int, most: int) -> reading.Rows | None:  # noqa: ARG002 - collected then, and not too much
-        """See `Held`."""
         keys = selection.keys
         inside = keys.start >= self._keys.start and keys.end <= self._keys.end
         if not inside or _question(selection) != self._question:
@@ -84,7 +81,6 @@ class Collection:
         return reading.Rows(found[: selection.limit])
 
     async def close(self) -> None:
-        """See `Held`."""
         self._rows = []
 
 

@@ -83,7 +83,6 @@ class Snapshots(Part):
 
     @property
     def loops(self) -> Mapping[str, Loop]:
-        """See `Part`."""
         return {"letting snapshots go": self._loop}
 
     def start(self) -> None:

@@ -52,7 +52,6 @@ class TaskPart(Part):
 
     @property
     def loops(self) -> Mapping[str, Loop]:
-        """See `Part`."""
         return {"tasks": self.room.loop}
 
     @property
@@ -61,12 +60,10 @@ class TaskPart(Part):
         return {"task": self._read_task}
 
     def start(self) -> None:
-        """See `Part`."""
         super().start()
         self.store.peers.tasks.listen(self.room.wake)
 
     def numbers(self) -> Mapping[str, float]:
-        """See `Part`."""
         return {"task_waiters": self.room.number}
 
     async def clean_up(self, limit: int) -> int:
@@ -74,11 +71,9 @@ class TaskPart(Part):
         return await self.desk.forget_old(limit)
 
     async def end_streams(self) -> None:
-        """See `Part`."""
         self.room.end()
 
     async def close(self) -> None:
-        """See `Part`."""
         self.store.peers.tasks.listen(None)
         self.room.end()
         await self.runners.close()

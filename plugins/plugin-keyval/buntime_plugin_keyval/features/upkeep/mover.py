@@ -26,7 +26,6 @@ class Mover(Part):
 
     @property
     def loops(self) -> Mapping[str, Loop]:
-        """See `Part`."""
         return {"upkeep": self._loop}
 
     def start(self) -> None:

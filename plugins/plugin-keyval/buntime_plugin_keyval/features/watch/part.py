@@ -30,18 +30,15 @@ class WatchPart(Part):
 
     @property
     def loops(self) -> Mapping[str, Loop]:
-        """See `Part`."""
         return {"watching": self.hub.loop}
 
     def start(self) -> None:
         """Do nothing: the first watcher starts the loop."""
 
     def numbers(self) -> Mapping[str, float]:
-        """See `Part`."""
         return {"watchers": self.hub.watcher_count}
 
     async def end_streams(self) -> None:
-        """See `Part`."""
         await self.hub.close()
 
     close = end_streams

@@ -44,7 +44,6 @@ class GetsTogether:
         self._is_called = False
 
     def __call__(self, key: bytes, now_ms: int) -> Awaitable[Short]:
-        """See `Getting`."""
         if read_demand() is not None:  # the demands of this task on its reads are its own
             return self._read_alone(key, now_ms)
         loop = asyncio.get_running_loop()

@@ -77,7 +77,6 @@ class Templates:
         )
 
     def any(self) -> Selecting:
-        """See `ReadSql.any`."""
         text = self._listing(_ANY)
 
         def any_of(selection: Selection, now_ms: int) -> Statement:
@@ -87,7 +86,6 @@ class Templates:
         return any_of
 
     def matching(self, keys: KeyRange, condition: RowCondition, now_ms: int) -> Statement:
-        """See `ReadSql.matching`."""
         text = self._printed(MATCHING.format(where=condition.sql or "TRUE"))
         return Statement(text, (*keys, now_ms, *condition.args))
 

@@ -253,7 +253,6 @@ class GroupCommit:
         self._number = 0
 
     async def __call__(self, batches: Sequence[Batch]) -> Sequence[Outcome]:
-        """See `Committing`."""
         puts = _puts(batches) if batches else None
         if puts is not None:
             args = [puts.now, puts.wall, *puts.told]

@@ -42,7 +42,6 @@ class FewStatements:
         self._adapter = adapter
 
     async def __call__(self, batches: Sequence[Batch]) -> Sequence[Outcome]:
-        """See `Committing`."""
         outcomes: dict[int, Outcome] = {}
         left = list(range(len(batches)))
         for _ in range(MOST_TRIES):
