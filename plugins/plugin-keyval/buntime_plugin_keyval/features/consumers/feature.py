@@ -1,7 +1,5 @@
 """Consumers: named positions in the stream, each held by one owner at a time."""
 
-from __future__ import annotations
-
 from buntime_plugin_keyval.features.consumers import http
 from buntime_plugin_keyval.features.consumers.part import ConsumerPart
 from buntime_plugin_keyval.features.feature import Feature, Measure

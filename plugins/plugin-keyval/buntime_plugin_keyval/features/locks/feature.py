@@ -1,7 +1,5 @@
 """Locks: one holder at a time, across all processes and hosts of a store."""
 
-from __future__ import annotations
-
 from buntime_plugin_keyval.features.feature import Feature, Measure
 from buntime_plugin_keyval.features.locks import http
 from buntime_plugin_keyval.features.locks.part import LockPart

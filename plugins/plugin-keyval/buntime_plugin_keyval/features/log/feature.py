@@ -1,7 +1,5 @@
 """The change log, for parts that follow it."""
 
-from __future__ import annotations
-
 from buntime_plugin_keyval.features.feature import Feature
 from buntime_plugin_keyval.features.log.part import LogPart
 

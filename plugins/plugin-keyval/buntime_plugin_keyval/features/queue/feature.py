@@ -1,7 +1,5 @@
 """The queue: messages that are delivered until they are settled or given up."""
 
-from __future__ import annotations
-
 from buntime_plugin_keyval.features.feature import Feature, Measure
 from buntime_plugin_keyval.features.queue import http
 from buntime_plugin_keyval.features.queue.part import QueuePart

@@ -1,7 +1,5 @@
 """Schedules: tasks that are started at set times, once across all hosts of a store."""
 
-from __future__ import annotations
-
 from buntime_plugin_keyval.features.feature import Feature
 from buntime_plugin_keyval.features.schedules import http
 from buntime_plugin_keyval.features.schedules.part import SchedulePart

@@ -1,7 +1,5 @@
 """Full-text search: indexes of the entries below prefixes, and searches in them."""
 
-from __future__ import annotations
-
 from buntime_plugin_keyval.features.feature import Feature, Measure
 from buntime_plugin_keyval.features.search import http
 from buntime_plugin_keyval.features.search.search import Search

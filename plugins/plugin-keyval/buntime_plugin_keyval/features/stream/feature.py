@@ -1,7 +1,5 @@
 """The stream: the change log, for clients that process changes in order."""
 
-from __future__ import annotations
-
 from buntime_plugin_keyval.features.feature import Feature
 from buntime_plugin_keyval.features.stream import http
 from buntime_plugin_keyval.features.stream.part import StreamPart

@@ -1,7 +1,5 @@
 """Tasks: named work, when it is due, and its results."""
 
-from __future__ import annotations
-
 from buntime_plugin_keyval.features.feature import Feature, Measure
 from buntime_plugin_keyval.features.tasks import http
 from buntime_plugin_keyval.features.tasks.part import TaskPart

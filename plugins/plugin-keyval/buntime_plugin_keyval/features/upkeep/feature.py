@@ -1,7 +1,5 @@
 """Upkeep: brings data of older versions up to date, a little at a time."""
 
-from __future__ import annotations
-
 from buntime_plugin_keyval.features.feature import Feature
 from buntime_plugin_keyval.features.upkeep.mover import Mover
 

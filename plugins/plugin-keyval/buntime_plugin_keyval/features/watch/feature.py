@@ -1,7 +1,5 @@
 """Watching: clients that wait for changes of keys are told of them."""
 
-from __future__ import annotations
-
 from buntime_plugin_keyval.features.feature import Feature, Measure
 from buntime_plugin_keyval.features.watch import http
 from buntime_plugin_keyval.features.watch.part import WatchPart

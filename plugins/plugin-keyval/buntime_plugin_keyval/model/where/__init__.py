@@ -5,8 +5,6 @@ dialect prints that as SQL with all paths and operands bound. `matches` decides 
 value what the SQL decides for a row.
 """
 
-from __future__ import annotations
-
 from buntime_plugin_keyval.model.where.evaluate import matches
 from buntime_plugin_keyval.model.where.nodes import (
     InvalidWhere,

@@ -3,8 +3,6 @@
 As with locks, whatever changes them has the lock that all commits take first.
 """
 
-from __future__ import annotations
-
 from buntime_plugin_keyval.storage.dialects.consumers import LETTER, ConsumerSql
 from buntime_plugin_keyval.storage.dialects.log import ACTION
 from buntime_plugin_keyval.storage.dialects.postgres.log import LAST

@@ -4,8 +4,6 @@ Every change of them holds the lock that all commits take first, so that nothing
 look and the reaction to it.
 """
 
-from __future__ import annotations
-
 from buntime_plugin_keyval.storage.dialects.locks import LockSql
 from buntime_plugin_keyval.storage.dialects.postgres.stamps import NOTED_STAMP
 

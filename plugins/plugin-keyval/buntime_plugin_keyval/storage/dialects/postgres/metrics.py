@@ -1,7 +1,5 @@
 """Measurements in PostgreSQL."""
 
-from __future__ import annotations
-
 from buntime_plugin_keyval.storage.dialects.metrics import MetricsSql
 
 METRICS = MetricsSql(

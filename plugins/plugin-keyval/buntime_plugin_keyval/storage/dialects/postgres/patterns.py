@@ -1,7 +1,5 @@
 """Finding keys that fit a pattern in PostgreSQL."""
 
-from __future__ import annotations
-
 from buntime_plugin_keyval.storage.dialects.patterns import PatternSql
 
 # How many bytes `code` has up to the end of the part that begins behind `place` of them, as

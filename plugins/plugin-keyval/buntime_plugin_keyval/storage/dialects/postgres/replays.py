@@ -1,7 +1,5 @@
 """Kept results in PostgreSQL."""
 
-from __future__ import annotations
-
 from buntime_plugin_keyval.storage.dialects.postgres.stamps import LOGGED_STAMP, NOTED_STAMP
 from buntime_plugin_keyval.storage.dialects.replays import ReplaysSql
 

@@ -4,8 +4,6 @@ Every statement here runs while its commit has the lock that all commits take fi
 statement that begins after that sees all earlier commits.
 """
 
-from __future__ import annotations
-
 # The stamp of the newest commit that logged a change, which is this one once it has done so; and
 # that of the newest one that need not have logged any.
 LOGGED_STAMP = "(SELECT versionstamp FROM kv_changes ORDER BY seq DESC LIMIT 1)"

@@ -1,7 +1,5 @@
 """Reads for watchers, in PostgreSQL."""
 
-from __future__ import annotations
-
 from buntime_plugin_keyval.storage.dialects.log import HEAD_COLUMNS
 from buntime_plugin_keyval.storage.dialects.postgres.log import HEAD
 from buntime_plugin_keyval.storage.dialects.postgres.rows import entry_of

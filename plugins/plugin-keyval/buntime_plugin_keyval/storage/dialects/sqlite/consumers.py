@@ -1,7 +1,5 @@
 """Consumers of the stream in SQLite."""
 
-from __future__ import annotations
-
 from buntime_plugin_keyval.storage.dialects.consumers import LETTER, ConsumerSql
 from buntime_plugin_keyval.storage.dialects.log import ACTION
 

@@ -1,7 +1,5 @@
 """All of SQLite's dialect."""
 
-from __future__ import annotations
-
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
 from buntime_plugin_keyval.storage.dialects.sqlite.committing import committing
 from buntime_plugin_keyval.storage.dialects.sqlite.consumers import CONSUMERS

@@ -1,7 +1,5 @@
 """Locks in SQLite."""
 
-from __future__ import annotations
-
 from buntime_plugin_keyval.storage.dialects.locks import LockSql
 from buntime_plugin_keyval.storage.dialects.sqlite.stamps import NOTED_STAMP
 

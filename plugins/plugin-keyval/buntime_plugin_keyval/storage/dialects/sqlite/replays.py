@@ -1,7 +1,5 @@
 """Kept results in SQLite."""
 
-from __future__ import annotations
-
 from buntime_plugin_keyval.storage.dialects.replays import ReplaysSql
 from buntime_plugin_keyval.storage.dialects.sqlite.stamps import LOGGED_STAMP, NOTED_STAMP
 

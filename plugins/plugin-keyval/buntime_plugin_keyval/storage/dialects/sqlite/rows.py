@@ -1,7 +1,5 @@
 """SQL about rows of `kv_entries`: whether one is live, and its JSON."""
 
-from __future__ import annotations
-
 from buntime_plugin_keyval.storage.dialects.sqlite.values import VALUE, VALUE_SIZE
 from buntime_plugin_keyval.storage.dialects.templates import entry_texts
 

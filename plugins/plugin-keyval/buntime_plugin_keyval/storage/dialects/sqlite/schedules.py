@@ -1,7 +1,5 @@
 """Schedules in SQLite."""
 
-from __future__ import annotations
-
 from buntime_plugin_keyval.storage.dialects.schedules import ROW, SchedulesSql
 
 SCHEDULES = SchedulesSql(

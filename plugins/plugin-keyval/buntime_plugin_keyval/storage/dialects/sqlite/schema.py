@@ -1,7 +1,5 @@
 """Tables and ledgers in SQLite."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from buntime_plugin_keyval.storage.dialects.schema import LedgerSql, SchemaSql

@@ -4,8 +4,6 @@ A firm stamp is one that the commit has, or fails. A late one is made greater wh
 faster. In both texts `{stamp}` is the one that was made for the commit.
 """
 
-from __future__ import annotations
-
 # The stamp of the newest commit that logged a change, which is this one once it has done so; and
 # that of the newest one that need not have logged any.
 LOGGED_STAMP = "(SELECT versionstamp FROM kv_changes ORDER BY seq DESC LIMIT 1)"

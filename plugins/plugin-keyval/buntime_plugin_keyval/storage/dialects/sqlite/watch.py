@@ -1,7 +1,5 @@
 """Reads for watchers, in SQLite."""
 
-from __future__ import annotations
-
 from buntime_plugin_keyval.storage.dialects.log import HEAD_COLUMNS
 from buntime_plugin_keyval.storage.dialects.reads import LONG_VALUE
 from buntime_plugin_keyval.storage.dialects.sqlite.log import HEAD

@@ -1,7 +1,5 @@
 """All operations on indexes in PostgreSQL."""
 
-from __future__ import annotations
-
 from buntime_plugin_keyval.storage.dialects.postgres.arguments import numbered
 from buntime_plugin_keyval.storage.dialects.postgres.rows import VALUE_SIZE
 from buntime_plugin_keyval.storage.dialects.postgres.search import explaining, queries, tables

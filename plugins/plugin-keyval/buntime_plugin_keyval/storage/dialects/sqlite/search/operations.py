@@ -1,7 +1,5 @@
 """All operations on indexes in SQLite."""
 
-from __future__ import annotations
-
 from buntime_plugin_keyval.storage.dialects.search import CatalogueSql, SearchSql
 from buntime_plugin_keyval.storage.dialects.sqlite.search import explaining, queries, tables
 from buntime_plugin_keyval.storage.dialects.sqlite.search.match import to_match
