@@ -24,7 +24,7 @@ CONFIG = click.option(
     "config_path",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     envvar="BUNTIME_CONFIG",
-    help="Configuration file; default ./buntime.jsonc, which may be absent.",
+    help="Configuration file; by default ./buntime.jsonc, if it exists.",
 )
 
 
@@ -46,22 +46,27 @@ def main() -> None:
 @click.group(cls=ExtensibleGroup)
 @click.version_option(__version__, prog_name="buntime")
 def cli() -> None:
-    """Buntime: a plugin host."""
+    """Serve plugins, and look after a host."""
 
 
 @cli.command()
 @CONFIG
-@click.option("--host", help="Address to listen on; default 127.0.0.1.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port; default 8000, 0 is any.")
+@click.option("--host", help="Address to listen on; by default 127.0.0.1.")
 @click.option(
-    "--workers", type=click.IntRange(1, 64), help="Processes that serve; default 1.", metavar="N"
+    "--port", type=click.IntRange(0, 65535), help="Port; by default 8000. 0 takes a free one."
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    metavar="N",
+    help="Number of processes that serve; by default 1.",
 )
 @click.option("--socket", type=FILE, help="Unix socket to listen on, instead of host and port.")
-@click.option("--tls-cert", type=FILE, help="Certificate for HTTPS, with those that vouch for it.")
-@click.option("--tls-key", type=FILE, help="Its key, if it is not in the same file.")
-@click.option("--strict", is_flag=True, help="Refuse to start when any plugin does not load.")
-@click.option("--insecure", is_flag=True, help="Let others reach the host without any key.")
-@click.option("--reload", is_flag=True, help="Start again when a plugin or the file changes.")
+@click.option("--tls-cert", type=FILE, help="Certificate and chain for HTTPS.")
+@click.option("--tls-key", type=FILE, help="Private key, if it is in another file.")
+@click.option("--strict", is_flag=True, help="Refuse to start if a plugin does not load.")
+@click.option("--insecure", is_flag=True, help="Allow access from other machines without a key.")
+@click.option("--reload", is_flag=True, help="Restart when a plugin or the configuration changes.")
 def serve(
     config_path: Path | None,
     host: str | None,
@@ -74,7 +79,10 @@ def serve(
     insecure: bool,
     reload: bool,
 ) -> None:
-    """Load the plugins and serve them."""
+    """Load the plugins and serve them.
+
+    Example: buntime serve --port 9000 --workers 4
+    """
     if socket is not None and (host is not None or port is not None):
         raise click.UsageError("--socket takes the place of --host and --port.")
     if reload:
@@ -127,12 +135,15 @@ def _serve_again(config_path: Path | None) -> NoReturn:
     type=click.Choice(["app", "plugin"]),
     default="app",
     show_default=True,
-    help="A host with a store; or a plugin of your own with a host to try it.",
+    help="app: a host with a store. plugin: a plugin of your own, with a host to try it.",
 )
 def init(folder: Path, template: str) -> None:
-    """Write a configuration, with remarks, into FOLDER, by default this one.
+    """Write a configuration, with comments, into FOLDER.
 
-    Files that are there already are not touched: then nothing is written, and the status is 1.
+    By default that is the working directory. If one of the files exists, nothing is written and the
+    status is 1.
+
+    Example: buntime init shop
     """
     from buntime_host.commands.initialise import write_project
 
@@ -151,13 +162,15 @@ def init(folder: Path, template: str) -> None:
     type=click.Path(path_type=Path, file_okay=False),
     default="plugins",
     show_default=True,
-    help="Folder of plugins, in which that of the new one is made.",
+    help="Folder of plugins, in which the new one gets its own.",
 )
 def new_plugin(name: str, folder: Path) -> None:
-    """Write a plugin that runs: a route, a page, an option, and tests of them.
+    """Write a working plugin: a route, a page, an option, and tests.
 
-    NAME is that of the plugin and its path, such as my-counter. Files that are there already are
-    not touched: then nothing is written, and the status is 1.
+    NAME is the name of the plugin, and its path. If one of the files exists, nothing is written and
+    the status is 1.
+
+    Example: buntime new-plugin my-counter
     """
     from buntime_host.commands.initialise import write_plugin
     from buntime_host.plugins.discovery import discover
@@ -175,7 +188,10 @@ def new_plugin(name: str, folder: Path) -> None:
 @CONFIG
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def plugins(config_path: Path | None, as_json: bool) -> None:
-    """Show what is found, what is enabled, in which order, and why something is not loaded."""
+    """List the plugins: which load, in which order, and why others do not.
+
+    Example: buntime plugins --json
+    """
     import msgspec
 
     config = _load(config_path)
@@ -196,17 +212,19 @@ def plugins(config_path: Path | None, as_json: bool) -> None:
 
 @cli.command()
 @CONFIG
-@click.option("--strict", is_flag=True, help="Also fail when any plugin would not load.")
+@click.option("--strict", is_flag=True, help="Also fail if a plugin would not load.")
 @click.option(
     "--open",
     "opens",
     is_flag=True,
-    help="Also run the plugins and open their databases, which brings these up to date.",
+    help="Also run the plugins and open their databases, which migrates these.",
 )
 def check(config_path: Path | None, strict: bool, opens: bool) -> None:
-    """Check the configuration, the manifests, and the code of the plugins as a start reads it.
+    """Check the configuration, the manifests and the plugins' code.
 
-    Plugins are imported and made, and not initialised: nothing is opened without --open.
+    Plugins are imported and created, but not initialised: nothing is opened without --open.
+
+    Example: buntime check --strict
     """
     config = _as_served(_load(config_path, {"strict": True} if strict else None))
     plan = _plan(config)
@@ -240,13 +258,15 @@ def check(config_path: Path | None, strict: bool, opens: bool) -> None:
 
 @cli.command()
 @CONFIG
-@click.option("--no-open", is_flag=True, help="Do not run the plugins and open their databases.")
+@click.option("--no-open", is_flag=True, help="Do not run the plugins or open their databases.")
 @AS_JSON
 def doctor(config_path: Path | None, no_open: bool, as_json: bool) -> None:
-    """Look for what stands in the way of a host here, and say what to do.
+    """Find problems that keep a host from running here, and say how to solve them.
 
-    The machine, the configuration, and what the plugins keep. The status is 1 if something has to
-    be done before a host can serve.
+    Looks at the machine, the configuration, and the data of the plugins. The status is 1 if a host
+    cannot serve until something is done.
+
+    Example: buntime doctor --no-open
     """
     from buntime_host.commands import doctor
     from buntime_host.commands.trial import find_problems
@@ -261,7 +281,10 @@ def doctor(config_path: Path | None, no_open: bool, as_json: bool) -> None:
 
 @cli.group()
 def keys() -> None:
-    """Make, show and end keys, where the host is configured, whether it runs or not."""
+    """Create, show and revoke access keys.
+
+    Run this where the host is configured, whether it runs or not.
+    """
 
 
 @keys.command("create")
@@ -272,12 +295,14 @@ def keys() -> None:
     "grants",
     multiple=True,
     metavar="SCOPE",
-    help='A permission, such as keyval:read:["users"]; may be repeated.',
+    help='A permission, such as keyval:read:["users"]; repeatable.',
 )
 @click.option("--role", help="admin, editor or viewer, instead of --grant.")
-@click.option("--expires", metavar="TIME", help="never (default), or such as 90d, 2w, 6m, 1y.")
-@click.option("--description", help="More about it.")
-@click.option("--limits", metavar="JSON", help="How much its user may use, by plugin.")
+@click.option(
+    "--expires", metavar="TIME", help="A lifetime such as 90d, 2w, 6m or 1y; by default never."
+)
+@click.option("--description", help="A longer description.")
+@click.option("--limits", metavar="JSON", help="Limits for requests with this key, by plugin.")
 @AS_JSON
 def create_key(
     config_path: Path | None,
@@ -289,7 +314,10 @@ def create_key(
     limits: str | None,
     as_json: bool,
 ) -> None:
-    """Make a key and print it, this one time."""
+    """Create a key and print it. It is not shown again.
+
+    Example: buntime keys create --name reports --role viewer --expires 90d
+    """
     from buntime_host.commands import key_commands
 
     with _told(config_path):
@@ -302,7 +330,10 @@ def create_key(
 @CONFIG
 @AS_JSON
 def list_keys(config_path: Path | None, as_json: bool) -> None:
-    """Show all keys, without their secrets."""
+    """List all keys, without their secrets.
+
+    Example: buntime keys list
+    """
     from buntime_host.commands import key_commands
 
     with _told(config_path):
@@ -315,7 +346,10 @@ def list_keys(config_path: Path | None, as_json: bool) -> None:
 @click.argument("key_id", metavar="ID")
 @AS_JSON
 def show_key(config_path: Path | None, key_id: str, as_json: bool) -> None:
-    """Show one key, without its secret."""
+    """Show one key, without its secret.
+
+    Example: buntime keys show 3f2a
+    """
     from buntime_host.commands import key_commands
 
     with _told(config_path):
@@ -328,7 +362,10 @@ def show_key(config_path: Path | None, key_id: str, as_json: bool) -> None:
 @click.argument("key_id", metavar="ID")
 @AS_JSON
 def revoke_key(config_path: Path | None, key_id: str, as_json: bool) -> None:
-    """End a key. Hosts notice within two seconds."""
+    """Revoke a key. Hosts notice within two seconds.
+
+    Example: buntime keys revoke 3f2a
+    """
     from buntime_host.commands import key_commands
 
     with _told(config_path):
@@ -339,10 +376,15 @@ def revoke_key(config_path: Path | None, key_id: str, as_json: bool) -> None:
 @keys.command("rotate")
 @CONFIG
 @click.argument("key_id", metavar="ID")
-@click.option("--grace", default="24h", show_default=True, help="How long the old one is good.")
+@click.option(
+    "--grace", default="24h", show_default=True, help="How long the old secret stays valid."
+)
 @AS_JSON
 def rotate_key(config_path: Path | None, key_id: str, grace: str, as_json: bool) -> None:
-    """Give a key another secret and print it, this one time."""
+    """Give a key a new secret and print it. It is not shown again.
+
+    Example: buntime keys rotate 3f2a --grace 1h
+    """
     from buntime_host.commands import key_commands
 
     with _told(config_path):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from inspect import cleandoc
 from pathlib import Path
 
 import pytest
 from buntime_host.cli import cli
+from click import Command, Context, Group
 from click.testing import CliRunner, Result
 
 Install = Callable[[str, str], None]
@@ -121,14 +124,21 @@ def test_help_imports_nothing_that_it_does_not_need(arguments: list[str], absent
     assert done.stderr.strip() == "set()"
 
 
-def test_every_command_is_described() -> None:
-    from buntime_keyval.cli import kv
-    from click import Command, Group
+def test_every_command_is_described_with_an_example_that_parses() -> None:
+    def check(command: Command, name: str, above: Context | None) -> None:
+        assert command.help, name
+        context = Context(command, info_name=name, parent=above)
+        if isinstance(command, Group):
+            for inner in command.list_commands(context):
+                found = command.get_command(context, inner)
+                assert found is not None
+                check(found, inner, context)
+            return
+        example = re.search(r"^Example: (.+)$", cleandoc(command.help), re.MULTILINE)
+        assert example is not None, context.command_path
+        path, words = context.command_path.split(), shlex.split(example[1])
+        path = path[path.index(words[0]) :]  # `kv` is a program by itself too
+        assert words[: len(path)] == path
+        command.make_context(name, words[len(path) :], parent=above)
 
-    def check(command: Command) -> None:
-        assert command.help, command.name
-        for name, inner in command.commands.items() if isinstance(command, Group) else ():
-            assert inner.name == name
-            check(inner)
-
-    check(kv)
+    check(cli, "buntime", None)

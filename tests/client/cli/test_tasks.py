@@ -65,7 +65,7 @@ def test_tasks_by_hand(run: Commands, store: Kv) -> None:
         (("send", "a", "{"), 2, "--text takes a plain text"),
         (("send", "a", "--scheduled-for", "2030-01-01T00:00:00"), 2, "a time with its zone"),
         (("send", "a", "--scheduled-for", "soon"), 2, "a time with its zone"),
-        (("limits", "a", "--max-running", "1"), 2, "say --set as well"),
+        (("limits", "a", "--max-running", "1"), 2, "add --set"),
         (("run", "--module", "nowhere.tasks"), 2, "There is no module nowhere: install it"),
         (("run", "--module", "json"), 2, "The module json has no function make_runner(kv)"),
         (("run", "--module", "a b"), 2, "'a b' is no name of a module"),

@@ -15,7 +15,9 @@ from buntime_keyval.cli.stream import print_records
 from buntime_keyval.wire import Key
 
 _NAME = click.argument("name", metavar="NAME")
-_PREFIX = click.option("--prefix", metavar="KEY", type=KEY, default=(), help="Only keys below it.")
+_PREFIX = click.option(
+    "--prefix", metavar="KEY", type=KEY, default=(), help="Only keys below this one."
+)
 _TYPE = click.option("--type", "kind", metavar="TYPE", help="Only entries of this type.")
 _LIMIT = click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
 _SEQ = click.argument("seq", type=click.IntRange(0), required=False)
@@ -23,7 +25,7 @@ _SEQ = click.argument("seq", type=click.IntRange(0), required=False)
 
 @click.group()
 def consumer() -> None:
-    """Named positions in the stream, each held by one owner at a time."""
+    """Manage consumers: named positions in the stream of changes."""
 
 
 @consumer.command("list")
@@ -31,7 +33,10 @@ def consumer() -> None:
 @_LIMIT
 @connected
 def list_(job: Job, prefix: str, limit: int) -> None:
-    """List the consumers, by the beginning of their names."""
+    """List the consumers, or those whose names begin with PREFIX.
+
+    Example: buntime kv consumer list
+    """
     _shown(job, job.kv.consumers.list(prefix, limit=limit))
 
 
@@ -39,7 +44,10 @@ def list_(job: Job, prefix: str, limit: int) -> None:
 @_NAME
 @connected
 def status(job: Job, name: str) -> None:
-    """Show how far a consumer is. The status is 1 if there is none."""
+    """Show the position of a consumer. The status is 1 if there is none.
+
+    Example: buntime kv consumer status mailer
+    """
     found = job.kv.consumers.get(name)
     if found is None:
         raise unsuccessful(f"there is no consumer {name}")
@@ -53,16 +61,19 @@ def status(job: Job, name: str) -> None:
 @_TYPE
 @connected
 def peek(job: Job, name: str, limit: int, prefix: Key, kind: str | None) -> None:
-    """Print the records that come next; they stay to be done."""
+    """Print the next records without consuming them.
+
+    Example: buntime kv consumer peek mailer --limit 5
+    """
     print_records(job, job.kv.consumers.peek(name, limit=limit, prefix=prefix, type=kind))
 
 
 @consumer.command()
 @_NAME
-@click.option("--owner", help="Which instance this is; another name each time unless given.")
+@click.option("--owner", help="Name of this instance; by default a random one.")
 @click.option(
     "--commit", type=click.Choice(["each", "batch", "none"]), default="batch", show_default=True,
-    help="When records count as done.",
+    help="After which records the position is saved.",
 )  # fmt: skip
 @_LIMIT
 @_PREFIX
@@ -77,7 +88,10 @@ def run(
     prefix: Key,
     kind: str | None,
 ) -> None:
-    """Print each record as it comes, a line each, until Ctrl-C, and commit it."""
+    """Print and commit records as they come, one per line, until Ctrl-C.
+
+    Example: buntime kv consumer run mailer --prefix orders
+    """
     at_work = job.kv.consumer(name, owner=owner, prefix=prefix, type=kind, batch=limit)
     for record in at_work.records(commit=commit):
         print_records(job, [record], has_head=False)
@@ -89,7 +103,10 @@ def run(
 @click.argument("seq", type=click.IntRange(0))
 @connected
 def position(job: Job, name: str, seq: int) -> None:
-    """Let a consumer, be it a new one, go on behind the record SEQ."""
+    """Let a consumer, which may be new, continue after the record SEQ.
+
+    Example: buntime kv consumer position mailer 1200
+    """
     _shown(job, [job.kv.consumers.set_position(name, seq)])
 
 
@@ -98,7 +115,10 @@ def position(job: Job, name: str, seq: int) -> None:
 @click.argument("owner", metavar="OWNER")
 @connected
 def release(job: Job, name: str, owner: str) -> None:
-    """Let another instance go on. The status is 1 if OWNER does not have it."""
+    """Let another instance take over. The status is 1 if OWNER does not hold it.
+
+    Example: buntime kv consumer release mailer host-1
+    """
     released = job.kv.consumers.release(name, owner)
     job.out.outcome(f"{owner} does not have the consumer {name}", released=released)
 
@@ -107,7 +127,10 @@ def release(job: Job, name: str, owner: str) -> None:
 @_NAME
 @connected
 def delete(job: Job, name: str) -> None:
-    """Forget a consumer and its dead letters. The status is 1 if there is none."""
+    """Delete a consumer and its dead letters. The status is 1 if there is none.
+
+    Example: buntime kv consumer delete mailer
+    """
     deleted = job.kv.consumers.delete(name)
     job.out.outcome(f"there is no consumer {name}", deleted=deleted)
 
@@ -117,7 +140,10 @@ def delete(job: Job, name: str) -> None:
 @_LIMIT
 @connected
 def dead(job: Job, name: str, limit: int) -> None:
-    """List what a consumer could not process."""
+    """List the records that a consumer failed to process.
+
+    Example: buntime kv consumer dead mailer
+    """
     letters = job.kv.consumers.dead_letters(name, limit=limit)
     if job.out.as_json:
         for it in letters:
@@ -150,7 +176,10 @@ def dead(job: Job, name: str, limit: int) -> None:
 @_SEQ
 @connected
 def requeue(job: Job, name: str, seq: int | None) -> None:
-    """Deliver the dead letter of the record SEQ once more, or all of them; print how many."""
+    """Deliver the dead letter of the record SEQ, or all, again; print how many.
+
+    Example: buntime kv consumer requeue mailer 1200
+    """
     _counted(job, "requeued", job.kv.consumers.requeue(name, seq))
 
 
@@ -159,7 +188,10 @@ def requeue(job: Job, name: str, seq: int | None) -> None:
 @_SEQ
 @connected
 def forget(job: Job, name: str, seq: int | None) -> None:
-    """Delete the dead letter of the record SEQ, or all of them; print how many."""
+    """Delete the dead letter of the record SEQ, or all; print how many.
+
+    Example: buntime kv consumer forget mailer 1200
+    """
     _counted(job, "deleted", job.kv.consumers.delete_dead_letters(name, seq))
 
 

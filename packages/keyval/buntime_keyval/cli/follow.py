@@ -11,21 +11,23 @@ from buntime_keyval.wire import Key
 
 
 def retry_note(error: Exception) -> None:
-    """Tell of a failure that the client recovers from."""
+    """Report a failure that the client recovers from."""
     note(f"{error}; trying again")
 
 
 @click.command()
 @click.argument("keys", metavar="KEY...", type=KEY, nargs=-1, required=True)
-@click.option("--prefix", is_flag=True, help="Watch what is below the keys, too.")
-@click.option("--changes", is_flag=True, help="Do not begin with what is there.")
-@click.option("--limit", type=click.IntRange(1), help="End after so many lines.")
+@click.option("--prefix", is_flag=True, help="Also watch everything below the keys.")
+@click.option("--changes", is_flag=True, help="Leave out the initial state.")
+@click.option("--limit", type=click.IntRange(1), help="End after this many lines.")
 @connected
 def watch(job: Job, keys: tuple[Key, ...], prefix: bool, changes: bool, limit: int | None) -> None:
-    """Print a line for what is at the keys now, and for each change, until Ctrl-C.
+    """Print the entries of keys, then each change, until Ctrl-C.
 
-    A line begins with "set", or with "gone" for what does not exist, was deleted, or expired.
-    In JSON the versionstamp of that is null.
+    A line begins with "set", or with "gone" for an entry that does not exist, was deleted or
+    expired. In JSON, the versionstamp of such an entry is null.
+
+    Example: buntime kv watch users --prefix
     """
     job.kv.get(keys[0])  # so that a wrong address is an error, and not tried for ever
     left = limit

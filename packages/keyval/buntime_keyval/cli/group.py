@@ -24,15 +24,15 @@ from buntime_keyval.cli.options import DEFAULT_URL, TOKEN_VARIABLES, URL_VARIABL
 @click.group()
 @click.option(
     "--url", default=DEFAULT_URL, envvar=URL_VARIABLES, show_default=True, show_envvar=True,
-    help="Base of the API.",
+    help="URL of the API.",
 )  # fmt: skip
 @click.option("--token", envvar=TOKEN_VARIABLES, show_envvar=True, help="Bearer token.")
 @click.pass_context
 def kv(ctx: click.Context, url: str, token: str | None) -> None:
     """Read, write and watch a key-value store.
 
-    A key is a path, such as users/123, or JSON, such as '["users", 123]'. In a path whole numbers
-    are numbers, and a slash inside a part is %2F. A value is JSON unless you say --text.
+    A key is a path, such as users/123, or JSON, such as '["users", 123]'. In a path, whole numbers
+    are numbers, and %2F is a slash inside a part. A value is JSON, or plain text with --text.
     """
     ctx.obj = ServerTarget(url, token)
 

@@ -111,21 +111,21 @@ WHERE = click.option(
     "--where",
     metavar="JSON",
     type=filter_argument,
-    help="""Filter as JSON, such as '{"age": {"$gte": 18}}'.""",
+    help="""Only entries that match this filter, such as '{"age": {"$gte": 18}}'.""",
 )
 PREFIX_ARGUMENT = click.argument("prefix", type=KeyType(empty=True), default="[]")
 METADATA = click.option(
-    "--metadata", metavar="JSON", help="Metadata of the entry, as JSON; without it, none."
+    "--metadata", metavar="JSON", help="Metadata of the entry, as JSON; by default none."
 )
 IDEMPOTENCY_KEY = click.option(
-    "--idempotency-key", metavar="KEY", help="However often it is sent with KEY, it is done once."
+    "--idempotency-key", metavar="KEY", help="Repeating the command with this KEY does nothing."
 )
 CONSISTENCY = click.option(
     "--consistency",
     type=click.Choice(get_args(Consistency)),
     default="eventual",
     show_default=True,
-    help="strong reads the newest state also where replicas are behind.",
+    help="strong reads the newest state, even if replicas are behind.",
 )
 
 
@@ -164,7 +164,7 @@ SCHEDULED_FOR = click.option(
     "--scheduled-for",
     metavar="TIME",
     callback=_moment_argument,
-    help="Not before this time, such as 2030-01-31T08:00:00Z.",
+    help="Earliest time, such as 2030-01-31T08:00:00Z.",
 )
 
 
@@ -180,21 +180,21 @@ def _task_argument(_: click.Context, __: click.Parameter, text: str) -> dict[str
 _OF_A_SCHEDULE = (
     click.argument("name", metavar="NAME"),
     click.argument("task", metavar="TASK", callback=_task_argument),
-    click.option("--cron", metavar="EXPRESSION", help='When, such as "*/5 * * * *".'),
-    click.option("--every", metavar="DURATION", help="Or the pause from one to the next."),
+    click.option("--cron", metavar="EXPRESSION", help='Cron expression, such as "*/5 * * * *".'),
+    click.option("--every", metavar="DURATION", help="Interval, instead of --cron."),
     click.option(
-        "--timezone", metavar="ZONE", help="That of the expression; UTC unless it is named."
+        "--timezone", metavar="ZONE", help="Time zone of --cron; by default UTC."
     ),
     click.option(
         "--missed", type=click.Choice(get_args(Missed)), default="skip", show_default=True,
-        help="What becomes of times at which no host ran.",
+        help="What to do about times at which no host ran.",
     ),
-    click.option("--paused", is_flag=True, help="Start nothing for now."),
+    click.option("--paused", is_flag=True, help="Start no tasks until it is resumed."),
 )  # fmt: skip
 
 
 def schedule_options(command: F) -> F:
-    """Give a command the arguments and options that say all of a schedule; `task` is a dict."""
+    """Give a command the arguments and options of a schedule; `task` is a dict."""
     for option in reversed(_OF_A_SCHEDULE):
         command = option(command)
     return command
@@ -228,9 +228,11 @@ def value_input(command: F) -> F:
     """Add the arguments of a command that takes a value."""
     for add in (
         click.option(
-            "--file", type=click.Path(path_type=Path, allow_dash=True), help="Read it from there."
+            "--file",
+            type=click.Path(path_type=Path, allow_dash=True),
+            help="Read VALUE from a file.",
         ),
-        click.option("--text", is_flag=True, help="The value is a plain text, not JSON."),
+        click.option("--text", is_flag=True, help="VALUE is plain text, not JSON."),
         click.argument("value", required=False),
     ):
         command = add(command)
@@ -299,14 +301,16 @@ def read_metadata(text: str | None) -> bytes | None:
         raise Mistake(f"not metadata: {text}: {reason(error)}") from None
 
 
-ENTRY_TYPE = click.option("--type", "kind", metavar="TEXT", help="What kind of entry it is.")
+ENTRY_TYPE = click.option("--type", "kind", metavar="TEXT", help="Type of the entry.")
 
 
 IF_MATCH = click.option(
-    "--if-match", metavar="STAMP", help="Only if the entry has this versionstamp."
+    "--if-match", metavar="STAMP", help="Only if this is the entry's versionstamp."
 )
 IF_REVISION = click.option(
-    "--if-revision", type=click.IntRange(0), help="Only at this number of writes; 0: if missing."
+    "--if-revision",
+    type=click.IntRange(0),
+    help="Only if the entry has been written this many times; 0: if it is missing.",
 )
 CREATE_ONLY = click.option("--create-only", is_flag=True, help="Only if the key is missing.")
 

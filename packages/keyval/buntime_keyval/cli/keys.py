@@ -40,22 +40,24 @@ Where = dict[str, Any]
 F = TypeVar("F", bound=Callable[..., Any])
 
 DETAILS = click.option(
-    "--details", is_flag=True, help="With metadata, times, number of writes and type."
+    "--details", is_flag=True, help="Also print metadata, times, number of writes and type."
 )
 
 
 @click.command()
 @click.argument("keys", metavar="KEY...", type=KEY, nargs=-1, required=True)
-@click.option("--text", is_flag=True, help="Print the text itself of a value that is one.")
+@click.option("--text", is_flag=True, help="Print a text value without quotes.")
 @DETAILS
 @CONSISTENCY
 @connected
 def get(
     job: Job, keys: tuple[Key, ...], text: bool, details: bool, consistency: Consistency
 ) -> None:
-    """Print the value of a key, or the entries of several, or with their details.
+    """Print the value of a key, or the entries of several keys.
 
     The status is 1 if one of them does not exist.
+
+    Example: buntime kv get users/123
     """
     if text and details:
         raise Mistake("say either --text or --details")
@@ -120,16 +122,21 @@ def _write(
 @click.command("set")
 @_writing
 def set_(job: Job, key: Key, **given: Any) -> None:
-    """Store a value; print its versionstamp."""
+    """Store a value; print its versionstamp.
+
+    Example: buntime kv set users/123 '{"name": "Ada"}' --expires-in 7d
+    """
     _write(job, "set", key, **given)
 
 
 @click.command()
 @_writing
 def patch(job: Job, key: Key, **given: Any) -> None:
-    """Merge a JSON Merge Patch into a value; print the new versionstamp.
+    """Apply a JSON Merge Patch to a value; print the new versionstamp.
 
     Objects are merged, members that are null are removed, anything else is replaced.
+
+    Example: buntime kv patch users/123 '{"age": 37}'
     """
     _write(job, "patch", key, **given)
 
@@ -143,9 +150,11 @@ def patch(job: Job, key: Key, **given: Any) -> None:
 def sum_(
     job: Job, key: Key, amount: int, expires_in: str | None, idempotency_key: str | None
 ) -> None:
-    """Add a whole number, 1 unless you say another, to that of a key, in one atomic step.
+    """Add a whole number, by default 1, to a number in one atomic step.
 
-    A negative one comes behind two dashes: sum visits -- -1
+    Write -- before a negative one.
+
+    Example: buntime kv sum visits -- -1
     """
     atomic = job.kv.atomic().sum(key, amount, expires_in=expires_in)
     result = atomic.commit(idempotency_key=idempotency_key)
@@ -158,9 +167,11 @@ def sum_(
 @IDEMPOTENCY_KEY
 @connected
 def touch(job: Job, key: Key, expires_in: str, idempotency_key: str | None) -> None:
-    """Let an entry live for so long from now on, such as 30s or 7d, and leave the rest of it.
+    """Set the remaining lifetime of an entry, without changing its value.
 
     The status is 1 if it does not exist.
+
+    Example: buntime kv touch sessions/9 30m
     """
     touched = job.kv.touch(key, expires_in=expires_in, idempotency_key=idempotency_key)
     _touched(job, key, is_there=touched)
@@ -171,33 +182,38 @@ def touch(job: Job, key: Key, expires_in: str, idempotency_key: str | None) -> N
 @IDEMPOTENCY_KEY
 @connected
 def persist(job: Job, key: Key, idempotency_key: str | None) -> None:
-    """Let an entry live for ever.
+    """Remove the expiry of an entry.
 
     The status is 1 if it does not exist.
+
+    Example: buntime kv persist sessions/9
     """
     _touched(job, key, is_there=job.kv.persist(key, idempotency_key=idempotency_key))
 
 
 _SELECTORS = (
     click.option(
-        "--starts-with", metavar="KEY", type=KEY, help="Keys that begin so, within a text."
+        "--starts-with",
+        metavar="KEY",
+        type=KEY,
+        help="Keys that begin like KEY, whose last text may be cut short.",
     ),
     click.option(
         "--pattern",
         type=pattern_argument,
-        help="Keys of these parts, each * for one that may be any, such as users/*/name.",
+        help="Keys that match a pattern such as users/*/name; * stands for any part.",
     ),
     click.option("--start", metavar="KEY", type=KeyType(empty=True), help="First key."),
-    click.option("--end", metavar="KEY", type=KeyType(empty=True), help="Key behind the last one."),
-    click.option("--type", metavar="TEXT", help="Entries of this type."),
-    click.option("--limit", type=click.IntRange(1), help="So many at the most."),
-    click.option("--offset", type=click.IntRange(0), default=0, help="Pass over so many first."),
+    click.option("--end", metavar="KEY", type=KeyType(empty=True), help="Key after the last one."),
+    click.option("--type", metavar="TEXT", help="Only entries of this type."),
+    click.option("--limit", type=click.IntRange(1), help="At most this many."),
+    click.option("--offset", type=click.IntRange(0), default=0, help="Skip this many first."),
 )
-"""Each is called as the client has it."""
+"""They have the names of the client's parameters."""
 
 
 def selecting(run: F) -> F:
-    """Let a command take all that selects entries, beside a prefix and a filter."""
+    """Give a command the options that select entries, besides a prefix and a filter."""
     for option in reversed(_SELECTORS):
         run = option(run)
     return run
@@ -206,7 +222,7 @@ def selecting(run: F) -> F:
 @click.command()
 @click.argument("keys", metavar="KEY...", type=KEY, nargs=-1)
 @click.option("--exact", is_flag=True, help="Only the keys themselves, not what is below them.")
-@click.option("--everything", is_flag=True, help="The whole store, in batches.")
+@click.option("--everything", is_flag=True, help="Delete the whole store, in batches.")
 @selecting
 @WHERE
 @click.option("--yes", is_flag=True, help="Do not ask at a terminal.")
@@ -227,9 +243,11 @@ def delete(
     idempotency_key: str | None,
     **selectors: Any,
 ) -> None:
-    """Delete keys and everything below them; print how many entries that were.
+    """Delete keys and everything below them; print the number of entries.
 
-    At a terminal it asks first, unless you say --exact or --yes.
+    At a terminal it asks first, unless --exact or --yes is given.
+
+    Example: buntime kv delete users/123 --exact
     """
     has_conditions = requirement(if_match, if_revision) is not None
     given = {name for name, it in selectors.items() if it not in (None, 0)}
@@ -273,8 +291,8 @@ def _question(keys: tuple[Key, ...], where: Where | None, *, everything: bool) -
 @PREFIX_ARGUMENT
 @selecting
 @click.option("--reverse", is_flag=True, help="Last key first.")
-@click.option("--keys-only", is_flag=True, help="Without the values, which are not sent.")
-@click.option("--snapshot", is_flag=True, help="All as it is at one moment, or an error.")
+@click.option("--keys-only", is_flag=True, help="Only the keys; values are not sent.")
+@click.option("--snapshot", is_flag=True, help="Everything as of one moment, or an error.")
 @CONSISTENCY
 @DETAILS
 @WHERE
@@ -291,7 +309,10 @@ def list_(
     where: Where | None,
     **selectors: Any,
 ) -> None:
-    """List the entries below a prefix, or all, in the order of their keys."""
+    """List the entries below a prefix, or all, in key order.
+
+    Example: buntime kv list users --limit 10
+    """
     values = not keys_only
     entries = job.kv.list(
         prefix,
@@ -320,7 +341,10 @@ def count(
     where: Where | None,
     **selectors: Any,
 ) -> None:
-    """Count the entries below a prefix, or all."""
+    """Count the entries below a prefix, or all.
+
+    Example: buntime kv count users
+    """
     number = job.kv.count(
         prefix,
         where=where,
@@ -331,10 +355,15 @@ def count(
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(1), help="So many at the most.")
+@click.option("--limit", type=click.IntRange(1), help="At most this many.")
 @connected
 def vacuum(job: Job, limit: int | None) -> None:
-    """Remove expired entries now, not when the server comes to it; print how many that were."""
+    """Remove expired entries now; print their number.
+
+    The server does this by itself, but later.
+
+    Example: buntime kv vacuum
+    """
     result = job.kv.vacuum(limit=limit)
     job.out.result(result.count, count=result.count, hasMore=result.has_more)
 
@@ -342,7 +371,10 @@ def vacuum(job: Job, limit: int | None) -> None:
 @click.command()
 @connected
 def metrics(job: Job) -> None:
-    """Show the counters and sizes of the server."""
+    """Show the counters and sizes of the server.
+
+    Example: buntime kv metrics --json
+    """
     values = job.kv.metrics()
     if job.out.as_json:
         job.out.document(**values)

@@ -15,27 +15,30 @@ _NAME = click.argument("name", metavar="NAME")
 _OWNER = click.argument("owner", metavar="OWNER")
 _FOR = click.option(
     "--for", "duration", metavar="DURATION", default="30s", show_default=True,
-    help="How long it lasts unless it is prolonged.",
+    help="How long it lasts unless it is renewed.",
 )  # fmt: skip
-_METADATA = click.option("--metadata", metavar="JSON", help="What the owner says of it.")
+_METADATA = click.option("--metadata", metavar="JSON", help="Anything to show with the lock.")
 
 
 @click.group()
 def lock() -> None:
-    """Locks by name: one owner at a time."""
+    """Take, show and release locks, each with one owner at a time."""
 
 
 @lock.command()
 @_NAME
 @_OWNER
 @_FOR
-@click.option("--wait", metavar="DURATION", help="Wait in line for so long.")
+@click.option("--wait", metavar="DURATION", help="How long to wait in line.")
 @_METADATA
 @connected
 def acquire(
     job: Job, name: str, owner: str, duration: str, wait: str | None, metadata: str | None
 ) -> None:
-    """Take a lock, or prolong it; print its token. The status is 1 if somebody else has it."""
+    """Take or renew a lock; print its token. The status is 1 if another owner holds it.
+
+    Example: buntime kv lock acquire report host-1 --for 1h --wait 5s
+    """
     granted = job.kv.locks.acquire(
         name, owner, duration=duration, wait=wait, metadata=_decoded(metadata)
     )
@@ -45,10 +48,13 @@ def acquire(
 @lock.command()
 @_NAME
 @_OWNER
-@click.option("--lease", metavar="TOKEN", help="Release it only under this token.")
+@click.option("--lease", metavar="TOKEN", help="Only if this is its token.")
 @connected
 def release(job: Job, name: str, owner: str, lease: str | None) -> None:
-    """Release a lock. The status is 1 if OWNER does not have it."""
+    """Release a lock. The status is 1 if OWNER does not hold it.
+
+    Example: buntime kv lock release report host-1
+    """
     released = job.kv.locks.release(name, owner, token=lease)
     job.out.outcome(f"{owner} does not have the lock {name}", released=released)
 
@@ -60,7 +66,10 @@ def release(job: Job, name: str, owner: str, lease: str | None) -> None:
 @_METADATA
 @connected
 def steal(job: Job, name: str, owner: str, duration: str, metadata: str | None) -> None:
-    """Take a lock from whoever has it; print its token."""
+    """Take a lock away from its owner; print the new token.
+
+    Example: buntime kv lock steal report host-2
+    """
     _granted(job, job.kv.locks.steal(name, owner, duration=duration, metadata=_decoded(metadata)))
 
 
@@ -68,7 +77,10 @@ def steal(job: Job, name: str, owner: str, duration: str, metadata: str | None) 
 @_NAME
 @connected
 def status(job: Job, name: str) -> None:
-    """Show who has a lock. The status is 1 if nobody has it."""
+    """Show the owner of a lock. The status is 1 if it is free.
+
+    Example: buntime kv lock status report
+    """
     found = job.kv.locks.get(name)
     if found is None:
         raise unsuccessful(f"nobody has the lock {name}")
@@ -80,7 +92,10 @@ def status(job: Job, name: str) -> None:
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
 @connected
 def list_(job: Job, prefix: str, limit: int) -> None:
-    """List the locks that somebody has, by the beginning of their names."""
+    """List the held locks, or those whose names begin with PREFIX.
+
+    Example: buntime kv lock list
+    """
     _shown(job, job.kv.locks.list(prefix, limit=limit))
 
 
@@ -90,7 +105,7 @@ def _decoded(metadata: str | None) -> Any:
     try:
         return msgspec.json.decode(metadata)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        raise click.UsageError("--metadata is no JSON") from None
+        raise click.UsageError("--metadata is not JSON") from None
 
 
 def _granted(job: Job, granted: LockGrant) -> None:

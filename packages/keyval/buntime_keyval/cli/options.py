@@ -1,4 +1,4 @@
-"""What all commands share: the server to talk to, `--json`, and how failures are told."""
+"""What all commands share: the server, `--json`, and how failures are reported."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ P = ParamSpec("P")
 
 
 class ServerTarget(NamedTuple):
-    """The server that the group was told of."""
+    """The server that the options of the group name."""
 
     url: str
     token: str | None
@@ -76,7 +76,7 @@ class Job:
         return self._kv
 
     def open_async(self) -> AsyncKv:
-        """A client for an event loop, which who calls this closes."""
+        """A client for an event loop, which the caller closes."""
         from buntime_keyval import AsyncKv
 
         return AsyncKv(self._target.url, token=self._target.token)
@@ -90,9 +90,9 @@ class Job:
 def connected(run: Callable[Concatenate[Job, P], None]) -> Callable[..., None]:
     """Make a function that takes a `Job` the body of a command, with the options of all."""
 
-    @click.option("--url", help=f"Base of the API; default ${URL_VARIABLES[0]} or {DEFAULT_URL}.")
-    @click.option("--token", help=f"Bearer token; default ${TOKEN_VARIABLES[0]}.")
-    @click.option("--json", "as_json", is_flag=True, help="Print JSON, one document a line.")
+    @click.option("--url", help=f"URL of the API; by default ${URL_VARIABLES[0]} or {DEFAULT_URL}.")
+    @click.option("--token", help=f"Bearer token; by default ${TOKEN_VARIABLES[0]}.")
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON, one document per line.")
     @functools.wraps(run)
     def command(
         url: str | None, token: str | None, as_json: bool, *args: P.args, **kwargs: P.kwargs
@@ -126,7 +126,7 @@ def failures_told(url: str) -> Iterator[None]:
     except KeyboardInterrupt:
         raise SystemExit(_INTERRUPTED) from None
     except BrokenPipeError:
-        raise  # whoever read has enough: click ends quietly
+        raise  # the reader has closed the pipe: click ends quietly
     except OSError as error:
         # What the network does is a KvError, and files are opened with errors of their own.
         drop_stdout()
@@ -134,7 +134,7 @@ def failures_told(url: str) -> Iterator[None]:
 
 
 def drop_stdout() -> None:
-    """Let nobody try to write again what could not be written, not even the end of the process."""
+    """Keep the end of the process from trying again to write what could not be written."""
     with suppress(OSError, ValueError, AttributeError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())

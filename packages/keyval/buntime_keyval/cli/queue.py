@@ -35,40 +35,42 @@ _OF_QUEUE = click.option(
     "queue_name",
     metavar="NAME",
     default="",
-    help="The queue of it, for a key that is for this queue alone.",
+    help="Its queue; needed with a token that may use only this one.",
 )
 _QUEUE = click.option(
     "--queue",
     "queue_name",
     metavar="NAME",
     default="",
-    help="Which queue; else the one without a name.",
+    help="Name of the queue; by default the one without a name.",
 )
 
 
 @click.group()
 def queue() -> None:
-    """Send and receive messages."""
+    """Send, receive and manage messages."""
 
 
 @queue.command()
 @value_input
-@click.option("--delay", metavar="DURATION", help="Hold it back, for instance for 5s.")
+@click.option("--delay", metavar="DURATION", help="How long to hold it back, such as 5s.")
 @click.option(
     "--backoff", metavar="DURATION", multiple=True,
-    help="Pause before a further delivery; may be given several times. Default 1s, 5s, 10s.",
+    help="Pause before the next delivery; repeatable. By default 1s, 5s, 10s.",
 )  # fmt: skip
-@click.option("--once", is_flag=True, help="No further delivery after the first.")
+@click.option("--once", is_flag=True, help="Deliver it only once.")
 @click.option(
     "--undelivered", metavar="KEY", type=KEY, multiple=True,
-    help="Key that gets the value if it cannot be delivered; may be given several times.",
+    help="Key that gets the value if it cannot be delivered; repeatable.",
 )  # fmt: skip
 @_QUEUE
 @click.option(
     "--priority", type=click.IntRange(-MOST_PRIORITY, MOST_PRIORITY), default=0, show_default=True,
-    help="Each step goes before what became ready up to a minute earlier.",
+    help="Each step puts it ahead of messages that became ready up to a minute earlier.",
 )  # fmt: skip
-@click.option("--id", "message_id", help="Its id: for a day nothing else is sent under it.")
+@click.option(
+    "--id", "message_id", help="Id of the message; for a day, another one with this id is not sent."
+)
 @IDEMPOTENCY_KEY
 @connected
 def enqueue(
@@ -85,7 +87,10 @@ def enqueue(
     message_id: str | None,
     idempotency_key: str | None,
 ) -> None:
-    """Send a message; print its id."""
+    """Send a message; print its id.
+
+    Example: buntime kv queue enqueue '{"to": "ada"}' --delay 5s
+    """
     if once and backoff:
         raise click.UsageError("--once and --backoff exclude each other")
     content = read_value(value, text=text, file=file)
@@ -103,7 +108,9 @@ def enqueue(
 def poll(job: Job, queue_name: str) -> None:
     """Take a message: print id, deliveries and value. The status is 1 if there is none.
 
-    Settle it with ack or nack, or it is delivered again after a while.
+    Settle it with ack or nack, or it is delivered again when its lease ends.
+
+    Example: buntime kv queue poll --queue mail
     """
     message = job.kv.dequeue(queue_name)
     if message is None:
@@ -113,10 +120,13 @@ def poll(job: Job, queue_name: str) -> None:
 
 @queue.command()
 @_QUEUE
-@click.option("--limit", type=click.IntRange(1), help="End after so many messages.")
+@click.option("--limit", type=click.IntRange(1), help="End after this many messages.")
 @connected
 def listen(job: Job, queue_name: str, limit: int | None) -> None:
-    """Print messages as they come, a line each, until Ctrl-C. What was printed is acknowledged."""
+    """Print and acknowledge messages as they come, one per line, until Ctrl-C.
+
+    Example: buntime kv queue listen --limit 10
+    """
     job.kv.queue_stats(queue_name)  # so that a wrong address is an error, and not tried for ever
     left = limit
     with job.kv.listen_queue(queue=queue_name, on_error=retry_note) as messages:
@@ -138,7 +148,10 @@ def listen(job: Job, queue_name: str, limit: int | None) -> None:
 def ack(
     job: Job, message_id: str, lease: str | None, queue_name: str, idempotency_key: str | None
 ) -> None:
-    """Remove a message that was processed. The status is 1 if there is none with this id."""
+    """Remove a processed message. The status is 1 if there is none with this id.
+
+    Example: buntime kv queue ack 0190-7
+    """
     message = _message(message_id, lease, queue_name)
     job.kv.ack_message(message, strict=True, idempotency_key=idempotency_key)
     _done(job)
@@ -146,7 +159,7 @@ def ack(
 
 @queue.command()
 @click.argument("message_id", metavar="ID")
-@click.option("--error", help="What went wrong, for the dead letter.")
+@click.option("--error", help="What went wrong; shown with the dead letter.")
 @click.option("--delay", metavar="DURATION", help="Pause before the next delivery.")
 @click.option("--lease", help="That of the delivery, as poll --json prints it.")
 @_OF_QUEUE
@@ -161,7 +174,10 @@ def nack(
     queue_name: str,
     idempotency_key: str | None,
 ) -> None:
-    """Give a message back; after its last delivery it becomes a dead letter."""
+    """Give a message back; after its last delivery it becomes a dead letter.
+
+    Example: buntime kv queue nack 0190-7 --error 'no such address' --delay 1m
+    """
     message = _message(message_id, lease, queue_name)
     job.kv.nack_message(message, error, delay=delay, strict=True, idempotency_key=idempotency_key)
     _done(job)
@@ -169,7 +185,9 @@ def nack(
 
 @queue.command()
 @click.argument("message_id", metavar="ID")
-@click.option("--for", "duration", metavar="DURATION", help="From now on; else a whole lease.")
+@click.option(
+    "--for", "duration", metavar="DURATION", help="How long from now; by default a whole lease."
+)
 @click.option("--lease", help="That of the delivery, as poll --json prints it.")
 @_OF_QUEUE
 @IDEMPOTENCY_KEY
@@ -182,7 +200,10 @@ def extend(
     queue_name: str,
     idempotency_key: str | None,
 ) -> None:
-    """Keep a message that was received for longer."""
+    """Extend the lease of a received message.
+
+    Example: buntime kv queue extend 0190-7 --for 5m
+    """
     message = _message(message_id, lease, queue_name)
     job.kv.extend_message(message, duration, strict=True, idempotency_key=idempotency_key)
     _done(job)
@@ -193,7 +214,10 @@ def extend(
 @click.option("--limit", type=click.IntRange(1, 1000), default=1, show_default=True)
 @connected
 def peek(job: Job, queue_name: str, limit: int) -> None:
-    """Show the next messages, which stay where they are."""
+    """Show the next messages without taking them.
+
+    Example: buntime kv queue peek --limit 5
+    """
     _print_queued(job.out, job.kv.queues.peek(queue_name, limit=limit))
 
 
@@ -202,7 +226,10 @@ def peek(job: Job, queue_name: str, limit: int) -> None:
 @click.option("--limit", type=click.IntRange(1), help="End after so many messages.")
 @connected
 def list_messages(job: Job, queue_name: str, limit: int | None) -> None:
-    """List all messages, as they were sent."""
+    """List all messages, in the order in which they were sent.
+
+    Example: buntime kv queue list --limit 100
+    """
     left, cursor = limit, None
     while left is None or left > 0:
         size = MAX_LIMIT if left is None else min(left, MAX_LIMIT)
@@ -222,7 +249,10 @@ def list_messages(job: Job, queue_name: str, limit: int | None) -> None:
 @IDEMPOTENCY_KEY
 @connected
 def purge_messages(job: Job, queue_name: str, yes: bool, idempotency_key: str | None) -> None:
-    """Delete all messages of a queue, delivered ones too; print how many that were."""
+    """Delete all messages of a queue, delivered ones too; print their number.
+
+    Example: buntime kv queue purge --queue mail --yes
+    """
     confirm(f"Delete all messages of {_named(queue_name)}?", yes=yes)
     _deleted(job, job.kv.queues.purge(queue_name, idempotency_key=idempotency_key))
 
@@ -231,7 +261,10 @@ def purge_messages(job: Job, queue_name: str, yes: bool, idempotency_key: str | 
 @_QUEUE
 @connected
 def pause(job: Job, queue_name: str) -> None:
-    """Deliver nothing any more, until it is resumed."""
+    """Stop delivery until the queue is resumed.
+
+    Example: buntime kv queue pause --queue mail
+    """
     job.kv.queues.pause(queue_name)
     _done(job)
 
@@ -240,7 +273,10 @@ def pause(job: Job, queue_name: str) -> None:
 @_QUEUE
 @connected
 def resume(job: Job, queue_name: str) -> None:
-    """Deliver again."""
+    """Start delivery again.
+
+    Example: buntime kv queue resume --queue mail
+    """
     job.kv.queues.resume(queue_name)
     _done(job)
 
@@ -250,13 +286,11 @@ def resume(job: Job, queue_name: str) -> None:
 @click.option("--lease", metavar="DURATION", help="How long a consumer has for a message.")
 @click.option(
     "--backoff", metavar="DURATION", multiple=True,
-    help="Pause of messages that are sent without any; may be given several times.",
+    help="Pauses of messages that are sent without their own; repeatable.",
 )  # fmt: skip
-@click.option("--max-running", type=click.IntRange(1), help="Delivered and unsettled at a time.")
-@click.option(
-    "--rate", metavar="COUNT/DURATION", help="Deliveries in any such time, for instance 100/1m."
-)
-@click.option("--set", "is_set", is_flag=True, help="Set them all; what is left out is no limit.")
+@click.option("--max-running", type=click.IntRange(1), help="Most messages in delivery at once.")
+@click.option("--rate", metavar="COUNT/DURATION", help="Most deliveries per time, such as 100/1m.")
+@click.option("--set", "is_set", is_flag=True, help="Set all options; those left out become unset.")
 @connected
 def options(
     job: Job,
@@ -267,10 +301,13 @@ def options(
     rate: str | None,
     is_set: bool,
 ) -> None:
-    """Show how a queue delivers, or say it, with --set."""
+    """Show how a queue delivers; with --set, change it.
+
+    Example: buntime kv queue options --queue mail --set --rate 100/1m
+    """
     if not is_set:
         if lease or backoff or max_running or rate:
-            raise click.UsageError("say --set as well: all options are set, also those left out")
+            raise click.UsageError("add --set: it sets all options, and unsets those left out")
         found = job.kv.queues.options(queue_name)
         members = msgspec.to_builtins(found)
         if job.out.as_json:
@@ -293,7 +330,10 @@ def options(
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
 @connected
 def names(job: Job, limit: int) -> None:
-    """List the queues that are in use, with their numbers."""
+    """List the queues in use, with their numbers of messages.
+
+    Example: buntime kv queue names
+    """
     found = job.kv.queues.list(limit=limit)
     if job.out.as_json:
         for it in found:
@@ -310,7 +350,10 @@ def names(job: Job, limit: int) -> None:
 @_QUEUE
 @connected
 def stats(job: Job, queue_name: str) -> None:
-    """Show how many messages there are in which state."""
+    """Show the number of messages in each state.
+
+    Example: buntime kv queue stats --queue mail
+    """
     members = msgspec.structs.asdict(job.kv.queue_stats(queue_name))
     if job.out.as_json:
         job.out.document(**members)
@@ -320,7 +363,7 @@ def stats(job: Job, queue_name: str) -> None:
 
 @click.group()
 def dlq() -> None:
-    """Dead letters: messages that were given up."""
+    """Manage dead letters: messages that could not be delivered."""
 
 
 @dlq.command("list")
@@ -329,7 +372,10 @@ def dlq() -> None:
 @click.option("--offset", type=click.IntRange(0), default=0)
 @connected
 def list_(job: Job, queue_name: str, limit: int, offset: int) -> None:
-    """List them, the newest failure first."""
+    """List dead letters, the newest failure first.
+
+    Example: buntime kv dlq list --queue mail
+    """
     letters = job.kv.dlq.of(queue_name).list(limit=limit, offset=offset)
     if job.out.as_json:
         for it in letters:
@@ -362,7 +408,10 @@ def list_(job: Job, queue_name: str, limit: int, offset: int) -> None:
 @IDEMPOTENCY_KEY
 @connected
 def requeue(job: Job, ids: tuple[str, ...], queue_name: str, idempotency_key: str | None) -> None:
-    """Send them again as new messages; print the new ids."""
+    """Send dead letters again as new messages; print the new ids.
+
+    Example: buntime kv dlq requeue 0190-7
+    """
     _for_one(ids, idempotency_key)
     letters = job.kv.dlq.of(queue_name)
     for letter_id in ids:
@@ -376,7 +425,10 @@ def requeue(job: Job, ids: tuple[str, ...], queue_name: str, idempotency_key: st
 @IDEMPOTENCY_KEY
 @connected
 def delete(job: Job, ids: tuple[str, ...], queue_name: str, idempotency_key: str | None) -> None:
-    """Delete them. The status is 1 if one of them does not exist."""
+    """Delete dead letters. The status is 1 if one of them does not exist.
+
+    Example: buntime kv dlq delete 0190-7
+    """
     _for_one(ids, idempotency_key)
     letters, missing = job.kv.dlq.of(queue_name), False
     for letter_id in ids:
@@ -396,7 +448,10 @@ def delete(job: Job, ids: tuple[str, ...], queue_name: str, idempotency_key: str
 @IDEMPOTENCY_KEY
 @connected
 def purge(job: Job, queue_name: str, yes: bool, idempotency_key: str | None) -> None:
-    """Delete all dead letters of a queue; print how many that were."""
+    """Delete all dead letters of a queue; print their number.
+
+    Example: buntime kv dlq purge --queue mail --yes
+    """
     confirm(f"Delete all dead letters of {_named(queue_name)}?", yes=yes)
     _deleted(job, job.kv.dlq.of(queue_name).purge(idempotency_key=idempotency_key))
 

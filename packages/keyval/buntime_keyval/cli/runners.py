@@ -24,7 +24,7 @@ def run_until_told(
     make_runner: Callable[[AsyncKv], AsyncRunner],
     drain: Duration = "30s",
 ) -> None:
-    """Run tasks until SIGTERM or Ctrl-C; what runs then has `drain` to come to its end.
+    """Run tasks until SIGTERM or Ctrl-C; tasks that run then have `drain` to finish.
 
     What fails meanwhile is told on stderr. Raises `KvError` for a store that is not there.
     """

@@ -18,7 +18,7 @@ _NAME = click.argument("name", metavar="NAME")
 
 @click.group()
 def schedule() -> None:
-    """Tasks that are started at times, once over all hosts."""
+    """Manage schedules, which start tasks at given times, once over all hosts."""
 
 
 @schedule.command()
@@ -34,10 +34,12 @@ def put(
     missed: Missed,
     paused: bool,
 ) -> None:
-    """Make a schedule, or change it.
+    """Create or change a schedule.
 
-    TASK is the name of its tasks, or JSON of what they are made of, such as {"name": "send-report",
+    TASK is the name of the task, or JSON that describes it, such as {"name": "send-report",
     "payload": {"to": "ada"}}.
+
+    Example: buntime kv schedule put daily send-report --cron "0 7 * * *"
     """
     made = job.kv.schedules.put(
         name,
@@ -55,7 +57,10 @@ def put(
 @_NAME
 @connected
 def get(job: Job, name: str) -> None:
-    """Show a schedule with its next times. The status is 1 if there is none."""
+    """Show a schedule with its next times. The status is 1 if there is none.
+
+    Example: buntime kv schedule get daily
+    """
     found = job.kv.schedules.get(name)
     if found is None:
         raise unsuccessful(f"there is no schedule {name}")
@@ -63,11 +68,14 @@ def get(job: Job, name: str) -> None:
 
 
 @schedule.command("list")
-@click.option("--after", metavar="NAME", default="", help="Those behind this name.")
+@click.option("--after", metavar="NAME", default="", help="Only those after this name.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
 @connected
 def list_(job: Job, after: str, limit: int) -> None:
-    """List schedules by their names."""
+    """List schedules in the order of their names.
+
+    Example: buntime kv schedule list
+    """
     _shown(job, job.kv.schedules.list(after, limit=limit))
 
 
@@ -75,7 +83,10 @@ def list_(job: Job, after: str, limit: int) -> None:
 @_NAME
 @connected
 def run(job: Job, name: str) -> None:
-    """Start the task of a schedule now; print the id of the task."""
+    """Start the task of a schedule now; print the id of the task.
+
+    Example: buntime kv schedule run daily
+    """
     task_id = job.kv.schedules.run(name)
     job.out.result(task_id, taskId=task_id)
 
@@ -84,7 +95,10 @@ def run(job: Job, name: str) -> None:
 @_NAME
 @connected
 def delete(job: Job, name: str) -> None:
-    """Remove a schedule. The status is 1 if there is none."""
+    """Delete a schedule. The status is 1 if there is none.
+
+    Example: buntime kv schedule delete daily
+    """
     deleted = job.kv.schedules.delete(name)
     job.out.outcome(f"there is no schedule {name}", deleted=deleted)
 

@@ -27,13 +27,13 @@ _MARKS = ("**", "**")
 @click.command()
 @click.argument("prefix", type=INDEX_PREFIX)
 @click.argument("query")
-@click.option("--limit", type=click.IntRange(1), help="So many at the most.")
-@click.option("--highlight", is_flag=True, help="Show the fields with hits, and mark these.")
+@click.option("--limit", type=click.IntRange(1), help="At most this many.")
+@click.option("--highlight", is_flag=True, help="Show the fields with hits, and mark the hits.")
 @click.option(
     "--snippet", metavar="WORDS", type=click.IntRange(1, MAX_SNIPPET_WORDS),
-    help="Show extracts of so many words around the hits.",
+    help="Show extracts of this many words around the hits.",
 )  # fmt: skip
-@click.option("--fuzzy", is_flag=True, help="Look for similar words where nothing is found.")
+@click.option("--fuzzy", is_flag=True, help="If nothing is found, look for similar words.")
 @click.option("--explain", is_flag=True, help="Show how hits were found, and how good each is.")
 @CONSISTENCY
 @WHERE
@@ -50,15 +50,19 @@ def search(
     consistency: Consistency,
     where: dict[str, Any] | None,
 ) -> None:
-    """Find entries by their words, the most relevant first; the prefix is that of an index.
+    """Find entries by their words, the most relevant first.
 
-    With --highlight or --snippet each field with a hit is a line of key, field and text, and the
-    hits stand between asterisks. In JSON it is a member of that name, with <mark> around hits
-    where they are to be highlighted.
+    PREFIX has to be the prefix of an index.
 
-    With --explain each hit has its score, the best the largest, and stderr says what the query
-    became: its words, how many entries have each, and the plan of the engine. In JSON that is
-    the first line, {"explained": ...}.
+    With --highlight or --snippet, each field with a hit is a line of key, field and text, with the
+    hits between asterisks. In JSON, an entry has a member of that name, with <mark> around
+    highlighted hits.
+
+    With --explain, each hit has its score; the larger, the better. stderr shows how the query was
+    read: its words, how many entries have each, and the plan of the engine. In JSON that is the
+    first line, {"explained": ...}.
+
+    Example: buntime kv search articles 'typed python' --limit 5
     """
     shows_text = highlight or snippet is not None
     search_page = partial(
@@ -140,7 +144,7 @@ def _value(hit: SearchHit[Any], *, short: bool) -> Iterator[tuple[str]]:
 
 @click.group()
 def index() -> None:
-    """Full-text indexes."""
+    """Create, list and remove full-text indexes."""
 
 
 @index.command()
@@ -159,7 +163,10 @@ def create(
     tokenize: Tokenizer,
     idempotency_key: str | None,
 ) -> None:
-    """Index fields of all entries below a prefix, replacing an index that is there."""
+    """Index fields of all entries below a prefix; replaces an existing index.
+
+    Example: buntime kv index create articles title body --tokenize porter
+    """
     job.kv.create_index(prefix, fields=fields, tokenize=tokenize, idempotency_key=idempotency_key)
     if job.out.as_json:
         job.out.document(ok=True)
@@ -168,7 +175,10 @@ def create(
 @index.command("list")
 @connected
 def list_(job: Job) -> None:
-    """List the indexes."""
+    """List the indexes.
+
+    Example: buntime kv index list
+    """
     indexes = job.kv.list_indexes()
     if job.out.as_json:
         for it in indexes:
@@ -194,7 +204,10 @@ def list_(job: Job) -> None:
 @IDEMPOTENCY_KEY
 @connected
 def remove(job: Job, prefix: Key, idempotency_key: str | None) -> None:
-    """Remove an index; the entries stay."""
+    """Remove an index; the entries stay.
+
+    Example: buntime kv index remove articles
+    """
     job.kv.remove_index(prefix, idempotency_key=idempotency_key)
     if job.out.as_json:
         job.out.document(ok=True)

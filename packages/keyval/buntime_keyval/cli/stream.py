@@ -14,23 +14,28 @@ from buntime_keyval.cli.options import Job, connected
 from buntime_keyval.cli.output import shown_key, shown_time, shown_value
 from buntime_keyval.wire import Key
 
-_PREFIX = click.option("--prefix", metavar="KEY", type=KEY, default=(), help="Only keys below it.")
+_PREFIX = click.option(
+    "--prefix", metavar="KEY", type=KEY, default=(), help="Only keys below this one."
+)
 _TYPE = click.option("--type", "kind", metavar="TYPE", help="Only entries of this type.")
 _ACTION = click.option("--action", type=click.Choice(["create", "update", "delete", "expire"]))
 _SINCE = click.option(
-    "--since", metavar="MS", type=click.IntRange(0), help="From a time on, milliseconds since 1970."
+    "--since",
+    metavar="MS",
+    type=click.IntRange(0),
+    help="Only records from this time on, in milliseconds since 1970.",
 )
 
 
 @click.group()
 def stream() -> None:
-    """All changes, in the order of their commits."""
+    """Read the stream of all changes, in commit order."""
 
 
 @stream.command()
 @click.argument("after", type=click.IntRange(0), default=0)
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
-@click.option("--wait", metavar="DURATION", help="Wait so long for the first one.")
+@click.option("--wait", metavar="DURATION", help="How long to wait for the first one.")
 @_SINCE
 @_PREFIX
 @_TYPE
@@ -46,7 +51,12 @@ def get(
     kind: str | None,
     action: StreamAction | None,
 ) -> None:
-    """Print the records behind the position AFTER: position, action, key, version, time, value."""
+    """Print the records after the position AFTER.
+
+    The columns are position, action, key, version, time and value.
+
+    Example: buntime kv stream get 1200 --prefix orders
+    """
     page = job.kv.stream.read(
         after, since=since, limit=limit, prefix=prefix, type=kind, action=action, wait=wait
     )
@@ -68,7 +78,10 @@ def follow(
     kind: str | None,
     action: StreamAction | None,
 ) -> None:
-    """Print the records behind AFTER, and each one as it comes, a line each, until Ctrl-C."""
+    """Print the records after AFTER, then each new one, until Ctrl-C.
+
+    Example: buntime kv stream follow 1200
+    """
     records = job.kv.stream.follow(after, since=since, prefix=prefix, type=kind, action=action)
     for record in records:
         print_records(job, [record], has_head=False)
@@ -78,7 +91,10 @@ def follow(
 @stream.command()
 @connected
 def seq(job: Job) -> None:
-    """Print the position of the newest record."""
+    """Print the position of the newest record.
+
+    Example: buntime kv stream seq
+    """
     newest = job.kv.stream.seq()
     job.out.result(newest, seq=newest)
 
@@ -87,7 +103,10 @@ def seq(job: Job) -> None:
 @click.argument("up_to", type=click.IntRange(0))
 @connected
 def trim(job: Job, up_to: int) -> None:
-    """Remove the records up to a position; print how many that were."""
+    """Remove the records up to a position; print their number.
+
+    Example: buntime kv stream trim 1200
+    """
     trimmed = job.kv.stream.trim(up_to)
     job.out.result(trimmed, trimmed=trimmed)
 

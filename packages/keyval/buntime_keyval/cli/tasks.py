@@ -36,34 +36,36 @@ _NAME = click.argument("name", metavar="NAME")
 
 @click.group()
 def task() -> None:
-    """Named work with a payload and a result."""
+    """Send, run and manage tasks: named work with a payload and a result."""
 
 
 @task.command()
 @_NAME
 @value_input
-@click.option("--id", "task_id", help="Its id: sending one that is there does nothing.")
-@click.option("--delay", metavar="DURATION", help="Hold it back, for instance for 5s.")
+@click.option("--id", "task_id", help="Id of the task; if it exists, nothing is sent.")
+@click.option("--delay", metavar="DURATION", help="How long to hold it back, such as 5s.")
 @SCHEDULED_FOR
 @click.option("--max-retries", type=click.IntRange(0), default=3, show_default=True,
-              help="How often it is tried at the most.")  # fmt: skip
+              help="Most attempts.")  # fmt: skip
 @click.option(
     "--backoff", metavar="DURATION", multiple=True,
-    help="Pause before a further attempt; may be given several times. Default 2m, doubled to 1h.",
+    help="Pause before the next attempt; repeatable. By default 2m, doubled up to 1h.",
 )  # fmt: skip
 @click.option("--timeout", metavar="DURATION", default="5m", show_default=True,
               help="How long an attempt may take.")  # fmt: skip
 @click.option(
     "--priority", type=click.IntRange(-MOST_PRIORITY, MOST_PRIORITY), default=0, show_default=True,
-    help="Each step is worth a minute of waiting.",
+    help="Each step counts like a minute of waiting.",
 )  # fmt: skip
-@click.option("--unique", metavar="TEXT", help="Only if no other one with TEXT is to be done.")
-@click.option("--sequence", metavar="TEXT", help="Those with TEXT run one at a time, in order.")
+@click.option("--unique", metavar="TEXT", help="Send it only if no unfinished task has this TEXT.")
+@click.option(
+    "--sequence", metavar="TEXT", help="Tasks with this TEXT run one at a time, in order."
+)
 @click.option("--keep-result", metavar="DURATION", default="1d", show_default=True,
-              help="How long it is kept once it is over.")  # fmt: skip
-@click.option("--parent", metavar="ID", help="The task that it belongs to.")
+              help="How long the task is kept once it is over.")  # fmt: skip
+@click.option("--parent", metavar="ID", help="Task that this one belongs to.")
 @click.option("--after", metavar="ID", multiple=True,
-              help="Once this one is completed; may be given several times.")  # fmt: skip
+              help="Run it once this task is completed; repeatable.")  # fmt: skip
 @IDEMPOTENCY_KEY
 @connected
 def send(
@@ -86,7 +88,10 @@ def send(
     after: tuple[str, ...],
     idempotency_key: str | None,
 ) -> None:
-    """Make a task with the payload VALUE, or none; print its id."""
+    """Send a task with the payload VALUE, or none; print its id.
+
+    Example: buntime kv task send send-mail '{"to": "ada"}' --max-retries 5
+    """
     new = new_task(
         name,
         None,
@@ -116,7 +121,10 @@ def send(
 @_ID
 @connected
 def get(job: Job, task_id: str) -> None:
-    """Show a task. The status is 1 if there is none."""
+    """Show a task. The status is 1 if there is none.
+
+    Example: buntime kv task get 0190-7
+    """
     found = job.kv.tasks.get(task_id)
     if found is None:
         raise unsuccessful(f"there is no task {task_id}")
@@ -124,11 +132,13 @@ def get(job: Job, task_id: str) -> None:
 
 
 @task.command("list")
-@click.option("--status", type=click.Choice(get_args(TaskStatus)), help="Only those.")
-@click.option("--name", help="Only those of this name.")
-@click.option("--parent", metavar="ID", help="Only those that belong to this task.")
+@click.option(
+    "--status", type=click.Choice(get_args(TaskStatus)), help="Only tasks with this status."
+)
+@click.option("--name", help="Only tasks of this name.")
+@click.option("--parent", metavar="ID", help="Only tasks that belong to this one.")
 @click.option("--limit", type=click.IntRange(1, MAX_LIMIT), default=100, show_default=True)
-@click.option("--offset", type=click.IntRange(0), default=0, help="Leave out so many.")
+@click.option("--offset", type=click.IntRange(0), default=0, help="Skip this many first.")
 @connected
 def list_(
     job: Job,
@@ -138,17 +148,23 @@ def list_(
     limit: int,
     offset: int,
 ) -> None:
-    """List tasks, the newest first."""
+    """List tasks, the newest first.
+
+    Example: buntime kv task list --status failed
+    """
     page = job.kv.tasks.list(status=status, name=name, parent=parent, limit=limit, offset=offset)
     _shown(job, page.tasks)
 
 
 @task.command()
 @_ID
-@click.option("--timeout", metavar="DURATION", help="At most so long; else for ever.")
+@click.option("--timeout", metavar="DURATION", help="How long to wait; by default for ever.")
 @connected
 def wait(job: Job, task_id: str, timeout: str | None) -> None:
-    """Wait until a task is over; show it. The status is 1 if it is not completed then."""
+    """Wait until a task is over; show it. The status is 1 unless it is completed.
+
+    Example: buntime kv task wait 0190-7 --timeout 30s
+    """
     found = job.kv.tasks.wait(task_id, timeout)
     _shown(job, [found])
     if found.status != "completed":
@@ -159,7 +175,10 @@ def wait(job: Job, task_id: str, timeout: str | None) -> None:
 @_ID
 @connected
 def cancel(job: Job, task_id: str) -> None:
-    """Cancel a task that is not over; show what became of it."""
+    """Cancel a task that is not over; show the result.
+
+    Example: buntime kv task cancel 0190-7
+    """
     _shown(job, [job.kv.tasks.cancel(task_id)])
 
 
@@ -167,7 +186,10 @@ def cancel(job: Job, task_id: str) -> None:
 @_ID
 @connected
 def retry(job: Job, task_id: str) -> None:
-    """Run a task again that failed or was cancelled."""
+    """Run a failed or cancelled task again.
+
+    Example: buntime kv task retry 0190-7
+    """
     _shown(job, [job.kv.tasks.retry(task_id)])
 
 
@@ -175,7 +197,10 @@ def retry(job: Job, task_id: str) -> None:
 @_ID
 @connected
 def delete(job: Job, task_id: str) -> None:
-    """Remove a task. The status is 1 if there is none."""
+    """Delete a task. The status is 1 if there is none.
+
+    Example: buntime kv task delete 0190-7
+    """
     deleted = job.kv.tasks.delete(task_id)
     job.out.outcome(f"there is no task {task_id}", deleted=deleted)
 
@@ -184,7 +209,10 @@ def delete(job: Job, task_id: str) -> None:
 @click.argument("name", required=False)
 @connected
 def stats(job: Job, name: str | None) -> None:
-    """Show how many tasks have which status, of all names or of one."""
+    """Show the number of tasks in each status, for all names or one.
+
+    Example: buntime kv task stats send-mail
+    """
     counts = job.kv.tasks.stats(name)
     if job.out.as_json:
         for it, numbers in counts.items():
@@ -197,17 +225,20 @@ def stats(job: Job, name: str | None) -> None:
 
 @task.command()
 @_NAME
-@click.option("--max-running", type=click.IntRange(1), help="How many run at a time.")
-@click.option("--rate", metavar="COUNT/DURATION", help="How many begin in a time, such as 100/1m.")
-@click.option("--set", "is_set", is_flag=True, help="Set both; what is left out is no limit.")
+@click.option("--max-running", type=click.IntRange(1), help="Most tasks that run at once.")
+@click.option("--rate", metavar="COUNT/DURATION", help="Most starts per time, such as 100/1m.")
+@click.option("--set", "is_set", is_flag=True, help="Set both; one left out is no limit.")
 @connected
 def limits(job: Job, name: str, max_running: int | None, rate: str | None, is_set: bool) -> None:
-    """Show the limits of the tasks of a name, or say them, with --set."""
+    """Show the limits of the tasks of a name; with --set, change them.
+
+    Example: buntime kv task limits send-mail --set --max-running 4
+    """
     if is_set:
         wanted = None if rate is None else parse_rate(rate)
         job.kv.tasks.set_limits(name, max_running=max_running, rate=wanted)
     elif max_running or rate:
-        raise click.UsageError("say --set as well: both limits are set, also one left out")
+        raise click.UsageError("add --set: it sets both limits, and removes one left out")
     members = msgspec.to_builtins(job.kv.tasks.limits(name))
     if job.out.as_json:
         job.out.document(**members)
@@ -217,17 +248,19 @@ def limits(job: Job, name: str, max_running: int | None, rate: str | None, is_se
 
 
 @task.command()
-@click.option("--module", required=True, metavar="NAME", help="Its make_runner(kv) says what runs.")
+@click.option("--module", required=True, metavar="NAME", help="Module with a make_runner(kv).")
 @click.option(
     "--drain", metavar="DURATION", default="30s", show_default=True,
-    help="How long those that run have to come to their end.",
+    help="How long running tasks have to finish.",
 )  # fmt: skip
 @connected
 def run(job: Job, module: str, drain: str) -> None:
     """Run tasks with the functions of a Python module, until SIGTERM or Ctrl-C.
 
-    The module is looked for in the working directory too. No more tasks are taken then, and those
-    that run come to their end; those that are left go back.
+    The module may be in the working directory. After the signal no more tasks are taken; running
+    ones may finish, and those that do not are given back.
+
+    Example: buntime kv task run --module mails
     """
     try:
         parse_duration(drain)

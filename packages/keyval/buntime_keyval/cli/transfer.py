@@ -71,10 +71,10 @@ class TransferItem(NamedTuple):
 @PREFIX_ARGUMENT
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, allow_dash=True, dir_okay=False),
-    help="File to write; without it, stdout.",
+    help="File to write; by default stdout.",
 )  # fmt: skip
-@click.option("--details", is_flag=True, help="With metadata, types, lifetimes, and times.")
-@click.option("--snapshot", is_flag=True, help="All as it is at one moment, or an error.")
+@click.option("--details", is_flag=True, help="Also write metadata, types, lifetimes and times.")
+@click.option("--snapshot", is_flag=True, help="Everything as of one moment, or an error.")
 @CONSISTENCY
 @connected
 def export(
@@ -85,11 +85,13 @@ def export(
     snapshot: bool,
     consistency: Consistency,
 ) -> None:
-    """Write a key and everything below it, or the whole store, one JSON document a line.
+    """Write a key and everything below it, or the whole store, as NDJSON.
 
-    Each page of 1000 entries is as it is when it is read; with --snapshot, all of them as at the
-    first one. With --details an import gives the entries their metadata and types again, and what
-    is left of their lives.
+    Each page of 1000 entries shows the moment at which it is read; with --snapshot, all show the
+    moment of the first one. With --details, an import restores metadata, types, and the rest of the
+    lifetimes.
+
+    Example: buntime kv export users -o users.ndjson
     """
     to_stdout = output is None or str(output) == "-"
     path = None if output is None or to_stdout else output
@@ -121,13 +123,15 @@ def export(
 @EXPIRES_IN
 @connected
 def import_(job: Job, file: Path, dry_run: bool, batch_size: int, expires_in: str | None) -> None:
-    """Store the entries of a file, or stdin, with a JSON document with key and value a line.
+    """Store the entries of an NDJSON file, or of stdin.
 
-    Metadata, types and lifetimes are stored where the lines have them, as export --details writes
-    them.
+    Each line is a JSON document with key and value. It may also have metadata, a type and a
+    lifetime, as export --details writes them.
 
-    They are written in batches, each with all of its entries or none. A line that is wrong ends the
-    import: what comes before its batch is stored then, and it is safe to run the import again.
+    Entries are written in batches, each completely or not at all. A wrong line ends the import: the
+    batches before it are stored, and it is safe to run the import again.
+
+    Example: buntime kv import users.ndjson --dry-run
     """
     parse_expires_in(expires_in)
     size = file.stat().st_size if file.is_file() else None

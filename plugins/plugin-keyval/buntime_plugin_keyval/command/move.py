@@ -33,23 +33,23 @@ INTERRUPTED = 130
     "config_path",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     envvar="BUNTIME_CONFIG",
-    help="Configuration file; default ./buntime.jsonc, which may be absent.",
+    help="Configuration file; by default ./buntime.jsonc, if it exists.",
 )
-@click.option("--from", "source", required=True, metavar="DB", help="Adapter, URL or file.")
-@click.option("--to", "target", required=True, metavar="DB", help="The same; it has to be empty.")
-@click.option("--dry-run", is_flag=True, help="Say what would be moved; change nothing.")
-@click.option("--abort", "is_abort", is_flag=True, help="Give up a move that is not complete.")
+@click.option("--from", "source", required=True, metavar="DB", help="An adapter, URL or file.")
+@click.option("--to", "target", required=True, metavar="DB", help="The same, but empty.")
+@click.option("--dry-run", is_flag=True, help="Report what would be moved, and change nothing.")
+@click.option("--abort", "is_abort", is_flag=True, help="Cancel an unfinished move.")
 @click.option(
     "--max-pause",
     type=click.FloatRange(min=0.1),
     default=MAX_PAUSE_SECONDS,
     show_default=True,
     metavar="SECONDS",
-    help="Do not close the store for longer.",
+    help="Longest time for which the store may be closed.",
 )
 @click.option("--without-indexes", is_flag=True, help="Leave full-text indexes behind.")
 @click.option(
-    "--write-config", "is_written", is_flag=True, help="Name the new adapter in the configuration."
+    "--write-config", "is_written", is_flag=True, help="Write the new adapter to the configuration."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def move(
@@ -65,8 +65,10 @@ def move(
 ) -> None:
     """Move the key-value store to another database while it is in use.
 
-    If it is interrupted, the same command goes on where it was. Exit codes: 0 done, 1 not done yet,
-    2 wrong options, 3 refused.
+    If the move is interrupted, repeat the command to continue it. Exit codes: 0 done, 1 not done
+    yet, 2 wrong options, 3 refused.
+
+    Example: buntime move --from sqlite --to postgres --dry-run
     """
     logging.disable(logging.WARNING)
     try:

@@ -45,7 +45,7 @@ class Figures(NamedTuple):
 
 @click.group("benchmark")
 def benchmark() -> None:
-    """Measure a store. What it writes has keys of its own, and is deleted at the end."""
+    """Measure a store. It writes to keys of its own and deletes them at the end."""
 
 
 @benchmark.command("get")
@@ -55,7 +55,10 @@ def benchmark() -> None:
 @AS_JSON
 @with_store
 def get(kv: Kv, x: int, n: int, w: int, as_json: bool) -> None:
-    """N reads of X records by W workers."""
+    """Read X records N times, with W workers.
+
+    Example: kv benchmark get
+    """
     with _records(kv) as (records, prefix):
         keys = [f"{prefix}{number}" for number in range(x)]
         for key in keys:
@@ -73,7 +76,10 @@ def get(kv: Kv, x: int, n: int, w: int, as_json: bool) -> None:
 @AS_JSON
 @with_store
 def put(kv: Kv, n: int, w: int, as_json: bool) -> None:
-    """N writes of different records by W workers."""
+    """Write N different records, with W workers.
+
+    Example: kv benchmark put 10000 50
+    """
     with _records(kv) as (records, prefix):
 
         def run(number: int) -> None:
@@ -88,7 +94,10 @@ def put(kv: Kv, n: int, w: int, as_json: bool) -> None:
 @AS_JSON
 @with_store
 def patch(kv: Kv, n: int, w: int, as_json: bool) -> None:
-    """N patches of one record by each of W workers, none of which may be lost."""
+    """Patch one record N times with each of W workers; fails if a patch is lost.
+
+    Example: kv benchmark patch 250 4
+    """
     with _records(kv) as (records, prefix):
         key = f"{prefix}shared"
 
@@ -114,7 +123,10 @@ def patch(kv: Kv, n: int, w: int, as_json: bool) -> None:
 @AS_JSON
 @with_store
 def mixed(kv: Kv, n: int, w: int, as_json: bool) -> None:
-    """N times a write of a record with a long key, and a read of it, by W workers."""
+    """Write and read back a record with a long key N times, with W workers.
+
+    Example: kv benchmark mixed 10000 15
+    """
     with _records(kv) as (records, prefix):
 
         def run(number: int) -> None:

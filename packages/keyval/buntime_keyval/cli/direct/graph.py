@@ -23,7 +23,7 @@ ANY = "*"
 
 @click.group("graph")
 def graph() -> None:
-    """Edges between nodes, which are a type and an id."""
+    """Store and follow edges between nodes; a node is a type and an id."""
 
 
 def _edge_arguments(command: Any) -> Any:
@@ -34,18 +34,21 @@ def _edge_arguments(command: Any) -> Any:
 
 @graph.command("add-edge")
 @_edge_arguments
-@click.option("--upsert", is_flag=True, help="Write new data to an edge that is there.")
+@click.option("--upsert", is_flag=True, help="Replace the data of an existing edge.")
 @with_store
 def add_edge(
     kv: Kv, from_type: str, from_id: str, edge_type: str, to_type: str, to_id: str, upsert: bool
 ) -> None:
-    """Add an edge, with the JSON in stdin as its data, if there is any."""
+    """Add an edge; JSON on stdin, if any, becomes its data.
+
+    Example: kv graph add-edge user ada follows user bo
+    """
     data = None if sys.stdin.isatty() else read_json("the data", needed=False)
     result = kv.graph.add(
         (from_type, from_id), edge_type, (to_type, to_id), data, create_only=not upsert
     )
     if not result.ok:
-        raise CommandFailure("the edge is there already; --upsert writes new data to it")
+        raise CommandFailure("the edge exists; --upsert replaces its data")
 
 
 @graph.command("get-edge")
@@ -54,7 +57,10 @@ def add_edge(
 def get_edge(
     kv: Kv, from_type: str, from_id: str, edge_type: str, to_type: str, to_id: str
 ) -> None:
-    """Print an edge; without one the status is 1."""
+    """Print an edge. The status is 1 if there is none.
+
+    Example: kv graph get-edge user ada follows user bo
+    """
     edge = kv.graph.get((from_type, from_id), edge_type, (to_type, to_id))
     if edge is None:
         raise CommandFailure(f"there is no {visible(edge_type)} between these nodes")
@@ -67,7 +73,10 @@ def get_edge(
 def remove_edge(
     kv: Kv, from_type: str, from_id: str, edge_type: str, to_type: str, to_id: str
 ) -> None:
-    """Remove an edge, if it is there."""
+    """Remove an edge, if it exists.
+
+    Example: kv graph remove-edge user ada follows user bo
+    """
     if not kv.graph.remove((from_type, from_id), edge_type, (to_type, to_id)):
         note(f"there was no {visible(edge_type)} between these nodes")
 
@@ -78,7 +87,10 @@ def remove_edge(
 @click.argument("edge_type", default=ANY)
 @with_store
 def get_outgoing(kv: Kv, type: str, id: str, edge_type: str) -> None:
-    """Print the edges from a node, of one type or of all."""
+    """Print the edges from a node, of one type or all.
+
+    Example: kv graph get-outgoing user ada follows
+    """
     _print_edges(kv.graph.outgoing((type, id), None if edge_type == ANY else edge_type))
 
 
@@ -88,7 +100,10 @@ def get_outgoing(kv: Kv, type: str, id: str, edge_type: str) -> None:
 @click.argument("edge_type", default=ANY)
 @with_store
 def get_incoming(kv: Kv, type: str, id: str, edge_type: str) -> None:
-    """Print the edges to a node, of one type or of all."""
+    """Print the edges to a node, of one type or all.
+
+    Example: kv graph get-incoming user bo follows
+    """
     _print_edges(kv.graph.incoming((type, id), None if edge_type == ANY else edge_type))
 
 
@@ -97,9 +112,9 @@ def get_incoming(kv: Kv, type: str, id: str, edge_type: str) -> None:
 @click.argument("from_id")
 @click.argument("to_type")
 @click.argument("to_id")
-@click.option("--max-depth", type=click.IntRange(0), help="So many edges at the most.")
+@click.option("--max-depth", type=click.IntRange(0), help="At most this many edges.")
 @click.option("--edge-types", metavar="A,B", help="Only edges of these types.")
-@click.option("--weight", metavar="NAME", help="Member of the data whose sum is to be smallest.")
+@click.option("--weight", metavar="NAME", help="Member of the edges' data to minimise the sum of.")
 @with_store
 def find_path(
     kv: Kv,
@@ -111,7 +126,10 @@ def find_path(
     edge_types: str | None,
     weight: str | None,
 ) -> None:
-    """Print a shortest path; without one the status is 1."""
+    """Print a shortest path. The status is 1 if there is none.
+
+    Example: kv graph find-path user ada user bo --max-depth 3
+    """
     path = kv.graph.shortest_path(
         (from_type, from_id),
         (to_type, to_id),
@@ -136,9 +154,9 @@ def find_path(
 @click.argument("id", required=False)
 @click.option(
     "--format", type=click.Choice(get_args(Format)), default="mermaid", show_default=True,
-    help="For Graphviz, for Mermaid, or a picture.",
+    help="Source for Graphviz or Mermaid, or a picture.",
 )  # fmt: skip
-@click.option("--max-depth", type=click.IntRange(0), help="So many edges from the node.")
+@click.option("--max-depth", type=click.IntRange(0), help="At most this many edges from the node.")
 @click.option("--edge-type", help="Only edges of this type.")
 @with_store
 def view(
@@ -149,7 +167,10 @@ def view(
     max_depth: int | None,
     edge_type: str | None,
 ) -> None:
-    """Draw what a node leads to, or the edges from all nodes of a type."""
+    """Draw what a node leads to, or the edges from all nodes of a type.
+
+    Example: kv graph view user ada --format svg
+    """
     start = None if id is None else (type, id)
     node_type = type if id is None else None
     drawn = kv.graph.view(
