@@ -60,9 +60,12 @@ from buntime_keyval.wire.tasks import no_task
 class KeyValError(StatusError):
     """Base of the service's errors."""
 
-    STATUS: ClassVar[int] = 500
+    STATUS: ClassVar[int]
     CODE: ClassVar[str | None] = None
     """The code in the body; None for errors whose body has none by contract."""
+
+    def __init_subclass__(cls, *, status: int | None = None, code: str | None = None) -> None:
+        cls.STATUS, cls.CODE = status or cls.STATUS, code or cls.CODE
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message, status=self.STATUS, code=self.CODE, retry_after=retry_after)
@@ -71,38 +74,29 @@ class KeyValError(StatusError):
         return self.message
 
 
-class KeyNotFound(KeyValError, NotFound):
+class KeyNotFound(KeyValError, NotFound, status=404):
     """The key does not exist, or has expired."""
-
-    STATUS = 404
 
     def __init__(self) -> None:
         super().__init__("Key not found")
 
 
-class IndexNotFound(KeyValError, NotFound):
+class IndexNotFound(KeyValError, NotFound, status=404):
     """No full-text index was created for exactly this prefix."""
-
-    STATUS = 404
 
     def __init__(self, prefix_json: str) -> None:
         super().__init__(f"No index found for prefix: {prefix_json}")
 
 
-class LetterNotFound(KeyValError, NotFound):
+class LetterNotFound(KeyValError, NotFound, status=404):
     """There is no dead letter with this id."""
-
-    STATUS = 404
 
     def __init__(self) -> None:
         super().__init__("Message not found in DLQ")
 
 
-class MessageNotFound(KeyValError, NotFound):
+class MessageNotFound(KeyValError, NotFound, status=404, code="KEYVAL_MESSAGE_NOT_FOUND"):
     """The queue has no message with this id: it was settled, is a dead letter, or never was."""
-
-    STATUS = 404
-    CODE = "KEYVAL_MESSAGE_NOT_FOUND"
 
     def __init__(self, message_id: str) -> None:
         super().__init__(
@@ -111,41 +105,29 @@ class MessageNotFound(KeyValError, NotFound):
         )
 
 
-class StaleLease(KeyValError, buntime_keyval.StaleLease):
+class StaleLease(KeyValError, buntime_keyval.StaleLease, status=409, code="STALE_LEASE"):
     """The lease that was given is not the message's current one."""
-
-    STATUS = 409
-    CODE = "STALE_LEASE"
 
     def __init__(self) -> None:
         super().__init__("Lease is not current: the message was settled or delivered again")
 
 
-class LockNotFound(KeyValError, NotFound):
+class LockNotFound(KeyValError, NotFound, status=404, code="LOCK_NOT_FOUND"):
     """The lock is not held."""
-
-    STATUS = 404
-    CODE = "LOCK_NOT_FOUND"
 
     def __init__(self, name: str) -> None:
         super().__init__(f"Nobody has the lock {name}")
 
 
-class ScheduleNotFound(KeyValError, NotFound):
+class ScheduleNotFound(KeyValError, NotFound, status=404, code="KEYVAL_SCHEDULE_NOT_FOUND"):
     """There is no schedule with this name."""
-
-    STATUS = 404
-    CODE = "KEYVAL_SCHEDULE_NOT_FOUND"
 
     def __init__(self, name: str) -> None:
         super().__init__(f"There is no schedule {name}")
 
 
-class LockHeld(KeyValError, buntime_keyval.LockHeld):
+class LockHeld(KeyValError, buntime_keyval.LockHeld, status=409, code="LOCK_HELD"):
     """Another owner has the lock, or is first in its line."""
-
-    STATUS = 409
-    CODE = "LOCK_HELD"
 
     def __init__(self, name: str, owner: str, expires_at: int) -> None:
         super().__init__(f"The lock {name} is held by {owner}")
@@ -153,11 +135,8 @@ class LockHeld(KeyValError, buntime_keyval.LockHeld):
         self.expires_at = expires_at
 
 
-class LockLost(KeyValError, buntime_keyval.LockLost):
+class LockLost(KeyValError, buntime_keyval.LockLost, status=409, code="LOCK_LOST"):
     """The lock is not held under this token any more."""
-
-    STATUS = 409
-    CODE = "LOCK_LOST"
 
     def __init__(self, name: str) -> None:
         super().__init__(
@@ -166,21 +145,17 @@ class LockLost(KeyValError, buntime_keyval.LockLost):
         )
 
 
-class ConsumerNotFound(KeyValError, NotFound):
+class ConsumerNotFound(KeyValError, NotFound, status=404, code="CONSUMER_NOT_FOUND"):
     """There is no consumer with this name: it has not fetched yet, or was deleted."""
-
-    STATUS = 404
-    CODE = "CONSUMER_NOT_FOUND"
 
     def __init__(self, name: str) -> None:
         super().__init__(f"There is no consumer {name}: it begins with its first fetch")
 
 
-class ConsumerLocked(KeyValError, buntime_keyval.ConsumerLocked):
+class ConsumerLocked(
+    KeyValError, buntime_keyval.ConsumerLocked, status=409, code="CONSUMER_LOCKED"
+):
     """Another owner holds this consumer."""
-
-    STATUS = 409
-    CODE = "CONSUMER_LOCKED"
 
     def __init__(self, name: str, owner: str, until: int) -> None:
         """`until` is in wall-clock milliseconds."""
@@ -189,11 +164,8 @@ class ConsumerLocked(KeyValError, buntime_keyval.ConsumerLocked):
         self.until = until
 
 
-class StaleConsumer(KeyValError, buntime_keyval.StaleConsumer):
+class StaleConsumer(KeyValError, buntime_keyval.StaleConsumer, status=409, code="STALE_CONSUMER"):
     """The consumer is not held under this token any more. Nothing was done."""
-
-    STATUS = 409
-    CODE = "STALE_CONSUMER"
 
     def __init__(self, name: str) -> None:
         super().__init__(
@@ -202,38 +174,28 @@ class StaleConsumer(KeyValError, buntime_keyval.StaleConsumer):
         )
 
 
-class PositionAhead(KeyValError, buntime_keyval.PositionAhead):
+class PositionAhead(
+    KeyValError, buntime_keyval.PositionAhead, status=409, code="STREAM_POSITION_AHEAD"
+):
     """A position is beyond the end of the stream. Nothing was done."""
-
-    STATUS = 409
-    CODE = "STREAM_POSITION_AHEAD"
 
     def __init__(self, position: int, last: int) -> None:
         super().__init__(f"No record has the position {position} yet: the stream ends with {last}")
 
 
-class TaskNotFound(KeyValError, NotFound):
+class TaskNotFound(KeyValError, NotFound, status=404, code="TASK_NOT_FOUND"):
     """There is no task with this id: it was removed, has expired, or never existed."""
-
-    STATUS = 404
-    CODE = "TASK_NOT_FOUND"
 
     def __init__(self, task_id: str) -> None:
         super().__init__(no_task(task_id))
 
 
-class TaskConflict(KeyValError, buntime_keyval.TaskConflict):
+class TaskConflict(KeyValError, buntime_keyval.TaskConflict, status=409, code="TASK_CONFLICT"):
     """The task is in a state that does not allow the operation."""
 
-    STATUS = 409
-    CODE = "TASK_CONFLICT"
 
-
-class TaskLost(KeyValError, buntime_keyval.TaskLost):
+class TaskLost(KeyValError, buntime_keyval.TaskLost, status=409, code="TASK_LOST"):
     """The task is not leased under this token any more."""
-
-    STATUS = 409
-    CODE = "TASK_LOST"
 
     def __init__(self, task_id: str) -> None:
         super().__init__(
@@ -242,33 +204,24 @@ class TaskLost(KeyValError, buntime_keyval.TaskLost):
         )
 
 
-class LimitExceeded(KeyValError, TooLarge):
+class LimitExceeded(KeyValError, TooLarge, status=413, code="KEYVAL_LIMIT_EXCEEDED"):
     """The request asks for more than the configuration allows."""
-
-    STATUS = 413
-    CODE = "KEYVAL_LIMIT_EXCEEDED"
 
     def __init__(self, what: str, option: str, limit: int, right: str = "") -> None:
         """`what` is the excess, `option` the name of the limit, `right` a remedy."""
         super().__init__(f"{what} (limits.{option} is {limit}){right and ': '}{right}")
 
 
-class TooLargeForDatabase(KeyValError, TooLarge):
+class TooLargeForDatabase(KeyValError, TooLarge, status=413, code="KEYVAL_LIMIT_EXCEEDED"):
     """The database server does not accept a value of this size."""
-
-    STATUS = 413
-    CODE = "KEYVAL_LIMIT_EXCEEDED"
 
     def __init__(self, said: str) -> None:
         """`said` is the message of the database."""
         super().__init__(f"The value is larger than the database server allows: {said}")
 
 
-class QuotaExceeded(KeyValError, TooLarge):
+class QuotaExceeded(KeyValError, TooLarge, status=413, code="KEYVAL_QUOTA_EXCEEDED"):
     """The write would exceed a limit of the sender's key."""
-
-    STATUS = 413
-    CODE = "KEYVAL_QUOTA_EXCEEDED"
 
     def __init__(self, limit: str, most: int, where: str) -> None:
         """`limit` is the name of the limit, `where` the keys to which it applies."""
@@ -278,11 +231,8 @@ class QuotaExceeded(KeyValError, TooLarge):
         )
 
 
-class RateExceeded(KeyValError, RateLimited):
+class RateExceeded(KeyValError, RateLimited, status=429, code="KEYVAL_RATE_EXCEEDED"):
     """The sender's key has made as many requests as it may in a second."""
-
-    STATUS = 429
-    CODE = "KEYVAL_RATE_EXCEEDED"
 
     def __init__(self, rate: float, retry_after: float) -> None:
         """`retry_after` is in seconds."""
@@ -292,21 +242,15 @@ class RateExceeded(KeyValError, RateLimited):
         )
 
 
-class InvalidLimits(KeyValError, ServiceUnavailable):
+class InvalidLimits(KeyValError, ServiceUnavailable, status=503, code="KEYVAL_INVALID_LIMITS"):
     """The limits of the sender's key are invalid, so the key cannot be used."""
-
-    STATUS = 503
-    CODE = "KEYVAL_INVALID_LIMITS"
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"limits.keyval of this key are wrong: {reason}")
 
 
-class ConditionsNotSupported(KeyValError):
+class ConditionsNotSupported(KeyValError, status=501, code="KEYVAL_CONDITIONS_UNSUPPORTED"):
     """The request has a precondition that is not supported. Nothing was done."""
-
-    STATUS = 501
-    CODE = "KEYVAL_CONDITIONS_UNSUPPORTED"
 
     def __init__(self, header: str) -> None:
         super().__init__(
@@ -315,11 +259,10 @@ class ConditionsNotSupported(KeyValError):
         )
 
 
-class PreconditionFailed(KeyValError, buntime_keyval.PreconditionFailed):
+class PreconditionFailed(
+    KeyValError, buntime_keyval.PreconditionFailed, status=412, code="KEYVAL_PRECONDITION_FAILED"
+):
     """The entry does not meet the conditions of the request. Nothing was done."""
-
-    STATUS = 412
-    CODE = "KEYVAL_PRECONDITION_FAILED"
 
     def __init__(self, versionstamp: str | None) -> None:
         """`versionstamp` is that of the present entry; None if it is missing."""
@@ -328,11 +271,8 @@ class PreconditionFailed(KeyValError, buntime_keyval.PreconditionFailed):
         self.versionstamp = versionstamp
 
 
-class SearchNotSupported(KeyValError):
+class SearchNotSupported(KeyValError, status=501, code="KEYVAL_SEARCH_UNSUPPORTED"):
     """The database of the store has no full-text search."""
-
-    STATUS = 501
-    CODE = "KEYVAL_SEARCH_UNSUPPORTED"
 
     def __init__(self, engine: str) -> None:
         super().__init__(
@@ -341,11 +281,8 @@ class SearchNotSupported(KeyValError):
         )
 
 
-class RequestTooLong(KeyValError, ServiceUnavailable):
+class RequestTooLong(KeyValError, ServiceUnavailable, status=503, code="KEYVAL_TIMEOUT"):
     """The request took longer than one may. Nothing was written."""
-
-    STATUS = 503
-    CODE = "KEYVAL_TIMEOUT"
 
     def __init__(self, limit: float | str) -> None:
         """`limit` is `limits.requestTime` in seconds, or the database's message about its own."""
@@ -358,31 +295,24 @@ class RequestTooLong(KeyValError, ServiceUnavailable):
         )
 
 
-class TooManyScans(KeyValError, ServiceUnavailable):
+class TooManyScans(KeyValError, ServiceUnavailable, status=503, code="KEYVAL_TOO_MANY_SCANS"):
     """Too many requests of one client that scan the store are waiting."""
-
-    STATUS = 503
-    CODE = "KEYVAL_TOO_MANY_SCANS"
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"Too many requests that scan the store are waiting (at most {limit})")
 
 
-class SnapshotGone(KeyValError, buntime_keyval.SnapshotGone):
+class SnapshotGone(
+    KeyValError, buntime_keyval.SnapshotGone, status=410, code="KEYVAL_SNAPSHOT_GONE"
+):
     """The snapshot is not held any more, and entries of the page have changed."""
-
-    STATUS = 410
-    CODE = "KEYVAL_SNAPSHOT_GONE"
 
     def __init__(self) -> None:
         super().__init__("The snapshot is not there any more: begin again without a cursor")
 
 
-class StreamTrimmed(KeyValError, buntime_keyval.StreamTrimmed):
+class StreamTrimmed(KeyValError, buntime_keyval.StreamTrimmed, status=410, code="STREAM_TRIMMED"):
     """Records after the requested position are gone."""
-
-    STATUS = 410
-    CODE = "STREAM_TRIMMED"
 
     def __init__(self, first: int) -> None:
         super().__init__(
@@ -391,11 +321,10 @@ class StreamTrimmed(KeyValError, buntime_keyval.StreamTrimmed):
         self.first = first
 
 
-class RequestUnderWay(KeyValError, buntime_keyval.RequestUnderWay):
+class RequestUnderWay(
+    KeyValError, buntime_keyval.RequestUnderWay, status=409, code="KEYVAL_REQUEST_UNDER_WAY"
+):
     """The first request with this idempotency key is not answered yet."""
-
-    STATUS = 409
-    CODE = "KEYVAL_REQUEST_UNDER_WAY"
 
     def __init__(self) -> None:
         super().__init__("A request with this idempotency key is still under way: try again later")
@@ -411,41 +340,29 @@ class IdempotencyKeyReused(KeyValError, buntime_keyval.IdempotencyKeyReused):
         super().__init__("This idempotency key was used for another request: take a new one")
 
 
-class TooManyStreams(KeyValError, ServiceUnavailable):
+class TooManyStreams(KeyValError, ServiceUnavailable, status=503, code="KEYVAL_TOO_MANY_STREAMS"):
     """As many streams are open as the configuration allows."""
-
-    STATUS = 503
-    CODE = "KEYVAL_TOO_MANY_STREAMS"
 
     def __init__(self, option: str, limit: int) -> None:
         super().__init__(f"Too many open streams ({option} is {limit})")
 
 
-class TooManyStreamsOfClient(KeyValError, RateLimited):
+class TooManyStreamsOfClient(KeyValError, RateLimited, status=429, code="KEYVAL_TOO_MANY_STREAMS"):
     """As many streams of one client are open as the configuration allows."""
-
-    STATUS = 429
-    CODE = "KEYVAL_TOO_MANY_STREAMS"
 
     def __init__(self, option: str, limit: int) -> None:
         super().__init__(f"Too many open streams of this client ({option} is {limit})")
 
 
-class TooManyStreamsOfKey(KeyValError, RateLimited):
+class TooManyStreamsOfKey(KeyValError, RateLimited, status=429, code="KEYVAL_TOO_MANY_STREAMS"):
     """As many streams of the sender's key are open as it may have."""
-
-    STATUS = 429
-    CODE = "KEYVAL_TOO_MANY_STREAMS"
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"Too many open streams of this key (limits.keyval.watchers is {limit})")
 
 
-class KeyValUnavailable(KeyValError, ServiceUnavailable):
+class KeyValUnavailable(KeyValError, ServiceUnavailable, status=503, code="KEYVAL_UNAVAILABLE"):
     """The plugin is not initialised, is shutting down, or has shut down. Nothing was done."""
-
-    STATUS = 503
-    CODE = "KEYVAL_UNAVAILABLE"
 
     def __init__(self, reason: str = "KeyVal storage not initialized") -> None:
         super().__init__(reason)
@@ -479,11 +396,8 @@ class StoreMoved(KeyValError, ServiceUnavailable, buntime_database.DatabaseUnava
         )
 
 
-class ValuesEncrypted(KeyValError):
+class ValuesEncrypted(KeyValError, status=422, code="KEYVAL_VALUES_ENCRYPTED"):
     """The request needs the contents of values that are encrypted."""
-
-    STATUS = 422
-    CODE = "KEYVAL_VALUES_ENCRYPTED"
 
     def __init__(self, what: str) -> None:
         super().__init__(
@@ -503,26 +417,19 @@ class EncryptionKeyMissing(KeyValError, ServiceUnavailable, buntime_database.Dat
         )
 
 
-class DatabaseDown(KeyValError, ServiceUnavailable):
+class DatabaseDown(KeyValError, ServiceUnavailable, status=503, code="KEYVAL_DB_DOWN"):
     """The database cannot serve the request now. Nothing was written."""
-
-    STATUS = 503
-    CODE = "KEYVAL_DB_DOWN"
 
     def __init__(self, detail: str) -> None:
         super().__init__(f"KeyVal storage unavailable: {detail}")
 
 
-class StoreLost(DatabaseDown):
+class StoreLost(DatabaseDown, code="KEYVAL_DB_LOST"):
     """The file of the database is gone; nothing is served until it is back and opened again."""
 
-    CODE = "KEYVAL_DB_LOST"
 
-
-class StoreDamaged(DatabaseDown):
+class StoreDamaged(DatabaseDown, code="KEYVAL_DB_CORRUPT"):
     """The database is damaged, and data that the request needs cannot be read."""
-
-    CODE = "KEYVAL_DB_CORRUPT"
 
 
 class ValueDamaged(StoreDamaged, buntime_database.DatabaseUnavailable):
