@@ -14,6 +14,7 @@ from buntime_database import Guard, Statement
 from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.model.versionstamps import tail_of
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect, Statements
+from buntime_plugin_keyval.storage.dialects.writes import NewEntry
 from buntime_plugin_keyval.storage.ranges import KeyRange
 from buntime_plugin_keyval.storage.selection import EVERYTHING, RowCondition
 
@@ -29,19 +30,8 @@ class Effect(Protocol):
         ...
 
 
-class Put(msgspec.Struct, frozen=True, gc=False):
+class Put(NewEntry, frozen=True, gc=False):
     """Store an entry under a key, replacing value, expiry, metadata and type."""
-
-    key: bytes
-    key_json: str
-    value: str
-    expires_at: int | None = None
-    metadata: str | None = None
-    is_anew: bool = False
-    """Whether the same commit deleted the key before."""
-    is_stamped: bool = False
-    """Whether the key holds the versionstamp of the commit."""
-    type: str | None = None
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`; unless the stamp is firm, it is the only row of the first result."""

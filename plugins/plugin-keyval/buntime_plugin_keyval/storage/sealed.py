@@ -12,6 +12,7 @@ from functools import wraps
 from typing import Any, NamedTuple, ParamSpec, cast
 
 from buntime_database import Adapter, Session, SessionLimits, SessionResult, Statement, Value
+from msgspec import structs
 
 from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.storage.database import Database
@@ -214,34 +215,13 @@ def _reads(reads: ReadSql) -> ReadSql:
     )
 
 
-class _SealedEntry(NamedTuple):
-    """See `NewEntry`."""
-
-    key: bytes
-    key_json: str
-    value: str
-    expires_at: int | None
-    metadata: str | None
-    is_anew: bool
-    is_stamped: bool
-    type: str | None
-
-
 def _putting(sql: Dialect, sealing: Sealing) -> Callable[[NewEntry, str, Moment, bool], Logging]:
     put = sql.writes.put
 
     def put_sealed(entry: NewEntry, versionstamp: str, at: Moment, is_firm: bool) -> Logging:
         if sealing.covers(entry.key):
-            entry = _SealedEntry(
-                entry.key,
-                entry.key_json,
-                sealing.seal(entry.key, entry.value, is_stamped=entry.is_stamped),
-                entry.expires_at,
-                entry.metadata,
-                entry.is_anew,
-                entry.is_stamped,
-                entry.type,
-            )
+            value = sealing.seal(entry.key, entry.value, is_stamped=entry.is_stamped)
+            entry = structs.replace(entry, value=value)
         return put(entry, versionstamp, at, is_firm)
 
     return put_sealed

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, TypeAlias
 
+import msgspec
 from buntime_database import Statement
 
 from buntime_plugin_keyval.model.clock import Moment
@@ -12,34 +13,19 @@ from buntime_plugin_keyval.storage.ranges import DisjointRanges, KeyRange
 from buntime_plugin_keyval.storage.selection import RowCondition
 
 
-class NewEntry(Protocol):
+class NewEntry(msgspec.Struct, frozen=True, gc=False):
     """An entry to be stored."""
 
-    @property
-    def key(self) -> bytes: ...
-
-    @property
-    def key_json(self) -> str: ...
-
-    @property
-    def value(self) -> str: ...
-
-    @property
-    def expires_at(self) -> int | None: ...
-
-    @property
-    def metadata(self) -> str | None: ...
-
-    @property
-    def type(self) -> str | None: ...
-
-    @property
-    def is_anew(self) -> bool:
-        """Whether the same commit deleted the key before."""
-
-    @property
-    def is_stamped(self) -> bool:
-        """Whether key and its JSON hold the versionstamp, so that a later one goes in there."""
+    key: bytes
+    key_json: str
+    value: str
+    expires_at: int | None = None
+    metadata: str | None = None
+    is_anew: bool = False
+    """Whether the same commit deleted the key before."""
+    is_stamped: bool = False
+    """Whether key and its JSON hold the versionstamp, so that a later one goes in there."""
+    type: str | None = None
 
 
 Logging: TypeAlias = Sequence[Statement]
