@@ -9,7 +9,6 @@ import msgspec
 from buntime_keyval.wire import InvalidInput
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.members import check_members
-from buntime_keyval.wire.names import checked_name
 
 from buntime_plugin_keyval.engine.additions import Addition
 from buntime_plugin_keyval.engine.loop import Loop
@@ -96,11 +95,6 @@ class SchedulePart(Part):
         parts: Iterable[Part] = self._parts.values()
         (read,) = [part.mutations["task"] for part in parts if part and "task" in part.mutations]
         return read({"type": "task", **members}, "task", self.store.clock.wall())
-
-
-def checked_schedule_name(name: object) -> str:
-    """Check the name of a schedule. Raises `InvalidInput`."""
-    return checked_name("the name of a schedule", name)
 
 
 def checked_task(task: object) -> dict[str, Any]:
