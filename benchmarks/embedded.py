@@ -25,7 +25,7 @@ from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from buntime_plugin_keyval.config import parse_config
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.faces.local.kv import LocalKv
-from buntime_plugin_keyval.service import make_service
+from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.schema import migrate
 
 PAGE = 100
@@ -229,7 +229,7 @@ async def opened(path: str) -> AsyncIterator[LocalKv]:
     try:
         store = Store(adapter, logger=logging.getLogger("benchmark"))
         await migrate(adapter, store.clock.wall())
-        service = make_service(parse_config({}), store)
+        service = KeyValService(parse_config({}), store)
         service.start()
         try:
             yield LocalKv(service)

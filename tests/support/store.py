@@ -11,7 +11,7 @@ from buntime_plugin_keyval.config import parse_config
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.model.clock import Clock, SystemClock
-from buntime_plugin_keyval.service import make_service
+from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.schema import migrate
 
 
@@ -23,7 +23,7 @@ async def open_kv(clock: Clock | None = None) -> AsyncIterator[LocalKv]:
         clock = clock or SystemClock()
         await migrate(adapter, clock.wall())
         store = Store(adapter, logger=logging.getLogger("test"), clock=clock)
-        kv = LocalKv(make_service(parse_config({}), store))
+        kv = LocalKv(KeyValService(parse_config({}), store))
         yield kv
         await kv.close()
     finally:

@@ -23,7 +23,7 @@ from buntime_plugin_keyval.features.stream.values import logged_ranges
 from buntime_plugin_keyval.model.clock import Clock
 from buntime_plugin_keyval.requests.permissions import PERMISSIONS
 from buntime_plugin_keyval.requests.quotas import check_limits
-from buntime_plugin_keyval.service import FEATURES, KeyValService, make_service
+from buntime_plugin_keyval.service import FEATURES, KeyValService
 from buntime_plugin_keyval.storage.moves import check_complete
 from buntime_plugin_keyval.storage.schema import migrate
 
@@ -71,7 +71,7 @@ class KeyValPlugin:
         config = parse_config(ctx.config)
         self._legacy_base = config.legacy_base
         store = await self._open_store(ctx, config)
-        service = make_service(config, store, ctx.client_of, self.FEATURES)
+        service = KeyValService(config, store, ctx.client_of, self.FEATURES)
         kv = None if self._is_alone and not config.tasks.modules else _local(service)
         if kv is not None:
             self._runners = _make_runners(config.tasks.modules, kv)

@@ -59,14 +59,14 @@ REPORT_SECONDS = 1.0
 
 
 class KeyValService:
-    """A store and the parts that its features run in it."""
+    """A store and the parts that its features run in it; nothing runs before `start`."""
 
     def __init__(
         self,
         config: KeyValConfig,
         store: Store,
-        client_of: Callable[[Mapping[str, Any]], str | None],
-        features: Sequence[AnyFeature],
+        client_of: Callable[[Mapping[str, Any]], str | None] = lambda _: None,
+        features: Sequence[AnyFeature] = FEATURES,
     ) -> None:
         self.config = config
         self.store = store
@@ -175,13 +175,3 @@ class KeyValService:
     @property
     def _parts(self) -> list[Part]:
         return [part for part in self.parts.values() if part is not None]
-
-
-def make_service(
-    config: KeyValConfig,
-    store: Store,
-    client_of: Callable[[Mapping[str, Any]], str | None] = lambda _: None,
-    features: Sequence[AnyFeature] = FEATURES,
-) -> KeyValService:
-    """Make a service; nothing runs before `start`. For `client_of` see `PluginContext`."""
-    return KeyValService(config, store, client_of, features)

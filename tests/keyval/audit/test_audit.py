@@ -17,7 +17,7 @@ from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.audit.part import AUDIT_KEY
 from buntime_plugin_keyval.requests.permissions import PERMISSIONS
-from buntime_plugin_keyval.service import make_service
+from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.schema import migrate
 from keyval.service.world import FAST, FakeClock, until
 
@@ -42,7 +42,7 @@ async def kept(tmp_path: Path, clock: FakeClock) -> AsyncIterator[LocalKv]:
     adapter = SqliteAdapter(str(tmp_path / "kv.db"), options=FAST)
     await migrate(adapter, clock())
     store = Store(adapter, logger=logging.getLogger("store"), clock=clock)
-    service = make_service(parse_config({"auditKeep": "1d"}), store)
+    service = KeyValService(parse_config({"auditKeep": "1d"}), store)
     await service.begin()
     service.start()
     kv = LocalKv(service)
@@ -107,7 +107,7 @@ async def test_what_was_kept_stays_theirs_where_nothing_is_kept_any_more(
     await kept._service.close()
     adapter = SqliteAdapter(str(tmp_path / "kv.db"), options=FAST)
     store = Store(adapter, logger=logging.getLogger("store"), clock=clock)
-    service = make_service(parse_config({}), store)
+    service = KeyValService(parse_config({}), store)
     await service.begin()
     kv = LocalKv(service)
     assert await kv.count(AUDIT_KEY) == 1

@@ -25,7 +25,7 @@ from buntime_plugin_keyval.model.errors import (
     StoreDamaged,
     ValuesEncrypted,
 )
-from buntime_plugin_keyval.service import KeyValService, make_service
+from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.ranges import subtree
 from buntime_plugin_keyval.storage.schema import migrate
 from buntime_plugin_keyval.storage.sealing import MARK
@@ -103,7 +103,7 @@ def opened(database_of: Callable[[str], Adapter], tmp_path: Any) -> Open:
                 clock=clock,
                 sealing=open_sealing(options, tmp_path),
             )
-            service = make_service(parse_config({}), store)
+            service = KeyValService(parse_config({}), store)
             await service.begin()
             kv = LocalKv(service)
             yield Sealed(service, adapter, kv)

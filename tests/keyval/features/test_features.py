@@ -16,7 +16,7 @@ from buntime_plugin_keyval.config import parse_config as parse_options
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.faces.http.routes import StoreRoutes
 from buntime_plugin_keyval.features.feature import Feature, Part, migrate_features
-from buntime_plugin_keyval.service import FEATURES, make_service
+from buntime_plugin_keyval.service import FEATURES, KeyValService
 from keyval.features.tally.feature import TALLY, TallyPart
 from keyval.service.world import World, until
 
@@ -132,7 +132,7 @@ async def test_a_loop_that_ends_is_a_problem_of_the_store(
 ) -> None:
     await migrate_features(world.adapter, world.clock(), [TALLY])
     store = Store(world.adapter, logger=logging.getLogger("tally"), clock=world.clock)
-    service = make_service(parse_options({}), store, features=(*FEATURES, TALLY))
+    service = KeyValService(parse_options({}), store, features=(*FEATURES, TALLY))
     part = service.part(TALLY)
     assert isinstance(part, TallyPart)
     await world.adapter.execute("DROP TABLE kv_tally")

@@ -13,7 +13,7 @@ from buntime_plugin_database.engines.libsql.adapter import LibsqlAdapter
 from buntime_plugin_keyval.config import parse_config
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.faces.local.kv import LocalKv
-from buntime_plugin_keyval.service import make_service
+from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.schema import migrate
 from database.libsql.support import wipe
 from keyval.emptying import OBJECTS, statements_for_a_new_store
@@ -78,7 +78,7 @@ async def open_server_world(adapter: Any, clock: FakeClock | None) -> AsyncItera
     try:
         store = Store(adapter, logger=LOGGER, clock=clock)
         await migrate(adapter, clock())
-        service = make_service(parse_config({}), store)
+        service = KeyValService(parse_config({}), store)
         kv = LocalKv(service)
         yield World(clock, adapter, service, store, kv, adapter)
         await kv.close()

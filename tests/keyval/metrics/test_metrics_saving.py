@@ -17,7 +17,7 @@ from buntime_plugin_keyval.config import parse_config
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.metrics.saving import MetricsSaver
-from buntime_plugin_keyval.service import KeyValService, make_service
+from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.schema import migrate
 from keyval.metrics.test_metrics_formats import of, parse
 from keyval.service.world import until
@@ -65,7 +65,7 @@ async def persistent(
     store = Store(adapter, logger=LOGGER)
     await migrate(adapter, store.clock.wall())
     config = parse_config({"metrics": {"persistent": True, "flushInterval": interval_ms}})
-    service = make_service(config, store)
+    service = KeyValService(config, store)
     try:
         yield LocalKv(service), service, failing
     finally:

@@ -18,7 +18,7 @@ from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits
 from buntime_plugin_keyval.model.versionstamps import Stamps
-from buntime_plugin_keyval.service import make_service
+from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.dialects.postgres.dialect import POSTGRES
 from buntime_plugin_keyval.storage.effects import Put
 from buntime_plugin_keyval.storage.schema import migrate
@@ -83,7 +83,7 @@ async def open_postgres_world(
     try:
         store = Store(adapter, logger=LOGGER, clock=clock, limits=limits)
         await migrate(adapter, clock.now())
-        service = make_service(parse_config({}), store)
+        service = KeyValService(parse_config({}), store)
         kv = LocalKv(service)
         yield World(clock, adapter, service, store, kv, adapter)
         await kv.close()

@@ -13,7 +13,7 @@ from buntime_host import OptionError
 from buntime_plugin_keyval.config import parse_config
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.expiry import sweeper as sweeper_module
-from buntime_plugin_keyval.service import make_service
+from buntime_plugin_keyval.service import KeyValService
 from keyval.queue.test_dead_letters import bury
 from keyval.service.world import FakeClock, World, until
 from support.api import Api, api_of
@@ -32,7 +32,7 @@ async def values_of(kv: LocalKv) -> list[Any]:
 @asynccontextmanager
 async def sweeping(world: World, **options: Any) -> AsyncIterator[LocalKv]:
     """The sweeper as the plugin starts it, over the store of `world`."""
-    service = make_service(parse_config({"cleanupInterval": 5, "queue": options}), world.store)
+    service = KeyValService(parse_config({"cleanupInterval": 5, "queue": options}), world.store)
     service.sweeper.start()
     yield LocalKv(service)
     await service.sweeper.close()

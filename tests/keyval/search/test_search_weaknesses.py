@@ -9,7 +9,7 @@ from buntime_keyval import InvalidInput
 from buntime_plugin_keyval.config import parse_config
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.faces.local.kv import LocalKv
-from buntime_plugin_keyval.service import make_service
+from buntime_plugin_keyval.service import KeyValService
 from keyval.service.world import LOGGER, FakeClock, World
 
 
@@ -96,7 +96,7 @@ async def test_weakness_29_a_process_that_wrote_nothing_yet_finds(
     world: World, indexed: LocalKv
 ) -> None:
     store = Store(world.adapter, logger=LOGGER, clock=world.clock)
-    restarted = LocalKv(make_service(parse_config({}), store))
+    restarted = LocalKv(KeyValService(parse_config({}), store))
     assert sorted(await found(restarted, "word")) == [("d", number) for number in range(4)]
     await restarted.close()
     await store.close()

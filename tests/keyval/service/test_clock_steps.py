@@ -16,7 +16,7 @@ from buntime_plugin_keyval.config import parse_config
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.model.clock import Clock, Moment, SystemClock
-from buntime_plugin_keyval.service import make_service
+from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.schema import migrate
 from keyval.queue.test_queue_messages import LEASE_MS, drain, states
 from keyval.service.world import FAST, LOGGER, NOW_MS, FakeClock, World, until
@@ -250,7 +250,7 @@ async def test_the_loops_of_a_service_wake_in_time(tmp_path: Path, step: int) ->
     adapter = SqliteAdapter(str(tmp_path / "kv.db"), options=FAST)
     await migrate(adapter, clock.wall())
     store = Store(adapter, logger=LOGGER, clock=clock)
-    service = make_service(parse_config({"queue": {"lockDuration": 400}}), store)
+    service = KeyValService(parse_config({"queue": {"lockDuration": 400}}), store)
     kv = LocalKv(service)
     got: asyncio.Queue[int] = asyncio.Queue()
     await service.begin()

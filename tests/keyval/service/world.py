@@ -19,7 +19,7 @@ from buntime_plugin_keyval.config import parse_config
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits
-from buntime_plugin_keyval.service import KeyValService, make_service
+from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage import schema
 from support.waiting import PATIENCE
 
@@ -101,7 +101,7 @@ async def open_world(
     try:
         store = Store(adapter, logger=LOGGER, clock=clock, limits=limits)
         await schema.migrate(adapter, clock())
-        service = make_service(parse_config({}), store)
+        service = KeyValService(parse_config({}), store)
         kv = LocalKv(service)
         yield World(clock, adapter, service, store, kv, plain)
         await kv.close()

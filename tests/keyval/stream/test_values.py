@@ -19,7 +19,7 @@ from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.encryption.keys import open_sealing
 from buntime_plugin_keyval.features.stream.values import logged_ranges
 from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits
-from buntime_plugin_keyval.service import make_service
+from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.schema import migrate
 from keyval.service.world import FakeClock, until
 
@@ -60,7 +60,7 @@ def opened(database_of: Callable[[str], Adapter], tmp_path: Path) -> Open:
                 ),
                 logged=logged_ranges(ChangesConfig(values=values)),
             )
-            service = make_service(parse_config({}), store)
+            service = KeyValService(parse_config({}), store)
             await service.begin()
             kv = LocalKv(service)
             yield Opened(kv, clock, adapter, service)
