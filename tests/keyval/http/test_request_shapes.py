@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pytest
+from buntime_keyval.wire import InvalidInput
 from buntime_keyval.wire.limits import MOST_LOCK_WAIT_MS, MOST_STREAM_WAIT_MS
 from buntime_keyval.wire.tasks import MOST_TASK_WAIT_MS
+from buntime_plugin_keyval.faces.http.keys import DELETE
 from buntime_plugin_keyval.faces.http.metrics import ReportRequest
 from buntime_plugin_keyval.faces.http.ranges import DeletionBelow
 from buntime_plugin_keyval.faces.http.routes import KEY, StoreRoutes
@@ -35,6 +37,7 @@ from buntime_plugin_keyval.requests.shape import (
     MemberPlace,
     RequestShape,
     members_of,
+    read_shape,
 )
 from buntime_plugin_keyval.service import FEATURES
 from support.api import Api
@@ -517,6 +520,34 @@ def is_meant_once(ready: Api, name: str, member: Member) -> None:
         )
         status, answer = ask(ready, name, query, body)
         assert (status, "twice" in answer) == (400, True), member.name
+
+
+QUERIES = (
+    b"",
+    b"exact=true",
+    b"exact=false",
+    b"ifRevision=3",
+    b"exact=true&ifVersion=" + b"x" * 50,
+)
+
+
+def test_a_query_that_comes_again_means_the_same() -> None:
+    for query in QUERIES * 2:
+        assert DELETE.read(query, b"") == read_shape(DELETE.shape, DELETE.place, query, b"")
+
+
+def test_a_query_that_comes_again_with_a_body_is_read_with_that() -> None:
+    for _ in range(2):
+        assert DELETE.read(b"exact=true", b"") == DELETE.read(b"exact=true", b"{}")
+        given = DELETE.read(b"exact=true", b'{"ifRevision":3}')
+        assert given == DELETE.read(b"exact=true&ifRevision=3", b"")
+
+
+@pytest.mark.parametrize("query", [b"exact=maybe", b"limit=1", b"exact=true&exact=true"])
+def test_a_wrong_query_is_refused_each_time(query: bytes) -> None:
+    for _ in range(2):
+        with pytest.raises(InvalidInput):
+            DELETE.read(query, b"")
 
 
 @pytest.mark.parametrize("duration", [1.5, "1.5ms", 2])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from asyncio import Future
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence, Set
+from functools import lru_cache
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -191,11 +192,17 @@ class Request(msgspec.Struct, Generic[Given], frozen=True, gc=False):
         return [value for key, value in self.source.headers if key == name]
 
 
+SHORT_QUERY = 32
+"""Most bytes of a query whose members are remembered, such as `exact=true`."""
+REMEMBERED_QUERIES = 64
+"""Of each route."""
+
+
 class Route(Generic[Owner, G]):
     """An endpoint and what it takes. It is called with its owner: the service, or a part of it."""
 
     __slots__ = (
-        "_of_nothing",
+        "_of_query",
         "ask",
         "has_body",
         "has_conditions",
@@ -247,20 +254,23 @@ class Route(Generic[Owner, G]):
         """Whether the body is always read; otherwise only if the request declares one."""
         self.has_conditions = has_conditions
         """Whether it supports `If-Match` and `If-None-Match`."""
-        self._of_nothing: G | None = None
+
+        @lru_cache(maxsize=REMEMBERED_QUERIES)
+        def of_query(query: bytes) -> G:
+            return read_shape(shape, place, query, b"")
+
+        # The same query always means the same. Errors are not remembered.
+        self._of_query = of_query
 
     def read(self, query: bytes, content: bytes) -> G:
         """Read the shape from query and body. Raises `InvalidInput`."""
-        if query or (content and self.place is not MemberPlace.BESIDE_VALUE):
+        if content and self.place is not MemberPlace.BESIDE_VALUE:
             quick = self.quick
             if quick is not None and not query and (found := quick(content)) is not None:
                 return found
-            return read_shape(self.shape, self.place, query, content)
-        given = self._of_nothing
-        if given is None:
-            # Cached: without query and body the result is always the same. Errors are not cached.
-            given = self._of_nothing = read_shape(self.shape, self.place, query, content)
-        return given
+        elif len(query) <= SHORT_QUERY:
+            return self._of_query(query)
+        return read_shape(self.shape, self.place, query, content)
 
 
 AnyRoute = Route[Any, Any]
