@@ -69,6 +69,7 @@ def plain_changes(
         return None
     write = PlainChanges(mutations, limits, most_key)  # type: ignore[arg-type] # see below
     keys = write.keys
+    size = 0
     for mutation in mutations:
         if isinstance(mutation, Addition):
             return None
@@ -86,16 +87,19 @@ def plain_changes(
             if not isinstance(number, int) or not -MAX_SAFE_INTEGER <= number <= MAX_SAFE_INTEGER:
                 return None
             write.reads.append(key)
-            write.size += _NUMBER_LENGTH
+            size += _NUMBER_LENGTH
         elif kind == "set":
             value = str(mutation.operand)
             if may_hold_stamp(value):
                 return None
-            write.size += len(value)
+            size += len(value)
         else:
             return None
-    if len(set(keys)) < len(keys) or write.size > min(LONG_VALUE, limits.commit_bytes):
+    if size > LONG_VALUE or size > limits.commit_bytes:
         return None
+    if len(keys) > 1 and len(set(keys)) < len(keys):
+        return None
+    write.size = size
     return write
 
 

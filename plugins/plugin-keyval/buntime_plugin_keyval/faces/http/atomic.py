@@ -14,6 +14,7 @@ from buntime_keyval.wire.commits import MERGING, Mutation
 from buntime_keyval.wire.shapes import PLAIN
 
 from buntime_plugin_keyval.engine.additions import Addition, Requirement
+from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.engine.writes import Committed, placeholder_range, told_keys
 from buntime_plugin_keyval.faces.http.keys import commit_json
 from buntime_plugin_keyval.faces.http.quick_commits import plain_mutations
@@ -46,6 +47,12 @@ class Commit(RequestShape, frozen=True, kw_only=True):
     """Whether to return the result of each mutation."""
 
 
+class _PlainCommit(Commit, frozen=True, kw_only=True):
+    """A commit of nothing but plain mutations, which are read already."""
+
+    mutations: Sequence[Mutation]
+
+
 class TransactionRequest(Commit, frozen=True, kw_only=True):
     """A commit, and what to read before it."""
 
@@ -58,6 +65,8 @@ def commit_atomic(service: KeyValService, request: Request[Commit]) -> Asked:
     """`POST /atomic`: commit all mutations if all checks hold, or none."""
     given = request.given
     service.store.check_number(len(given.checks) + len(given.mutations))
+    if isinstance(given, _PlainCommit):
+        return _commit_plain(service, given.mutations, request.once)
     checks, mutations = _contents(service, given)
     has_results = given.results
     told = told_keys(mutations) if has_results else ()
@@ -74,6 +83,22 @@ def commit_atomic(service: KeyValService, request: Request[Commit]) -> Asked:
         cost=Cost(len(checks) + len(mutations)),
         needs=_needed(checks, mutations),
         answer=_answer_results if has_results else _answer_commit,
+    )
+
+
+def _commit_plain(
+    service: KeyValService, mutations: Sequence[Mutation], once: Once | None
+) -> Asked:
+    """The same for plain mutations, which need no permissions but those on their keys."""
+    return Asked(
+        "atomic",
+        "write",
+        partial(service.store.commit, (), mutations, (), once),
+        writes=_written(mutations),
+        extends=partial(_merged, mutations),
+        cost=Cost(len(mutations)),
+        needs=(),
+        answer=_answer_commit,
     )
 
 
@@ -163,7 +188,7 @@ _VALUES = ("value", "payload")
 def _plain_commit(content: bytes) -> Commit | None:
     """See `Route.quick`."""
     mutations = plain_mutations(content)
-    return None if mutations is None else Commit(mutations=mutations)
+    return None if mutations is None else _PlainCommit(mutations=mutations)
 
 
 COMMIT = Route(commit_atomic, Commit, MemberPlace.BODY, _large, quick=_plain_commit)

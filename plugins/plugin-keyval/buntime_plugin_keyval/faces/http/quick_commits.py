@@ -7,13 +7,14 @@ mutations. All other bodies are left to that, and so are all errors.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, final
 
 import msgspec
 from buntime_keyval.wire import InvalidInput, encode_key
-from buntime_keyval.wire.commits import Mutation
+from buntime_keyval.wire.commits import NO_OPTIONS, Mutation
 from buntime_keyval.wire.limits import MAX_KEY_PART_LENGTH, MAX_KEY_PARTS, MAX_SAFE_INTEGER
 from buntime_keyval.wire.numbers import operand_of_text
+from buntime_keyval.wire.shapes import MutationType
 from buntime_keyval.wire.values import plain_text
 
 MOST_BYTES = 2048
@@ -25,6 +26,8 @@ _QUOTES = _QUOTES_OF_NAME
 """Quotes in a body outside of its mutations."""
 _QUOTES_OF_MUTATION = 3 * _QUOTES_OF_NAME
 """Quotes of a mutation's type, and of the names of its type and key."""
+_QUOTES_OF_BIGINT = 4 * _QUOTES_OF_NAME
+"""Quotes of the two members of a number as text."""
 
 # The length of a text is that in UTF-16 code units; a character has at most two.
 _Text = Annotated[str, msgspec.Meta(max_length=MAX_KEY_PART_LENGTH // 2)]
@@ -32,23 +35,44 @@ _Integer = Annotated[int, msgspec.Meta(ge=-MAX_SAFE_INTEGER, le=MAX_SAFE_INTEGER
 _Key = Annotated[tuple[_Text | _Integer, ...], msgspec.Meta(min_length=1, max_length=MAX_KEY_PARTS)]
 
 
-class _PlainMutation(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    type: Literal["set", "delete", "sum", "max", "min"]
-    key: _Key
-    value: msgspec.Raw = msgspec.Raw()
-
-
-class _PlainCommit(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    mutations: list[_PlainMutation]
-    checks: tuple[()] | msgspec.UnsetType = msgspec.UNSET
-
-
 class _BigInt(msgspec.Struct, forbid_unknown_fields=True, tag_field="__type", tag="bigint"):
     value: str
 
 
+@final
+class _Delete(msgspec.Struct, forbid_unknown_fields=True, tag_field="type", tag="delete", gc=False):
+    key: _Key
+
+
+@final
+class _Set(msgspec.Struct, forbid_unknown_fields=True, tag_field="type", tag="set", gc=False):
+    key: _Key
+    value: msgspec.Raw
+
+
+class _Number(msgspec.Struct, forbid_unknown_fields=True, tag_field="type", gc=False):
+    key: _Key
+    value: _Integer | _BigInt
+
+
+class _Sum(_Number, tag="sum"):
+    kind: ClassVar[MutationType] = "sum"
+
+
+class _Max(_Number, tag="max"):
+    kind: ClassVar[MutationType] = "max"
+
+
+class _Min(_Number, tag="min"):
+    kind: ClassVar[MutationType] = "min"
+
+
+class _PlainCommit(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    mutations: list[_Sum | _Max | _Min | _Set | _Delete]
+    checks: tuple[()] | msgspec.UnsetType = msgspec.UNSET
+
+
 _read_commit = msgspec.json.Decoder(_PlainCommit).decode
-_read_number = msgspec.json.Decoder(_Integer | _BigInt).decode
 
 
 def plain_mutations(content: bytes) -> list[Mutation] | None:
@@ -60,27 +84,31 @@ def plain_mutations(content: bytes) -> list[Mutation] | None:
         mutations = []
         quotes = _QUOTES if plain.checks is msgspec.UNSET else _QUOTES + _QUOTES_OF_NAME
         for mutation in plain.mutations:
-            kind, key = mutation.type, mutation.key
-            value = bytes(mutation.value)
+            key = mutation.key
+            kind: MutationType
             operand: int | str | None
-            if kind == "delete":
-                if value:
-                    return None
-                operand = None
-            elif kind == "set":
-                operand = plain_text(value)
+            quotes += _QUOTES_OF_MUTATION
+            if type(mutation) is _Delete:
+                kind, operand = "delete", None
+            elif type(mutation) is _Set:
+                value = bytes(mutation.value)
+                kind, operand = "set", plain_text(value)
                 if operand is None:
                     return None
+                quotes += _QUOTES_OF_NAME + value.count(b'"')
             else:
-                number = _read_number(value)
+                number = mutation.value
+                kind = mutation.kind
+                quotes += _QUOTES_OF_NAME
                 if isinstance(number, _BigInt):
                     operand = operand_of_text(kind, number.value)
+                    quotes += _QUOTES_OF_BIGINT
                 else:
                     operand = number
-            quotes += _QUOTES_OF_MUTATION + 2 * len([part for part in key if type(part) is str])
-            if value:
-                quotes += _QUOTES_OF_NAME + value.count(b'"')
-            mutations.append(Mutation(kind, key, operand, encoded=encode_key(key)))
+            for part in key:
+                if type(part) is str:
+                    quotes += 2
+            mutations.append(Mutation(kind, key, operand, NO_OPTIONS, encode_key(key)))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidInput):
         return None
     # Any further quotes belong to a member that is given twice, or are within a text.
