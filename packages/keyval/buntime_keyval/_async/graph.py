@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, TypeVar
 
-from buntime_keyval._async.entries import AsyncEntries
+from buntime_keyval._async.kv_core import AsyncKvCore
 from buntime_keyval._calls.atomic import AtomicBuilder
 from buntime_keyval._errors import TraversalTooLarge
 from buntime_keyval._graph import (
@@ -47,7 +47,7 @@ class AsyncGraph:
     commit. Edges come in the order of their keys: by the other node's type and id within a type.
     """
 
-    def __init__(self, kv: AsyncEntries, prefix: KeyLike = ("graph",)) -> None:
+    def __init__(self, kv: AsyncKvCore, prefix: KeyLike = ("graph",)) -> None:
         self._kv = kv
         self._layout = Layout(prefix)
 

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from typing import Any, Never, TypeVar, overload
 
 from buntime_keyval._async.atomic import AsyncAtomic, AsyncSource
-from buntime_keyval._async.entries import AsyncEntries
 from buntime_keyval._async.graph import AsyncGraph
 from buntime_keyval._async.queues import AsyncMessageQueue, AsyncMessaging
 from buntime_keyval._async.records import AsyncRecords
@@ -51,7 +50,7 @@ class AsyncKvViews:
 
     @overload
     def store(
-        self: AsyncEntries,
+        self: Any,
         prefix: KeyLike,
         type: type[T],
         *,
@@ -62,7 +61,7 @@ class AsyncKvViews:
     ) -> AsyncStore[T]: ...
     @overload
     def store(
-        self: AsyncEntries,
+        self: Any,
         prefix: KeyLike,
         *,
         expires_in: Duration | None = None,
@@ -71,7 +70,7 @@ class AsyncKvViews:
         on_invalid: OnInvalid = "raise",
     ) -> AsyncStore[Any]: ...
     def store(
-        self: AsyncEntries,
+        self: Any,
         prefix: KeyLike,
         type: type[T] | None = None,
         *,
@@ -97,7 +96,7 @@ class AsyncKvViews:
             self, make_scope(prefix, type, expires_in, metadata, on_invalid, sliding=sliding)
         )
 
-    def records(self: AsyncEntries, *, strict: bool = False) -> AsyncRecords:
+    def records(self: Any, *, strict: bool = False) -> AsyncRecords:
         """The entries whose key is one text, with versions that writers may insist on.
 
         With `strict`, a missing record fails such a version, too.
@@ -105,7 +104,7 @@ class AsyncKvViews:
         return AsyncRecords(self, strict=strict)
 
     @property
-    def graph(self: AsyncEntries) -> AsyncGraph:
+    def graph(self: Any) -> AsyncGraph:
         """Edges between nodes, below the prefix `["graph"]`; `graph.at(prefix)` is another one."""
         return AsyncGraph(self)
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, TypeVar, overload
 
 from buntime_keyval._async.concurrency import sleep
-from buntime_keyval._async.entries import AsyncEntries
+from buntime_keyval._async.kv_core import AsyncKvCore
 from buntime_keyval._calls.stream import position
 from buntime_keyval._errors import TransactionConflict
 from buntime_keyval._records import (
@@ -62,7 +62,7 @@ class AsyncRecords:
     the keys, from `offset` on, with at most `limit` records, -1 for all.
     """
 
-    def __init__(self, kv: AsyncEntries, *, strict: bool = False) -> None:
+    def __init__(self, kv: AsyncKvCore, *, strict: bool = False) -> None:
         """With `strict`, a write that requires a version also fails where the record is missing."""
         self._kv = kv
         self._strict = strict

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Never, TypeVar, overload
+from typing import Any, Never, TypeAlias, TypeVar, overload
 
 from msgspec.structs import replace
 
 from buntime_keyval._async.atomic import AsyncStoreAtomic
 from buntime_keyval._async.concurrency import call
-from buntime_keyval._async.entries import AsyncEntries, Batch, Callback, sweep
+from buntime_keyval._async.kv_core import AsyncKvCore
+from buntime_keyval._async.kv_entries import sweep
 from buntime_keyval._async.shortcuts import AsyncShortcuts
 from buntime_keyval._async.store_watch import AsyncStoreWatch
 from buntime_keyval._calls.search import Marks, Tokenizer
@@ -40,6 +41,9 @@ too."""
 T = TypeVar("T")
 U = TypeVar("U")
 
+Batch: TypeAlias = Sequence[KvEntry[T] | KvMissing[None]]
+Callback: TypeAlias = Callable[[Batch[T]], Any]
+
 
 class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
     """The entries below a prefix, with values of one type.
@@ -51,7 +55,7 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
 
     _scope: Scope[T]
 
-    def __init__(self, kv: AsyncEntries, scope: Scope[T]) -> None:
+    def __init__(self, kv: AsyncKvCore, scope: Scope[T]) -> None:
         self._kv = kv
         self._scope = scope
         self._flights = kv._flights

@@ -21,9 +21,8 @@ from buntime_keyval._sync.consumers import MAX_ATTEMPTS, Consumer, Consumers
 from buntime_keyval._sync.dead_letters import DeadLetters
 from buntime_keyval._sync.feeds import ApiMessages, watch_feed
 from buntime_keyval._sync.flights import Flights
-from buntime_keyval._sync.kv_entries import KvEntries
+from buntime_keyval._sync.kv_core import KvCore
 from buntime_keyval._sync.kv_queue import KvQueue
-from buntime_keyval._sync.kv_search import KvSearch
 from buntime_keyval._sync.kv_views import KvViews
 from buntime_keyval._sync.listen import Handler, ListenerFlow, QueueListener
 from buntime_keyval._sync.locks import Lock, Locks
@@ -61,7 +60,7 @@ T = TypeVar("T")
 Entries = list[KvEntry[Any]]
 
 
-class Kv(KvEntries, KvSearch, KvQueue, KvViews, Shortcuts[KeyLike, Any]):
+class Kv(KvViews, KvCore, KvQueue, Shortcuts[KeyLike, Any]):
     """A client of one KeyVal API, for blocking code; threads may share it.
 
     Use it as `with Kv(url) as kv`, or call `close` at the end. Every method checks its

@@ -29,7 +29,7 @@ from buntime_keyval._graph import (
 )
 from buntime_keyval._graph_view import Format, rendered
 from buntime_keyval._results import CommitResult
-from buntime_keyval._sync.entries import Entries
+from buntime_keyval._sync.kv_core import KvCore
 from buntime_keyval.wire import InvalidInput, Key, KeyLike
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
 
@@ -48,7 +48,7 @@ class Graph:
     commit. Edges come in the order of their keys: by the other node's type and id within a type.
     """
 
-    def __init__(self, kv: Entries, prefix: KeyLike = ("graph",)) -> None:
+    def __init__(self, kv: KvCore, prefix: KeyLike = ("graph",)) -> None:
         self._kv = kv
         self._layout = Layout(prefix)
 

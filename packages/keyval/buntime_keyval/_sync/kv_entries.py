@@ -14,12 +14,12 @@ from buntime_keyval._errors import TooLarge
 from buntime_keyval._pages import Pager
 from buntime_keyval._results import CommitResult, DeleteResult, KvEntry, KvPage, VacuumResult
 from buntime_keyval._selecting import selected, selecting
-from buntime_keyval._sync.entries import sweep
 from buntime_keyval._sync.session import Session
+from buntime_keyval._typed import DELETE_BATCH, Progress
 from buntime_keyval._vacuum import Vacuum
 from buntime_keyval._where import Where
-from buntime_keyval.wire import Duration, KeyLike, KeyOrKeys, PatternLike
-from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
+from buntime_keyval.wire import Duration, Key, KeyLike, KeyOrKeys, PatternLike
+from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_KEYS_PER_BATCH, MAX_LIMIT
 from buntime_keyval.wire.python_options import Consistency, refuse_unknown
 from buntime_keyval.wire.requirements import requirement
 from buntime_keyval.wire.shapes import Shape
@@ -311,3 +311,36 @@ class KvEntries:
         while (call := plan.next_call()) is not None:
             plan.take(self._session.send(call))
         return plan.result
+
+
+def sweep(
+    kv: KvEntries,
+    prefix: Key,
+    *,
+    where: Where | None,
+    batch_size: int = DELETE_BATCH,
+    on_progress: Progress | None = None,
+    include_prefix: bool = False,
+) -> DeleteResult:
+    """Delete the entries below a prefix in batches, and the prefix itself if it is included."""
+    deleted = 0
+
+    def delete(keys: list[Key]) -> None:
+        nonlocal deleted
+        result = kv.delete(keys, exact=True, where=where)
+        deleted += result.deleted_count
+        if on_progress is not None:
+            on_progress(deleted)
+
+    size = min(calls.checked_limit(batch_size), MAX_KEYS_PER_BATCH)
+    batch: list[Key] = []
+    for entry in kv.list(prefix, where=where, page_size=size, values=False):
+        batch.append(entry.key)
+        if len(batch) == size:
+            delete(batch)
+            batch = []
+    if include_prefix and prefix:
+        batch.append(prefix)
+    if batch:
+        delete(batch)
+    return DeleteResult(deleted)

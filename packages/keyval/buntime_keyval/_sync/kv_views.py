@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any, Never, TypeVar, overload
 
 from buntime_keyval._sync.atomic import Atomic, Source
-from buntime_keyval._sync.entries import Entries
 from buntime_keyval._sync.graph import Graph
 from buntime_keyval._sync.queues import MessageQueue, Messaging
 from buntime_keyval._sync.records import Records
@@ -50,7 +49,7 @@ class KvViews:
 
     @overload
     def store(
-        self: Entries,
+        self: Any,
         prefix: KeyLike,
         type: type[T],
         *,
@@ -61,7 +60,7 @@ class KvViews:
     ) -> Store[T]: ...
     @overload
     def store(
-        self: Entries,
+        self: Any,
         prefix: KeyLike,
         *,
         expires_in: Duration | None = None,
@@ -70,7 +69,7 @@ class KvViews:
         on_invalid: OnInvalid = "raise",
     ) -> Store[Any]: ...
     def store(
-        self: Entries,
+        self: Any,
         prefix: KeyLike,
         type: type[T] | None = None,
         *,
@@ -96,7 +95,7 @@ class KvViews:
             self, make_scope(prefix, type, expires_in, metadata, on_invalid, sliding=sliding)
         )
 
-    def records(self: Entries, *, strict: bool = False) -> Records:
+    def records(self: Any, *, strict: bool = False) -> Records:
         """The entries whose key is one text, with versions that writers may insist on.
 
         With `strict`, a missing record fails such a version, too.
@@ -104,7 +103,7 @@ class KvViews:
         return Records(self, strict=strict)
 
     @property
-    def graph(self: Entries) -> Graph:
+    def graph(self: Any) -> Graph:
         """Edges between nodes, below the prefix `["graph"]`; `graph.at(prefix)` is another one."""
         return Graph(self)
 

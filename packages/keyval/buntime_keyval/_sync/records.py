@@ -40,7 +40,7 @@ from buntime_keyval._records import (
 )
 from buntime_keyval._results import KvEntry
 from buntime_keyval._sync.concurrency import sleep
-from buntime_keyval._sync.entries import Entries
+from buntime_keyval._sync.kv_core import KvCore
 from buntime_keyval._transaction import Pauses
 from buntime_keyval.wire import InvalidInput, Key
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_KEYS_PER_BATCH, MAX_LIMIT
@@ -63,7 +63,7 @@ class Records:
     the keys, from `offset` on, with at most `limit` records, -1 for all.
     """
 
-    def __init__(self, kv: Entries, *, strict: bool = False) -> None:
+    def __init__(self, kv: KvCore, *, strict: bool = False) -> None:
         """With `strict`, a write that requires a version also fails where the record is missing."""
         self._kv = kv
         self._strict = strict

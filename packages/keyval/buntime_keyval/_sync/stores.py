@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Never, TypeVar, overload
+from typing import Any, Never, TypeAlias, TypeVar, overload
 
 from msgspec.structs import replace
 
@@ -24,7 +24,8 @@ from buntime_keyval._results import (
 )
 from buntime_keyval._sync.atomic import StoreAtomic
 from buntime_keyval._sync.concurrency import call
-from buntime_keyval._sync.entries import Batch, Callback, Entries, sweep
+from buntime_keyval._sync.kv_core import KvCore
+from buntime_keyval._sync.kv_entries import sweep
 from buntime_keyval._sync.shortcuts import Shortcuts
 from buntime_keyval._sync.store_watch import StoreWatch
 from buntime_keyval._typed import DELETE_BATCH, Progress, Scope
@@ -41,6 +42,9 @@ too."""
 T = TypeVar("T")
 U = TypeVar("U")
 
+Batch: TypeAlias = Sequence[KvEntry[T] | KvMissing[None]]
+Callback: TypeAlias = Callable[[Batch[T]], Any]
+
 
 class Store(StoreOf[T], Shortcuts[StoreKey, T]):
     """The entries below a prefix, with values of one type.
@@ -52,7 +56,7 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
 
     _scope: Scope[T]
 
-    def __init__(self, kv: Entries, scope: Scope[T]) -> None:
+    def __init__(self, kv: KvCore, scope: Scope[T]) -> None:
         self._kv = kv
         self._scope = scope
         self._flights = kv._flights
