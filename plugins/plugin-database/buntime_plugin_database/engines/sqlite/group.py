@@ -7,7 +7,7 @@ from math import inf
 from time import perf_counter
 
 import apsw
-from buntime_database import Batch, DatabaseError, Guard, GuardFailed, ResultSet
+from buntime_database import Batch, DatabaseError, Guard, GuardFailed, ResultSet, Statement
 
 from buntime_plugin_database.engines.sqlite.statements import run
 from buntime_plugin_database.shared.grouping import BatchOutcome
@@ -15,6 +15,10 @@ from buntime_plugin_database.shared.statements import classify, guard_query
 
 _GAVE_NOTHING = ResultSet((), [], 0)
 """The result of a guard that held, and of a step whose result is not needed."""
+
+_MOST_SILENT = 1024
+_silent: set[str] = set()
+"""Texts that were found to write and give no rows: `classify` takes longer to say so again."""
 
 SHORT_BATCH = 4
 """Steps that are run without a look at the clock between them."""
@@ -111,17 +115,28 @@ class GroupRun:
         number = len(results)
         execute = cursor.execute
         for step in steps[number:] if number else steps:
-            sql, args = step
-            if isinstance(step, Guard):
-                if execute(guard_query(sql), args).get != 1:
+            sql = step[0]
+            # Most are statements, of which the type says as much as `isinstance`, for less.
+            if type(step) is not Statement and isinstance(step, Guard):
+                if execute(guard_query(sql), step.args).get != 1:
                     raise GuardFailed(number)
                 results.append(_GAVE_NOTHING)
-            elif wanted is None or number in wanted or classify(sql) != "silent":
-                results.append(run(connection, sql, args))
+            elif wanted is None or number in wanted or not (sql in _silent or _is_silent(sql)):
+                results.append(run(connection, sql, step[1]))
             else:
-                execute(sql, args)
+                execute(sql, step[1])
                 results.append(_GAVE_NOTHING)
             number += 1
             if not number % SHORT_BATCH and perf_counter() >= until:
                 return number == len(steps)
         return True
+
+
+def _is_silent(sql: str) -> bool:
+    """Whether a text writes and gives no rows. Raises `InvalidStatement`."""
+    if classify(sql) != "silent":
+        return False
+    if len(_silent) == _MOST_SILENT:
+        _silent.clear()
+    _silent.add(sql)
+    return True
