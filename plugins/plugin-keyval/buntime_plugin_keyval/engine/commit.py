@@ -98,7 +98,7 @@ class Committer:
         self.replays = Replays(db, clock)
         self._packing = Packing(db, self.replays)
         self._publisher = Publisher(db, logger)
-        self._peers = peers
+        self._peers = peers if peers is not None and peers.are_there else None
         self._clock = clock
         self._most_bytes = most_bytes
         self._stamps = Stamps()
@@ -285,7 +285,7 @@ class Committer:
             if isinstance(outcome, DatabaseError):
                 if is_closed(outcome):
                     refused.append(job)
-                elif self._is_out_of_date(job, outcome):
+                elif self._is_out_of_date(job, outcome, is_firm=is_firm):
                     again.append(job)
                 elif isinstance(outcome, OutcomeUnknown):
                     job.fail(outcome_unknown(outcome))
@@ -386,11 +386,11 @@ class Committer:
         self._pending[:0] = later
         return long
 
-    def _is_out_of_date(self, job: WriteJob, error: DatabaseError) -> bool:
+    def _is_out_of_date(self, job: WriteJob, error: DatabaseError, *, is_firm: bool) -> bool:
         """Whether a write failed because others were faster, and is to be decided again."""
         if isinstance(error, GuardFailed):
             return error.index >= len(job.write.guards)
-        if not isinstance(error, ConstraintViolation) or not job.is_firm:
+        if not isinstance(error, ConstraintViolation) or not is_firm:
             return False
         self._late_groups = LATE_GROUPS
         return True

@@ -33,8 +33,6 @@ from buntime_plugin_keyval.storage.selection import EVERYTHING
 LONG_NUMBER_DIGITS = 1000
 """Digits from which a number takes more than a moment to be read or written as decimal."""
 
-_FIRST = (0,)
-
 
 class Deciding:
     """The decisions of one group, all at one moment, on the rows that were loaded for it."""
@@ -83,21 +81,23 @@ class Deciding:
         steps = effect.statements(sql, versionstamp, at, is_firm)
         size = write.size
         if job.once is None:
-            job.start(versionstamp, is_firm, decision, steps, _FIRST, size)
+            job.start(versionstamp, decision, steps, size)
             if self._is_looked_at:
                 self._apply(effect, versionstamp)
             return
         told = told_text(decision.told)
         if not is_firm:
             steps = (*steps, keep_stamp(sql, versionstamp))
-        job.start(versionstamp, is_firm, decision, steps, _FIRST, size + len(told))
+        job.start(versionstamp, decision, steps, size + len(told))
         job.told = told
 
     def _decide(self, job: WriteJob, write: Write[Any]) -> None:
         sql, at, is_firm = self._sql, self._at, self._is_firm
         versionstamp = self._stamps.make(at.now_ms)
         view = View(sql, at, versionstamp, self._rows, self._pending)
-        job.start(versionstamp, is_firm)
+        job.start(versionstamp)
+        first_steps: list[int] = []
+        job.first_steps = first_steps
         decision: Decision[Any] | None = None
         try:
             decision = job.decision = write.decide(view)
@@ -108,7 +108,6 @@ class Deciding:
         if not (effects or is_kept or write.guards or view.saw_pending()):
             job.is_writing = False  # and its base is committed
             return
-        first_steps: list[int] = []
         steps: list[Guard | Statement] = [*write.guards, *view.guards()]
         for effect in effects:
             first_steps.append(len(steps))
@@ -118,7 +117,7 @@ class Deciding:
                 statements = [first, keep_count(sql, versionstamp), *others]
             steps.extend(statements)
             job.size += self._apply(effect, versionstamp)
-        job.steps, job.first_steps = steps, first_steps
+        job.steps = steps
         if is_kept and decision is not None:
             job.told = told_text(decision.told)
             job.size += len(job.told)
@@ -136,7 +135,7 @@ class Deciding:
         steps = sql.writes.put(put, versionstamp, at, is_firm)
         if job.once is not None and not is_firm:
             steps = (*steps, keep_stamp(sql, versionstamp))
-        job.start(versionstamp, is_firm, Decision((put,), None), steps, _FIRST, write.size)
+        job.start(versionstamp, Decision((put,), None), steps, write.size)
         if self._is_looked_at:
             self._apply(put, versionstamp)
 
@@ -184,7 +183,8 @@ class Deciding:
             self._apply(effect, versionstamp)
         if job.once is not None and not is_firm:
             steps.append(keep_stamp(sql, versionstamp))
-        job.start(versionstamp, is_firm, Decision(effects, None), steps, first_steps, write.size)
+        job.start(versionstamp, Decision(effects, None), steps, write.size)
+        job.first_steps = first_steps
 
     def _apply(self, effect: Effect, versionstamp: str) -> int:
         """Make the effects of this write visible to later ones; return the size of its values."""

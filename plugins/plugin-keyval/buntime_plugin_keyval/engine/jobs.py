@@ -19,6 +19,8 @@ from buntime_plugin_keyval.model.errors import KeyValError, PreconditionFailed
 from buntime_plugin_keyval.storage.dialects.reads import LONG_VALUE
 from buntime_plugin_keyval.storage.effects import EntryEffect, StampedEffect
 
+_FIRST = (0,)
+
 
 class WriteJob(msgspec.Struct, eq=False):
     """One write, with its decision and its waiter."""
@@ -36,14 +38,12 @@ class WriteJob(msgspec.Struct, eq=False):
     attempts: int = 0
     # What follows is that of the decision, see `start`.
     versionstamp: str = ""
-    is_firm: bool = True
-    """Whether the commit has this versionstamp, or fails."""
     decision: Decision[Any] | None = None
     error: Exception | None = None
-    is_writing: bool = False
+    is_writing: bool = True
     """Whether it takes a commit, be it to keep that nothing was done."""
     steps: Sequence[Guard | Statement] = ()
-    first_steps: Sequence[int] = ()
+    first_steps: Sequence[int] = _FIRST
     """The index of each effect's first step."""
     size: int = 0
     """Bytes of the values that it stores."""
@@ -53,22 +53,20 @@ class WriteJob(msgspec.Struct, eq=False):
     def start(
         self,
         versionstamp: str,
-        is_firm: bool,
         decision: Decision[Any] | None = None,
         steps: Sequence[Guard | Statement] = (),
-        first_steps: Sequence[int] = (),
         size: int = 0,
     ) -> None:
         """Begin with a decision, as far as it is made, and forget an earlier one."""
+        if self.attempts:
+            self.error = None
+            self.is_writing = True
+            self.first_steps = _FIRST
+            self.told = ""
         self.versionstamp = versionstamp
-        self.is_firm = is_firm
         self.decision = decision
-        self.error = None
-        self.is_writing = True
         self.steps = steps
-        self.first_steps = first_steps
         self.size = size
-        self.told = ""
 
     @property
     def is_bounded(self) -> bool:

@@ -32,6 +32,7 @@ from buntime_plugin_keyval.engine.jobs import WriteJob
 from buntime_plugin_keyval.engine.once import Replays
 from buntime_plugin_keyval.storage.database import Database
 from buntime_plugin_keyval.storage.dialects.dialect import Outcome
+from buntime_plugin_keyval.storage.dialects.reads import LONG_VALUE
 from buntime_plugin_keyval.storage.dialects.replays import place_of
 from buntime_plugin_keyval.storage.effects import NoteStamp, Put, StampedEffect, stamp_of_commit
 from buntime_plugin_keyval.storage.message_effects import Discard, Enqueue, Lease
@@ -106,27 +107,28 @@ class Packing:
                 keys = [key for key, *_ in keepings]
                 steps += keep_all(self._sql, keepings, after, decided.now_ms)
         wanted: list[int] | None = None
-        are_wanted = is_bounded = True
+        are_wanted = True
         if decided.is_firm and not decided.is_followed:
             wanted = [_ROW] if keys else []
             for job in writing:
-                begins = len(steps)
-                steps += job.steps
-                is_bounded = is_bounded and job.is_bounded
-                if job.decision is not None and job.decision.conclude is not None:
+                decision = job.decision
+                if decision is not None and decision.conclude is not None:
+                    begins = len(steps)
                     wanted += [begins + step for step in _wanted(job)]
+                steps += job.steps
             are_wanted = len(wanted) > bool(keys)
         else:
             for job in writing:
                 steps += job.steps
-                is_bounded = is_bounded and job.is_bounded
+        # Whatever shares a commit is bounded, but for its values.
+        is_bounded = all(job.size <= LONG_VALUE >= job.write.size for job in writing)
         batch = Batch(steps, is_bounded, wanted)
-        return Packed([batch], partial(self._unpack_all, writing, keys, are_wanted, perf_counter()))
+        return Packed([batch], partial(self._unpack_all, decided, keys, are_wanted, perf_counter()))
 
     def pack_each(self, decided: DecidedGroup) -> Packed:
         """The same, with a batch for each, which fails alone."""
         writing, after = decided.writing, decided.after
-        batches = [self._batch(job, decided.is_followed) for job in writing]
+        batches = [self._batch(job, decided) for job in writing]
         if after is None:
             return Packed(batches, _as_they_are)
         keys: list[str | None] = []
@@ -140,17 +142,18 @@ class Packing:
 
     def _unpack_all(
         self,
-        writing: Sequence[WriteJob],
+        decided: DecidedGroup,
         keys: Sequence[str],
         are_wanted: bool,
         started: float,
         outcomes: Sequence[Outcome],
     ) -> Sequence[Outcome] | None:
         (outcome,) = outcomes
+        writing = decided.writing
         if isinstance(outcome, DatabaseError):
             error = _key_taken(outcome) if keys else outcome
             if isinstance(error, KeyTaken) or _concerns_all(
-                error, writing, perf_counter() - started
+                error, perf_counter() - started, is_firm=decided.is_firm
             ):
                 return [error] * len(writing)
             self._apart_groups = APART_GROUPS
@@ -197,11 +200,12 @@ class Packing:
             recalls = {_ROW: self._sql.replays.kept_place, **later}
         return Batch([*steps, *batch.steps], batch.bounded, wanted, recalls)
 
-    def _batch(self, job: WriteJob, is_followed: bool) -> Batch:
+    def _batch(self, job: WriteJob, decided: DecidedGroup) -> Batch:
+        is_firm, is_followed = decided.is_firm, decided.is_followed
         if self._is_embedded or job.decision is None:
-            is_told = is_followed or not job.is_firm
+            is_told = is_followed or not is_firm
             return Batch(job.steps, job.is_bounded, None if is_told else _wanted(job))
-        if job.is_firm and isinstance(job.write, SetValue):  # the common one
+        if is_firm and isinstance(job.write, SetValue):  # the common one
             return Batch(job.steps, job.is_bounded, job.first_steps if is_followed else ())
         placed = list(zip(job.decision.effects, job.first_steps, strict=True))
         recalls: dict[int, str] = {}
@@ -209,7 +213,7 @@ class Packing:
             for effect, step in placed:
                 leased = isinstance(effect, Lease) and effect.recall(self._sql, job.versionstamp)
                 recalls |= {step: leased} if leased else {}
-        if not job.is_firm:
+        if not is_firm:
             stamp = stamp_of_commit(self._sql, job.versionstamp)
             recalls |= {step: stamp for effect, step in placed if isinstance(effect, StampedEffect)}
             return Batch(job.steps, job.is_bounded, job.first_steps, recalls)
@@ -256,13 +260,13 @@ def _key_taken(error: DatabaseError) -> DatabaseError:
     return KeyTaken(str(error)) if is_taken else error
 
 
-def _concerns_all(error: DatabaseError, writing: Sequence[WriteJob], waited: float) -> bool:
+def _concerns_all(error: DatabaseError, waited: float, *, is_firm: bool) -> bool:
     """Whether each of the writes would fail so by itself, or may have been done.
 
     `waited` is how many seconds it took to fail.
     """
     if isinstance(error, ConstraintViolation):
-        return writing[0].is_firm  # its stamp is too old, like those of all
+        return is_firm  # the first stamp is too old, like those of all
     if isinstance(error, DatabaseBusy):
         return waited >= LONG_WAIT  # waiting for another process's lock
     return isinstance(error, (DatabaseClosed, DatabaseLost, OutcomeUnknown))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import NamedTuple
 
@@ -119,40 +118,42 @@ _STAMPED_LATE = _put_texts(
 def _put(
     entry: NewEntry, versionstamp: str, at: Moment, is_firm: bool, *, is_value_logged: bool = False
 ) -> tuple[Statement, ...]:
-    key, value, kind, is_anew = entry.key, entry.value, entry.type, entry.is_anew
+    key, value, kind = entry.key, entry.value, entry.type
     now_ms, wall_ms = at
     texts = FIRM if is_firm else _STAMPED_LATE if entry.is_stamped else LATE
+    size = 0 if len(value) <= SURELY_INLINE else long_size(value)
+    given = size or value
+    expires_at, metadata = entry.expires_at, entry.metadata
+    row: tuple[Value, ...]
+    if entry.is_anew:
+        log = texts.log_value_anew if is_value_logged else texts.log_anew
+        put = texts.put_long_anew if size else texts.put_anew
+        row = (key, entry.key_json, given, versionstamp, expires_at, metadata, wall_ms, kind)
+    else:
+        log = texts.log_value if is_value_logged else texts.log
+        put = texts.put_long if size else texts.put
+        row = (
+            key,
+            entry.key_json,
+            given,
+            versionstamp,
+            expires_at,
+            metadata,
+            wall_ms,
+            kind,
+            now_ms,
+        )
     logged: tuple[Value, ...] = (key, versionstamp, now_ms, kind)
     if is_value_logged:
-        log = texts.log_value_anew if is_anew else texts.log_value
         logged = (*logged, value)
-    else:
-        log = texts.log_anew if is_anew else texts.log
-    size = 0 if len(value) <= SURELY_INLINE else long_size(value)
-    row: tuple[Value, ...] = (
-        key,
-        entry.key_json,
-        size or value,
-        versionstamp,
-        entry.expires_at,
-        entry.metadata,
-        wall_ms,
-        kind,
-    )
+    logging, putting = _new(Statement, (log, logged)), _new(Statement, (put, row))
     if size:
-        put = texts.put_long_anew if is_anew else texts.put_long
-    else:
-        put = texts.put_anew if is_anew else texts.put
-    if not is_anew:
-        row = (*row, now_ms)
-    putting = _statement((put, row))
-    if size:
-        return _statement((log, logged)), Statement(ADD_LONG_VALUE, (value,)), putting
-    return _statement((log, logged)), putting
+        return logging, Statement(ADD_LONG_VALUE, (value,)), putting
+    return logging, putting
 
 
-_statement: Callable[[tuple[str, Sequence[Value]]], Statement] = partial(tuple.__new__, Statement)
-"""As the class makes it, without a call of Python: these are made most."""
+_new = tuple.__new__
+"""Makes statements as the class does, without a call of Python: these are made most."""
 
 
 _LIVING = f"FROM kv_entries WHERE {IN_RANGE} AND {LIVE} AND {{where}}"
