@@ -25,6 +25,7 @@ from buntime_keyval.wire import InvalidInput, Key
 from buntime_keyval.wire.python_options import Consistency, is_strong
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 REQUEST_ID = "x-request-id"
 JSON_CONTENT = "application/json"
@@ -171,6 +172,12 @@ def invalid_response(reply: Reply, reason: str) -> InvalidResponse:
 def json_body(**members: Any) -> bytes:
     """A JSON object of the members that are not None; `msgspec.Raw` ones are spliced in."""
     return msgspec.json.encode({name: it for name, it in members.items() if it is not None})
+
+
+def member(name: str, kind: type[T]) -> Callable[[bytes], T]:
+    """The reading of an answer of which one member is of interest."""
+    decode = msgspec.json.Decoder(msgspec.defstruct("Answer", [(name, kind)])).decode
+    return lambda content: getattr(decode(content), name)
 
 
 def read_nothing(content: bytes) -> None:

@@ -153,13 +153,13 @@ class CommitResult(msgspec.Struct, frozen=True):
     entry exists, and None for others."""
 
 
-class DeleteResult(msgspec.Struct, frozen=True):
+class DeleteResult(msgspec.Struct, frozen=True, rename="camel"):
     """The number of live entries that were deleted."""
 
     deleted_count: int
 
 
-class VacuumResult(msgspec.Struct, frozen=True):
+class VacuumResult(msgspec.Struct, frozen=True, rename="camel"):
     """The result of a vacuum."""
 
     count: int
@@ -270,7 +270,7 @@ class QueueInfo(msgspec.Struct, frozen=True):
     paused: bool
 
 
-class DeadLetter(msgspec.Struct, Generic[V], frozen=True):
+class DeadLetter(msgspec.Struct, Generic[V], frozen=True, rename="camel"):
     """A message that was given up. Times are milliseconds since 1970."""
 
     id: str
@@ -374,7 +374,7 @@ class TaskLimits(msgspec.Struct, frozen=True, rename="camel"):
     rate: QueueRate | None = None
 
 
-class LockGrant(msgspec.Struct, frozen=True):
+class LockGrant(msgspec.Struct, frozen=True, rename="camel"):
     """A lock that was given to the caller."""
 
     token: str
@@ -383,7 +383,7 @@ class LockGrant(msgspec.Struct, frozen=True):
     """When it ends unless it is prolonged, milliseconds since 1970."""
 
 
-class LockInfo(msgspec.Struct, frozen=True):
+class LockInfo(msgspec.Struct, frozen=True, rename="camel"):
     """A held lock. Times are milliseconds since 1970."""
 
     name: str
@@ -488,7 +488,7 @@ class ConsumerFailing(msgspec.Struct, frozen=True):
     error: str | None
 
 
-class ConsumerInfo(msgspec.Struct, frozen=True):
+class ConsumerInfo(msgspec.Struct, frozen=True, rename="camel"):
     """A consumer. Times are milliseconds since 1970."""
 
     name: str

@@ -10,10 +10,9 @@ import msgspec
 from buntime_keyval._calls.keys import checked_page
 from buntime_keyval._calls.locks import checked_prefix
 from buntime_keyval._calls.stream import RawRecord, checked_text, position, to_record
-from buntime_keyval._core import Call, json_body
+from buntime_keyval._core import Call, json_body, member
 from buntime_keyval._results import (
     ConsumerBatch,
-    ConsumerFailing,
     ConsumerFailure,
     ConsumerInfo,
     ConsumerLetter,
@@ -50,44 +49,6 @@ class _Batch(msgspec.Struct):
     lag: int
 
 
-class _Peeked(msgspec.Struct):
-    records: list[RawRecord]
-
-
-class _Committed(msgspec.Struct):
-    position: int
-
-
-class _Released(msgspec.Struct):
-    released: bool
-
-
-class _Deleted(msgspec.Struct):
-    deleted: bool
-
-
-class _DeletedLetters(msgspec.Struct):
-    deleted: int
-
-
-class _Requeued(msgspec.Struct):
-    requeued: int
-
-
-class _Info(msgspec.Struct, rename="camel"):
-    name: str
-    position: int
-    lag: int
-    owner: str | None
-    until: int | None
-    updated_at: int
-    failing: ConsumerFailing | None
-
-
-class _Listed(msgspec.Struct):
-    consumers: list[_Info]
-
-
 class _Letter(msgspec.Struct, rename="camel"):
     record: RawRecord
     error: str | None
@@ -96,21 +57,17 @@ class _Letter(msgspec.Struct, rename="camel"):
     requeued: bool
 
 
-class _Letters(msgspec.Struct):
-    letters: list[_Letter]
-
-
 _decode_batch = msgspec.json.Decoder(_Batch).decode
-_decode_peeked = msgspec.json.Decoder(_Peeked).decode
-_decode_committed = msgspec.json.Decoder(_Committed).decode
-_decode_failure = msgspec.json.Decoder(ConsumerFailure).decode
-_decode_released = msgspec.json.Decoder(_Released).decode
-_decode_deleted = msgspec.json.Decoder(_Deleted).decode
-_decode_deleted_letters = msgspec.json.Decoder(_DeletedLetters).decode
-_decode_requeued = msgspec.json.Decoder(_Requeued).decode
-_decode_info = msgspec.json.Decoder(_Info).decode
-_decode_listed = msgspec.json.Decoder(_Listed).decode
-_decode_letters = msgspec.json.Decoder(_Letters).decode
+_read_failure = msgspec.json.Decoder(ConsumerFailure).decode
+_read_info = msgspec.json.Decoder(ConsumerInfo).decode
+_read_listed = member("consumers", list[ConsumerInfo])
+_read_committed = member("position", int)
+_read_released = member("released", bool)
+_read_deleted = member("deleted", bool)
+_read_deleted_letters = member("deleted", int)
+_read_requeued = member("requeued", int)
+_peeked = member("records", list[RawRecord])
+_letters = member("letters", list[_Letter])
 
 
 def order(
@@ -167,7 +124,7 @@ def nack(
         error=None if error is None else checked_error("error", error, as_written),
         maxAttempts=checked_attempts(max_attempts),
     )
-    return Call("POST", f"{_target(name)}/nack", _decode_failure, body)
+    return Call("POST", f"{_target(name)}/nack", _read_failure, body)
 
 
 def release(name: str, owner: str, token: str | None) -> Call[bool]:
@@ -276,45 +233,11 @@ def _read_batch(content: bytes) -> ConsumerBatch:
 
 
 def _read_peeked(content: bytes) -> list[StreamRecord]:
-    return [*map(to_record, _decode_peeked(content).records)]
-
-
-def _read_committed(content: bytes) -> int:
-    return _decode_committed(content).position
-
-
-def _read_released(content: bytes) -> bool:
-    return _decode_released(content).released
-
-
-def _read_deleted(content: bytes) -> bool:
-    return _decode_deleted(content).deleted
-
-
-def _read_deleted_letters(content: bytes) -> int:
-    return _decode_deleted_letters(content).deleted
-
-
-def _read_requeued(content: bytes) -> int:
-    return _decode_requeued(content).requeued
-
-
-def _read_info(content: bytes) -> ConsumerInfo:
-    return _info(_decode_info(content))
-
-
-def _read_listed(content: bytes) -> list[ConsumerInfo]:
-    return [*map(_info, _decode_listed(content).consumers)]
-
-
-def _info(raw: _Info) -> ConsumerInfo:
-    return ConsumerInfo(
-        raw.name, raw.position, raw.lag, raw.owner, raw.until, raw.updated_at, raw.failing
-    )
+    return [*map(to_record, _peeked(content))]
 
 
 def _read_letters(content: bytes) -> list[ConsumerLetter]:
     return [
         ConsumerLetter(to_record(it.record), it.error, it.attempts, it.failed_at, it.requeued)
-        for it in _decode_letters(content).letters
+        for it in _letters(content)
     ]

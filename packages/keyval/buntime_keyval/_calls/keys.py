@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from buntime_keyval._calls.stored import StoredKey, merged_at, written_at
-from buntime_keyval._core import Call, Item, json_body
+from buntime_keyval._core import Call, Item, json_body, member
 from buntime_keyval._entries import (
     created_members,
     is_many,
@@ -63,23 +63,10 @@ class _Commit(msgspec.Struct):
     versionstamp: str | None = None
 
 
-class _Deleted(msgspec.Struct, rename="camel"):
-    deleted_count: int
-
-
-class _Count(msgspec.Struct):
-    count: int
-
-
 class _Page(msgspec.Struct, rename="camel"):
     entries: msgspec.Raw
     has_more: bool
     cursor: str | None = None
-
-
-class _Vacuum(msgspec.Struct, rename="camel"):
-    count: int
-    has_more: bool
 
 
 class _Results(_Commit):
@@ -88,10 +75,10 @@ class _Results(_Commit):
 
 _decode_results = msgspec.json.Decoder(_Results).decode
 _decode_commit = msgspec.json.Decoder(_Commit).decode
-_decode_deleted = msgspec.json.Decoder(_Deleted).decode
-_decode_count = msgspec.json.Decoder(_Count).decode
+_read_deleted = msgspec.json.Decoder(DeleteResult).decode
+_read_count = member("count", int)
 _decode_page = msgspec.json.Decoder(_Page).decode
-_decode_vacuum = msgspec.json.Decoder(_Vacuum).decode
+_read_vacuum = msgspec.json.Decoder(VacuumResult).decode
 
 
 def get(raw: Any, shape: Shape = PLAIN) -> Call[Entry]:
@@ -467,19 +454,6 @@ def _refuse_other(entry: Entry, key: Key) -> Entry:
     if entry.key != key:
         raise InvalidInput(f"an entry of {entry.key!r} for the key {key!r}")
     return entry
-
-
-def _read_deleted(content: bytes) -> DeleteResult:
-    return DeleteResult(_decode_deleted(content).deleted_count)
-
-
-def _read_count(content: bytes) -> int:
-    return _decode_count(content).count
-
-
-def _read_vacuum(content: bytes) -> VacuumResult:
-    vacuum = _decode_vacuum(content)
-    return VacuumResult(vacuum.count, vacuum.has_more)
 
 
 def _read_page(content: bytes, shape: Shape = PLAIN) -> KvPage[Any]:

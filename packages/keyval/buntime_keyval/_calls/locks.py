@@ -6,9 +6,10 @@ from typing import Any
 from urllib.parse import quote
 
 import msgspec
+from msgspec.structs import replace
 
 from buntime_keyval._calls.keys import checked_page
-from buntime_keyval._core import Call, json_body
+from buntime_keyval._core import Call, json_body, member
 from buntime_keyval._results import LockGrant, LockInfo
 from buntime_keyval.wire import Duration, InvalidInput, encode_metadata, untag
 from buntime_keyval.wire.describe import as_written
@@ -27,33 +28,10 @@ class LockOrder(msgspec.Struct, frozen=True):
     """Canonical JSON, but for `$now`."""
 
 
-class _Grant(msgspec.Struct, rename="camel"):
-    token: str
-    expires_at: int
-
-
-class _Info(msgspec.Struct, rename="camel"):
-    name: str
-    owner: str
-    token: str
-    acquired_at: int
-    expires_at: int
-    metadata: Any
-    waiting: int
-
-
-class _Listed(msgspec.Struct):
-    locks: list[_Info]
-
-
-class _Released(msgspec.Struct):
-    released: bool
-
-
-_decode_grant = msgspec.json.Decoder(_Grant).decode
-_decode_info = msgspec.json.Decoder(_Info).decode
-_decode_listed = msgspec.json.Decoder(_Listed).decode
-_decode_released = msgspec.json.Decoder(_Released).decode
+_read_grant = msgspec.json.Decoder(LockGrant).decode
+_decode_info = msgspec.json.Decoder(LockInfo).decode
+_listed = member("locks", list[LockInfo])
+_read_released = member("released", bool)
 
 
 def order(name: str, owner: str, duration: Duration, metadata: Any = None) -> LockOrder:
@@ -152,30 +130,13 @@ def _metadata(wanted: LockOrder) -> msgspec.Raw | None:
     return None if wanted.metadata is None else msgspec.Raw(wanted.metadata.encode())
 
 
-def _read_grant(content: bytes) -> LockGrant:
-    found = _decode_grant(content)
-    return LockGrant(found.token, found.expires_at)
-
-
-def _read_released(content: bytes) -> bool:
-    return _decode_released(content).released
-
-
 def _read_info(content: bytes) -> LockInfo:
-    return _info(_decode_info(content))
+    return _untagged(_decode_info(content))
 
 
 def _read_listed(content: bytes) -> list[LockInfo]:
-    return [_info(raw) for raw in _decode_listed(content).locks]
+    return [*map(_untagged, _listed(content))]
 
 
-def _info(raw: _Info) -> LockInfo:
-    return LockInfo(
-        raw.name,
-        raw.owner,
-        raw.token,
-        raw.acquired_at,
-        raw.expires_at,
-        untag(raw.metadata),
-        raw.waiting,
-    )
+def _untagged(info: LockInfo) -> LockInfo:
+    return replace(info, metadata=untag(info.metadata))

@@ -7,9 +7,10 @@ from typing import Any
 from urllib.parse import quote
 
 import msgspec
+from msgspec.structs import replace
 
 from buntime_keyval._calls.keys import checked_limit
-from buntime_keyval._core import Call, json_body, read_nothing
+from buntime_keyval._core import Call, json_body, member, read_nothing
 from buntime_keyval._entries import message_members, raw_value
 from buntime_keyval._results import DeadLetter, EnqueueResult, QueueMessage, QueueStats
 from buntime_keyval.wire import Duration, InvalidInput, KeyLike, untag
@@ -22,32 +23,17 @@ Message = QueueMessage[Any]
 Letter = DeadLetter[Any]
 
 
-class _Letter(msgspec.Struct, rename="camel"):
-    id: str
-    original_id: str
-    value: Any
-    error_message: str | None
-    attempts: int
-    original_created_at: int
-    failed_at: int
-    queue: str = ""
-
-
 class _Polled(msgspec.Struct):
     message: Message | None
-
-
-class _Purged(msgspec.Struct, rename="camel"):
-    deleted_count: int
 
 
 _decode_enqueued = msgspec.json.Decoder(EnqueueResult).decode
 _decode_message = msgspec.json.Decoder(Message).decode
 _decode_polled = msgspec.json.Decoder(_Polled).decode
 _decode_stats = msgspec.json.Decoder(QueueStats).decode
-_decode_letter = msgspec.json.Decoder(_Letter).decode
-_decode_letters = msgspec.json.Decoder(list[_Letter]).decode
-_decode_purged = msgspec.json.Decoder(_Purged).decode
+_decode_letter = msgspec.json.Decoder(Letter).decode
+_decode_letters = msgspec.json.Decoder(list[Letter]).decode
+_read_purged = member("deletedCount", int)
 
 
 def enqueue(
@@ -200,8 +186,7 @@ def read_message(content: bytes) -> Message:
 
 
 def _untagged(message: Message) -> Message:
-    value = untag(message.value)
-    return Message(message.id, value, message.attempts, message.lease, message.queue)
+    return replace(message, value=untag(message.value))
 
 
 def _read_polled(content: bytes) -> Message | None:
@@ -217,21 +202,8 @@ def _read_letters(content: bytes) -> list[Letter]:
     return [_letter(raw) for raw in _decode_letters(content)]
 
 
-def _letter(raw: _Letter) -> Letter:
-    return Letter(
-        raw.id,
-        raw.original_id,
-        untag(raw.value),
-        raw.error_message,
-        raw.attempts,
-        raw.original_created_at,
-        raw.failed_at,
-        raw.queue,
-    )
-
-
-def _read_purged(content: bytes) -> int:
-    return _decode_purged(content).deleted_count
+def _letter(raw: Letter) -> Letter:
+    return replace(raw, value=untag(raw.value))
 
 
 def identify(message: Message | str, lease: str | None) -> tuple[str, str | None, str | None]:

@@ -10,7 +10,7 @@ import msgspec
 
 from buntime_keyval._calls.keys import checked_limit
 from buntime_keyval._calls.queue import and_queue, of_queue
-from buntime_keyval._core import Call, json_body, read_nothing
+from buntime_keyval._core import Call, json_body, member, read_nothing
 from buntime_keyval._results import QueuedMessage, QueueInfo, QueueOptions, QueuePage
 from buntime_keyval.wire import Duration, InvalidInput, untag
 from buntime_keyval.wire.names import checked_queue
@@ -40,18 +40,10 @@ class _Listed(msgspec.Struct):
     cursor: str | None = None
 
 
-class _Purged(msgspec.Struct, rename="camel"):
-    deleted_count: int
-
-
-class _Named(msgspec.Struct):
-    queues: list[QueueInfo]
-
-
 _decode_listed = msgspec.json.Decoder(_Listed).decode
-_decode_purged = msgspec.json.Decoder(_Purged).decode
+_read_purged = member("deletedCount", int)
 _decode_options = msgspec.json.Decoder(QueueOptions).decode
-_decode_named = msgspec.json.Decoder(_Named).decode
+_read_named = member("queues", list[QueueInfo])
 
 
 def peek(queue: str, limit: int) -> Call[Messages]:
@@ -70,7 +62,7 @@ def page(queue: str, cursor: str | None, limit: int) -> Call[Page]:
 def purge(queue: str) -> Call[int]:
     """Delete all messages of a queue."""
     target = f"/queue/messages{of_queue(queue)}"
-    return Call("DELETE", target, lambda content: _decode_purged(content).deleted_count)
+    return Call("DELETE", target, _read_purged)
 
 
 def pause(queue: str, *, is_paused: bool) -> Call[None]:
@@ -101,7 +93,7 @@ def set_options(queue: str, wanted: QueueOptions) -> Call[None]:
 def names(limit: int) -> Call[list[QueueInfo]]:
     """Queues that are in use."""
     target = f"/queue/queues?limit={checked_limit(limit)}"
-    return Call("GET", target, lambda content: _decode_named(content).queues, repeatable=True)
+    return Call("GET", target, _read_named, repeatable=True)
 
 
 def wanted_options(

@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from buntime_keyval._calls.keys import checked_page
-from buntime_keyval._core import Call, json_body
+from buntime_keyval._core import Call, json_body, member
 from buntime_keyval._entries import raw_value
 from buntime_keyval._results import ScheduleInfo
 from buntime_keyval.wire import Duration, InvalidInput, untag
@@ -22,22 +22,10 @@ Missed: TypeAlias = Literal["skip", "once", "all"]
 """The handling of times at which no host ran: no task, one for all of them, or one for each."""
 
 
-class _Listed(msgspec.Struct):
-    schedules: list[ScheduleInfo]
-
-
-class _Deleted(msgspec.Struct):
-    deleted: bool
-
-
-class _Run(msgspec.Struct, rename="camel"):
-    task_id: str
-
-
 _decode_info = msgspec.json.Decoder(ScheduleInfo).decode
-_decode_listed = msgspec.json.Decoder(_Listed).decode
-_decode_deleted = msgspec.json.Decoder(_Deleted).decode
-_decode_run = msgspec.json.Decoder(_Run).decode
+_listed = member("schedules", list[ScheduleInfo])
+_read_deleted = member("deleted", bool)
+_read_run = member("taskId", str)
 
 
 class ScheduleOrder(NamedTuple):
@@ -102,12 +90,12 @@ def list_schedules(after: str, limit: int) -> Call[list[ScheduleInfo]]:
 
 def run(name: str) -> Call[str]:
     """Start its task now."""
-    return Call("POST", f"{_target(name)}/run", lambda content: _decode_run(content).task_id)
+    return Call("POST", f"{_target(name)}/run", _read_run)
 
 
 def delete(name: str) -> Call[bool]:
     """Remove a schedule."""
-    return Call("DELETE", _target(name), lambda content: _decode_deleted(content).deleted)
+    return Call("DELETE", _target(name), _read_deleted)
 
 
 def schedule_name(name: object) -> str:
@@ -132,7 +120,7 @@ def _info(content: bytes) -> ScheduleInfo:
 
 
 def _infos(content: bytes) -> list[ScheduleInfo]:
-    return [schedule_info(raw) for raw in _decode_listed(content).schedules]
+    return [schedule_info(raw) for raw in _listed(content)]
 
 
 def _target(name: str) -> str:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import msgspec
 
 from buntime_keyval._calls.keys import checked_limit
-from buntime_keyval._core import Call, json_body
+from buntime_keyval._core import Call, json_body, member
 from buntime_keyval._results import StreamPage, StreamRecord
 from buntime_keyval.wire import (
     Duration,
@@ -56,17 +56,9 @@ class _Page(msgspec.Struct):
     last: int
 
 
-class _Newest(msgspec.Struct):
-    seq: int
-
-
-class _Trimmed(msgspec.Struct):
-    trimmed: int
-
-
 _decode_page = msgspec.json.Decoder(_Page).decode
-_decode_newest = msgspec.json.Decoder(_Newest).decode
-_decode_trimmed = msgspec.json.Decoder(_Trimmed).decode
+_read_newest = member("seq", int)
+_read_trimmed = member("trimmed", int)
 
 
 def wish(limit: int, prefix: KeyLike, type: str | None, action: StreamAction | None) -> StreamWish:
@@ -168,11 +160,3 @@ def to_record(raw: RawRecord) -> StreamRecord:
         raw.type,
         raw.at,
     )
-
-
-def _read_newest(content: bytes) -> int:
-    return _decode_newest(content).seq
-
-
-def _read_trimmed(content: bytes) -> int:
-    return _decode_trimmed(content).trimmed

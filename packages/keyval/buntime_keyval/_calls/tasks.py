@@ -11,7 +11,7 @@ import msgspec
 
 from buntime_keyval._calls.keys import checked_page, query_text
 from buntime_keyval._calls.queues import Rate, wanted_options
-from buntime_keyval._core import Call, json_body, read_nothing
+from buntime_keyval._core import Call, json_body, member, read_nothing
 from buntime_keyval._entries import raw_value
 from buntime_keyval._results import (
     LeasedTask,
@@ -48,29 +48,13 @@ class _Listed(msgspec.Struct):
     cursor: str | None = None
 
 
-class _Leased(msgspec.Struct):
-    tasks: list[LeasedTask]
-
-
-class _AllHeard(msgspec.Struct):
-    tasks: list[TaskHeard]
-
-
-class _Deleted(msgspec.Struct):
-    deleted: bool
-
-
-class _Counted(msgspec.Struct):
-    tasks: dict[str, dict[str, int]]
-
-
 _decode_task = msgspec.json.Decoder(TaskInfo).decode
 _decode_listed = msgspec.json.Decoder(_Listed).decode
-_decode_leased = msgspec.json.Decoder(_Leased).decode
-_decode_deleted = msgspec.json.Decoder(_Deleted).decode
-_decode_counted = msgspec.json.Decoder(_Counted).decode
+_leased = member("tasks", list[LeasedTask])
+_read_deleted = member("deleted", bool)
+_read_counts = member("tasks", dict[str, dict[str, int]])
 _decode_heard = msgspec.json.Decoder(TaskHeard).decode
-_decode_all_heard = msgspec.json.Decoder(_AllHeard).decode
+_read_all_heard = member("tasks", list[TaskHeard])
 _decode_limits = msgspec.json.Decoder(TaskLimits).decode
 
 
@@ -189,9 +173,7 @@ def list_tasks(
 def stats(name: str | None) -> Call[dict[str, dict[str, int]]]:
     """Numbers by name and status."""
     query = "" if name is None else f"?{query_text({'name': task_name(name)})}"
-    return Call(
-        "GET", f"/tasks/stats{query}", lambda it: _decode_counted(it).tasks, repeatable=True
-    )
+    return Call("GET", f"/tasks/stats{query}", _read_counts, repeatable=True)
 
 
 def cancel(task: TaskInfo | str) -> Call[TaskInfo]:
@@ -206,7 +188,7 @@ def retry(task: TaskInfo | str) -> Call[TaskInfo]:
 
 def delete(task: TaskInfo | str) -> Call[bool]:
     """Remove a task."""
-    return Call("DELETE", _target(task), lambda content: _decode_deleted(content).deleted)
+    return Call("DELETE", _target(task), _read_deleted)
 
 
 def lease(
@@ -249,7 +231,7 @@ def complete_many(done: Sequence[TaskDone]) -> Call[list[TaskHeard]]:
         }
         for task, token, result in checked_done(done)
     ]
-    return Call("POST", "/tasks/complete", _read_heard, json_body(tasks=told), repeatable=True)
+    return Call("POST", "/tasks/complete", _read_all_heard, json_body(tasks=told), repeatable=True)
 
 
 def fail(task: str, token: str, error: str, *, retry: bool) -> Call[TaskHeard]:
@@ -366,14 +348,7 @@ def _read_page(content: bytes) -> TaskPage:
 
 
 def _read_leased(content: bytes) -> list[LeasedTask]:
-    return [
-        msgspec.structs.replace(task, payload=untag(task.payload))
-        for task in _decode_leased(content).tasks
-    ]
-
-
-def _read_heard(content: bytes) -> list[TaskHeard]:
-    return _decode_all_heard(content).tasks
+    return [msgspec.structs.replace(task, payload=untag(task.payload)) for task in _leased(content)]
 
 
 def _target(task: TaskInfo | str) -> str:
