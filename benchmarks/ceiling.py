@@ -109,11 +109,9 @@ class Protocol(asyncio.Protocol):
         self._path = self._body = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See `asyncio.Protocol`."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """See `asyncio.Protocol`."""
         self._parser.feed_data(data)
 
     def on_url(self, url: bytes) -> None:

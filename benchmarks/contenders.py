@@ -54,7 +54,7 @@ class Contender(Protocol):
 
 
 class HttpContender:
-    """A server in a process of its own, on a free port; subclasses say which."""
+    """A `Contender`: a server in a process of its own, on a free port; subclasses say which."""
 
     name: str
     base: ClassVar[str] = ""
@@ -81,7 +81,6 @@ class HttpContender:
 
     @contextmanager
     def running(self, folder: Path, cases: Sequence[str]) -> Iterator[None]:
-        """See `Contender`."""
         self._folder = folder
         with started(self.command(folder), folder) as process:
             self._process = process
@@ -97,7 +96,6 @@ class HttpContender:
                 client.close()
 
     def measure(self, case: str, *, seconds: int, connections: int) -> Measurement:
-        """See `Contender`."""
         expected, counted = self._cases[case].expected, self._cases[case].counted
         before = counted(self.client) if counted is not None else 0
         answered, measured = self.send(
@@ -170,7 +168,6 @@ class Bare(HttpContender):
         super().__init__((BARE,))
 
     def command(self, folder: Path) -> list[str]:  # noqa: ARG002 - it keeps nothing
-        """See `HttpContender`."""
         return [sys.executable, str(HERE / "bare_app.py")]
 
 
@@ -181,7 +178,6 @@ class Ceiling(HttpContender):
     base = "/keyval/api"
 
     def command(self, folder: Path) -> list[str]:
-        """See `HttpContender`."""
         path = folder / "ceiling.db"
         make_database(path, dataset.entries())
         return [sys.executable, str(HERE / "ceiling.py"), str(path)]
@@ -213,7 +209,6 @@ class Buntime(HttpContender):
         self._arguments = ("--port", str(port), *arguments)
 
     def command(self, folder: Path) -> list[str]:
-        """See `HttpContender`."""
         config = folder / "buntime.jsonc"
         plugins = [
             ["@buntime/plugin-database", {"adapters": [self._adapter], **self._database}],
@@ -225,7 +220,6 @@ class Buntime(HttpContender):
         return [*serve, "--config", str(config), *self._arguments]
 
     def load(self, client: Client) -> None:
-        """See `HttpContender`."""
         for chunk in dataset.chunks(LOAD_CHUNK):
             mutations = [{"type": "set", "key": key, "value": value} for key, value in chunk]
             answer = client.call(Request("POST", "/atomic", json.dumps({"mutations": mutations})))

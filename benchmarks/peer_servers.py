@@ -36,12 +36,10 @@ class DenoKv(HttpContender):
         self._program = program
 
     def command(self, folder: Path) -> list[str]:
-        """See `HttpContender`."""
         run = [self._program, "run", "--allow-all", "--unstable-kv"]
         return [*run, str(HERE / "deno_kv.js"), str(folder / "kv.db")]
 
     def load(self, client: Client) -> None:
-        """See `HttpContender`."""
         for chunk in dataset.chunks(LOAD_CHUNK):
             mutations = [{"type": "set", "key": key, "value": value} for key, value in chunk]
             client.call(Request("POST", "/atomic", json.dumps({"mutations": mutations})))
@@ -58,7 +56,6 @@ class Rqlite(HttpContender):
         self._port = 0
 
     def command(self, folder: Path) -> list[str]:
-        """See `HttpContender`."""
         self._port = free_port()
         addresses = [f"-http-addr=127.0.0.1:{self._port}", f"-raft-addr=127.0.0.1:{free_port()}"]
         # It reports each start on its standard error, which nobody asked for.
@@ -66,13 +63,11 @@ class Rqlite(HttpContender):
         return [*quiet, self._program, *addresses, str(folder / "node")]
 
     def origin(self, process: subprocess.Popen[str]) -> str:
-        """See `HttpContender`."""
         origin = f"http://127.0.0.1:{self._port}"
         wait_for_rqlite(origin, process)
         return origin
 
     def load(self, client: Client) -> None:
-        """See `HttpContender`."""
         rqlite_cases.load(client, LOAD_CHUNK)
 
 

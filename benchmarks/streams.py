@@ -42,18 +42,15 @@ class _Protocol(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See `asyncio.Protocol`."""
         self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """See `asyncio.Protocol`."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             self.failed(f"not HTTP: {error}: {data[:200]!r}")
 
     def connection_lost(self, _: Exception | None) -> None:
-        """See `asyncio.Protocol`."""
         self.failed("the connection was closed")
 
     def failed(self, reason: str) -> None:
@@ -94,7 +91,6 @@ class Connection(_Protocol):
             self._answer.set_result(content)
 
     def failed(self, reason: str) -> None:
-        """See `_Protocol`."""
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(BenchmarkError(reason))
 
@@ -128,7 +124,6 @@ class EventStream(_Protocol):
         self.failed("the stream was ended")
 
     def failed(self, reason: str) -> None:
-        """See `_Protocol`."""
         if not self._closing:
             self.opened.set()
             self._failure.report(reason)

@@ -61,7 +61,6 @@ class Proxy(HttpContender):
         self._target = target
 
     def command(self, folder: Path) -> list[str]:
-        """See `HttpContender`."""
         others = [{"pattern": f"^/other{n}(/.*)$", "target": self._target} for n in range(RULES)]
         rule = {"pattern": "^/up(/.*)$", "rewrite": "$1", "target": self._target}
         config = folder / "buntime.jsonc"
@@ -84,7 +83,6 @@ class Nginx(HttpContender):
         self._port = free_port()
 
     def command(self, folder: Path) -> list[str]:
-        """See `HttpContender`."""
         config = folder / "nginx.conf"
         user = pwd.getpwuid(os.geteuid()).pw_name
         target = self._target.removeprefix("http://")

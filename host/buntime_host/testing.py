@@ -47,15 +47,12 @@ class FakeClock:
         self._numbers = itertools.count()
 
     def wall(self) -> float:
-        """See `TaskClock`."""
         return self._wall
 
     def monotonic(self) -> float:
-        """See `TaskClock`."""
         return self._monotonic
 
     async def sleep(self, seconds: float) -> None:
-        """See `TaskClock`."""
         if seconds <= 0:
             return
         woken = asyncio.get_running_loop().create_future()

@@ -66,7 +66,7 @@ class NoteOfKeys:
 
 
 class DatabaseKeys:
-    """A store in a table, which it creates if needed."""
+    """A `KeyStore` in a table, which it creates if needed."""
 
     def __init__(self, database: KeyDatabase, note: NoteOfKeys) -> None:
         self._database = database
@@ -83,7 +83,6 @@ class DatabaseKeys:
         return f"{self._database.type}, table {TABLE}"
 
     async def changed(self) -> Mapping[str, KeptKey] | None:
-        """See `KeyStore`."""
         # Asked before the read: a commit meanwhile then causes another read.
         try:
             version = self._database.data_version()
@@ -108,7 +107,6 @@ class DatabaseKeys:
         return {key_id: stored for key_id, (_, stored) in texts.items()}
 
     async def add(self, key: ApiKey) -> bool:
-        """See `KeyStore`."""
         rows = await self._run(
             f"INSERT INTO {TABLE} (id, record) VALUES (?, ?)"  # noqa: S608 - no input
             " ON CONFLICT (id) DO NOTHING RETURNING id",
@@ -117,7 +115,6 @@ class DatabaseKeys:
         return bool(rows)
 
     async def replace(self, old: ApiKey, new: ApiKey) -> bool:
-        """See `KeyStore`."""
         rows = await self._run(
             f"UPDATE {TABLE} SET record = ? WHERE id = ? AND record = ? RETURNING id",  # noqa: S608 - no input
             [encoded(new), old.id, encoded(old)],
@@ -125,12 +122,10 @@ class DatabaseKeys:
         return bool(rows)
 
     async def check(self) -> None:
-        """See `KeyStore`."""
         # A read-only database refuses this, although there is nothing to write.
         await self._run(f"UPDATE {TABLE} SET used_at = NULL WHERE 1 = 0")  # noqa: S608 - no input
 
     async def used(self, times: Mapping[str, int]) -> None:
-        """See `KeyStore`."""
         for key_id, time in times.items():
             await self._run(
                 f"UPDATE {TABLE} SET used_at = ? WHERE id = ? AND COALESCE(used_at, 0) < ?",  # noqa: S608 - no input

@@ -38,7 +38,7 @@ _FIELDS = ApiKey.__struct_fields__
 
 
 class FileKeys:
-    """The store in `<folder>/api-keys.json`, which only its owner may read."""
+    """The `KeyStore` in `<folder>/api-keys.json`, which only its owner may read."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -51,7 +51,6 @@ class FileKeys:
         return str(self._path)
 
     async def changed(self) -> Mapping[str, KeptKey] | None:
-        """See `KeyStore`."""
         state = self._state()
         if state == self._seen:
             return None
@@ -60,7 +59,6 @@ class FileKeys:
         return found
 
     async def add(self, key: ApiKey) -> bool:
-        """See `KeyStore`."""
 
         def change(keys: dict[str, KeptKey]) -> bool:
             if key.id in keys:
@@ -71,7 +69,6 @@ class FileKeys:
         return await asyncio.to_thread(self._change, change)
 
     async def replace(self, old: ApiKey, new: ApiKey) -> bool:
-        """See `KeyStore`."""
 
         def change(keys: dict[str, KeptKey]) -> bool:
             stored = keys.get(old.id)
@@ -83,11 +80,9 @@ class FileKeys:
         return await asyncio.to_thread(self._change, change)
 
     async def check(self) -> None:
-        """See `KeyStore`."""
         await asyncio.to_thread(self._change, lambda _: False)
 
     async def used(self, times: Mapping[str, int]) -> None:
-        """See `KeyStore`."""
 
         def change(keys: dict[str, KeptKey]) -> bool:
             for key_id, time in times.items():

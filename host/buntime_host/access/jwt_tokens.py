@@ -42,7 +42,7 @@ logger = logging.getLogger("App")
 
 
 class JwtTokens:
-    """Knows tokens by a secret, a public key, or the keys at a URL."""
+    """`ForeignTokens` by a secret, a public key, or the keys at a URL."""
 
     def __init__(self, options: JwtOptions, keyring: Keyring) -> None:
         """Raises `ConfigError` for options that do not belong together."""
@@ -60,7 +60,6 @@ class JwtTokens:
         self._fetching = asyncio.Lock()
 
     def find(self, token: bytes) -> Foreign | None:
-        """See `ForeignTokens`."""
         if len(token) > MAX_TOKEN_BYTES or token.count(b".") != 2:
             return None
         options = self._options

@@ -28,13 +28,9 @@ RouteOf = Callable[[str, bytes], str]
 class Answering(Protocol):
     """A `DirectApp`, or one behind a passage."""
 
-    def is_direct(self, method: str, path: bytes) -> bool:
-        """See `DirectApp`."""
-        ...
+    def is_direct(self, method: str, path: bytes) -> bool: ...
 
-    def answer(self, request: DirectRequest) -> Reply | PromisedWork:
-        """See `DirectApp`."""
-        ...
+    def answer(self, request: DirectRequest) -> Reply | PromisedWork: ...
 
 
 class DirectMount(NamedTuple):

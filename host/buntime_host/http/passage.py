@@ -223,7 +223,7 @@ class _Early:
 
 
 class PassedApp:
-    """An application of the direct way, behind a passage."""
+    """A `DirectApp` behind a passage."""
 
     def __init__(
         self, app: DirectApp, base: bytes, passage: GuardedPassage, *, strips: bool
@@ -236,7 +236,6 @@ class PassedApp:
         self.is_direct = app.is_direct
 
     def answer(self, request: DirectRequest) -> Reply | PromisedWork:
-        """See `DirectApp`."""
         # Each call in here is a part of the cost of a request; a common one makes two of its own.
         request.whole_path = self._base + request.path
         try:

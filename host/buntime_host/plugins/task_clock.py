@@ -24,16 +24,13 @@ class TaskClock(Protocol):
 
 
 class SystemTaskClock:
-    """The clocks of the system."""
+    """The `TaskClock` of the system."""
 
     def wall(self) -> float:
-        """See `TaskClock`."""
         return time.time()
 
     def monotonic(self) -> float:
-        """See `TaskClock`."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """See `TaskClock`."""
         await asyncio.sleep(seconds)

@@ -16,7 +16,7 @@ from buntime_host.routing.paged import ANY_ROUTE, Paged, is_api, redirected
 
 
 class RouteTable(Paged):
-    """The routes of one plugin as an application; other paths go to the page, or are a 404."""
+    """The routes of one plugin; it `TellsRoutes`. Other paths go to the page, or are a 404."""
 
     def __init__(self, routes: Sequence[BaseRoute], page: ASGIApp | None) -> None:
         self.state = State()
@@ -32,7 +32,6 @@ class RouteTable(Paged):
         await self._router.app(scope, receive, send)
 
     def route_of(self, method: str, path: bytes) -> str | None:
-        """See `TellsRoutes`."""
         scope: Scope = {
             "type": "websocket" if method == WEBSOCKET else "http",
             "method": method,

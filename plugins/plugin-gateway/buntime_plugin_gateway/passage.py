@@ -24,7 +24,7 @@ _FAILED = range(400, 500)
 
 
 class GatewayPassage:
-    """Counts, refuses, answers and logs requests, and changes their answers."""
+    """A `RequestPassage`: counts, refuses, answers and logs requests, and changes their answers."""
 
     def __init__(self, addresses: Addresses, parts: Parts, *, log_all: bool) -> None:
         self._addresses = addresses
@@ -45,11 +45,9 @@ class GatewayPassage:
         self._shapes = parts.cache is not None or parts.compression is not None
 
     def trusts(self, origin: bytes) -> bool:
-        """See `RequestPassage`."""
         return self.cors is not None and self.cors.allows(origin)
 
     def takes_cookies(self, origin: bytes) -> bool:
-        """See `RequestPassage`."""
         return self.cors is not None and self.cors.credentials and self.cors.allows(origin)
 
     def preflight(self, request: DirectRequest) -> Answer | None:
@@ -62,7 +60,6 @@ class GatewayPassage:
         return answer
 
     def arrives(self, request: DirectRequest) -> Answer | Companion | None:
-        """See `RequestPassage`."""
         now, epoch = monotonic(), time()
         headers = request.headers
         known = headers.found.get(self) if type(headers) is RepeatedHeaders else None
@@ -129,7 +126,6 @@ class RequestInHand(msgspec.Struct, gc=False):
     arrived: Arrived
 
     def answered(self, answer: Answer) -> Answer:
-        """See `Companion`."""
         self.gateway.note((self.arrived, answer.status, monotonic(), False))
         return answer
 
@@ -150,7 +146,6 @@ class ShapedRequest(msgspec.Struct, gc=False):
     """The place in the cache for its answer, if it may be cached."""
 
     def answered(self, answer: Answer) -> Answer | Coroutine[Any, Any, Answer]:
-        """See `Companion`."""
         compression = self.gateway.compression
         if compression is not None and compression.is_for(answer):
             if self.encoding:
@@ -159,7 +154,6 @@ class ShapedRequest(msgspec.Struct, gc=False):
         return self._remembered(answer)
 
     def begun(self, status: int, headers: list[Header]) -> list[Header]:
-        """See `Companion`."""
         self._tell_cache(status)
         gateway = self.gateway
         if gateway.log_all:

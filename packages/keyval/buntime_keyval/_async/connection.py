@@ -94,7 +94,6 @@ class AsyncOpenedHere:
         self.reply = reply
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """See `AsyncOpened`."""
         while True:
             content = self._answer.content()
             if content:
@@ -104,5 +103,4 @@ class AsyncOpenedHere:
             self._answer.feed(await self._socket.receive(self._silence))
 
     def interrupt(self) -> None:
-        """See `AsyncOpened`."""
         self._socket.interrupt()

@@ -53,7 +53,7 @@ _LONGEST_PAUSE = 30.0
 
 
 class AsyncConsuming(Protocol):
-    """The source of records, which also takes positions."""
+    """The methods of `AsyncConsumers` that a consumer needs."""
 
     async def fetch(
         self,
@@ -66,11 +66,9 @@ class AsyncConsuming(Protocol):
         type: str | None = None,
         after: int = 0,
         wait: Duration | None = None,
-    ) -> ConsumerBatch:
-        """See `AsyncConsumers`."""
+    ) -> ConsumerBatch: ...
 
-    async def commit(self, name: str, token: str, up_to: int) -> int:
-        """See `AsyncConsumers`."""
+    async def commit(self, name: str, token: str, up_to: int) -> int: ...
 
     async def nack(
         self,
@@ -80,11 +78,9 @@ class AsyncConsuming(Protocol):
         *,
         error: str | None = None,
         max_attempts: int = MAX_ATTEMPTS,
-    ) -> ConsumerFailure:
-        """See `AsyncConsumers`."""
+    ) -> ConsumerFailure: ...
 
-    async def release(self, name: str, owner: str, *, token: str | None = None) -> bool:
-        """See `AsyncConsumers`."""
+    async def release(self, name: str, owner: str, *, token: str | None = None) -> bool: ...
 
 
 class AsyncConsumers:

@@ -75,7 +75,6 @@ class ApiMessages:
         has_room: Callable[[], Awaitable[bool]],
         deliver: Callable[[Message], Awaitable[bool]],
     ) -> None:
-        """See `AsyncMessages`."""
         if self._poll_seconds is not None:
             await self._poll(self._poll_seconds, has_room, deliver)
             return
@@ -88,7 +87,6 @@ class ApiMessages:
         )
 
     async def ack(self, message_id: str, *, draining: bool) -> None:
-        """See `AsyncMessages`."""
         # Without a lease: it is processed, whichever consumer has it by now.
         await self._session.send(calls.ack(message_id, None, queue=self._of, drain=draining))
 
@@ -101,18 +99,15 @@ class ApiMessages:
         *,
         draining: bool,
     ) -> None:
-        """See `AsyncMessages`."""
         call = calls.nack(message_id, lease, error, delay, queue=self._of, drain=draining)
         await self._session.send(call)
 
     async def release(self, message_id: str, lease: str | None, *, draining: bool) -> None:
-        """See `AsyncMessages`."""
         if lease is not None:
             call = calls.release(message_id, lease, queue=self._of, drain=draining)
             await self._session.send(call)
 
     async def extend(self, message_id: str, lease: str | None, duration: Duration | None) -> None:
-        """See `AsyncMessages`."""
         await self._session.send(calls.extend(message_id, lease, duration, queue=self._of))
 
     async def _poll(

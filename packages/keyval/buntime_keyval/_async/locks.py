@@ -27,7 +27,7 @@ _LAST_WORD_SECONDS = 1.0
 
 
 class AsyncLocking(Protocol):
-    """The client's methods for locks."""
+    """The methods of `AsyncLocks` that a lock needs."""
 
     async def acquire(
         self,
@@ -37,16 +37,13 @@ class AsyncLocking(Protocol):
         duration: Duration = "30s",
         wait: Duration | None = None,
         metadata: Any = None,
-    ) -> LockGrant:
-        """See `AsyncLocks`."""
+    ) -> LockGrant: ...
 
     async def renew(
         self, name: str, owner: str, token: str, *, duration: Duration = "30s"
-    ) -> LockGrant:
-        """See `AsyncLocks`."""
+    ) -> LockGrant: ...
 
-    async def release(self, name: str, owner: str, *, token: str | None = None) -> bool:
-        """See `AsyncLocks`."""
+    async def release(self, name: str, owner: str, *, token: str | None = None) -> bool: ...
 
 
 class AsyncLocks:

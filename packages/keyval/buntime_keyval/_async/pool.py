@@ -45,7 +45,6 @@ class AsyncPool:
         self._closed = False
 
     async def send(self, request: OutgoingRequest, read: Callable[[Reply], R]) -> R:
-        """See `AsyncTransport`."""
         written = self._heads.written(request)
         if not self._enter():
             await self._wait(request.ends)
@@ -74,7 +73,6 @@ class AsyncPool:
 
     @asynccontextmanager
     async def stream(self, request: OutgoingRequest) -> AsyncIterator[AsyncOpenedHere]:
-        """See `AsyncTransport`."""
         written = self._heads.written(request)
         connection = await self._open()
         try:
@@ -83,7 +81,6 @@ class AsyncPool:
             self._drop(connection)
 
     async def close(self) -> None:
-        """See `AsyncTransport`."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []

@@ -56,7 +56,7 @@ _FIRST_PAUSE_SECONDS = 0.25
 
 
 class AsyncTaskSource(Protocol):
-    """The source of a runner's tasks, which also takes their results."""
+    """The methods of `AsyncTasks` that a runner needs."""
 
     async def lease(
         self,
@@ -66,8 +66,7 @@ class AsyncTaskSource(Protocol):
         limit: int = 1,
         duration: Duration = "30s",
         wait: Duration | None = None,
-    ) -> list[LeasedTask]:
-        """See `AsyncTasks`."""
+    ) -> list[LeasedTask]: ...
 
     async def heartbeat(
         self,
@@ -76,20 +75,15 @@ class AsyncTaskSource(Protocol):
         *,
         duration: Duration | None = None,
         progress: Any = None,
-    ) -> TaskHeard:
-        """See `AsyncTasks`."""
+    ) -> TaskHeard: ...
 
-    async def complete(self, task: str, token: str, result: Any = None) -> TaskHeard:
-        """See `AsyncTasks`."""
+    async def complete(self, task: str, token: str, result: Any = None) -> TaskHeard: ...
 
-    async def complete_many(self, done: Sequence[TaskDone]) -> list[TaskHeard]:
-        """See `AsyncTasks`."""
+    async def complete_many(self, done: Sequence[TaskDone]) -> list[TaskHeard]: ...
 
-    async def fail(self, task: str, token: str, error: str, *, retry: bool = True) -> TaskHeard:
-        """See `AsyncTasks`."""
+    async def fail(self, task: str, token: str, error: str, *, retry: bool = True) -> TaskHeard: ...
 
-    async def release(self, task: str, token: str) -> None:
-        """See `AsyncTasks`."""
+    async def release(self, task: str, token: str) -> None: ...
 
 
 class AsyncRunner:

@@ -37,7 +37,7 @@ _EXPIRED = 401
 
 
 class AsyncSession:
-    """The connections to one API, whichever code uses them."""
+    """The connections to one API, an `AsyncSource`, whichever code uses them."""
 
     def __init__(
         self, settings: Settings, make: Callable[[], AsyncTransport], *, coalesce: bool = False
@@ -78,7 +78,6 @@ class AsyncSession:
             await sleep(pause)
 
     async def read(self, keys: Sequence[Key]) -> list[Entry]:
-        """See `AsyncSource`."""
         return await self.send(consistent(get_many(keys), "strong"))  # a commit rests on it
 
     async def commit(
@@ -88,7 +87,6 @@ class AsyncSession:
         *,
         results: bool = False,
     ) -> CommitResult:
-        """See `AsyncSource`."""
         return await self.send(commit(atomic, results=results), idempotency_key)
 
     @asynccontextmanager

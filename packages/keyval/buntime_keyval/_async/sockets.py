@@ -105,13 +105,11 @@ class Socket(asyncio.Protocol):
         self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See `asyncio.Protocol`."""
         self._transport = cast(asyncio.Transport, transport)
         self._encrypted = transport.get_extra_info("ssl_object") is not None
         self._readiness = Readiness(transport.get_extra_info("socket").fileno())
 
     def data_received(self, data: bytes) -> None:
-        """See `asyncio.Protocol`."""
         if not self._asked:
             self._ended = True
             self.close()
@@ -124,22 +122,18 @@ class Socket(asyncio.Protocol):
         self._wake()
 
     def eof_received(self) -> None:
-        """See `asyncio.Protocol`."""
         self._ended = True
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """See `asyncio.Protocol`."""
         self._ended = True
         self._error = exc
         self._wake()
 
     def pause_writing(self) -> None:
-        """See `asyncio.Protocol`."""
         self._full = True
 
     def resume_writing(self) -> None:
-        """See `asyncio.Protocol`."""
         self._full = False
         self._wake()
 

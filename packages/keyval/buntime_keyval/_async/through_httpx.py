@@ -33,7 +33,6 @@ class _AsyncOpened:
         self.reply = reply
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """See `AsyncOpened`."""
         try:
             async for chunk in self._response.aiter_bytes():
                 yield chunk
@@ -41,7 +40,6 @@ class _AsyncOpened:
             raise failure_of(error) from error
 
     def interrupt(self) -> None:
-        """See `AsyncOpened`."""
         interrupt(self._response)
 
 
@@ -55,7 +53,6 @@ class AsyncThroughHttpx:
         self._streams: httpx2.AsyncClient | None = None
 
     async def send(self, request: OutgoingRequest, read: Callable[[Reply], R]) -> R:
-        """See `AsyncTransport`."""
         url = url_of(self._settings, request)
         try:
             response = await self._calls.request(
@@ -71,7 +68,6 @@ class AsyncThroughHttpx:
 
     @asynccontextmanager
     async def stream(self, request: OutgoingRequest) -> AsyncIterator[_AsyncOpened]:
-        """See `AsyncTransport`."""
         if self._streams is None:
             self._streams = self._client(for_streams=True)
         url = url_of(self._settings, request)
@@ -87,7 +83,6 @@ class AsyncThroughHttpx:
             raise failure_of(error) from error
 
     async def close(self) -> None:
-        """See `AsyncTransport`."""
         await self._calls.aclose()
         if self._streams is not None:
             await self._streams.aclose()

@@ -28,7 +28,6 @@ class _AsyncOpened:
         self.reply = reply
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """See `AsyncOpened`."""
         while (chunk := await self._stream.read()) is not None:
             yield chunk
 
@@ -58,7 +57,6 @@ class AsyncThroughProcess:
             stop_later(self._place, self._store.stop)
 
     async def send(self, request: OutgoingRequest, read: Callable[[Reply], R]) -> R:
-        """See `AsyncTransport`."""
         store = self._store or await self._opened()
         headers = {**self._settings.headers, **request.headers}
         if perf_counter() > self._turn_ends:
@@ -71,14 +69,12 @@ class AsyncThroughProcess:
 
     @asynccontextmanager
     async def stream(self, request: OutgoingRequest) -> AsyncIterator[_AsyncOpened]:
-        """See `AsyncTransport`."""
         store = self._store or await self._opened()
         headers = {**self._settings.headers, **request.headers}
         async with store.stream(request.method, request.target, headers) as stream:
             yield _AsyncOpened(stream, Reply(*stream.answered, self._settings.server.base_url))
 
     async def close(self) -> None:
-        """See `AsyncTransport`."""
         async with self._turn:
             self._closed = True
             if self._opening is not None:

@@ -95,7 +95,6 @@ class OpenedHere:
         self.reply = reply
 
     def chunks(self) -> Generator[bytes, None]:
-        """See `Opened`."""
         while True:
             content = self._answer.content()
             if content:
@@ -105,5 +104,4 @@ class OpenedHere:
             self._answer.feed(self._socket.receive(self._silence))
 
     def interrupt(self) -> None:
-        """See `Opened`."""
         self._socket.interrupt()

@@ -54,7 +54,7 @@ _LONGEST_PAUSE = 30.0
 
 
 class Consuming(Protocol):
-    """The source of records, which also takes positions."""
+    """The methods of `Consumers` that a consumer needs."""
 
     def fetch(
         self,
@@ -67,11 +67,9 @@ class Consuming(Protocol):
         type: str | None = None,
         after: int = 0,
         wait: Duration | None = None,
-    ) -> ConsumerBatch:
-        """See `Consumers`."""
+    ) -> ConsumerBatch: ...
 
-    def commit(self, name: str, token: str, up_to: int) -> int:
-        """See `Consumers`."""
+    def commit(self, name: str, token: str, up_to: int) -> int: ...
 
     def nack(
         self,
@@ -81,11 +79,9 @@ class Consuming(Protocol):
         *,
         error: str | None = None,
         max_attempts: int = MAX_ATTEMPTS,
-    ) -> ConsumerFailure:
-        """See `Consumers`."""
+    ) -> ConsumerFailure: ...
 
-    def release(self, name: str, owner: str, *, token: str | None = None) -> bool:
-        """See `Consumers`."""
+    def release(self, name: str, owner: str, *, token: str | None = None) -> bool: ...
 
 
 class Consumers:

@@ -76,7 +76,6 @@ class ApiMessages:
         has_room: Callable[[], bool],
         deliver: Callable[[Message], bool],
     ) -> None:
-        """See `Messages`."""
         if self._poll_seconds is not None:
             self._poll(self._poll_seconds, has_room, deliver)
             return
@@ -87,7 +86,6 @@ class ApiMessages:
         follow(self._session, ListenPlan(self._concurrency, self._queue), take, self._on_error)
 
     def ack(self, message_id: str, *, draining: bool) -> None:
-        """See `Messages`."""
         # Without a lease: it is processed, whichever consumer has it by now.
         self._session.send(calls.ack(message_id, None, queue=self._of, drain=draining))
 
@@ -100,18 +98,15 @@ class ApiMessages:
         *,
         draining: bool,
     ) -> None:
-        """See `Messages`."""
         call = calls.nack(message_id, lease, error, delay, queue=self._of, drain=draining)
         self._session.send(call)
 
     def release(self, message_id: str, lease: str | None, *, draining: bool) -> None:
-        """See `Messages`."""
         if lease is not None:
             call = calls.release(message_id, lease, queue=self._of, drain=draining)
             self._session.send(call)
 
     def extend(self, message_id: str, lease: str | None, duration: Duration | None) -> None:
-        """See `Messages`."""
         self._session.send(calls.extend(message_id, lease, duration, queue=self._of))
 
     def _poll(

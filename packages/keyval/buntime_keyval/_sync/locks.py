@@ -28,7 +28,7 @@ _LAST_WORD_SECONDS = 1.0
 
 
 class Locking(Protocol):
-    """The client's methods for locks."""
+    """The methods of `Locks` that a lock needs."""
 
     def acquire(
         self,
@@ -38,14 +38,13 @@ class Locking(Protocol):
         duration: Duration = "30s",
         wait: Duration | None = None,
         metadata: Any = None,
-    ) -> LockGrant:
-        """See `Locks`."""
+    ) -> LockGrant: ...
 
-    def renew(self, name: str, owner: str, token: str, *, duration: Duration = "30s") -> LockGrant:
-        """See `Locks`."""
+    def renew(
+        self, name: str, owner: str, token: str, *, duration: Duration = "30s"
+    ) -> LockGrant: ...
 
-    def release(self, name: str, owner: str, *, token: str | None = None) -> bool:
-        """See `Locks`."""
+    def release(self, name: str, owner: str, *, token: str | None = None) -> bool: ...
 
 
 class Locks:

@@ -46,7 +46,6 @@ class Pool:
         self._closed = False
 
     def send(self, request: OutgoingRequest, read: Callable[[Reply], R]) -> R:
-        """See `Transport`."""
         written = self._heads.written(request)
         if not self._enter():
             self._wait(request.ends)
@@ -75,7 +74,6 @@ class Pool:
 
     @contextmanager
     def stream(self, request: OutgoingRequest) -> Iterator[OpenedHere]:
-        """See `Transport`."""
         written = self._heads.written(request)
         connection = self._open()
         try:
@@ -84,7 +82,6 @@ class Pool:
             self._drop(connection)
 
     def close(self) -> None:
-        """See `Transport`."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []

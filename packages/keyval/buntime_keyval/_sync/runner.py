@@ -57,7 +57,7 @@ _FIRST_PAUSE_SECONDS = 0.25
 
 
 class TaskSource(Protocol):
-    """The source of a runner's tasks, which also takes their results."""
+    """The methods of `Tasks` that a runner needs."""
 
     def lease(
         self,
@@ -67,8 +67,7 @@ class TaskSource(Protocol):
         limit: int = 1,
         duration: Duration = "30s",
         wait: Duration | None = None,
-    ) -> list[LeasedTask]:
-        """See `Tasks`."""
+    ) -> list[LeasedTask]: ...
 
     def heartbeat(
         self,
@@ -77,20 +76,15 @@ class TaskSource(Protocol):
         *,
         duration: Duration | None = None,
         progress: Any = None,
-    ) -> TaskHeard:
-        """See `Tasks`."""
+    ) -> TaskHeard: ...
 
-    def complete(self, task: str, token: str, result: Any = None) -> TaskHeard:
-        """See `Tasks`."""
+    def complete(self, task: str, token: str, result: Any = None) -> TaskHeard: ...
 
-    def complete_many(self, done: Sequence[TaskDone]) -> list[TaskHeard]:
-        """See `Tasks`."""
+    def complete_many(self, done: Sequence[TaskDone]) -> list[TaskHeard]: ...
 
-    def fail(self, task: str, token: str, error: str, *, retry: bool = True) -> TaskHeard:
-        """See `Tasks`."""
+    def fail(self, task: str, token: str, error: str, *, retry: bool = True) -> TaskHeard: ...
 
-    def release(self, task: str, token: str) -> None:
-        """See `Tasks`."""
+    def release(self, task: str, token: str) -> None: ...
 
 
 class Runner:

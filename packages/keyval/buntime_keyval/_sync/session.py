@@ -38,7 +38,7 @@ _EXPIRED = 401
 
 
 class Session:
-    """The connections to one API, whichever code uses them."""
+    """The connections to one API, an `Source`, whichever code uses them."""
 
     def __init__(
         self, settings: Settings, make: Callable[[], Transport], *, coalesce: bool = False
@@ -79,7 +79,6 @@ class Session:
             sleep(pause)
 
     def read(self, keys: Sequence[Key]) -> list[Entry]:
-        """See `Source`."""
         return self.send(consistent(get_many(keys), "strong"))  # a commit rests on it
 
     def commit(
@@ -89,7 +88,6 @@ class Session:
         *,
         results: bool = False,
     ) -> CommitResult:
-        """See `Source`."""
         return self.send(commit(atomic, results=results), idempotency_key)
 
     @contextmanager

@@ -34,14 +34,12 @@ class _Opened:
         self.reply = reply
 
     def chunks(self) -> Generator[bytes, None]:
-        """See `Opened`."""
         try:
             yield from self._response.iter_bytes()
         except FAILURES as error:
             raise failure_of(error) from error
 
     def interrupt(self) -> None:
-        """See `Opened`."""
         interrupt(self._response)
 
 
@@ -55,7 +53,6 @@ class ThroughHttpx:
         self._streams: httpx2.Client | None = None
 
     def send(self, request: OutgoingRequest, read: Callable[[Reply], R]) -> R:
-        """See `Transport`."""
         url = url_of(self._settings, request)
         try:
             response = self._calls.request(
@@ -71,7 +68,6 @@ class ThroughHttpx:
 
     @contextmanager
     def stream(self, request: OutgoingRequest) -> Iterator[_Opened]:
-        """See `Transport`."""
         if self._streams is None:
             self._streams = self._client(for_streams=True)
         url = url_of(self._settings, request)
@@ -87,7 +83,6 @@ class ThroughHttpx:
             raise failure_of(error) from error
 
     def close(self) -> None:
-        """See `Transport`."""
         self._calls.close()
         if self._streams is not None:
             self._streams.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import click
-import msgspec
 
 from buntime_keyval._calls.consumers import CommitMode
 from buntime_keyval._entries import raw_key
@@ -202,16 +201,7 @@ def _counted(job: Job, name: str, number: int) -> None:
 def _shown(job: Job, consumers: list[ConsumerInfo]) -> None:
     if job.out.as_json:
         for it in consumers:
-            failing = it.failing
-            job.out.document(
-                name=it.name,
-                position=it.position,
-                lag=it.lag,
-                owner=it.owner,
-                until=it.until,
-                updatedAt=it.updated_at,
-                failing=None if failing is None else msgspec.structs.asdict(failing),
-            )
+            job.out.struct(it)
         return
     rows = [
         (

@@ -9,7 +9,7 @@ import msgspec
 
 from buntime_keyval._results import LockGrant, LockInfo
 from buntime_keyval.cli.options import Job, connected
-from buntime_keyval.cli.output import shown_time, shown_value, unsuccessful, value_json
+from buntime_keyval.cli.output import shown_time, shown_value, unsuccessful
 
 _NAME = click.argument("name", metavar="NAME")
 _OWNER = click.argument("owner", metavar="OWNER")
@@ -115,15 +115,7 @@ def _granted(job: Job, granted: LockGrant) -> None:
 def _shown(job: Job, locks: list[LockInfo]) -> None:
     if job.out.as_json:
         for it in locks:
-            job.out.document(
-                name=it.name,
-                owner=it.owner,
-                token=it.token,
-                acquiredAt=it.acquired_at,
-                expiresAt=it.expires_at,
-                metadata=msgspec.Raw(value_json(it.metadata)),
-                waiting=it.waiting,
-            )
+            job.out.struct(it, "metadata")
         return
     rows = [
         (

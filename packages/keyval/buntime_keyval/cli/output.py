@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import click
 import msgspec
+from msgspec.structs import replace
 
 from buntime_keyval._entries import raw_key
 from buntime_keyval._results import KvDetails, KvEntry
@@ -41,6 +42,12 @@ class Output:
     def document(self, **members: Any) -> None:
         """One JSON document on a line of its own."""
         self.raw_line(msgspec.json.encode(members))
+
+    def struct(self, found: msgspec.Struct, *values: str) -> None:
+        """The same for a result, under the names of the wire; `values` hold what users stored."""
+        members = msgspec.to_builtins(replace(found, **dict.fromkeys(values)))
+        stored = {name: msgspec.Raw(value_json(getattr(found, name))) for name in values}
+        self.document(**members | stored)
 
     def result(self, shown: object, /, **members: Any) -> None:
         """The one result of a command: a JSON document, or a line of text."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import click
 import msgspec
@@ -25,7 +25,7 @@ from buntime_keyval.cli.inputs import (
     value_input,
 )
 from buntime_keyval.cli.options import Job, Mistake, connected
-from buntime_keyval.cli.output import shown_time, shown_value, unsuccessful, value_json
+from buntime_keyval.cli.output import shown_time, shown_value, unsuccessful
 from buntime_keyval.cli.runners import run_until_told
 from buntime_keyval.wire import InvalidInput, parse_duration
 from buntime_keyval.wire.limits import MAX_LIMIT, MOST_PRIORITY
@@ -274,7 +274,7 @@ def run(job: Job, module: str, drain: str) -> None:
 def _shown(job: Job, tasks: Sequence[TaskInfo]) -> None:
     if job.out.as_json:
         for it in tasks:
-            job.out.document(**_members(it))
+            job.out.struct(it, "payload", "result", "progress")
         return
     rows = [
         (
@@ -289,15 +289,6 @@ def _shown(job: Job, tasks: Sequence[TaskInfo]) -> None:
         for it in tasks
     ]
     job.out.table(("id", "name", "status", "attempts", "created", "payload", "outcome"), rows)
-
-
-def _members(task: TaskInfo) -> dict[str, Any]:
-    values = {
-        name: msgspec.Raw(value_json(getattr(task, name)))
-        for name in ("payload", "result", "progress")
-    }
-    bare = msgspec.structs.replace(task, payload=None, result=None, progress=None)
-    return {**msgspec.to_builtins(bare), **values}
 
 
 COMMANDS = [task]

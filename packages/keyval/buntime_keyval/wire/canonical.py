@@ -71,7 +71,7 @@ def joined_steps(pieces: list[bytes]) -> Steps:
 
 
 class TextFrame:
-    """An array or object that becomes canonical text, in pieces.
+    """The `Frame` of an array or object that becomes canonical text, in pieces.
 
     Joined once, at the end: at each level it would be copied as often as it is nested.
     """
@@ -92,13 +92,11 @@ class TextFrame:
         self._size = 0
 
     def child(self, kind: str, name: str | None) -> TextFrame:  # noqa: ARG002 - see `Frame`
-        """See `Frame`."""
         if self._level == MAX_VALUE_DEPTH:
             raise too_deep()
         return TextFrame(kind, self._now_ms, self._level + 1)
 
     def add(self, members: Any) -> None:
-        """See `Frame`."""
         if not members:
             return
         if isinstance(members, dict):
@@ -122,7 +120,6 @@ class TextFrame:
         self._groups.append([])
 
     def put(self, name: str | None, result: list[bytes]) -> None:
-        """See `Frame`."""
         if name is None:
             self._groups.append(result)
         else:
@@ -133,7 +130,6 @@ class TextFrame:
                 self._groups.append([_encode(name), b":", *result])
 
     def close(self) -> Steps:
-        """See `Frame`."""
         found = {
             name: places[name]
             for places in self._places

@@ -119,28 +119,24 @@ def read_slices(
 
 
 class _Single:
-    """The array around a text, which has exactly one item."""
+    """The `Frame` around a text, which has exactly one item."""
 
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
         self._items = 0
 
     def child(self, kind: str, name: str | None) -> Frame:
-        """See `Frame`."""
         return self._frame.child(kind, name)
 
     def add(self, members: list[Any]) -> None:
-        """See `Frame`."""
         self._count(len(members))
         self._frame.add(members)
 
     def put(self, name: str | None, result: Any) -> None:
-        """See `Frame`."""
         self._count(1)
         self._frame.put(name, result)
 
     def close(self) -> Steps:
-        """See `Frame`."""
         if not self._items:
             raise _invalid()
         return (yield from self._frame.close())

@@ -86,7 +86,6 @@ class OwnBuckets:
         """The last one, if it is still there: requests of a client often come in a row."""
 
     def take(self, key: str, rate: Rate, now: float) -> tuple[bool, float]:
-        """See `Buckets`."""
         bucket = self._buckets.get(key)
         if bucket is None:
             bucket = self._add(key, rate, now)
@@ -111,7 +110,6 @@ class OwnBuckets:
         return bucket
 
     async def recent(self, limit: int) -> list[BucketState]:
-        """See `Buckets`."""
         newest = islice(reversed(self._buckets.items()), limit)
         return [
             BucketState(key, it.full_at, it.asked_at, it.rate.pause, it.rate.capacity)
@@ -119,17 +117,14 @@ class OwnBuckets:
         ]
 
     def forget(self, key: str) -> bool:
-        """See `Buckets`."""
         return self._buckets.pop(key, None) is not None
 
     def clear(self) -> int:
-        """See `Buckets`."""
         count = len(self._buckets)
         self._buckets.clear()
         return count
 
     def sweep(self, now: float) -> int:
-        """See `Buckets`."""
         buckets = self._buckets
         # The least recently used is first.
         for _ in range(min(SWEPT, len(buckets))):

@@ -43,7 +43,6 @@ class SharedBuckets:
         """The bytes of a key, and the offset of its set."""
 
     def take(self, key: str, rate: Rate, now: float) -> tuple[bool, float]:
-        """See `Buckets`."""
         name, start = self._place(key)
         capacity, pause, span = rate.capacity, rate.pause, rate.span
         with self._memory.locked() as data:
@@ -58,7 +57,6 @@ class SharedBuckets:
         return allowed, full_at
 
     async def recent(self, limit: int) -> list[BucketState]:
-        """See `Buckets`."""
         return await asyncio.to_thread(self._recent, limit)
 
     def _recent(self, limit: int) -> list[BucketState]:
@@ -72,7 +70,6 @@ class SharedBuckets:
         ]
 
     def forget(self, key: str) -> bool:
-        """See `Buckets`."""
         name, start = self._place(key)
         with self._memory.locked() as data:
             for place in range(start, start + _SET_BYTES, _STATE.size):
@@ -83,14 +80,12 @@ class SharedBuckets:
         return False
 
     def clear(self) -> int:
-        """See `Buckets`."""
         with self._memory.locked() as data:
             count = self._count(data, 0)
             data[:] = bytes(len(data))
         return count
 
     def sweep(self, now: float) -> int:
-        """See `Buckets`."""
         with self._memory.locked() as data:
             begin = self._swept
             end = min(begin + SWEPT * _STATE.size, self._end)

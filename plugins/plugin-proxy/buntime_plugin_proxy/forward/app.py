@@ -40,7 +40,7 @@ _DOTS = re.compile(rb"(?:^|/|%2f|%5c)(?:\.|%2e){1,2}(?:/|%2f|%5c|$|;)", re.IGNOR
 
 
 class ProxyApp:
-    """Serves requests that match a rule; others are not found."""
+    """A `DirectApp`: serves requests that match a rule; others are not found."""
 
     def __init__(
         self,
@@ -115,7 +115,6 @@ class ProxyApp:
         return None
 
     def is_direct(self, method: str, path: bytes) -> bool:  # noqa: ARG002 - as all `DirectApp` have it
-        """See `DirectApp`."""
         return method == "GET"
 
     def answer(self, request: DirectRequest) -> Reply:

@@ -183,11 +183,9 @@ class TargetConnection(asyncio.Protocol):
     # Called by the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio."""
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """See asyncio."""
         if self.ended:
             # Unrequested bytes: they would be taken for the answer to the next request.
             self.close()
@@ -246,7 +244,6 @@ class TargetConnection(asyncio.Protocol):
                 self._learn()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """See asyncio."""
         self.closed = True
         self._read_head()
         if not self.ended and self._failure is None:
@@ -262,11 +259,9 @@ class TargetConnection(asyncio.Protocol):
             self._room.set_result(None)
 
     def pause_writing(self) -> None:
-        """See asyncio."""
         self._writing_paused = True
 
     def resume_writing(self) -> None:
-        """See asyncio."""
         self._writing_paused = False
         self.moved_at = self._loop.time()
         if self._room is not None and not self._room.done():

@@ -66,7 +66,6 @@ class NotifyBells:
         self._late: set[asyncio.Task[None]] = set()
 
     def hear(self, topic: str, call: Callable[[], None] | None) -> None:
-        """See `Bells`."""
         if call is None:
             self._calls.pop(topic, None)
         else:
@@ -74,7 +73,6 @@ class NotifyBells:
             self._begin()
 
     def ring(self, topic: str) -> None:
-        """See `Bells`."""
         if monotonic() < self._alone_until:
             return
         self._rung.add(topic)
