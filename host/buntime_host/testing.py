@@ -184,7 +184,6 @@ class StartHost(Protocol):
         clock: FakeClock | None = None,
     ) -> Awaitable[HostClient]:
         """Starts a host, which ends with the test."""
-        ...
 
 
 @pytest.fixture

@@ -36,11 +36,9 @@ class KeyDatabase(Protocol):
 
     async def execute(self, sql: str, args: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Run one statement, committed when this returns, and return its rows."""
-        ...
 
     def data_version(self) -> int | None:
         """A number that differs once anybody has committed; None where that is not known."""
-        ...
 
 
 class NoteOfKeys:

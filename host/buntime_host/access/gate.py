@@ -76,17 +76,14 @@ class ForeignTokens(Protocol):
 
     def find(self, token: bytes) -> Foreign | None:
         """Return the owner of a token; None if it is not one of these, or not valid."""
-        ...
 
     async def learn(self, token: bytes) -> bool:
         """Fetch whatever may be missing to know the token; return whether `find` may succeed
         now.
         """
-        ...
 
     async def refresh(self) -> bool:
         """Fetch whatever may have changed; return whether `find` may have another answer now."""
-        ...
 
 
 class SessionTokens(Protocol):
@@ -94,7 +91,6 @@ class SessionTokens(Protocol):
 
     def find(self, token: bytes) -> Principal | None:
         """Return the owner of a session; None if it is none, or over."""
-        ...
 
 
 class Gate:

@@ -31,27 +31,21 @@ class KeyStore(Protocol):
     @property
     def where(self) -> str:
         """Where the keys are, for people."""
-        ...
 
     async def changed(self) -> Mapping[str, KeptKey] | None:
         """All keys by id, or None if nothing has changed since the last call."""
-        ...
 
     async def add(self, key: ApiKey) -> bool:
         """Store a new key; False if there is one with its id."""
-        ...
 
     async def replace(self, old: ApiKey, new: ApiKey) -> bool:
         """Store a new state of a key; False if it was changed elsewhere meanwhile."""
-        ...
 
     async def check(self) -> None:
         """Check that keys can be read and written, without changing any."""
-        ...
 
     async def used(self, times: Mapping[str, int]) -> None:
         """Note when keys were used last."""
-        ...
 
 
 def encoded(key: ApiKey) -> str:

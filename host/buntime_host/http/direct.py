@@ -244,14 +244,12 @@ class DirectApp(Protocol):
 
         Streams are not. Called before the body has arrived; must neither raise nor take long.
         """
-        ...
 
     def answer(self, request: DirectRequest) -> Reply:
         """Answer a request, on the event loop: work that takes long belongs in a coroutine.
 
         May raise an `HttpError`, which the host answers, or `NotDirect`.
         """
-        ...
 
 
 async def settled(reply: Answer | Promised | Coroutine[Any, Any, T]) -> Answer | T:

@@ -17,11 +17,9 @@ class FurtherOrigins(Protocol):
 
     def trusts(self, origin: bytes) -> bool:
         """Whether their pages may make changes."""
-        ...
 
     def takes_cookies(self, origin: bytes) -> bool:
         """Whether the session cookie counts in requests of trusted ones."""
-        ...
 
 
 class OriginPolicy:

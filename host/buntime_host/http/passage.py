@@ -57,11 +57,9 @@ class Companion(Protocol):
 
     def answered(self, answer: Answer) -> Touched:
         """See a whole answer; return it, or another one. A coroutine gets a task."""
-        ...
 
     def begun(self, status: int, headers: list[Header]) -> list[Header]:
         """See how a stream begins, or an answer without a body; return its headers."""
-        ...
 
 
 Arrival = Answer | Companion | None
@@ -76,17 +74,14 @@ class RequestPassage(Protocol):
 
         `preflight` and companions tell their browsers.
         """
-        ...
 
     def takes_cookies(self, origin: bytes) -> bool:
         """Whether the host's session cookie counts in requests of pages of an origin that the
         passage trusts.
         """
-        ...
 
     def preflight(self, request: DirectRequest) -> Answer | None:
         """Answer an `OPTIONS` before the sender is identified, or leave it to others."""
-        ...
 
     def arrives(self, request: DirectRequest) -> Arrival:
         """See each request once: return an answer to it, a companion for it, or None to let it
@@ -97,7 +92,6 @@ class RequestPassage(Protocol):
         its `lines`. An `HttpError` is the answer; any other exception answers 503, since letting
         the request pass would skip what is checked here.
         """
-        ...
 
 
 class GuardedPassage(RequestPassage, Protocol):
@@ -109,7 +103,6 @@ class GuardedPassage(RequestPassage, Protocol):
     @property
     def unguarded(self) -> Callable[[DirectRequest], Arrival]:
         """The same `arrives`, which may raise, without the call that handles that."""
-        ...
 
 
 def one_passage(passages: Sequence[tuple[str, RequestPassage]]) -> GuardedPassage | None:

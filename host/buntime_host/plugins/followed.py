@@ -18,7 +18,6 @@ class Watchable(Protocol):
 
     def watch(self, key: Any, callback: Any = None, *, emit_initial: bool = True) -> Any:
         """Hear of changes."""
-        ...
 
 
 class Followed(Generic[T]):

@@ -12,15 +12,12 @@ class TaskClock(Protocol):
 
     def wall(self) -> float:
         """Seconds since 1970, which hosts more or less agree on, and which may jump."""
-        ...
 
     def monotonic(self) -> float:
         """Seconds since some moment, which never go backwards."""
-        ...
 
     async def sleep(self, seconds: float) -> None:
         """Sleep for that many seconds."""
-        ...
 
 
 class SystemTaskClock:

@@ -49,61 +49,49 @@ class HostState(Protocol):
     @property
     def ready(self) -> bool:
         """Whether it has started and is not closing."""
-        ...
 
     @property
     def statuses(self) -> Mapping[str, PluginStatus]:
         """Every plugin, those that run in load order."""
-        ...
 
     @property
     def health_hooks(self) -> Mapping[str, Hook]:
         """`health()` of the plugins that have it."""
-        ...
 
     @property
     def metrics_hooks(self) -> Mapping[str, Hook]:
         """`metrics()` of the plugins that have it."""
-        ...
 
     @property
     def edge_metrics(self) -> EdgeMetrics:
         """The metrics of connections."""
-        ...
 
     @property
     def task_failures(self) -> Mapping[str, int]:
         """How often background work of each plugin failed."""
-        ...
 
     @property
     def http_numbers(self) -> HttpNumbers | None:
         """The counts of requests; None if they are not counted."""
-        ...
 
     @property
     def workers(self) -> Workers:
         """The processes that serve, of which this is one."""
-        ...
 
     async def openapi(self, root: str) -> bytes:
         """The OpenAPI document; `root` is the prefix of all paths."""
-        ...
 
     @property
     def gate(self) -> Gate:
         """The gate that recognises senders."""
-        ...
 
     @property
     def signed(self) -> Signed:
         """Sessions and tickets."""
-        ...
 
     @property
     def keys(self) -> KeyAdministration:
         """The keys."""
-        ...
 
 
 class PrivateRoute(NamedTuple):

@@ -35,7 +35,6 @@ class TellsRoutes(Protocol):
 
         `path` is raw, and below the base. A websocket's method is `WEBSOCKET`.
         """
-        ...
 
 
 class Mount(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,15 +17,12 @@ class Transaction(Protocol):
 
     async def execute(self, sql: str, args: Sequence[Value] = ()) -> list[dict[str, Value]]:
         """Run one statement and return its rows as dictionaries."""
-        ...
 
     async def execute_one(self, sql: str, args: Sequence[Value] = ()) -> dict[str, Value] | None:
         """Run one statement and return its first row, or None."""
-        ...
 
     async def execute_result(self, sql: str, args: Sequence[Value] = ()) -> ResultSet:
         """Run one statement and return rows, column names and counts."""
-        ...
 
 
 class Adapter(Protocol):
@@ -37,12 +34,10 @@ class Adapter(Protocol):
     @property
     def type(self) -> str:
         """The configured engine: `sqlite`, `libsql`, …"""
-        ...
 
     @property
     def tenant(self) -> str | None:
         """The tenant that this adapter belongs to; None for the root database."""
-        ...
 
     @property
     def capabilities(self) -> Capabilities: ...
@@ -52,15 +47,12 @@ class Adapter(Protocol):
 
         A statement that writes is committed when this returns.
         """
-        ...
 
     async def execute_one(self, sql: str, args: Sequence[Value] = ()) -> dict[str, Value] | None:
         """Like `execute`, but only the first row, or None."""
-        ...
 
     async def execute_result(self, sql: str, args: Sequence[Value] = ()) -> ResultSet:
         """Like `execute`, with column names and counts."""
-        ...
 
     async def query(
         self,
@@ -84,7 +76,6 @@ class Adapter(Protocol):
         `max_bytes` is for statements that put long texts together: an embedded engine stops with
         `ResultTooLarge` before one is longer. Others do not look.
         """
-        ...
 
     async def batch(self, steps: Sequence[Statement | Guard]) -> list[ResultSet]:
         """Run the steps as one transaction and return one result for each, guards included.
@@ -92,7 +83,6 @@ class Adapter(Protocol):
         Raises `GuardFailed` when a guard does not hold. Whatever is raised, nothing was written,
         unless it is an `OutcomeUnknown`.
         """
-        ...
 
     async def batch_each(self, batches: Sequence[Batch]) -> list[list[ResultSet] | DatabaseError]:
         """Run several batches in order, each all or nothing on its own.
@@ -101,7 +91,6 @@ class Adapter(Protocol):
         in its place and does not disturb the others; this method itself raises only
         `DatabaseClosed` and `TransactionMisuse`.
         """
-        ...
 
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run `fn` inside an interactive transaction and return what it returns.
@@ -109,14 +98,12 @@ class Adapter(Protocol):
         Commits when `fn` returns, rolls back when it raises or is cancelled. Only where
         `capabilities.interactive_transactions`; `TransactionMisuse` when nested.
         """
-        ...
 
     async def open_session(self, limits: SessionLimits | None = None) -> Session:
         """Open a dedicated connection, where the engine has them; close it after use.
 
         Raises `DatabaseError` where it has none, such as for a database in memory.
         """
-        ...
 
     def position(self) -> int | None:
         """The position in the database's log of everything that this adapter wrote or read.
@@ -124,7 +111,6 @@ class Adapter(Protocol):
         For a `ReadDemand`, here or on another host. None if it is unknown, and for an engine
         without replicas, where each read sees everything that was committed before.
         """
-        ...
 
     def data_version(self) -> int | None:
         """A number that differs once any process has committed.
@@ -132,7 +118,6 @@ class Adapter(Protocol):
         Cheaper than any read, for callers that ask many times a second. None where only reads can
         tell.
         """
-        ...
 
     def when_written(self, call: Callable[[], None]) -> bool:
         """Have `call` called once, on the event loop, when somebody writes from now on.
@@ -141,19 +126,15 @@ class Adapter(Protocol):
         not told of, and what is told of may be committed seconds later: it is for who asks for
         `data_version` less often while nothing happens. False where nothing tells of that.
         """
-        ...
 
     def statistics(self) -> dict[str, float]:
         """Numbers that the engine keeps of itself, by name; which ones depends on the engine."""
-        ...
 
     def get_raw_client(self) -> Any:
         """The driver's own object, for what this seam does not cover."""
-        ...
 
     async def close(self) -> None:
         """Finish running calls and release everything. Idempotent."""
-        ...
 
 
 class ReadsAtOnce(Protocol):
@@ -166,7 +147,6 @@ class ReadsAtOnce(Protocol):
 
         Raises the same errors.
         """
-        ...
 
 
 class Bells(Protocol):
@@ -182,14 +162,12 @@ class Bells(Protocol):
 
         It is also called when a signal may have been lost.
         """
-        ...
 
     def ring(self, topic: str) -> None:
         """Signal the others soon, and not more often than every few milliseconds.
 
         Costs microseconds and never waits. A failure is not reported.
         """
-        ...
 
 
 class DatabaseService(Protocol):
@@ -200,7 +178,6 @@ class DatabaseService(Protocol):
 
         Raises `DatabaseError` when no such engine is configured.
         """
-        ...
 
     async def get_adapter(
         self,
@@ -208,7 +185,6 @@ class DatabaseService(Protocol):
         tenant: str | None = None,
     ) -> Adapter:
         """The database of a tenant; without a tenant the root database."""
-        ...
 
     async def open_adapter(self, name: str, options: Mapping[str, Any]) -> Adapter:
         """A root database of the caller's own, described like an entry of `adapters`.
@@ -216,16 +192,12 @@ class DatabaseService(Protocol):
         `name` is that of the caller, for metrics and messages; it is closed with the service.
         Raises `ValueError` for wrong options, `DatabaseUnavailable` when it cannot be opened.
         """
-        ...
 
     def get_default_type(self) -> str:
         """The engine that is used when none is named."""
-        ...
 
     def get_available_types(self) -> list[str]:
         """The configured engines, in the order of the configuration."""
-        ...
 
     async def close(self) -> None:
         """Close every adapter. Errors are gathered, not stopped at."""
-        ...

@@ -63,11 +63,9 @@ class SessionCursor(Protocol):
 
     async def fetch(self, max_rows: int) -> list[tuple[Value, ...]]:
         """The next rows, `max_rows` or fewer where they are long; none at the end."""
-        ...
 
     async def finish(self) -> SessionResult:
         """End the statement, rows left or not, and return its counts without rows."""
-        ...
 
 
 class Session(Protocol):
@@ -80,12 +78,10 @@ class Session(Protocol):
     @property
     def autocommit(self) -> bool:
         """Whether no transaction is open."""
-        ...
 
     @property
     def rollback_at(self) -> float | None:
         """When the open transaction must have ended, on the clock of `time.monotonic`."""
-        ...
 
     async def execute(
         self,
@@ -103,21 +99,17 @@ class Session(Protocol):
         value that it computes, are larger than that. So does one that writes and gives rows, and
         then it has written nothing; a transaction that it is in stays open.
         """
-        ...
 
     async def open_cursor(
         self, sql: str, args: Sequence[Value] = (), named: Mapping[str, Value] | None = None
     ) -> SessionCursor:
         """Start exactly one statement and read its rows piece by piece; one at a time."""
-        ...
 
     async def sequence(self, sql: str) -> None:
         """Run any number of statements without arguments, until one fails."""
-        ...
 
     async def describe(self, sql: str) -> Description:
         """Parse exactly one statement without running it."""
-        ...
 
     async def roll_back(self, reason: Exception) -> None:
         """Undo the open transaction, if any.
@@ -125,8 +117,6 @@ class Session(Protocol):
         Until a ROLLBACK arrives, every further statement fails with `reason`: a client that
         does not know must not go on as if its transaction were still there.
         """
-        ...
 
     async def close(self) -> None:
         """Interrupt what runs, roll back, release the connection. Idempotent."""
-        ...

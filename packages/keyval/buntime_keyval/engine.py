@@ -77,11 +77,9 @@ class KeyValEngine(Protocol):
 
     async def get(self, keys: Sequence[bytes]) -> list[EngineEntry | None]:
         """The entries of keys, in their order and of one moment; None for those that miss."""
-        ...
 
     async def read(self, *ranges: EngineRange) -> list[list[EngineEntry]]:
         """The entries of each range. Those of one are of one moment."""
-        ...
 
     async def commit(
         self, checks: Sequence[EngineCheck], writes: Sequence[EngineWrite]
@@ -90,11 +88,9 @@ class KeyValEngine(Protocol):
 
         It is durable then. Raises `OutcomeUnknown` where nobody can say whether it was done.
         """
-        ...
 
     async def position(self) -> str:
         """Behind the newest change."""
-        ...
 
     def follow(self, after: str, within: EngineRange | None = None) -> AsyncIterator[EngineChange]:
         """Every change behind a position, in the order of the commits, as they come.
@@ -102,7 +98,6 @@ class KeyValEngine(Protocol):
         Those of other processes are among them. `within` leaves out keys that are not in the range.
         Ends when the store does. Raises `PositionGone`.
         """
-        ...
 
 
 def range_below(prefix: Key, limit: int = DEFAULT_LIMIT) -> EngineRange:

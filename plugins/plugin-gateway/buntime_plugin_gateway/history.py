@@ -26,21 +26,17 @@ class HistoryStore(Protocol):
 
     async def get(self, key: Any) -> Any:
         """One entry."""
-        ...
 
     def list(
         self, prefix: Any, *, limit: int | None = None, reverse: bool = False
     ) -> AsyncIterator[Any]:
         """Entries below a key."""
-        ...
 
     async def delete(self, key: Any, *, exact: bool = False) -> Any:
         """Delete a key and what is below it."""
-        ...
 
     def atomic(self) -> Any:
         """A commit with checks."""
-        ...
 
 
 class MetricsHistory:

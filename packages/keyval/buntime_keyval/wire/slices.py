@@ -54,19 +54,15 @@ class Frame(Protocol):
 
     def child(self, kind: str, name: str | None) -> Frame:
         """The frame of a member that goes on over several slices."""
-        ...
 
     def add(self, members: Any) -> None:
         """Take further members, a list or a dict."""
-        ...
 
     def put(self, name: str | None, result: Any) -> None:
         """Take the result of the frame of a member."""
-        ...
 
     def close(self) -> Steps:
         """Make its result, now that it has all of its members."""
-        ...
 
 
 class _Open(NamedTuple):

@@ -20,11 +20,9 @@ class SharedNumbers(Protocol):
     @property
     def own(self) -> Doubles:
         """The numbers of this process, which only it writes."""
-        ...
 
     def others(self) -> Iterator[tuple[int, Doubles]]:
         """Each other worker that has them, with its own."""
-        ...
 
 
 class Counters(SharedNumbers, Protocol):
@@ -32,7 +30,6 @@ class Counters(SharedNumbers, Protocol):
 
     def totals(self) -> list[float]:
         """The sums over all workers."""
-        ...
 
 
 class LocalCounters:

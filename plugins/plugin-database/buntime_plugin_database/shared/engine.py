@@ -66,11 +66,9 @@ class RootDatabase(OpenDatabase, Protocol):
 
     def problem(self) -> str | None:
         """Why it is unusable, as far as known; None if it is usable."""
-        ...
 
     async def check(self) -> str | None:
         """The same, checked now if unknown. Answers within seconds."""
-        ...
 
 
 OptionsT = TypeVar("OptionsT", bound=EngineOptions)

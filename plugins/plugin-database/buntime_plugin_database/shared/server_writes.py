@@ -46,7 +46,6 @@ class Sendable(Protocol):
     @property
     def size(self) -> int:
         """Bytes of its texts, roughly."""
-        ...
 
 
 E = TypeVar("E", bound=Sendable)

@@ -39,7 +39,6 @@ class CountedSession(Session, Protocol):
 
     def when_closed(self, call: Callable[[], object]) -> None:
         """Have `call` called once the session is closed."""
-        ...
 
 
 class OpenDatabase(Adapter, Protocol):
@@ -47,7 +46,6 @@ class OpenDatabase(Adapter, Protocol):
 
     def is_current(self) -> bool:
         """Whether it is still the tenant's: another process may have deleted that."""
-        ...
 
     async def open_session(self, limits: SessionLimits | None = None) -> CountedSession: ...
 
@@ -60,27 +58,21 @@ class Tenants(Protocol):
 
     def check(self, tenant: str) -> None:
         """Raise `InvalidTenant` for a name that no tenant may have."""
-        ...
 
     async def create(self, tenant: str) -> None:
         """Make the tenant's database; nothing happens if it exists."""
-        ...
 
     async def delete(self, tenant: str) -> bool:
         """Delete the tenant's database, which is closed; False if there was none."""
-        ...
 
     async def list(self) -> list[str]:
         """Ids of the tenants that have a database, sorted."""
-        ...
 
     async def prepare(self, tenant: str, *, create: bool) -> None:
         """Slow preparations before `open`, whose callers wait for each other."""
-        ...
 
     async def open(self, tenant: str, *, create: bool) -> OpenDatabase:
         """Open the tenant's database. Raises `TenantNotFound` unless it may be made."""
-        ...
 
 
 class NoTenants:

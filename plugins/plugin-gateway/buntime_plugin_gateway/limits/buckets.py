@@ -49,23 +49,18 @@ class Buckets(Protocol):
 
     def take(self, key: str, rate: Rate, now: float) -> tuple[bool, float]:
         """Take a token; whether there was one, and when the bucket is full again."""
-        ...
 
     async def recent(self, limit: int) -> list[BucketState]:
         """At most `limit` buckets, the most recently used first."""
-        ...
 
     def forget(self, key: str) -> bool:
         """Fill one bucket; whether it was known."""
-        ...
 
     def clear(self) -> int:
         """Fill all buckets; how many were known."""
-        ...
 
     def sweep(self, now: float) -> int:
         """Forget some buckets that are full again; how many are left. Call it once a second."""
-        ...
 
 
 class _Bucket(msgspec.Struct, gc=False):

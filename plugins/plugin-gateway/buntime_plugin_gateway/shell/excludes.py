@@ -24,19 +24,15 @@ class ExcludeStore(Watchable, Protocol):
 
     async def get(self, key: Any) -> Any:
         """One entry."""
-        ...
 
     def list(self, prefix: Any) -> AsyncIterator[Any]:
         """All entries below a key."""
-        ...
 
     async def delete(self, key: Any, *, exact: bool = False) -> Any:
         """Delete a key and what is below it, or only the key."""
-        ...
 
     def atomic(self) -> Any:
         """A commit with checks."""
-        ...
 
 
 def is_basename(text: str) -> bool:

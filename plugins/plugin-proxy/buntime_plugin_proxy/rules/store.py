@@ -29,15 +29,12 @@ class RuleStore(Watchable, Protocol):
 
     async def get(self, key: Any) -> Any:
         """One entry."""
-        ...
 
     def list(self, prefix: Any) -> AsyncIterator[Any]:
         """All entries below a key."""
-        ...
 
     def atomic(self) -> Any:
         """A commit with checks."""
-        ...
 
 
 class RulesChanged(HttpError):

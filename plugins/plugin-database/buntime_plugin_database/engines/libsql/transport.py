@@ -42,11 +42,9 @@ class ServerTransport(Protocol):
 
     async def execute(self, statement: Json) -> Json:
         """Run one statement; its `StmtResult`."""
-        ...
 
     async def batch(self, steps: list[Json]) -> Json:
         """Run the steps on one connection; their `BatchResult`."""
-        ...
 
     async def close(self) -> None: ...
 

@@ -21,7 +21,6 @@ class InTurn(Protocol):
 
     async def __call__(self, work: Callable[..., T], *args: object) -> T:
         """The result of the work."""
-        ...
 
 
 class SqliteCursor:

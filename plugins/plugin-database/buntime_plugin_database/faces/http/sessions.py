@@ -38,12 +38,10 @@ class SessionPart(Protocol):
     @property
     def family(self) -> Family:
         """The SQL that the database speaks."""
-        ...
 
     @property
     def autocommit(self) -> bool:
         """Whether no transaction is open."""
-        ...
 
     async def execute(
         self,
@@ -54,11 +52,9 @@ class SessionPart(Protocol):
         max_rows: int | None = None,
     ) -> SessionResult:
         """Run exactly one statement. Raises `DatabaseError`."""
-        ...
 
     async def ask(self, sql: str, args: Sequence[Value] = ()) -> SessionResult:
         """Run a query of this plugin, which may use tables that SQL from outside must not."""
-        ...
 
 
 Planner = Callable[[SessionPart], Awaitable[Sequence[Bound]]]
