@@ -59,7 +59,6 @@ class FileKeys:
         return found
 
     async def add(self, key: ApiKey) -> bool:
-
         def change(keys: dict[str, KeptKey]) -> bool:
             if key.id in keys:
                 return False
@@ -69,7 +68,6 @@ class FileKeys:
         return await asyncio.to_thread(self._change, change)
 
     async def replace(self, old: ApiKey, new: ApiKey) -> bool:
-
         def change(keys: dict[str, KeptKey]) -> bool:
             stored = keys.get(old.id)
             if stored is None or stored.key != old:
@@ -83,7 +81,6 @@ class FileKeys:
         await asyncio.to_thread(self._change, lambda _: False)
 
     async def used(self, times: Mapping[str, int]) -> None:
-
         def change(keys: dict[str, KeptKey]) -> bool:
             for key_id, time in times.items():
                 if key_id in keys:

@@ -298,39 +298,28 @@ __all__ = [
 ]
 
 # A server needs the contract and the results alone: h11 is imported with the first client.
+_OF_MODULES = {
+    "atomic": ("Atomic", "StoreAtomic"),
+    "client": ("Kv",),
+    "consumers": ("Consumer",),
+    "graph": ("Graph",),
+    "listen": ("Delivery", "QueueListener"),
+    "locks": ("Lock",),
+    "queues": ("MessageQueue",),
+    "records": ("Records",),
+    "runner": ("Runner",),
+    "store_watch": ("StoreWatch",),
+    "stores": ("Store",),
+    "transactions": ("StoreTransaction", "Transaction"),
+    "watch": ("Watch",),
+}
+"""What both halves have, the one for asyncio with a name that begins with `Async`."""
 _LATER = {
-    "AsyncAtomic": "buntime_keyval._async.atomic",
-    "AsyncConsumer": "buntime_keyval._async.consumers",
-    "AsyncDelivery": "buntime_keyval._async.listen",
-    "AsyncGraph": "buntime_keyval._async.graph",
-    "AsyncKv": "buntime_keyval._async.client",
-    "AsyncLock": "buntime_keyval._async.locks",
-    "AsyncMessageQueue": "buntime_keyval._async.queues",
-    "AsyncQueueListener": "buntime_keyval._async.listen",
-    "AsyncRecords": "buntime_keyval._async.records",
-    "AsyncRunner": "buntime_keyval._async.runner",
-    "AsyncStore": "buntime_keyval._async.stores",
-    "AsyncStoreAtomic": "buntime_keyval._async.atomic",
-    "AsyncStoreTransaction": "buntime_keyval._async.transactions",
-    "AsyncStoreWatch": "buntime_keyval._async.store_watch",
-    "AsyncTransaction": "buntime_keyval._async.transactions",
-    "AsyncWatch": "buntime_keyval._async.watch",
-    "Atomic": "buntime_keyval._sync.atomic",
-    "Consumer": "buntime_keyval._sync.consumers",
-    "Delivery": "buntime_keyval._sync.listen",
-    "Graph": "buntime_keyval._sync.graph",
-    "Kv": "buntime_keyval._sync.client",
-    "Lock": "buntime_keyval._sync.locks",
-    "MessageQueue": "buntime_keyval._sync.queues",
-    "QueueListener": "buntime_keyval._sync.listen",
-    "Records": "buntime_keyval._sync.records",
-    "Runner": "buntime_keyval._sync.runner",
-    "Store": "buntime_keyval._sync.stores",
-    "StoreAtomic": "buntime_keyval._sync.atomic",
-    "StoreTransaction": "buntime_keyval._sync.transactions",
-    "StoreWatch": "buntime_keyval._sync.store_watch",
-    "Transaction": "buntime_keyval._sync.transactions",
-    "Watch": "buntime_keyval._sync.watch",
+    f"{prefix}{name}": f"buntime_keyval.{half}.{module}"
+    for prefix, half in (("Async", "_async"), ("", "_sync"))
+    for module, names in _OF_MODULES.items()
+    for name in names
+} | {
     "open_kv": "buntime_keyval._async.opening",
     "open_kv_sync": "buntime_keyval._sync.opening",
 }
