@@ -58,10 +58,40 @@ async def test_writers_that_were_just_answered_join_those_that_wait(
     assert await commits_of_two_halves(tmp_path / "hasty.db") >= ROUNDS + 2
 
 
+async def commits_of_a_row(path: Path) -> float:
+    """The commits it takes when the writers come back one after the other, at first together."""
+    adapter = SqliteAdapter(str(path))
+    try:
+        await migrate(adapter, 0)
+        store = Store(adapter, logger=logging.getLogger("test"))
+
+        async def write(number: int) -> None:
+            for turn in range(ROUNDS):
+                await store.set(b"\x02%d\0" % number, "[]", str(turn))
+                for _ in range(number):
+                    await asyncio.sleep(0)
+
+        before = adapter.statistics()["commits"]
+        await asyncio.gather(*(write(number) for number in range(WRITERS)))
+        return adapter.statistics()["commits"] - before
+    finally:
+        await adapter.close()
+
+
+async def test_the_first_ones_to_come_back_wait_for_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(regathering, "REGATHER_SHARE", 1e9)
+    monkeypatch.setattr(regathering, "REGATHER_SECONDS", 10.0)
+    assert await commits_of_a_row(tmp_path / "patient.db") == ROUNDS
+    monkeypatch.setattr(regathering, "REGATHER_SHARE", 0.0)
+    assert await commits_of_a_row(tmp_path / "hasty.db") > ROUNDS
+
+
 async def test_nobody_is_waited_for_who_did_not_come_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    patience, groups = 100, 60
+    patience, groups = 1_000, 60
     seconds = count()
     monkeypatch.setattr(regathering, "perf_counter", lambda: float(next(seconds)))
     monkeypatch.setattr(regathering, "REGATHER_SHARE", 1e9)
@@ -102,7 +132,8 @@ async def test_what_others_wait_for_waits_for_nobody(monkeypatch: pytest.MonkeyP
     waits = regathering.Regathering(pending, 100)
 
     async def begun() -> asyncio.Task[None]:
-        waiting = asyncio.create_task(waits.wait(5, 1.0))
+        waits.answered(5, 1.0)
+        waiting = asyncio.create_task(waits.wait())
         for _ in range(10):
             await asyncio.sleep(0)
         assert not waiting.done()
@@ -112,7 +143,8 @@ async def test_what_others_wait_for_waits_for_nobody(monkeypatch: pytest.MonkeyP
     waits.hurry()
     await waiting
     waits.hurry()
-    await waits.wait(5, 1.0)
+    waits.answered(5, 1.0)
+    await waits.wait()
     waiting = await begun()  # only once for each time
     pending += [2] * 5
     await waiting

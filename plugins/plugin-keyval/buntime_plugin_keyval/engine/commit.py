@@ -168,6 +168,7 @@ class Committer:
         group: list[WriteJob] = []
         try:
             while self._pending:
+                await self._regathering.wait()
                 group = self._take()
                 started = perf_counter()
                 decided = await self._decide(group)
@@ -184,7 +185,7 @@ class Committer:
                         outcomes = [error] * len(decided.writing)
                     pack = self._packing.pack_each
                 await self._conclude(decided, outcomes)
-                await self._regathering.wait(len(group), perf_counter() - started)
+                self._regathering.answered(len(group), perf_counter() - started)
         except BaseException as error:
             for job in (*group, *self._pending):
                 job.fail(error)

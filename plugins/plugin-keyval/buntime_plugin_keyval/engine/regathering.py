@@ -1,7 +1,8 @@
 """Waits for the writers that were just answered, which may be about to write again.
 
 Without it, half of the writers wait while the other half is committed, and two small groups follow
-each other for ever where one large group would do.
+each other for ever where one large group would do. So they do when all were committed together and
+the first ones to come back do not wait for the rest.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ class Regathering:
         """`pending` are those that wait to be committed, at most `most` of them together."""
         self._pending = pending
         self._most = most
+        self._expected = 0
+        """How many wait once all who were answered last are back; 0 if nobody is to wait."""
+        self._give_up = 0.0
+        """Until when they are waited for."""
         self._is_awaited = False
         """Whether recent writes are awaited by callers that would write again after them."""
         self._backoff = 0
@@ -35,18 +40,21 @@ class Regathering:
         """Do not wait now: callers may be waiting for the writes just submitted."""
         self._is_awaited = True
 
-    async def wait(self, answered: int, commit_seconds: float) -> None:
-        """Let those that were answered join those that wait, if they are of that kind."""
-        if self._hurries():
-            return
-        pending = self._pending
-        expected = min(len(pending) + answered, self._most)
-        if not pending or len(pending) >= expected:
+    def answered(self, number: int, commit_seconds: float) -> None:
+        """So many are answered now, after a commit that took so long."""
+        self._expected = min(len(self._pending) + number, self._most)
+        seconds = min(REGATHER_SHARE * commit_seconds, REGATHER_SECONDS)
+        self._give_up = perf_counter() + seconds
+
+    async def wait(self) -> None:
+        """Let those that were answered last join those that wait, if they are of that kind."""
+        expected, self._expected = self._expected, 0
+        pending, give_up = self._pending, self._give_up
+        if self._hurries() or len(pending) >= expected or perf_counter() >= give_up:
             return
         if self._groups_left:
             self._groups_left -= 1
             return
-        give_up = perf_counter() + min(REGATHER_SHARE * commit_seconds, REGATHER_SECONDS)
         while len(pending) < expected and perf_counter() < give_up:
             # A turn of the loop, which brings requests in. Its timers know milliseconds only.
             await asyncio.sleep(0)
