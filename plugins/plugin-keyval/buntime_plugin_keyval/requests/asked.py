@@ -198,69 +198,43 @@ REMEMBERED_QUERIES = 64
 """Of each route."""
 
 
-class Route(Generic[Owner, G]):
+class Route(msgspec.Struct, Generic[Owner, G], eq=False):
     """An endpoint and what it takes. It is called with its owner: the service, or a part of it."""
 
-    __slots__ = (
-        "_of_query",
-        "ask",
-        "has_body",
-        "has_conditions",
-        "has_head",
-        "is_stream",
-        "large",
-        "media_type",
-        "place",
-        "quick",
-        "said",
-        "shape",
-        "statuses",
-    )
+    ask: Callable[[Owner, Request[G]], Asked]
+    """The endpoint; raises `InvalidInput` or another error for a request that is refused."""
+    shape: type[G]
+    place: MemberPlace = MemberPlace.QUERY
+    large: Callable[[Owner], LargeMembers] | None = None
+    """How to read the members of a body that may be large since it has values."""
+    quick: Callable[[bytes], G | None] | None = None
+    """Reads bodies of the usual form; returns None for one that is to be read in full."""
+    is_stream: bool = False
+    """Whether its answer is an event stream, which is served by ASGI alone."""
+    has_head: bool = True
+    """Whether it also serves `HEAD`."""
+    has_conditions: bool = False
+    """Whether it supports `If-Match` and `If-None-Match`."""
+    media_type: str = "application/json"
+    """The media type of its answers."""
+    statuses: Sequence[int] = (200,)
+    """The statuses of successful answers."""
+    said: Callable[..., Any] | None = None
+    """The function whose docstring describes the route, if it is not the endpoint."""
+    _of_query: Callable[[bytes], Any] = bytes
+    """Reads a short query without a body; made for each route."""
 
-    def __init__(
-        self,
-        ask: Callable[[Owner, Request[G]], Asked],
-        shape: type[G],
-        place: MemberPlace = MemberPlace.QUERY,
-        large: Callable[[Owner], LargeMembers] | None = None,
-        *,
-        quick: Callable[[bytes], G | None] | None = None,
-        is_stream: bool = False,
-        has_head: bool = True,
-        has_conditions: bool = False,
-        media_type: str = "application/json",
-        statuses: Sequence[int] = (200,),
-        said: Callable[..., Any] | None = None,
-    ) -> None:
-        self.said = said or ask
-        """The function whose docstring describes the route."""
-        self.media_type = media_type
-        """The media type of its answers."""
-        self.statuses = statuses
-        """The statuses of successful answers."""
-        self.ask = ask
-        """The endpoint; raises `InvalidInput` or another error for a request that is refused."""
-        self.shape = shape
-        self.place = place
-        self.large = large
-        """How to read the members of a body that may be large since it has values."""
-        self.quick = quick
-        """Reads bodies of the usual form; returns None for one that is to be read in full."""
-        self.is_stream = is_stream
-        """Whether its answer is an event stream, which is served by ASGI alone."""
-        self.has_head = has_head
-        """Whether it also serves `HEAD`."""
-        self.has_body = place is not MemberPlace.QUERY
-        """Whether the body is always read; otherwise only if the request declares one."""
-        self.has_conditions = has_conditions
-        """Whether it supports `If-Match` and `If-None-Match`."""
-
-        @lru_cache(maxsize=REMEMBERED_QUERIES)
-        def of_query(query: bytes) -> G:
-            return read_shape(shape, place, query, b"")
-
+    def __post_init__(self) -> None:
+        shape, place = self.shape, self.place
         # The same query always means the same. Errors are not remembered.
-        self._of_query = of_query
+        self._of_query = lru_cache(REMEMBERED_QUERIES)(
+            lambda query: read_shape(shape, place, query, b"")
+        )
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the body is always read; otherwise only if the request declares one."""
+        return self.place is not MemberPlace.QUERY
 
     def read(self, query: bytes, content: bytes) -> G:
         """Read the shape from query and body. Raises `InvalidInput`."""
@@ -269,7 +243,8 @@ class Route(Generic[Owner, G]):
             if quick is not None and not query and (found := quick(content)) is not None:
                 return found
         elif len(query) <= SHORT_QUERY:
-            return self._of_query(query)
+            given: G = self._of_query(query)
+            return given
         return read_shape(self.shape, self.place, query, content)
 
 

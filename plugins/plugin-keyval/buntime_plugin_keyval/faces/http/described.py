@@ -63,7 +63,7 @@ def _operation(method: str, path: str, route: AnyRoute) -> Operation:
     return Operation(
         method=method,
         path=path,
-        text=text_of(route.said),
+        text=text_of(route.said or route.ask),
         parameters=parameters,
         body=_body(route),
         body_required=route.place in (MemberPlace.BODY, MemberPlace.BESIDE_VALUE),

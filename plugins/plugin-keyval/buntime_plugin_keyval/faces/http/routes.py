@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from buntime_plugin_keyval.faces.http import atomic, keys, lives, metrics, ranges, sets
 from buntime_plugin_keyval.faces.http.keys import KEYS_PATH
 from buntime_plugin_keyval.features.feature import AnyFeature
-from buntime_plugin_keyval.requests.asked import AnyRoute, Route
+from buntime_plugin_keyval.requests.asked import AnyRoute
 
 Methods = Mapping[str, AnyRoute]
 
@@ -123,14 +125,9 @@ class StoreRoutes:
 def _of_part(name: str, route: AnyRoute) -> AnyRoute:
     """The route of a feature, adapted to take the whole service."""
     ask, large = route.ask, route.large
-    return Route(
-        lambda service, request: ask(service.parts[name], request),
-        route.shape,
-        route.place,
-        None if large is None else lambda service: large(service.parts[name]),
-        quick=route.quick,
-        is_stream=route.is_stream,
-        has_head=route.has_head,
-        media_type=route.media_type,
-        said=route.said,
+    return msgspec.structs.replace(
+        route,
+        ask=lambda service, request: ask(service.parts[name], request),
+        large=None if large is None else lambda service: large(service.parts[name]),
+        said=route.said or ask,
     )
