@@ -8,12 +8,11 @@ from typing import Any
 import apsw
 import pytest
 from buntime_database import DatabaseUnavailable
-from buntime_keyval import InvalidInput, PositionAhead, StreamTrimmed
+from buntime_keyval import ConsumerFailing, InvalidInput, PositionAhead, StreamTrimmed
 from buntime_keyval.wire import encode_key
 from buntime_plugin_keyval.engine.once import Once, keyed
 from buntime_plugin_keyval.features.consumers.consumers import (
     ConsumerDesk,
-    FailingRecord,
     Holder,
     RecordBatch,
     WantedBatch,
@@ -178,17 +177,17 @@ async def test_what_fails_too_often_is_kept_and_passed(world: World) -> None:
     seqs = await written(world, 4)
     holder = Holder("mailer", (await fetch(world)).token)
     failed = await desk.nack(holder, seqs[1], "broken", 2)
-    assert (failed.attempts, failed.is_dead) == (1, False)
+    assert (failed.attempts, failed.dead) == (1, False)
     # Whoever fails at a record has done those before it.
     assert places(await fetch(world)) == seqs[1:]
-    assert (await desk.get("mailer")).failing == FailingRecord(seqs[1], 1, "broken")
+    assert (await desk.get("mailer")).failing == ConsumerFailing(seqs[1], 1, "broken")
     failed = await desk.nack(holder, seqs[1], "still broken", 2)
-    assert (failed.attempts, failed.is_dead, failed.position) == (2, True, seqs[1])
+    assert (failed.attempts, failed.dead, failed.position) == (2, True, seqs[1])
     assert (await desk.get("mailer")).failing is None
     assert places(await fetch(world)) == seqs[2:]
     with pytest.raises(InvalidInput, match="seq must be a record after the position"):
         await desk.nack(holder, seqs[1], "broken", 2)
-    assert (await desk.nack(holder, seqs[2], "broken", 1)).is_dead
+    assert (await desk.nack(holder, seqs[2], "broken", 1)).dead
     letters = await desk.letters("mailer", 0, 10)
     assert [(it.record.seq, it.attempts, it.error) for it in letters] == [
         (seqs[1], 2, "still broken"),
@@ -203,15 +202,15 @@ async def test_dead_letters_are_delivered_once_more_or_removed(world: World) -> 
     seqs = await written(world, 4)
     holder = Holder("mailer", (await fetch(world)).token)
     for seq in seqs[:3]:
-        assert (await desk.nack(holder, seq, "broken", 1)).is_dead
+        assert (await desk.nack(holder, seq, "broken", 1)).dead
     await world.kv.stream.trim(seqs[2])  # they need the stream no longer
     assert await desk.requeue("mailer", seqs[1] + 10_000) == 0
     assert await desk.requeue("mailer", seqs[1]) == 1
     assert await desk.requeue("mailer", seqs[0]) == 1
     assert places(await fetch(world)) == [seqs[0]]
     failed = await desk.nack(holder, seqs[0], "again", 2)
-    assert (failed.attempts, failed.is_dead) == (1, False)
-    assert (await desk.nack(holder, seqs[0], "again", 2)).is_dead
+    assert (failed.attempts, failed.dead) == (1, False)
+    assert (await desk.nack(holder, seqs[0], "again", 2)).dead
     # A letter goes with the commit of just its record; the others stay what they are.
     assert places(await fetch(world)) == [seqs[1]]
     assert await desk.commit(holder, seqs[1]) == seqs[2]
@@ -363,7 +362,7 @@ async def test_what_is_said_twice_with_one_key_is_done_once(world: World) -> Non
 
     first = await desk.nack(holder, seqs[0], "broken", 5, once())
     assert await desk.nack(holder, seqs[0], "broken", 5, once()) == first
-    assert (await desk.get("mailer")).failing == FailingRecord(seqs[0], 1, "broken")
+    assert (await desk.get("mailer")).failing == ConsumerFailing(seqs[0], 1, "broken")
 
 
 @pytest.mark.parametrize("now", [0.0, 0.1, 4.9, 5.0, 7_777.7])

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from buntime_keyval import InvalidInput, TaskConflict
+from buntime_keyval import InvalidInput, QueueOptions, TaskConflict
 from buntime_keyval.wire.tasks import NewTask, TaskOptions
-from buntime_plugin_keyval.model.messages import QueueSettings
 from buntime_plugin_keyval.storage.tasks import WantedTasks
 from keyval.service.world import World
 from keyval.tasks.sending import LEASE_MS, lease, send, status
@@ -145,7 +144,7 @@ async def test_delays_priorities_and_ages(world: World) -> None:
 
 async def test_limits_hold_over_all_runners(world: World) -> None:
     part, clock = world.service.tasks, world.clock
-    await part.set_limits("a", QueueSettings(max_running=2))
+    await part.set_limits("a", QueueOptions(max_running=2))
     tasks = [await send(world) for _ in range(4)]
     running = await lease(world)
     assert [run.task.id for run in running] == [task.id for task in tasks[:2]]
@@ -155,7 +154,7 @@ async def test_limits_hold_over_all_runners(world: World) -> None:
     clock.advance(LEASE_MS)
     assert len(await lease(world)) == 2
     assert (await part.limits("a")).max_running == 2
-    await part.set_limits("a", QueueSettings())
+    await part.set_limits("a", QueueOptions())
     assert len(await lease(world)) == 1
     assert await world.service.queues.names(10) == []
 

@@ -7,13 +7,12 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from buntime_keyval import NotFound, TaskConflict, TaskLost
+from buntime_keyval import NotFound, QueueOptions, TaskConflict, TaskLost
 from buntime_keyval.wire.tasks import pause_behind
 from buntime_plugin_keyval.features.tasks import http
 from buntime_plugin_keyval.features.tasks.runners import Heard, Run, RunnerCall
 from buntime_plugin_keyval.features.tasks.shapes import TaskListening
 from buntime_plugin_keyval.features.tasks.waiting import Caller
-from buntime_plugin_keyval.model.messages import QueueSettings
 from buntime_plugin_keyval.requests.sse import OPENED, PING
 from buntime_plugin_keyval.storage.task_effects import CompletedTask
 from keyval.service.world import World, open_world, until
@@ -234,7 +233,7 @@ async def test_a_cancelled_task_stays_cancelled(world: World) -> None:
 async def test_a_cancelled_task_keeps_its_place_while_its_runner_works(world: World) -> None:
     desk = world.service.tasks.desk
     runners = world.service.tasks.runners
-    await world.service.tasks.set_limits("a", QueueSettings(max_running=1))
+    await world.service.tasks.set_limits("a", QueueOptions(max_running=1))
     first = await send(world, sequence="x", unique="u")
     second = await send(world, sequence="x")
     (run,) = await lease(world)

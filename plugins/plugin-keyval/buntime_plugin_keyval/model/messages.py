@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import uuid_utils
+from buntime_keyval import QueueRate
 from buntime_keyval.wire import InvalidInput, Key, check_key, check_keys, parse_duration
 from buntime_keyval.wire.canonical import text_of
 from buntime_keyval.wire.commits import DEFAULT_OPTIONS, MessageOptions
@@ -67,26 +68,6 @@ class MessagePage(NamedTuple):
 
     messages: list[StoredMessage]
     after: int | None
-
-
-class DeliveryRate(msgspec.Struct, frozen=True):
-    """The most messages that are delivered in any period of so many milliseconds."""
-
-    count: int
-    per: int
-
-
-class QueueSettings(msgspec.Struct, frozen=True, rename="camel"):
-    """The options of a queue; None for those that are not set."""
-
-    paused: bool = False
-    lease: int | None = None
-    """How long a consumer has for a message, in milliseconds."""
-    backoff_schedule: list[int] | None = None
-    """The pauses of messages sent without a schedule of their own."""
-    max_running: int | None = None
-    """The most messages leased at a time."""
-    rate: DeliveryRate | None = None
 
 
 class StoredLetter(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -190,7 +171,7 @@ def parse_queue_lease(value: object) -> int:
     return milliseconds
 
 
-def parse_rate(value: object) -> DeliveryRate:
+def parse_rate(value: object) -> QueueRate:
     """Parse the rate of a queue's deliveries. Raises `InvalidInput`."""
     if not isinstance(value, dict):
         raise InvalidInput(
@@ -205,7 +186,7 @@ def parse_rate(value: object) -> DeliveryRate:
         )
     if not per:
         raise InvalidInput("rate.per must be more than 0")
-    return DeliveryRate(count, per)
+    return QueueRate(count, per)
 
 
 def stored_keys(text: str) -> list[Key]:

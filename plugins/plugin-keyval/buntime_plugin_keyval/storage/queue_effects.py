@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 from buntime_database import Statement
+from buntime_keyval import QueueOptions
 
 from buntime_plugin_keyval.model.clock import Moment
-from buntime_plugin_keyval.model.messages import QueueSettings
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect, Statements
 
 
@@ -27,7 +27,7 @@ class SetOptions(msgspec.Struct, frozen=True, gc=False):
     """Replace the options of a queue, except whether it is paused."""
 
     queue: str
-    options: QueueSettings
+    options: QueueOptions
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         _, lease, backoff, most, rate = msgspec.structs.astuple(self.options)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from buntime_keyval import (
     ConsumerBatch,
-    ConsumerFailing,
     ConsumerFailure,
     ConsumerInfo,
     ConsumerLetter,
@@ -34,7 +33,6 @@ from buntime_plugin_keyval.faces.local.part import LocalPart
 from buntime_plugin_keyval.faces.local.stream import stream_range, to_record
 from buntime_plugin_keyval.features.consumers.consumers import (
     ConsumerDesk,
-    ConsumerState,
     Holder,
     WantedBatch,
 )
@@ -105,13 +103,12 @@ class LocalConsumers:
         It is delivered again, and after `max_attempts` becomes a dead letter. Raises
         `StaleConsumer`.
         """
-        failed = await self._consumers.nack(
+        return await self._consumers.nack(
             self._holder(name, token),
             stream_position("seq", seq),
             None if error is None else checked_error("error", error, as_written),
             checked_attempts(max_attempts),
         )
-        return ConsumerFailure(failed.attempts, failed.is_dead, failed.position)
 
     async def release(self, name: str, owner: str, *, token: str | None = None) -> bool:
         """Let another owner go on at once.
@@ -123,14 +120,12 @@ class LocalConsumers:
 
     async def get(self, name: str) -> ConsumerInfo | None:
         """A consumer and its position; None if there is no consumer of that name."""
-        state = await self._consumers.find(self._named(name))
-        return None if state is None else _info(state)
+        return await self._consumers.find(self._named(name))
 
     async def list(self, prefix: str = "", *, limit: int = DEFAULT_LIMIT) -> Infos:
         """The consumers whose names begin with `prefix`, at most 1000."""
         self._permits.need(CONSUME, checked_prefix(prefix) or None)
-        size = checked_page(limit)
-        return [_info(state) for state in await self._consumers.list(prefix, size)]
+        return await self._consumers.list(prefix, checked_page(limit))
 
     async def peek(
         self,
@@ -156,7 +151,7 @@ class LocalConsumers:
         Raises `StreamTrimmed`, and `PositionAhead` if no record has that position yet.
         """
         known = self._named(name)
-        return _info(await self._consumers.move(known, stream_position("seq", seq)))
+        return await self._consumers.move(known, stream_position("seq", seq))
 
     async def delete(self, name: str) -> bool:
         """Delete a consumer and its dead letters; returns whether there was one."""
@@ -238,16 +233,3 @@ class LocalConsuming(LocalPart):
 
 def _chosen(seq: int | None) -> int | None:
     return None if seq is None else stream_position("seq", seq)
-
-
-def _info(state: ConsumerState) -> ConsumerInfo:
-    failing = state.failing
-    return ConsumerInfo(
-        state.name,
-        state.position,
-        state.lag,
-        state.owner,
-        state.until,
-        state.updated_at,
-        None if failing is None else ConsumerFailing(*failing),
-    )

@@ -12,7 +12,6 @@ from buntime_keyval import (
     QueueInfo,
     QueueOptions,
     QueuePage,
-    QueueRate,
 )
 from buntime_keyval.shared import Rate, checked_limit, wanted_options
 from buntime_keyval.wire import Duration, decode_value
@@ -79,11 +78,7 @@ class LocalQueues:
 
     async def options(self, queue: str = "") -> QueueOptions:
         """The options of a queue."""
-        found = await self._queues.options(self._permitted(queue))
-        rate = None if found.rate is None else QueueRate(found.rate.count, found.rate.per)
-        return QueueOptions(
-            found.paused, found.lease, found.backoff_schedule, found.max_running, rate
-        )
+        return await self._queues.options(self._permitted(queue))
 
     async def set_options(
         self,

@@ -12,7 +12,6 @@ from buntime_keyval import (
     Duration,
     KvError,
     LeasedTask,
-    QueueRate,
     TaskDone,
     TaskHeard,
     TaskInfo,
@@ -184,8 +183,7 @@ class LocalTasks:
         """How many tasks with a name may run at a time, and how many may begin in a time."""
         self._permits.need(TASK_ADMIN, task_name(name))
         found = await self._part.limits(name)
-        rate = None if found.rate is None else QueueRate(found.rate.count, found.rate.per)
-        return TaskLimits(found.max_running, rate)
+        return TaskLimits(found.max_running, found.rate)
 
     async def set_limits(
         self,

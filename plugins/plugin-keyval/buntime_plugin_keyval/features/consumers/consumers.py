@@ -15,7 +15,9 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from buntime_database import Guard, ResultSet
+from buntime_keyval import ConsumerFailing, ConsumerFailure, ConsumerInfo
 from buntime_keyval.wire import InvalidInput
+from msgspec import structs
 
 from buntime_plugin_keyval.engine.additions import Addition
 from buntime_plugin_keyval.engine.decisions import Decision, Write
@@ -136,34 +138,6 @@ class Holder(NamedTuple):
     owner: str | None = None
 
 
-class ConsumerState(NamedTuple):
-    """A consumer as callers see it. Times are wall-clock milliseconds since the epoch."""
-
-    name: str
-    position: int
-    lag: int
-    owner: str | None
-    until: int | None
-    updated_at: int
-    failing: FailingRecord | None
-
-
-class FailingRecord(NamedTuple):
-    """The record at which a consumer keeps failing."""
-
-    seq: int
-    attempts: int
-    error: str | None
-
-
-class FailedAttempt(NamedTuple):
-    """The result of a failed attempt at a record."""
-
-    attempts: int
-    is_dead: bool
-    position: int
-
-
 class ConsumerDesk:
     """The consumers of one store."""
 
@@ -255,18 +229,18 @@ class ConsumerDesk:
         error: str | None,
         max_attempts: int,
         once: Once | None = None,
-    ) -> FailedAttempt:
+    ) -> ConsumerFailure:
         """Report a record that could not be processed, after all records before it were.
 
         It is delivered again, and becomes a dead letter after its last attempt. Raises as `commit`,
         and `InvalidInput` for a record that is processed.
         """
 
-        async def fail() -> FailedAttempt:
+        async def fail() -> ConsumerFailure:
             return await self._fail(holder, seq, error, max_attempts)
 
         return await self._store.replays.run(
-            once, fail, keep=lambda failure: failure, recall=lambda kept: FailedAttempt(*kept.told)
+            once, fail, keep=structs.astuple, recall=lambda kept: ConsumerFailure(*kept.told)
         )
 
     @measured("consumer_release")
@@ -283,12 +257,12 @@ class ConsumerDesk:
         return await self._scan(wish._replace(after=max(state.position, wish.after)))
 
     @measured("consumer_get")
-    async def find(self, name: str) -> ConsumerState | None:
+    async def find(self, name: str) -> ConsumerInfo | None:
         """One consumer, or None."""
         state = await read_consumer(self._store.db, name, self._now())
         return None if state is None else self._told(state)
 
-    async def get(self, name: str) -> ConsumerState:
+    async def get(self, name: str) -> ConsumerInfo:
         """One consumer. Raises `ConsumerNotFound`."""
         state = await self.find(name)
         if state is None:
@@ -296,13 +270,13 @@ class ConsumerDesk:
         return state
 
     @measured("consumer_list")
-    async def list(self, prefix: str, limit: int) -> list[ConsumerState]:
+    async def list(self, prefix: str, limit: int) -> list[ConsumerInfo]:
         """The consumers whose names have this prefix, in order of name."""
         found = await list_consumers(self._store.db, prefix, limit, self._now())
         return [self._told(state) for state in found]
 
     @measured("consumer_move")
-    async def move(self, name: str, position: int, once: Once | None = None) -> ConsumerState:
+    async def move(self, name: str, position: int, once: Once | None = None) -> ConsumerInfo:
         """Set the position of a consumer, which may be new; its holder loses it.
 
         Raises `StreamTrimmed` if records after the position are gone, and `PositionAhead` for a
@@ -443,14 +417,14 @@ class ConsumerDesk:
 
     async def _fail(
         self, holder: Holder, seq: int, error: str | None, max_attempts: int
-    ) -> FailedAttempt:
+    ) -> ConsumerFailure:
         name = holder.name
         state = await read_consumer(self._store.db, name, self._now())
         if state is None or seq > state.position:
             await self._held(holder, seq, Fail(name, seq, error, max_attempts))
             state = await self._known(name)
             is_dead = state.position >= seq
-            return FailedAttempt(state.attempts, is_dead, state.position)
+            return ConsumerFailure(state.attempts, is_dead, state.position)
         letter = await self._letter(name, seq)
         if letter is None or not letter.is_requeued:
             if not await self._is_holder(holder):
@@ -462,7 +436,7 @@ class ConsumerDesk:
         await self._held(holder, seq, FailAgain(name, seq, error, max_attempts))
         letter = await self._letter(name, seq)
         attempts = max_attempts if letter is None else letter.attempts
-        return FailedAttempt(attempts, letter is None or not letter.is_requeued, state.position)
+        return ConsumerFailure(attempts, letter is None or not letter.is_requeued, state.position)
 
     async def _letter(self, name: str, seq: int) -> RecordLetter | None:
         return await read_letter(self._store.db, name, seq)
@@ -496,11 +470,11 @@ class ConsumerDesk:
         name, token, owner = holder
         return is_its_holder(self._store.sql, name, token, owner, position, self._now())
 
-    def _told(self, state: StoredConsumer) -> ConsumerState:
+    def _told(self, state: StoredConsumer) -> ConsumerInfo:
         failed, failing = state.failed_position, None
         if failed is not None and failed > state.position:
-            failing = FailingRecord(failed, state.attempts, state.error)
-        return ConsumerState(
+            failing = ConsumerFailing(failed, state.attempts, state.error)
+        return ConsumerInfo(
             state.name,
             state.position,
             state.lag,

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 import msgspec
 from buntime_host import Answer
+from buntime_keyval import ConsumerInfo
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
 
-from buntime_plugin_keyval.features.consumers.consumers import ConsumerState, Holder, WantedBatch
+from buntime_plugin_keyval.features.consumers.consumers import Holder, WantedBatch
 from buntime_plugin_keyval.features.consumers.part import ConsumerPart
 from buntime_plugin_keyval.features.stream.http import STREAM_WAIT, record_json, trimmed_answer
 from buntime_plugin_keyval.features.stream.part import ALL_KEYS, Wish
@@ -155,7 +156,7 @@ def nack(part: ConsumerPart, request: Request[FailedRecord]) -> Asked:
             holder, given.seq, given.error, given.max_attempts, request.once
         )
         return (
-            f'{{"attempts":{failure.attempts},"dead":{truth(failure.is_dead)},'
+            f'{{"attempts":{failure.attempts},"dead":{truth(failure.dead)},'
             f'"position":{failure.position}}}'
         )
 
@@ -325,8 +326,7 @@ def _locked_json(error: ConsumerLocked) -> str:
     )
 
 
-def _members(state: ConsumerState) -> dict[str, Any]:
-    failing = state.failing
+def _members(state: ConsumerInfo) -> dict[str, Any]:
     return {
         "name": state.name,
         "position": state.position,
@@ -334,7 +334,7 @@ def _members(state: ConsumerState) -> dict[str, Any]:
         "owner": state.owner,
         "until": state.until,
         "updatedAt": state.updated_at,
-        "failing": None if failing is None else failing._asdict(),
+        "failing": state.failing,
     }
 
 

@@ -6,13 +6,14 @@ from typing import Annotated
 
 import msgspec
 from buntime_host import Answer
+from buntime_keyval import QueueOptions, QueueRate
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
 
 from buntime_plugin_keyval.features.queue.of_queue import OK, OfQueue, needs_of, path_id
 from buntime_plugin_keyval.features.queue.part import QueuePart
 from buntime_plugin_keyval.features.queue.queues import read_place
 from buntime_plugin_keyval.model.errors import LetterNotFound
-from buntime_plugin_keyval.model.messages import MOST_COUNT, DeliveryRate, QueueSettings
+from buntime_plugin_keyval.model.messages import MOST_COUNT
 from buntime_plugin_keyval.requests.answers import Text
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Request, Route, Routes
 from buntime_plugin_keyval.requests.kinds import (
@@ -48,7 +49,7 @@ class OptionsBody(OfQueue, frozen=True, kw_only=True):
     lease: Annotated[int | None, QUEUE_LEASE] = None
     backoff_schedule: Annotated[list[int] | None, BACKOFF] = None
     max_running: Annotated[int | None, count_up_to(MOST_COUNT)] = None
-    rate: Annotated[DeliveryRate | None, RATE] = None
+    rate: Annotated[QueueRate | None, RATE] = None
 
 
 class Looking(OfQueue, frozen=True, kw_only=True):
@@ -155,7 +156,7 @@ def get_options(part: QueuePart, request: Request[OfQueue]) -> Asked:
 def set_options(part: QueuePart, request: Request[OptionsBody]) -> Asked:
     """`PUT /queue/options`: set all limits of a queue; those left out are lifted."""
     given = request.given
-    options = QueueSettings(
+    options = QueueOptions(
         lease=given.lease,
         backoff_schedule=given.backoff_schedule,
         max_running=given.max_running,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import buntime_keyval
 import msgspec
 from buntime_database import ResultSet, Value
-from buntime_keyval import QueueStats
+from buntime_keyval import QueueOptions, QueueRate, QueueStats
 from buntime_keyval.wire import InvalidInput
 
 from buntime_plugin_keyval.engine.once import Once
@@ -17,9 +16,7 @@ from buntime_plugin_keyval.engine.writes import of_effects
 from buntime_plugin_keyval.features.queue.queue import Queue
 from buntime_plugin_keyval.model.messages import (
     MOST_COUNT,
-    DeliveryRate,
     MessagePage,
-    QueueSettings,
     StoredMessage,
     parse_backoff,
     parse_queue_lease,
@@ -28,7 +25,7 @@ from buntime_plugin_keyval.model.messages import (
 from buntime_plugin_keyval.storage.effects import Effect
 from buntime_plugin_keyval.storage.queue_effects import ForgetIds, Pause, Purge, SetOptions
 
-_NOTHING_SAID = QueueSettings()
+_NOTHING_SAID = QueueOptions()
 _PLACE_DIGITS = 18
 
 
@@ -41,13 +38,13 @@ def read_place(cursor: str | None) -> int:
     return int(cursor)
 
 
-def checked_options(wanted: buntime_keyval.QueueOptions) -> QueueSettings:
+def checked_options(wanted: QueueOptions) -> QueueOptions:
     """Options given by Python code, checked as those of a request. Raises `InvalidInput`."""
     rate = wanted.rate
     most = wanted.max_running
     if most is not None and not 1 <= most <= MOST_COUNT:
         raise InvalidInput(f"max_running must be from 1 to {MOST_COUNT}, received {most}")
-    return QueueSettings(
+    return QueueOptions(
         lease=None if wanted.lease is None else parse_queue_lease(wanted.lease),
         backoff_schedule=None
         if wanted.backoff_schedule is None
@@ -73,22 +70,22 @@ class StoredQueues:
         self._sql = store.sql.queues
         self._queue = queue
 
-    async def options(self, queue: str) -> QueueSettings:
+    async def options(self, queue: str) -> QueueOptions:
         """The options of a queue."""
         rows = await self._store.adapter.query(self._sql.options, (queue,), point=True, fresh=True)
         if not rows:
             return _NOTHING_SAID
         paused, lease, backoff, most, count, per = rows[0]
-        return QueueSettings(
+        return QueueOptions(
             bool(paused),
             lease,  # type: ignore[arg-type] # as the schema says
             None if backoff is None else msgspec.json.decode(str(backoff)),
             most,  # type: ignore[arg-type] # as above
-            None if count is None else DeliveryRate(count, per),  # type: ignore[arg-type] # as above
+            None if count is None else QueueRate(count, per),  # type: ignore[arg-type] # as above
         )
 
     async def set_options(
-        self, queue: str, options: QueueSettings, once: Once | None = None
+        self, queue: str, options: QueueOptions, once: Once | None = None
     ) -> None:
         """Replace all options of a queue. Raises `InvalidInput`."""
         if not queue and options.backoff_schedule is not None:

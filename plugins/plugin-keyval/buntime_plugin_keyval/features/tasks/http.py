@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 from buntime_host import Answer
+from buntime_keyval import QueueOptions
 from buntime_keyval.wire import InvalidInput
 from buntime_keyval.wire.canonical import text_of
 from buntime_keyval.wire.names import checked_name
@@ -32,7 +33,6 @@ from buntime_plugin_keyval.features.tasks.shapes import (
 )
 from buntime_plugin_keyval.model.clock import wall_of
 from buntime_plugin_keyval.model.errors import TaskLost, TaskNotFound
-from buntime_plugin_keyval.model.messages import QueueSettings
 from buntime_plugin_keyval.requests.answers import Frames, Text, flag_json, truth
 from buntime_plugin_keyval.requests.asked import (
     Access,
@@ -252,7 +252,7 @@ def get_limits(part: TaskPart, request: Request[RequestShape]) -> Asked:
 def set_limits(part: TaskPart, request: Request[LimitsBody]) -> Asked:
     """`PUT /tasks/limits/{name}`: set all limits; those left out are lifted."""
     name = _limited(request)
-    limits = QueueSettings(max_running=request.given.max_running, rate=request.given.rate)
+    limits = QueueOptions(max_running=request.given.max_running, rate=request.given.rate)
 
     async def run() -> str:
         await part.set_limits(name, limits, request.once)

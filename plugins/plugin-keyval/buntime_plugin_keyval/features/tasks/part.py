@@ -7,6 +7,7 @@ from typing import Any
 
 from buntime_database import Guard
 from buntime_host import Principal
+from buntime_keyval import QueueOptions
 from buntime_keyval.wire import InvalidInput
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.tasks import NewTask
@@ -23,7 +24,7 @@ from buntime_plugin_keyval.features.tasks.shapes import read_task_mutation
 from buntime_plugin_keyval.features.tasks.tasks import TaskDesk
 from buntime_plugin_keyval.features.tasks.waiting import WaitingRoom
 from buntime_plugin_keyval.features.tasks.writer import TaskWriter
-from buntime_plugin_keyval.model.messages import QueueSettings, new_id
+from buntime_plugin_keyval.model.messages import new_id
 from buntime_plugin_keyval.requests.permissions import TASK_RUN, TASK_SEND, require_some
 from buntime_plugin_keyval.storage.dialects.tasks import MARK
 from buntime_plugin_keyval.storage.task_effects import AddTask, CompletedTask
@@ -79,11 +80,11 @@ class TaskPart(Part):
         await self.runners.close()
         await super().close()
 
-    async def limits(self, name: str) -> QueueSettings:
+    async def limits(self, name: str) -> QueueOptions:
         """The limits of tasks with a name: how many run at a time, and how many begin in a time."""
         return await self._queues.options(MARK + name)
 
-    async def set_limits(self, name: str, limits: QueueSettings, once: Once | None = None) -> None:
+    async def set_limits(self, name: str, limits: QueueOptions, once: Once | None = None) -> None:
         """Replace all limits of tasks with a name. They hold across all runners and hosts."""
         await self._queues.set_options(MARK + name, limits, once)
         self.room.wake()

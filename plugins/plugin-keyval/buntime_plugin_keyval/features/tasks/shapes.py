@@ -6,6 +6,7 @@ import re
 from datetime import datetime
 from typing import Annotated, Any
 
+from buntime_keyval import QueueRate
 from buntime_keyval.wire import InvalidInput
 from buntime_keyval.wire.canonical import text_of
 from buntime_keyval.wire.describe import describe
@@ -25,7 +26,6 @@ from buntime_keyval.wire.tasks import (
 from buntime_plugin_keyval.model.messages import (
     LEAST_LEASE_MS,
     MOST_COUNT,
-    DeliveryRate,
     parse_pause,
 )
 from buntime_plugin_keyval.requests.kinds import (
@@ -263,4 +263,4 @@ class LimitsBody(RequestShape, frozen=True, kw_only=True):
     """How many tasks with a name may run at a time, and how many may begin in a time."""
 
     max_running: Annotated[int | None, count_up_to(MOST_COUNT)] = None
-    rate: Annotated[DeliveryRate | None, RATE] = None
+    rate: Annotated[QueueRate | None, RATE] = None
