@@ -63,14 +63,7 @@ class LocalConsumers:
         after: int = 0,
         wait: Duration | None = None,
     ) -> ConsumerBatch:
-        """Hold the consumer for `lock_duration`, and get the first records not processed yet.
-
-        There are at most 1000, and the same ones come again until they are committed.
-
-        Waits up to a minute for the first record, and for another owner to leave. With `after` only
-        records after that one are returned. Raises `ConsumerLocked`, and `StreamTrimmed` if records
-        after the position are gone.
-        """
+        """Hold the consumer for `lock_duration`, and get the first records not processed yet."""
         order = consumer_order(name, owner, limit, lock_duration, prefix, type, after)
         keys = stream_range(prefix)
         self._permits.need(CONSUME, order.name)
@@ -82,10 +75,7 @@ class LocalConsumers:
         return ConsumerBatch(records, batch.token, batch.position, batch.lag)
 
     async def commit(self, name: str, token: str, up_to: int) -> int:
-        """Mark all records up to `up_to` as processed; returns the position, which never goes back.
-
-        Raises `StaleConsumer` if the consumer is not held under this token any more.
-        """
+        """Mark all records up to `up_to` as processed; the position, which never goes back."""
         holder = self._holder(name, token)
         return await self._consumers.commit(holder, stream_position("up_to", up_to))
 
@@ -98,11 +88,7 @@ class LocalConsumers:
         error: str | None = None,
         max_attempts: int = MAX_ATTEMPTS,
     ) -> ConsumerFailure:
-        """Report a record that could not be processed, after all records before it were.
-
-        It is delivered again, and after `max_attempts` becomes a dead letter. Raises
-        `StaleConsumer`.
-        """
+        """Report a record that could not be processed, after all records before it were."""
         return await self._consumers.nack(
             self._holder(name, token),
             stream_position("seq", seq),
@@ -111,10 +97,7 @@ class LocalConsumers:
         )
 
     async def release(self, name: str, owner: str, *, token: str | None = None) -> bool:
-        """Let another owner go on at once.
-
-        Returns whether this one held the consumer, under the token if one is given.
-        """
+        """Let another owner go on at once."""
         token = None if token is None else consumer_token(token)
         return await self._consumers.release(self._named(name), consumer_owner(owner), token)
 
@@ -146,10 +129,7 @@ class LocalConsumers:
         return [*map(to_record, (await self._consumers.peek(known, wish)).records)]
 
     async def set_position(self, name: str, seq: int) -> ConsumerInfo:
-        """Set the position of a consumer, which may be new; its holder has to fetch again.
-
-        Raises `StreamTrimmed`, and `PositionAhead` if no record has that position yet.
-        """
+        """Set the position of a consumer, which may be new; its holder has to fetch again."""
         known = self._named(name)
         return await self._consumers.move(known, stream_position("seq", seq))
 
@@ -210,12 +190,7 @@ class LocalConsuming(LocalPart):
         max_attempts: int = MAX_ATTEMPTS,
         retry: Duration = "1s",
     ) -> AsyncConsumer:
-        """Process the stream under a name: see `records` and `run` of the consumer returned.
-
-        Of all instances with one name, one is active and goes on where the last one was; the others
-        stand by until its lock is released or has ended. `batch` records are read at a time; a
-        failing one is tried `max_attempts` times, the second time after `retry`.
-        """
+        """Process the stream under a name: see `records` and `run` of the consumer returned."""
         self._permits.need(CONSUME, consumer_name(name))
         self._permits.read_range(stream_range(prefix))
         return AsyncConsumer(

@@ -58,10 +58,10 @@ class LocalKv(
 ):
     """What `ctx.get_plugin("@buntime/plugin-keyval")` returns.
 
-    Methods, parameters and results are those of `buntime_keyval.AsyncKv`, so that code moves
-    between a plugin and a client. Every method checks its input and raises `InvalidInput`. If the
-    database cannot serve, `buntime_database.DatabaseUnavailable` is raised and nothing was written;
-    if it was lost during a write, `OutcomeUnknown`, as from a client.
+    Methods, parameters and results are those of `buntime_keyval.AsyncKv`, which describes them in
+    full, so that code moves between a plugin and a client. Every method checks its input and raises
+    `InvalidInput`. If the database cannot serve, `buntime_database.DatabaseUnavailable` is raised
+    and nothing was written; if it was lost during a write, `OutcomeUnknown`, as from a client.
     """
 
     def __init__(self, service: KeyValService, principal: Principal = EVERYONE) -> None:

@@ -42,10 +42,7 @@ class LocalLocks:
         wait: Duration | None = None,
         metadata: Any = None,
     ) -> LockGrant:
-        """Take a lock for `duration`, or prolong the one that the owner has, which keeps its token.
-
-        With `wait`, up to ten minutes, waits in line behind earlier calls. Raises `LockHeld`.
-        """
+        """Take a lock for `duration`, or prolong the one of the owner, which keeps its token."""
         wanted = self._wanted(lock_order(name, owner, duration, metadata))
         self._permits.need(LOCK, wanted.name)
         return _grant(await self._locks.acquire(wanted, lock_wait_ms(wait)))
@@ -59,10 +56,7 @@ class LocalLocks:
         return _grant(await self._locks.renew(wanted, checked_lock_token(token)))
 
     async def release(self, name: str, owner: str, *, token: str | None = None) -> bool:
-        """Release a lock of an owner (under this token, if given); returns whether it was held.
-
-        Without a token the owner's place in line is given up, too.
-        """
+        """Release a lock of an owner (under this token, if given); returns whether it was held."""
         self._permits.need(LOCK, lock_name(name))
         token = None if token is None else checked_lock_token(token)
         return await self._locks.release(name, lock_owner(owner), token)
@@ -108,12 +102,7 @@ class LocalLocking(LocalPart):
         owner: str | None = None,
         metadata: Any = None,
     ) -> AsyncLock:
-        """A lock for a block of code, `async with kv.lock(...) as lock`, which prolongs it.
-
-        It ends `ttl` after this process has died. With `wait` it waits in line for that long;
-        raises `LockHeld` if the lock cannot be had. Once it is lost, calls of a store within the
-        block raise `LockLost`.
-        """
+        """A lock for a block of code, `async with kv.lock(...) as lock`, which prolongs it."""
         self._permits.need(LOCK, lock_name(name))
         return AsyncLock(self.locks, name, ttl=ttl, wait=wait, owner=owner, metadata=metadata)
 

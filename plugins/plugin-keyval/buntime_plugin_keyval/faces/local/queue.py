@@ -200,15 +200,7 @@ class LocalQueue(LocalPart):
         id: str | None = None,
         idempotency_key: str | None = None,
     ) -> EnqueueResult:
-        """Send a message.
-
-        `delay` holds it back. `backoff_schedule` are the pauses before further deliveries, and so
-        also their number (1 s, 5 s, 10 s unless given). When the last has failed, the message is a
-        dead letter and its value is stored at each of `keys_if_undelivered`. `queue`
-        names the queue that it goes to. Each step of `priority`, from -10 to 10, goes before what
-        became ready up to a minute earlier. In a day nothing else is sent under the same `id`; it
-        names the message.
-        """
+        """Send a message."""
         options = message_options(delay, backoff_schedule, keys_if_undelivered, queue, priority, id)
         self._permits.need(QUEUE_SEND, queue or None)
         self._permits.write(*[encode_key(key) for key in options.keys_if_undelivered])
@@ -231,11 +223,7 @@ class LocalQueue(LocalPart):
         strict: bool = False,
         idempotency_key: str | None = None,
     ) -> None:
-        """Remove a processed message, given as such or by its id.
-
-        Raises `StaleLease` if the message, or `lease`, is of a delivery that is not the last one,
-        and if `strict`, `NotFound` for an id that the queue does not have.
-        """
+        """Remove a processed message, given as such or by its id."""
         message_id, known_lease, queue = identify(message, lease)
         self._permits.need(QUEUE_RECEIVE, queue)
         once = once_of(idempotency_key, "ack", message_id, known_lease)
@@ -251,10 +239,7 @@ class LocalQueue(LocalPart):
         strict: bool = False,
         idempotency_key: str | None = None,
     ) -> None:
-        """Give a message back; after the last attempt it becomes a dead letter with `error`.
-
-        `delay` replaces the pause of the message's schedule. Raises what `ack_message` does.
-        """
+        """Give a message back; after the last attempt it becomes a dead letter with `error`."""
         message_id, known_lease, queue = identify(message, lease)
         self._permits.need(QUEUE_RECEIVE, queue)
         pause = None if delay is None else milliseconds("delay", delay)
@@ -277,10 +262,7 @@ class LocalQueue(LocalPart):
         lease: str | None = None,
         idempotency_key: str | None = None,
     ) -> None:
-        """Give a message back as if it had not been delivered: it is no attempt.
-
-        Needs the lease, or the message itself, which has it. Raises `StaleLease` as `ack_message`.
-        """
+        """Give a message back as if it had not been delivered: it is no attempt."""
         message_id, known_lease, queue = identify(message, lease)
         self._permits.need(QUEUE_RECEIVE, queue)
         if not known_lease:
@@ -297,11 +279,7 @@ class LocalQueue(LocalPart):
         strict: bool = False,
         idempotency_key: str | None = None,
     ) -> None:
-        """Prolong the lease of a message to `duration` from now, or `queue.lockDuration`.
-
-        Raises `StaleLease` if it is too late: the message was delivered again, or settled. With
-        `strict`, raises `NotFound` for an unknown id without a lease.
-        """
+        """Prolong the lease of a message to `duration` from now, or `queue.lockDuration`."""
         message_id, known_lease, queue = identify(message, lease)
         self._permits.need(QUEUE_RECEIVE, queue)
         once = once_of(idempotency_key, "extend", message_id, known_lease, duration)

@@ -51,10 +51,7 @@ class LocalQueues:
     async def paginate(
         self, queue: str = "", *, cursor: str | None = None, limit: int = DEFAULT_LIMIT
     ) -> QueuePage[Any]:
-        """Messages of a queue in any state, in the order sent; `cursor` is of the page before.
-
-        A page may be short, or empty, if the queue has few of very many messages.
-        """
+        """Messages of a queue in any state, in the order sent; `cursor` is of the page before."""
         name, size = self._permitted(queue), min(checked_limit(limit), MAX_LIMIT)
         page = await self._queues.page(name, read_place(cursor), size, sys.maxsize)
         after = None if page.after is None else str(page.after)
@@ -90,12 +87,7 @@ class LocalQueues:
         rate: Rate | None = None,
         idempotency_key: str | None = None,
     ) -> None:
-        """Replace all options of a queue, on all hosts; limits that are not given are lifted.
-
-        `lease` is how long a consumer has for a message, `backoff_schedule` that of messages sent
-        without one. At most `max_running` messages are delivered and unsettled at a time, and at
-        most as many as `rate` says, such as `(100, "1m")`, are delivered in a time of that length.
-        """
+        """Replace all options of a queue, on all hosts; limits that are not given are lifted."""
         name = self._permitted(queue)
         wanted = wanted_options(lease, backoff_schedule, max_running, rate)
         once = once_of(idempotency_key, "queue_options", name, wanted)

@@ -61,12 +61,7 @@ class LocalReads(LocalPart):
     async def get(
         self, key: Any, *, default: Any = None, consistency: Consistency = "eventual"
     ) -> KvEntry[Any] | Entries:
-        """One entry, or, for a list of keys, one for each in their order; `[]` for no keys.
-
-        A key that does not exist gives an entry whose value is `default` and whose versionstamp is
-        None. `consistency` matters where servers have replicas: a `strong` read sees what other
-        hosts have written.
-        """
+        """One entry, or, for a list of keys, one for each in their order; `[]` for no keys."""
         if consistency != "eventual":
             with reading(consistency):
                 found_so: KvEntry[Any] | Entries = await self.get(key, default=default)
@@ -128,20 +123,7 @@ class LocalReads(LocalPart):
         snapshot: bool = False,
         consistency: Consistency = "eventual",
     ) -> AsyncIterator[KvEntry[Any]]:
-        """The entries below a prefix in key order, `start` inclusive, `end` exclusive.
-
-        In the place of the prefix there may be several `prefixes`, or `starts_with`, a key whose
-        last part is the beginning of a text: `["user"]` is the beginning of `["users", 1]`; or a
-        `pattern` with `ANY` for parts that may be any, which means keys of as many parts:
-        `["users", ANY, "name"]`. With a `type` only entries of that. The first `offset` entries are
-        passed over, each of which costs what reading its key costs.
-
-        Without `limit` all of them, read `page_size` (at most 1000) at a time, each page as it is
-        when it is read, or with `snapshot` all as they are at the first one; that raises
-        `SnapshotGone` where it cannot be had any more. With `details` they have their metadata
-        and times, without `values` None for a value. `consistency` is as in `get`; a snapshot is
-        always of the newest state.
-        """
+        """The entries below a prefix in key order, `start` inclusive, `end` exclusive."""
         is_strong(consistency)
         bounds = selected(prefix, prefixes, starts_with, start, end, offset, type, pattern)
         ranges = ranges_of(bounds).below()
@@ -210,10 +192,7 @@ class LocalReads(LocalPart):
         where: Where | None = None,
         consistency: Consistency = "eventual",
     ) -> int:
-        """Number of entries below a prefix, at most `limit`; `consistency` is as in `get`.
-
-        Further selectors are as in `list`.
-        """
+        """Number of entries below a prefix, at most `limit`; `consistency` is as in `get`."""
         bounds = selected(prefix, prefixes, starts_with, start, end, offset, type, pattern)
         ranges = ranges_of(bounds).below()
         most = None if limit is None else checked_limit(limit)
@@ -244,12 +223,7 @@ class LocalReads(LocalPart):
         snapshot: bool = False,
         consistency: Consistency = "eventual",
     ) -> KvPage[Any]:
-        """One page (at most 1000) of the entries below a prefix; `cursor` is of the page before.
-
-        Selectors, `details`, `values` and `consistency` are as in `list`; `offset` is for the
-        first page, and a snapshot has one prefix, no pattern and no offset. With `snapshot`, of
-        every page, all of them are as they were at the first one, or raise `SnapshotGone`.
-        """
+        """One page (at most 1000) of the entries below a prefix; `cursor` is of the page before."""
         is_strong(consistency)
         size = min(checked_limit(limit), MAX_LIMIT)
         bounds = selected(prefix, prefixes, starts_with, start, end, offset, type, pattern)

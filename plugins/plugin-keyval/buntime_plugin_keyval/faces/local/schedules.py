@@ -57,13 +57,7 @@ class LocalSchedules:
         paused: bool = False,
         idempotency_key: str | None = None,
     ) -> ScheduleInfo:
-        """Make or change a schedule; returns it. With unchanged times it keeps its next one.
-
-        `task` is what its tasks are made of, with the names of the wire: `{"name": "send-report",
-        "payload": …, "maxRetries": 5}`. Exactly one of `cron`, five fields read in `timezone` (UTC
-        unless it is named), and `every`, a pause, says when. `missed` is what becomes of times at
-        which no host ran: `skip` drops them, `once` starts one task for all, `all` one for each.
-        """
+        """Make or change a schedule; returns it. With unchanged times it keeps its next one."""
         order = schedule_order(name, task, cron, every, timezone, missed, paused=paused)
         if missed not in MISSED:
             raise InvalidInput(f"missed must be skip, once or all, received {as_written(missed)}")

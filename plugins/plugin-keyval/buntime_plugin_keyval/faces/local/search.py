@@ -97,13 +97,7 @@ class LocalSearch(LocalPart):
         tokenize: Tokenizer = "unicode61",
         idempotency_key: str | None = None,
     ) -> None:
-        """Index fields of the values at a prefix and below it, for `search`; replaces an older one.
-
-        Fields are paths such as `title`, `author.name` or `tags[0]`. `tokenize` is `unicode61`,
-        `porter`, `ascii`, `trigram` or `cjk`. Returns when everything that is stored is indexed;
-        from then on every write keeps the index, in its own commit. An index that is there as
-        described is left alone.
-        """
+        """Index fields of values at a prefix and below it, for `search`; replaces an older one."""
         self._permits.index(subtree(encode_key(checked_key(prefix))))
         options = parse_options(fields, tokenize)
         once = once_of(idempotency_key, "create_index", checked_key(prefix), options)
@@ -136,15 +130,7 @@ class LocalSearch(LocalPart):
         fuzzy: bool = False,
         consistency: Consistency = "eventual",
     ) -> AsyncIterator[SearchHit[Any]]:
-        """The entries that match a query, the most relevant first; all, or the first `limit`.
-
-        `prefix` is exactly that of an index; raises `IndexNotFound`, a `NotFound`, without one.
-        `weights` say how much a hit in a field counts, 1 unless given. `highlight` (True, or the
-        two texts around a hit) asks for the fields with their hits marked, `snippet` (True, or a
-        number of words up to 64) for extracts around the hits; `{"escape": "html"}` makes both
-        HTML. `fuzzy` looks for similar words where nothing is found; `consistency` is as in
-        `get`. What the index cannot look for is said by a `SearchWarning`.
-        """
+        """The entries that match a query, the most relevant first; all, or the first `limit`."""
         options = make_options(
             query,
             limit=EVERYTHING if limit is None else checked_limit(limit),
@@ -182,10 +168,7 @@ class LocalSearch(LocalPart):
         explain: bool = False,
         consistency: Consistency = "eventual",
     ) -> SearchPage[Any]:
-        """One page (at most 1000) of what `search` finds; `cursor` is of the page before.
-
-        `explain` asks how it was found (`explained`), and how good each hit is (`score`).
-        """
+        """One page (at most 1000) of what `search` finds; `cursor` is of the page before."""
         options = make_options(
             query,
             limit=min(checked_limit(limit), MAX_LIMIT),

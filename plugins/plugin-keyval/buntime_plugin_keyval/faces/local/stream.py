@@ -41,10 +41,7 @@ class LocalStream:
         type: str | None = None,
         action: StreamAction | None = None,
     ) -> AsyncIterator[StreamRecord]:
-        """The records after a position, or since a time, up to the newest one at present.
-
-        Raises `StreamTrimmed` as `read` does.
-        """
+        """The records after a position, or since a time, up to the newest one at present."""
         self._permits.read_range(stream_range(prefix))
         newest = (await self._part.bounds()).last
         while True:
@@ -70,12 +67,7 @@ class LocalStream:
         action: StreamAction | None = None,
         wait: Duration | None = None,
     ) -> StreamPage:
-        """Records after a position, or since a time (at most 1000); waits up to a minute for one.
-
-        There may be fewer than `limit` although more follow: then `next` of the page is less than
-        `last`. Raises `StreamTrimmed` if records after the position are gone, and `PositionAhead`
-        if no record has that position yet.
-        """
+        """Records after a position, or since a time; waits up to a minute for the first one."""
         keys = stream_range(prefix)
         self._permits.read_range(keys)
         wanted = stream_wish(limit, prefix, type, action)
@@ -98,10 +90,7 @@ class LocalStream:
         type: str | None = None,
         action: StreamAction | None = None,
     ) -> AsyncIterator[StreamRecord]:
-        """All records after a position, or since a time, and then each new one, without end.
-
-        Raises `StreamTrimmed` as `read` does.
-        """
+        """All records after a position, or since a time, and then each new one, without end."""
         while not self._part.is_closed:
             page = await self.read(
                 after,

@@ -89,14 +89,7 @@ class LocalTasks:
         after: Sequence[TaskInfo | str] = (),
         idempotency_key: str | None = None,
     ) -> TaskInfo:
-        """Make a task, or get the existing one if its `id` or `unique` text is used again.
-
-        It runs once `delay` or `scheduled_for` is over and the tasks in `after` are completed, at
-        most `max_retries` times, `timeout` long each. Behind an attempt that failed it waits two
-        minutes, then four and so on up to an hour, or as `backoff_schedule` says. While one with
-        the `unique` text is not over there is no other one of that name; those with the same
-        `sequence` run one at a time, in order. What is over is kept for `keep_result`.
-        """
+        """Make a task, or get the existing one if its `id` or `unique` text is used again."""
         new = new_task(
             name,
             payload,
@@ -193,11 +186,7 @@ class LocalTasks:
         rate: Rate | None = None,
         idempotency_key: str | None = None,
     ) -> None:
-        """Replace the limits of tasks with a name, across all hosts; those not given are lifted.
-
-        At most `max_running` run at a time, and at most as many as `rate` says, such as
-        `(100, "1m")`, begin in a time of that length.
-        """
+        """Replace the limits of tasks with a name, across all hosts; those not given are lifted."""
         self._permits.need(TASK_ADMIN, task_name(name))
         wanted = checked_options(wanted_options(None, None, max_running, rate))
         once = once_of(idempotency_key, "task_limits", name, wanted)
@@ -212,11 +201,7 @@ class LocalTasks:
         duration: Duration = "30s",
         wait: Duration | None = None,
     ) -> Leased:
-        """Lease tasks with these names, or any; for runners of your own.
-
-        A runner has to report the result within `duration`, or prolong the lease (`heartbeat`);
-        otherwise others get the task. With `wait`, up to a minute, waits until there is one.
-        """
+        """Lease tasks with these names, or any; for runners of your own."""
         chosen = None if names is None else frozenset(task_name(name) for name in names)
         for name in [None] if chosen is None else sorted(chosen):
             self._permits.need(TASK_RUN, name)
@@ -237,10 +222,7 @@ class LocalTasks:
         duration: Duration | None = None,
         progress: Any = None,
     ) -> TaskHeard:
-        """Prolong a lease by its first length, or `duration`, from now on; may report progress.
-
-        Raises `TaskLost` if another runner has it.
-        """
+        """Prolong a lease by its first length, or `duration`, from now on; may report progress."""
         known = await self._known(TASK_RUN, task, TaskLost)
         length = None if duration is None else task_lease_ms(duration)
         told = None if progress is None else told_text(progress, self._clock.wall())
@@ -255,10 +237,7 @@ class LocalTasks:
         return self._heard(await self._runners.complete(known, checked_task_token(token), told))
 
     async def complete_many(self, done: Sequence[TaskDone]) -> Ended:
-        """Complete several leased tasks, at most 1000, in one commit; the answer for each.
-
-        One that another runner has is `lost`; the others are completed.
-        """
+        """Complete several leased tasks, at most 1000, in one commit; the answer for each."""
         wall_ms = self._clock.wall()
         told = [
             CompletedTask(task_id(task), checked_task_token(token), told_text(result, wall_ms))
@@ -355,12 +334,7 @@ class LocalRunning(LocalPart):
         lease: Duration = "30s",
         on_error: ErrorHandler | None = None,
     ) -> AsyncRunner:
-        """A runner of tasks with your functions: decorate them with `runner.task(name)`.
-
-        Up to `concurrency` run at a time. The `lease` of a task is prolonged while its function
-        runs; others get the task that long after this process has died. `on_error` is called with
-        failures; without it they are logged.
-        """
+        """A runner of tasks with your functions: decorate them with `runner.task(name)`."""
         runner = AsyncRunner(
             self.tasks,
             concurrency=concurrency,

@@ -63,17 +63,7 @@ class LocalWrites(LocalPart):
         idempotency_key: str | None = None,
         **unknown: Never,
     ) -> CommitResult:
-        """Store a value in place of the present one, together with its lifetime and metadata.
-
-        `expires_in` is milliseconds or a duration text and wins over `expires_at`, epoch
-        milliseconds or an aware datetime; without them it stays for ever. `metadata` is anything
-        that a value may be, up to 16 KiB of JSON, and `type` a text that says what kind of entry it
-        is. With an `idempotency_key` that was used before, the earlier result is returned and
-        nothing is done.
-
-        Raises `PreconditionFailed` if the key exists with `create_only`, if its versionstamp is not
-        `if_match`, or its revision not `if_revision` (0: missing).
-        """
+        """Store a value in place of the present one, together with its lifetime and metadata."""
         if unknown:
             refuse_unknown("set", unknown)
         required = requirement(if_match, if_revision, create_only=create_only)
@@ -113,11 +103,7 @@ class LocalWrites(LocalPart):
         if_revision: int | None = None,
         idempotency_key: str | None = None,
     ) -> CommitResult:
-        """Merge a JSON Merge Patch (RFC 7396) into a value; a missing key counts as `{}`.
-
-        Dicts are merged, members that are None are removed, and anything else is replaced.
-        Lifetime, metadata and type stay unless given; options and conditions are as in `set`.
-        """
+        """Merge a JSON Merge Patch (RFC 7396) into a value; a missing key counts as `{}`."""
         required = requirement(if_match, if_revision, create_only=create_only)
         patch, on_create = merged_at(key, "patch", patch)
         checked = checked_key(key)
@@ -156,16 +142,7 @@ class LocalWrites(LocalPart):
         if_revision: int | None = None,
         idempotency_key: str | None = None,
     ) -> DeleteResult:
-        """Delete a key with all keys below it, or only the key if `exact`; or several keys.
-
-        Without a key, `prefixes` say what to delete, as several keys do, or `starts_with`, or a
-        `pattern`, or a `type`, or `start`, inclusive, with `end`, exclusive; these may also narrow
-        what is below a key. Of these entries, in key order, the first `offset` stay, and of the
-        rest at most `limit` (up to 1000) are deleted. `where` restricts that to entries whose value
-        matches. The empty prefix, which is the whole store, has to be confirmed with
-        `everything=True`, without an `idempotency_key`, which is otherwise as in `set`. `if_match`
-        and `if_revision` are as in `set`, for the entry of one key.
-        """
+        """Delete a key with all keys below it, or only the key if `exact`; or several keys."""
         condition = filter_of(where)
         required = requirement(if_match, if_revision)
         bounds = selecting(
@@ -204,10 +181,7 @@ class LocalWrites(LocalPart):
         return DeleteResult(count)
 
     async def vacuum(self, *, limit: int | None = None) -> VacuumResult:
-        """Remove expired entries now, all of them or at most `limit`.
-
-        They are also removed in the background; this is to have the space, or the events, at once.
-        """
+        """Remove expired entries now, all of them or at most `limit`."""
         self._permits.need(ADMIN)
         most = sys.maxsize if limit is None else checked_limit(limit)
         return VacuumResult(*await vacuum(self._store, most))
