@@ -23,38 +23,7 @@ from buntime_plugin_keyval.model.messages import (
     parse_queue_lease,
     parse_rate,
 )
-from buntime_plugin_keyval.requests.readers import (
-    body_key,
-    flag_of_text,
-    json_of_text,
-    key_list_of_text,
-    named_prefix_of_text,
-    number_of_json,
-    parse_limit,
-    prefixes_of_text,
-    read_array,
-    read_beginning,
-    read_bound,
-    read_filter,
-    read_flag,
-    read_key_list,
-    read_message_id,
-    read_named_prefix,
-    read_named_text,
-    read_offset,
-    read_pattern,
-    read_prefix,
-    read_prefixes,
-    read_raw,
-    read_reads,
-    read_stamps,
-    read_text,
-    read_up_to,
-    read_version,
-    read_whole,
-    stamps_of_text,
-    unnamed,
-)
+from buntime_plugin_keyval.requests import readers
 from buntime_plugin_keyval.requests.shape import Kind
 
 _NO_SCHEMA: Mapping[str, Any] = MappingProxyType({})
@@ -81,7 +50,7 @@ def count_up_to(most: int) -> Kind:
     """A whole number from 1 to `most`."""
 
     def parse(name: str, raw: object) -> int:
-        number = read_whole(raw)
+        number = readers.read_whole(raw)
         if number is None or not 1 <= number <= most:
             raise InvalidInput(
                 f"{name} must be a number from 1 to {most}, received {describe(raw)}"
@@ -89,7 +58,7 @@ def count_up_to(most: int) -> Kind:
         return number
 
     schema = {"type": "integer", "minimum": 1, "maximum": most}
-    return Kind(f"a number from 1 to {most}", parse, number_of_json(parse), schema=schema)
+    return Kind(f"a number from 1 to {most}", parse, readers.number_of_json(parse), schema=schema)
 
 
 def one_of(*choices: str) -> Kind:
@@ -124,47 +93,51 @@ _DURATION_SCHEMA = {"type": ["integer", "string"], "examples": ["30s", 500]}
 
 LIMIT = in_both(
     f"a positive number, up to {MAX_LIMIT}",
-    parse_limit,
+    readers.parse_limit,
     {"type": "integer", "minimum": 1, "examples": [100]},
 )
 PAGE = count_up_to(MAX_LIMIT)
 """The limit of a list, which has fewer items only if there are no more."""
 UP_TO = Kind(
     "a positive number",
-    read_up_to,
-    number_of_json(read_up_to),
+    readers.read_up_to,
+    readers.number_of_json(readers.read_up_to),
     schema={"type": "integer", "minimum": 1},
 )
 """A limit of a count, not of entries that are read."""
 OFFSET = Kind(
     "a whole number that is not negative",
-    read_offset,
-    number_of_json(read_offset),
+    readers.read_offset,
+    readers.number_of_json(readers.read_offset),
     schema={"type": "integer", "minimum": 0},
 )
-FLAG = Kind("true or false", flag_of_text, read_flag, schema={"type": "boolean"})
+FLAG = Kind("true or false", readers.flag_of_text, readers.read_flag, schema={"type": "boolean"})
 CONSISTENCY = one_of("strong", "eventual")
-TEXT = in_both("a string", read_text, {"type": "string"})
+TEXT = in_both("a string", readers.read_text, {"type": "string"})
 ERROR = in_both(
     f"a text of up to {MAX_ERROR_LENGTH} characters",
     checked_error,
     {"type": "string", "maxLength": MAX_ERROR_LENGTH},
 )
 """The text of an error, which is stored."""
-NAMED_TEXT = in_both("a text, which may be empty", read_named_text, {"type": "string"})
+NAMED_TEXT = in_both("a text, which may be empty", readers.read_named_text, {"type": "string"})
 """A text that is required."""
 QUEUE_NAME = in_both(
     "the name of a queue: a text of up to 256 characters without control characters",
     checked_queue,
     {"type": "string"},
 )
-MESSAGE_ID = in_both("a non-empty string", read_message_id, {"type": "string", "minLength": 1})
-PREFIX = in_both(_KEY_EXPECTED, read_prefix, _KEY_SCHEMA)
+MESSAGE_ID = in_both(
+    "a non-empty string", readers.read_message_id, {"type": "string", "minLength": 1}
+)
+PREFIX = in_both(_KEY_EXPECTED, readers.read_prefix, _KEY_SCHEMA)
 """A prefix, encoded; empty for all keys."""
-NAMED_PREFIX = Kind(_KEY_EXPECTED, named_prefix_of_text, read_named_prefix, schema=_KEY_SCHEMA)
+NAMED_PREFIX = Kind(
+    _KEY_EXPECTED, readers.named_prefix_of_text, readers.read_named_prefix, schema=_KEY_SCHEMA
+)
 """A prefix that is required, as a key."""
-KEY = in_body(_KEY_EXPECTED, unnamed(body_key), _KEY_SCHEMA)
-BOUND = in_both(_KEY_EXPECTED, read_bound, _KEY_SCHEMA)
+KEY = in_body(_KEY_EXPECTED, readers.unnamed(readers.body_key), _KEY_SCHEMA)
+BOUND = in_both(_KEY_EXPECTED, readers.read_bound, _KEY_SCHEMA)
 NAME = in_both(
     "a text of 1 to 256 characters without control characters",
     checked_name,
@@ -173,81 +146,81 @@ NAME = in_both(
 """The name of a lock or an owner."""
 BEGINNING = in_both(
     'a key whose last part is the beginning of a text, such as ["users", "a"]',
-    read_beginning,
+    readers.read_beginning,
     _KEY_SCHEMA,
 )
 """The beginning of keys, encoded as a key."""
 PATTERN = in_both(
     'a key array with {"$any": true} for parts that may be any, or a key path with * for them',
-    read_pattern,
+    readers.read_pattern,
     {"type": ["array", "string"], "examples": ["users/*/name", ["users", {"$any": True}, "name"]]},
 )
 """A pattern of keys, in encoded pieces."""
 PREFIXES = Kind(
     "comma-separated key paths, or keys as a JSON array",
-    prefixes_of_text,
-    read_prefixes,
+    readers.prefixes_of_text,
+    readers.read_prefixes,
     schema={"type": ["array", "string"], "examples": ["users/1,users/2"]},
     repeatable=True,
 )
 """Prefixes, encoded; at least one."""
 BATCH_KEYS = in_body(
     "an array of key arrays",
-    unnamed(check_keys),
+    readers.unnamed(check_keys),
     {"type": "array", "items": _KEY_SCHEMA, "examples": [[["users", 1]]]},
 )
 READS = in_body(
     "an array of key arrays",
-    read_reads,
+    readers.read_reads,
     {"type": "array", "items": _KEY_SCHEMA, "examples": [[["users", 1]]]},
 )
 KEY_LIST = Kind(
     "comma-separated key paths, or keys as a JSON array",
-    key_list_of_text,
-    read_key_list,
+    readers.key_list_of_text,
+    readers.read_key_list,
     schema={"type": ["array", "string"], "examples": ["users/1,users/2"]},
     repeatable=True,
 )
 FILTER = in_body(
     'a filter such as {"age": {"$gte": 18}}',
-    read_filter,
+    readers.read_filter,
     {"type": "object", "examples": [{"age": {"$gte": 18}}]},
 )
 EXPIRES_IN = in_both(
-    'milliseconds, or a duration such as "30s"', unnamed(parse_expires_in), _DURATION_SCHEMA
+    'milliseconds, or a duration such as "30s"', readers.unnamed(parse_expires_in), _DURATION_SCHEMA
 )
 EXPIRES_AT = in_both(
     "a time in epoch milliseconds",
-    unnamed(parse_expires_at),
+    readers.unnamed(parse_expires_at),
     {"type": "number", "examples": [1893456000000]},
 )
 TYPE = in_both(
     "a text of 1 to 256 characters",
-    unnamed(checked_type),
+    readers.unnamed(checked_type),
     {"type": "string", "minLength": 1, "maxLength": 256},
 )
-VERSION = in_both("a versionstamp", read_version, {"type": "string", "minLength": 1})
+VERSION = in_both("a versionstamp", readers.read_version, {"type": "string", "minLength": 1})
 REVISION = OFFSET
-METADATA = Kind("any JSON", json_of_text, read_raw)
+METADATA = Kind("any JSON", readers.json_of_text, readers.read_raw)
 """Metadata, decoded; `$now` is resolved when it is stored."""
 STAMPS = Kind(
     "versionstamps, comma-separated or in an array",
-    stamps_of_text,
-    read_stamps,
+    readers.stamps_of_text,
+    readers.read_stamps,
     schema={"type": ["array", "string"]},
 )
-STAMP_PAIRS = in_both("what the poll before answered", read_text, {"type": "string"})
-VALUE = in_body("any JSON value, null included", read_raw, nullable=True)
-ITEMS = in_body("an array", read_array, {"type": "array"})
+STAMP_PAIRS = in_both("what the poll before answered", readers.read_text, {"type": "string"})
+VALUE = in_body("any JSON value, null included", readers.read_raw, nullable=True)
+ITEMS = in_body("an array", readers.read_array, {"type": "array"})
 """Items that are read by a parser of their own."""
 MESSAGE_OPTIONS = in_body(
-    "an object", unnamed(parse_options), {"type": "object"}, inner=OPTION_NAMES
+    "an object", readers.unnamed(parse_options), {"type": "object"}, inner=OPTION_NAMES
 )
 PAUSE = in_both(_PAUSE_EXPECTED, parse_pause, _DURATION_SCHEMA)
 LEASE_DURATION = in_both(_PAUSE_EXPECTED, parse_lease_duration, _DURATION_SCHEMA)
 QUEUE_LEASE = in_body(
     "a duration of at least 1s, or null",
-    unnamed(parse_queue_lease),
+    readers.unnamed(parse_queue_lease),
     {"type": ["integer", "string", "null"]},
 )
 BACKOFF = in_body(
@@ -257,20 +230,20 @@ BACKOFF = in_body(
 )
 RATE = in_body(
     'an object such as {"count": 100, "per": "1m"}',
-    unnamed(parse_rate),
+    readers.unnamed(parse_rate),
     {"type": ["object", "null"], "examples": [{"count": 100, "per": "1m"}]},
 )
-TOKENIZER = in_body(f"one of {', '.join(TOKENIZERS)}", read_raw, {"enum": [*TOKENIZERS]})
+TOKENIZER = in_body(f"one of {', '.join(TOKENIZERS)}", readers.read_raw, {"enum": [*TOKENIZERS]})
 """Checked, like the fields, by the parser of an index's options."""
 FIELDS = in_body(
     "a non-empty array of paths",
-    read_raw,
+    readers.read_raw,
     {"type": "array", "minItems": 1, "examples": [["title", "body"]]},
 )
 WEIGHTS = in_body(
     "an object of numbers by field",
-    unnamed(parse_weights),
+    readers.unnamed(parse_weights),
     {"type": "object", "examples": [{"title": 2}]},
 )
-MARKS = in_body("true or a pair of texts", unnamed(parse_marks))
-SNIPPET = in_body("true or a number of words", unnamed(parse_snippet))
+MARKS = in_body("true or a pair of texts", readers.unnamed(parse_marks))
+SNIPPET = in_body("true or a number of words", readers.unnamed(parse_snippet))

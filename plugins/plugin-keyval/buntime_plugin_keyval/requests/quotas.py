@@ -22,12 +22,7 @@ from buntime_host.options.units import parse_size
 from buntime_keyval.wire import InvalidInput, check_key, encode_key, key_to_json
 
 from buntime_plugin_keyval.engine.store import Store
-from buntime_plugin_keyval.model.errors import (
-    InvalidLimits,
-    QuotaExceeded,
-    RateExceeded,
-    TooManyStreamsOfKey,
-)
+from buntime_plugin_keyval.model import errors
 from buntime_plugin_keyval.requests.answers import Frames
 from buntime_plugin_keyval.requests.asked import Asked
 from buntime_plugin_keyval.requests.permissions import WRITE
@@ -193,9 +188,9 @@ class _Room(NamedTuple):
     def _check(self, added: Amount) -> None:
         used = self.usage.used
         if added[0] > 0 and used[0] + added[0] > self.most_entries:
-            raise QuotaExceeded("entries", self.most_entries, self.where)
+            raise errors.QuotaExceeded("entries", self.most_entries, self.where)
         if added[1] > 0 and used[1] + added[1] > self.most_bytes:
-            raise QuotaExceeded("bytes", self.most_bytes, self.where)
+            raise errors.QuotaExceeded("bytes", self.most_bytes, self.where)
 
     async def _really(self, keys: Sequence[bytes], most: Amount, extended: Set[bytes]) -> Amount:
         """What a write really adds: its entries less those that they replace."""
@@ -234,14 +229,14 @@ class _Use:
         self._tokens = min(max(1.0, rate), self._tokens + (now - self._at) * rate)
         self._at = now
         if self._tokens < 1.0:
-            raise RateExceeded(rate, (1.0 - self._tokens) / rate)
+            raise errors.RateExceeded(rate, (1.0 - self._tokens) / rate)
         self._tokens -= 1.0
 
     def open_stream(self) -> None:
         """Count a stream. Raises `TooManyStreamsOfKey` if too many are open."""
         most = self._limits.watchers
         if most is not None and self.streams >= most:
-            raise TooManyStreamsOfKey(most)
+            raise errors.TooManyStreamsOfKey(most)
         self.streams += 1
 
 
@@ -334,7 +329,7 @@ class Quotas:
                 ranges = [subtree(key) if key else descendants(key) for key in spans.prefixes]
                 rooms.append(self._room(ranges, limits.entries, limits.bytes, ""))
         except ValueError as error:
-            raise InvalidLimits(str(error)) from error
+            raise errors.InvalidLimits(str(error)) from error
         return _Use(principal.limits, limits, rooms, self._clock)
 
     def _room(

@@ -41,18 +41,7 @@ from buntime_plugin_keyval.faces.http.positions import demand_of, position_heade
 from buntime_plugin_keyval.faces.http.routes import API_PATH, BELOW_API, Methods, StoreRoutes
 from buntime_plugin_keyval.faces.http.scans import is_scan, run_scan
 from buntime_plugin_keyval.features.feature import AnyFeature
-from buntime_plugin_keyval.model.errors import (
-    ConditionsNotSupported,
-    KeyValUnavailable,
-    LimitExceeded,
-    OutcomeUnknown,
-    PreconditionFailed,
-    RequestUnderWay,
-    TooManyScans,
-    TooManyStreams,
-    TooManyStreamsOfClient,
-    TooManyStreamsOfKey,
-)
+from buntime_plugin_keyval.model import errors
 from buntime_plugin_keyval.requests.answers import ClientGone, Elsewhere, Frames, Text
 from buntime_plugin_keyval.requests.asked import AnyRoute, Asked, Ran, Request, Touched, read_large
 from buntime_plugin_keyval.requests.shape import RequestShape
@@ -69,11 +58,11 @@ _PRECONDITIONS = (b"if-match", b"if-none-match")
 _AT_ONCE = frozenset({"get", "list", "paginate"})
 """Operations that an embedded engine mostly runs on the event loop, so that they need no task."""
 _MAY_PASS_SOON = (
-    RequestUnderWay,
-    TooManyScans,
-    TooManyStreams,
-    TooManyStreamsOfClient,
-    TooManyStreamsOfKey,
+    errors.RequestUnderWay,
+    errors.TooManyScans,
+    errors.TooManyStreams,
+    errors.TooManyStreamsOfClient,
+    errors.TooManyStreamsOfKey,
 )
 
 _UNWANTED = Answer(499, error_json("The client has hung up, or sends nothing more", "CLIENT_GONE"))
@@ -165,9 +154,9 @@ class KeyValApp:
         once = None
         try:
             if service is None:
-                raise KeyValUnavailable
+                raise errors.KeyValUnavailable
             if noticed.precondition is not None and not route.has_conditions:
-                raise ConditionsNotSupported(noticed.precondition)
+                raise errors.ConditionsNotSupported(noticed.precondition)
             if given is None:
                 if len(content) > WHOLE:
                     return self._answer_large(service, route, request)
@@ -327,10 +316,10 @@ async def _demanding(
     return told_positions(answer, adapter)
 
 
-def _cut_short() -> OutcomeUnknown:
+def _cut_short() -> errors.OutcomeUnknown:
     """The error for a write that is no longer waited for."""
     # The write completes or fails before the store closes.
-    return OutcomeUnknown("the host is shutting down")
+    return errors.OutcomeUnknown("the host is shutting down")
 
 
 def _told_again(answer: Answer, once: Once | None) -> Answer:
@@ -358,7 +347,7 @@ def _check_conditions(conditions: int, service: KeyValService) -> None:
     """Raise `LimitExceeded` for a filter with too many conditions."""
     most = service.config.limits.conditions
     if conditions > most:
-        raise LimitExceeded(f"Filter too large: {conditions} conditions", "conditions", most)
+        raise errors.LimitExceeded(f"Filter too large: {conditions} conditions", "conditions", most)
 
 
 def _quoted(request: DirectRequest, name: bytes) -> bytes:
@@ -391,7 +380,7 @@ def _answer_error(error: Exception, service: KeyValService | None) -> Answer:
         if told.retry_after is not None:
             headers = ((b"retry-after", b"%d" % math.ceil(told.retry_after)),)
         more = {}
-        if isinstance(told, PreconditionFailed):
+        if isinstance(told, errors.PreconditionFailed):
             more["versionstamp"] = told.versionstamp
         return Answer(told.STATUS, error_json(told.message, told.CODE, more=more), headers=headers)
     if service is not None:

@@ -8,14 +8,7 @@ import buntime_database
 import msgspec
 from buntime_keyval.wire import InvalidInput
 
-from buntime_plugin_keyval.model.errors import (
-    KeyValError,
-    RequestTooLong,
-    StoreDamaged,
-    TooLargeForDatabase,
-    database_down,
-    outcome_unknown,
-)
+from buntime_plugin_keyval.model import errors
 
 _MALFORMED = "malformed JSON"
 """What engines report for stored text that is no JSON; texts from clients are checked before."""
@@ -23,21 +16,21 @@ _TOO_BIG = "string or blob too big"
 """What SQLite reports for a row larger than a server allows, whose limit may be below that here."""
 
 
-def told_error(error: Exception) -> InvalidInput | KeyValError | None:
+def told_error(error: Exception) -> InvalidInput | errors.KeyValError | None:
     """The error to report to a client; None for an unexpected one."""
-    if isinstance(error, (InvalidInput, KeyValError)):
+    if isinstance(error, (InvalidInput, errors.KeyValError)):
         return error
     if isinstance(error, buntime_database.DatabaseUnavailable):
-        return database_down(error)
+        return errors.database_down(error)
     if isinstance(error, buntime_database.OutcomeUnknown):
-        return outcome_unknown(error)
+        return errors.outcome_unknown(error)
     if isinstance(error, buntime_database.StatementTimeout):
-        return RequestTooLong(str(error))
+        return errors.RequestTooLong(str(error))
     if isinstance(error, buntime_database.InvalidStatement):
         if _MALFORMED in str(error):
-            return StoreDamaged("a stored value is missing, or is no JSON")
+            return errors.StoreDamaged("a stored value is missing, or is no JSON")
         if _TOO_BIG in str(error):
-            return TooLargeForDatabase(str(error))
+            return errors.TooLargeForDatabase(str(error))
     return None
 
 

@@ -21,6 +21,7 @@ from buntime_plugin_keyval.engine.several import (
 )
 from buntime_plugin_keyval.faces.http.keys import Deletion, deleted, deletion
 from buntime_plugin_keyval.model.where import OfType, Wanted, Where, count_conditions, wanted_of
+from buntime_plugin_keyval.requests import kinds
 from buntime_plugin_keyval.requests.answers import (
     Elsewhere,
     Text,
@@ -29,28 +30,12 @@ from buntime_plugin_keyval.requests.answers import (
     spliced_beside,
 )
 from buntime_plugin_keyval.requests.asked import NO_KEYS, Asked, Cost, Keys, Request, Route
-from buntime_plugin_keyval.requests.kinds import (
-    BEGINNING,
-    BOUND,
-    CONSISTENCY,
-    FILTER,
-    FLAG,
-    LIMIT,
-    OFFSET,
-    PATTERN,
-    PREFIX,
-    PREFIXES,
-    TEXT,
-    TYPE,
-    UP_TO,
-    count_up_to,
-)
 from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
 from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.ranges import KeyRange, Selectors, listing_range
 from buntime_plugin_keyval.storage.within import Page
 
-DELETE_LIMIT = count_up_to(MAX_LIMIT)
+DELETE_LIMIT = kinds.count_up_to(MAX_LIMIT)
 """Not clamped like other limits: a deletion of fewer entries than asked would go unnoticed."""
 
 
@@ -60,16 +45,16 @@ _EVERY_TEXT = encode_key(("",))
 class SelectedEntries(RequestShape, frozen=True, kw_only=True):
     """The entries in question."""
 
-    prefix: Annotated[bytes, PREFIX] = b""
-    prefixes: Annotated[list[bytes] | None, PREFIXES] = None
-    starts_with: Annotated[bytes | None, BEGINNING] = None
-    pattern: Annotated[tuple[bytes, ...] | None, PATTERN] = None
-    start: Annotated[bytes | None, BOUND] = None
-    end: Annotated[bytes | None, BOUND] = None
-    type: Annotated[str | None, TYPE] = None
-    offset: Annotated[int, OFFSET] = 0
+    prefix: Annotated[bytes, kinds.PREFIX] = b""
+    prefixes: Annotated[list[bytes] | None, kinds.PREFIXES] = None
+    starts_with: Annotated[bytes | None, kinds.BEGINNING] = None
+    pattern: Annotated[tuple[bytes, ...] | None, kinds.PATTERN] = None
+    start: Annotated[bytes | None, kinds.BOUND] = None
+    end: Annotated[bytes | None, kinds.BOUND] = None
+    type: Annotated[str | None, kinds.TYPE] = None
+    offset: Annotated[int, kinds.OFFSET] = 0
     """The number of entries to skip."""
-    where: Annotated[Where | None, FILTER] = None
+    where: Annotated[Where | None, kinds.FILTER] = None
 
     @property
     def selectors(self) -> Selectors:
@@ -93,7 +78,7 @@ class SelectedEntries(RequestShape, frozen=True, kw_only=True):
 class DeletionBelow(SelectedEntries, frozen=True, kw_only=True):
     """The entries to delete."""
 
-    exact: Annotated[bool, FLAG] = False
+    exact: Annotated[bool, kinds.FLAG] = False
     limit: Annotated[int | None, DELETE_LIMIT] = None
 
     @property
@@ -106,12 +91,12 @@ class DeletionBelow(SelectedEntries, frozen=True, kw_only=True):
 class Ranged(SelectedEntries, frozen=True, kw_only=True):
     """The entries to read, their order, and what to return of each."""
 
-    values: Annotated[bool, FLAG] = True
-    details: Annotated[bool, FLAG] = False
-    consistency: Annotated[str | None, CONSISTENCY] = None
+    values: Annotated[bool, kinds.FLAG] = True
+    details: Annotated[bool, kinds.FLAG] = False
+    consistency: Annotated[str | None, kinds.CONSISTENCY] = None
     """`strong` reads from the primary."""
-    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
-    reverse: Annotated[bool, FLAG] = False
+    limit: Annotated[int, kinds.LIMIT] = DEFAULT_LIMIT
+    reverse: Annotated[bool, kinds.FLAG] = False
 
     @property
     def entry_shape(self) -> Shape:
@@ -122,23 +107,23 @@ class Ranged(SelectedEntries, frozen=True, kw_only=True):
 class Listing(Ranged, frozen=True, kw_only=True):
     """Which entries to list."""
 
-    snapshot: Annotated[bool, FLAG] = False
+    snapshot: Annotated[bool, kinds.FLAG] = False
     """Without effect: a list is one read."""
 
 
 class PageRequest(Ranged, frozen=True, kw_only=True):
     """Which page of entries."""
 
-    cursor: Annotated[str | None, TEXT] = None
-    snapshot: Annotated[bool, FLAG] = False
+    cursor: Annotated[str | None, kinds.TEXT] = None
+    snapshot: Annotated[bool, kinds.FLAG] = False
     """Whether all pages are to show one state of the store."""
 
 
 class Counting(SelectedEntries, frozen=True, kw_only=True):
     """Which entries to count."""
 
-    limit: Annotated[int | None, UP_TO] = None
-    consistency: Annotated[str | None, CONSISTENCY] = None
+    limit: Annotated[int | None, kinds.UP_TO] = None
+    consistency: Annotated[str | None, kinds.CONSISTENCY] = None
     """`strong` counts on the primary."""
 
 

@@ -27,16 +27,8 @@ from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.engine.writes import of_effects
 from buntime_plugin_keyval.features.locks.locks import Granted, LockDesk, WantedLock
 from buntime_plugin_keyval.features.stream.part import StreamPart, StreamSlice, Wish
+from buntime_plugin_keyval.model import errors
 from buntime_plugin_keyval.model.clock import wall_of
-from buntime_plugin_keyval.model.errors import (
-    ConsumerLocked,
-    ConsumerNotFound,
-    LockHeld,
-    LockLost,
-    PositionAhead,
-    StaleConsumer,
-    StreamTrimmed,
-)
 from buntime_plugin_keyval.requests.answers import ClientGone, Gone
 from buntime_plugin_keyval.requests.permissions import CONSUME
 from buntime_plugin_keyval.storage.changelog import LoggedChange
@@ -266,7 +258,7 @@ class ConsumerDesk:
         """One consumer. Raises `ConsumerNotFound`."""
         state = await self.find(name)
         if state is None:
-            raise ConsumerNotFound(name)
+            raise errors.ConsumerNotFound(name)
         return state
 
     @measured("consumer_list")
@@ -286,9 +278,9 @@ class ConsumerDesk:
         async def move() -> int:
             first, last = await self._stream.bounds()
             if position > last:
-                raise PositionAhead(position, last)
+                raise errors.PositionAhead(position, last)
             if position < first - 1:
-                raise StreamTrimmed(first)
+                raise errors.StreamTrimmed(first)
             await self._write(Move(name, position), *_passing_on(name))
             return position
 
@@ -336,14 +328,14 @@ class ConsumerDesk:
         """Take the consumer's lock, or prolong it. Raises `ConsumerLocked` and `ClientGone`."""
         lock = WantedLock(lock_of(wanted.name), wanted.owner, wanted.duration_ms)
         if fetch.token:
-            with suppress(LockLost):
+            with suppress(errors.LockLost):
                 await self._locks.renew(lock, fetch.token)
                 return
         wait_ms = max(0, round(fetch.left_s * 1000))
         try:
             granted = await self._locks.acquire(lock, wait_ms, gone=gone)
-        except LockHeld as error:
-            raise ConsumerLocked(wanted.name, error.owner, error.expires_at) from None
+        except errors.LockHeld as error:
+            raise errors.ConsumerLocked(wanted.name, error.owner, error.expires_at) from None
         fetch.took(granted)
 
     async def _begun(self, name: str) -> StoredConsumer:
@@ -412,8 +404,8 @@ class ConsumerDesk:
         if not await self._store.write(Write(lambda _: decision, guards=guards, may_refuse=True)):
             last = (await self._store.newest_place(fresh=True)).seq
             if position > last and await self._is_holder(holder):
-                raise PositionAhead(position, last)
-            raise StaleConsumer(holder.name)
+                raise errors.PositionAhead(position, last)
+            raise errors.StaleConsumer(holder.name)
 
     async def _fail(
         self, holder: Holder, seq: int, error: str | None, max_attempts: int
@@ -428,7 +420,7 @@ class ConsumerDesk:
         letter = await self._letter(name, seq)
         if letter is None or not letter.is_requeued:
             if not await self._is_holder(holder):
-                raise StaleConsumer(name)
+                raise errors.StaleConsumer(name)
             raise InvalidInput(
                 f"seq must be a record after the position {state.position}, or a dead letter that"
                 f" is delivered once more, received {seq}"
@@ -450,7 +442,7 @@ class ConsumerDesk:
     async def _known(self, name: str) -> StoredConsumer:
         state = await read_consumer(self._store.db, name, self._now())
         if state is None:
-            raise ConsumerNotFound(name)
+            raise errors.ConsumerNotFound(name)
         return state
 
     async def _once(self, once: Once | None, work: Callable[[], Coroutine[Any, Any, int]]) -> int:

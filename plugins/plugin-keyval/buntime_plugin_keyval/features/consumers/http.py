@@ -16,18 +16,9 @@ from buntime_plugin_keyval.features.consumers.part import ConsumerPart
 from buntime_plugin_keyval.features.stream.http import STREAM_WAIT, record_json, trimmed_answer
 from buntime_plugin_keyval.features.stream.part import ALL_KEYS, Wish
 from buntime_plugin_keyval.model.errors import ConsumerLocked, StreamTrimmed
+from buntime_plugin_keyval.requests import kinds
 from buntime_plugin_keyval.requests.answers import Text, flag_json, spliced_beside, truth
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Need, Request, Route, Routes
-from buntime_plugin_keyval.requests.kinds import (
-    ERROR,
-    LEASE_DURATION,
-    NAME,
-    OFFSET,
-    PAGE,
-    PREFIX,
-    TEXT,
-    UP_TO,
-)
 from buntime_plugin_keyval.requests.permissions import CONSUME
 from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
 from buntime_plugin_keyval.storage.consumers import RecordLetter
@@ -40,73 +31,73 @@ DEFAULT_ATTEMPTS = 5
 class ChosenRecords(RequestShape, frozen=True, kw_only=True):
     """Which records a consumer is for, and how many of them."""
 
-    limit: Annotated[int, PAGE] = DEFAULT_LIMIT
-    prefix: Annotated[bytes, PREFIX] = b""
-    type: Annotated[str | None, TEXT] = None
-    after: Annotated[int, OFFSET] = 0
+    limit: Annotated[int, kinds.PAGE] = DEFAULT_LIMIT
+    prefix: Annotated[bytes, kinds.PREFIX] = b""
+    type: Annotated[str | None, kinds.TEXT] = None
+    after: Annotated[int, kinds.OFFSET] = 0
     """Leaves out records up to this one, even if they are not committed."""
 
 
 class Fetching(ChosenRecords, frozen=True, kw_only=True):
     """Which records an instance wants to process, and for how long it holds the consumer."""
 
-    owner: Annotated[str, NAME]
-    lock_duration: Annotated[int, LEASE_DURATION] = DEFAULT_DURATION_MS
+    owner: Annotated[str, kinds.NAME]
+    lock_duration: Annotated[int, kinds.LEASE_DURATION] = DEFAULT_DURATION_MS
     wait: Annotated[int, STREAM_WAIT] = 0
 
 
 class ConsumerHold(RequestShape, frozen=True, kw_only=True):
     """The owner that holds a consumer, and its token."""
 
-    token: Annotated[str, TEXT]
-    owner: Annotated[str | None, NAME] = None
+    token: Annotated[str, kinds.TEXT]
+    owner: Annotated[str | None, kinds.NAME] = None
 
 
 class PositionCommit(ConsumerHold, frozen=True, kw_only=True):
     """The record up to which the holder has processed all."""
 
-    up_to: Annotated[int, OFFSET]
+    up_to: Annotated[int, kinds.OFFSET]
 
 
 class FailedRecord(ConsumerHold, frozen=True, kw_only=True):
     """The record that the holder could not process."""
 
-    seq: Annotated[int, OFFSET]
-    error: Annotated[str | None, ERROR] = None
-    max_attempts: Annotated[int, UP_TO] = DEFAULT_ATTEMPTS
+    seq: Annotated[int, kinds.OFFSET]
+    error: Annotated[str | None, kinds.ERROR] = None
+    max_attempts: Annotated[int, kinds.UP_TO] = DEFAULT_ATTEMPTS
 
 
 class ConsumerRelease(RequestShape, frozen=True, kw_only=True):
     """The owner that releases the consumer."""
 
-    owner: Annotated[str, NAME]
-    token: Annotated[str | None, TEXT] = None
+    owner: Annotated[str, kinds.NAME]
+    token: Annotated[str | None, kinds.TEXT] = None
 
 
 class Placing(RequestShape, frozen=True, kw_only=True):
     """The record after which a consumer is to go on."""
 
-    seq: Annotated[int, OFFSET]
+    seq: Annotated[int, kinds.OFFSET]
 
 
 class ConsumerListing(RequestShape, frozen=True, kw_only=True):
     """Which consumers to list."""
 
-    prefix: Annotated[str, TEXT] = ""
-    limit: Annotated[int, PAGE] = DEFAULT_LIMIT
+    prefix: Annotated[str, kinds.TEXT] = ""
+    limit: Annotated[int, kinds.PAGE] = DEFAULT_LIMIT
 
 
 class RejectListing(RequestShape, frozen=True, kw_only=True):
     """Which dead letters to list."""
 
-    after: Annotated[int, OFFSET] = 0
-    limit: Annotated[int, PAGE] = DEFAULT_LIMIT
+    after: Annotated[int, kinds.OFFSET] = 0
+    limit: Annotated[int, kinds.PAGE] = DEFAULT_LIMIT
 
 
 class RejectChoice(RequestShape, frozen=True, kw_only=True):
     """The dead letter in question; all of them if none is named."""
 
-    seq: Annotated[int | None, OFFSET] = None
+    seq: Annotated[int | None, kinds.OFFSET] = None
 
 
 def fetch(part: ConsumerPart, request: Request[Fetching]) -> Asked:

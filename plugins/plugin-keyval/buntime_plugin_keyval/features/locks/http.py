@@ -14,54 +14,46 @@ from buntime_keyval.wire.limits import DEFAULT_LIMIT, MOST_LOCK_WAIT_MS
 from buntime_plugin_keyval.features.locks.locks import Granted, LockState, WantedLock
 from buntime_plugin_keyval.features.locks.part import LockPart
 from buntime_plugin_keyval.model.errors import LockHeld, LockNotFound
+from buntime_plugin_keyval.requests import kinds
 from buntime_plugin_keyval.requests.answers import flag_json
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Need, Request, Route, Routes
-from buntime_plugin_keyval.requests.kinds import (
-    FLAG,
-    LEASE_DURATION,
-    METADATA,
-    NAME,
-    PAGE,
-    TEXT,
-    pause_up_to,
-)
 from buntime_plugin_keyval.requests.permissions import ADMIN, LOCK
 from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
 
 DEFAULT_DURATION_MS = 30_000
-LOCK_WAIT = pause_up_to(MOST_LOCK_WAIT_MS)
+LOCK_WAIT = kinds.pause_up_to(MOST_LOCK_WAIT_MS)
 
 
 class Taking(RequestShape, frozen=True, kw_only=True):
     """The owner that wants a lock, and for how long."""
 
-    owner: Annotated[str, NAME]
-    duration: Annotated[int, LEASE_DURATION] = DEFAULT_DURATION_MS
-    metadata: Annotated[object, METADATA] = None
+    owner: Annotated[str, kinds.NAME]
+    duration: Annotated[int, kinds.LEASE_DURATION] = DEFAULT_DURATION_MS
+    metadata: Annotated[object, kinds.METADATA] = None
 
 
 class Acquiring(Taking, frozen=True, kw_only=True):
     """A request to take a lock, which may wait for it, or to prolong one that the owner has."""
 
     wait: Annotated[int, LOCK_WAIT] = 0
-    keep_place: Annotated[bool, FLAG] = False
+    keep_place: Annotated[bool, kinds.FLAG] = False
     """Whether the place in the line lasts for a while when the wait is over."""
-    token: Annotated[str | None, TEXT] = None
+    token: Annotated[str | None, kinds.TEXT] = None
     """The token of the lock to prolong; None takes one."""
 
 
 class Releasing(RequestShape, frozen=True, kw_only=True):
     """The owner that gives a lock back."""
 
-    owner: Annotated[str, NAME]
-    token: Annotated[str | None, TEXT] = None
+    owner: Annotated[str, kinds.NAME]
+    token: Annotated[str | None, kinds.TEXT] = None
 
 
 class LockListing(RequestShape, frozen=True, kw_only=True):
     """Which locks to list."""
 
-    prefix: Annotated[str, TEXT] = ""
-    limit: Annotated[int, PAGE] = DEFAULT_LIMIT
+    prefix: Annotated[str, kinds.TEXT] = ""
+    limit: Annotated[int, kinds.PAGE] = DEFAULT_LIMIT
 
 
 def acquire(part: LockPart, request: Request[Acquiring]) -> Asked:

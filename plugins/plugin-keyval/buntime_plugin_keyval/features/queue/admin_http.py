@@ -14,18 +14,9 @@ from buntime_plugin_keyval.features.queue.part import QueuePart
 from buntime_plugin_keyval.features.queue.queues import read_place
 from buntime_plugin_keyval.model.errors import LetterNotFound
 from buntime_plugin_keyval.model.messages import MOST_COUNT
+from buntime_plugin_keyval.requests import kinds
 from buntime_plugin_keyval.requests.answers import Text
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Request, Route, Routes
-from buntime_plugin_keyval.requests.kinds import (
-    BACKOFF,
-    LIMIT,
-    OFFSET,
-    QUEUE_LEASE,
-    QUEUE_NAME,
-    RATE,
-    TEXT,
-    count_up_to,
-)
 from buntime_plugin_keyval.requests.permissions import QUEUE_ADMIN
 from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
 
@@ -33,42 +24,42 @@ from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
 class InQueue(RequestShape, frozen=True, kw_only=True):
     """The queue of a dead letter, for callers that may use that queue alone; any if left out."""
 
-    queue: Annotated[str | None, QUEUE_NAME] = None
+    queue: Annotated[str | None, kinds.QUEUE_NAME] = None
 
 
 class LetterListing(OfQueue, frozen=True, kw_only=True):
     """Which dead letters to list."""
 
-    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
-    offset: Annotated[int, OFFSET] = 0
+    limit: Annotated[int, kinds.LIMIT] = DEFAULT_LIMIT
+    offset: Annotated[int, kinds.OFFSET] = 0
 
 
 class OptionsBody(OfQueue, frozen=True, kw_only=True):
     """How a queue delivers; members that are left out or null set no limit."""
 
-    lease: Annotated[int | None, QUEUE_LEASE] = None
-    backoff_schedule: Annotated[list[int] | None, BACKOFF] = None
-    max_running: Annotated[int | None, count_up_to(MOST_COUNT)] = None
-    rate: Annotated[QueueRate | None, RATE] = None
+    lease: Annotated[int | None, kinds.QUEUE_LEASE] = None
+    backoff_schedule: Annotated[list[int] | None, kinds.BACKOFF] = None
+    max_running: Annotated[int | None, kinds.count_up_to(MOST_COUNT)] = None
+    rate: Annotated[QueueRate | None, kinds.RATE] = None
 
 
 class Looking(OfQueue, frozen=True, kw_only=True):
     """How many messages to look at."""
 
-    limit: Annotated[int, LIMIT] = 1
+    limit: Annotated[int, kinds.LIMIT] = 1
 
 
 class MessageListing(OfQueue, frozen=True, kw_only=True):
     """Which messages to list."""
 
-    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
-    cursor: Annotated[str | None, TEXT] = None
+    limit: Annotated[int, kinds.LIMIT] = DEFAULT_LIMIT
+    cursor: Annotated[str | None, kinds.TEXT] = None
 
 
 class QueueListing(RequestShape, frozen=True, kw_only=True):
     """How many queues to list."""
 
-    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
+    limit: Annotated[int, kinds.LIMIT] = DEFAULT_LIMIT
 
 
 def stats(part: QueuePart, request: Request[OfQueue]) -> Asked:

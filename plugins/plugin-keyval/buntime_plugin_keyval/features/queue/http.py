@@ -22,21 +22,9 @@ from buntime_plugin_keyval.features.queue.listener import Ending
 from buntime_plugin_keyval.features.queue.of_queue import OK, OfQueue, needs_of, path_id
 from buntime_plugin_keyval.features.queue.part import QueuePart
 from buntime_plugin_keyval.model.messages import LeasedMessage
+from buntime_plugin_keyval.requests import kinds
 from buntime_plugin_keyval.requests.answers import Frame, Frames
 from buntime_plugin_keyval.requests.asked import NO_KEYS, Asked, Keys, Request, Route, Routes
-from buntime_plugin_keyval.requests.kinds import (
-    ERROR,
-    FLAG,
-    LEASE_DURATION,
-    MESSAGE_ID,
-    MESSAGE_OPTIONS,
-    OFFSET,
-    PAUSE,
-    QUEUE_NAME,
-    TEXT,
-    VALUE,
-    count_up_to,
-)
 from buntime_plugin_keyval.requests.large import LargeMembers, value_frame
 from buntime_plugin_keyval.requests.permissions import QUEUE_RECEIVE, QUEUE_SEND
 from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
@@ -55,54 +43,54 @@ read by a client ends within one of them."""
 class NewMessageBody(RequestShape, frozen=True, kw_only=True):
     """A message to send."""
 
-    value: Annotated[object, VALUE]
-    options: Annotated[MessageOptions, MESSAGE_OPTIONS] = DEFAULT_OPTIONS
-    delivery: Annotated[str | None, TEXT] = None
+    value: Annotated[object, kinds.VALUE]
+    options: Annotated[MessageOptions, kinds.MESSAGE_OPTIONS] = DEFAULT_OPTIONS
+    delivery: Annotated[str | None, kinds.TEXT] = None
     """Without effect: older clients send it."""
 
 
 class Polling(OfQueue, frozen=True, kw_only=True):
     """How messages are delivered."""
 
-    lease: Annotated[bool, FLAG] = False
-    delivery: Annotated[str | None, TEXT] = None
+    lease: Annotated[bool, kinds.FLAG] = False
+    delivery: Annotated[str | None, kinds.TEXT] = None
     """Without effect: older clients send it."""
 
 
 class Listening(Polling, frozen=True, kw_only=True):
     """How messages are delivered in a stream."""
 
-    prefetch: Annotated[int | None, count_up_to(MAX_PREFETCH)] = None
+    prefetch: Annotated[int | None, kinds.count_up_to(MAX_PREFETCH)] = None
 
 
 class Settlement(RequestShape, frozen=True, kw_only=True):
     """The delivery to settle. The message may be sent back as it came, with its value."""
 
-    id: Annotated[str | None, MESSAGE_ID] = None
-    lease: Annotated[str | None, TEXT] = None
-    drain: Annotated[bool, FLAG] = False
-    queue: Annotated[str | None, QUEUE_NAME] = None
+    id: Annotated[str | None, kinds.MESSAGE_ID] = None
+    lease: Annotated[str | None, kinds.TEXT] = None
+    drain: Annotated[bool, kinds.FLAG] = False
+    queue: Annotated[str | None, kinds.QUEUE_NAME] = None
     """Its queue, for callers that may use that queue alone; any if left out."""
-    strict: Annotated[bool, FLAG] = False
+    strict: Annotated[bool, kinds.FLAG] = False
     """Whether an unknown id is an error."""
-    value: Annotated[object, VALUE] = None
+    value: Annotated[object, kinds.VALUE] = None
     """Without effect."""
-    attempts: Annotated[int | None, OFFSET] = None
+    attempts: Annotated[int | None, kinds.OFFSET] = None
     """Without effect."""
 
 
 class FailedDelivery(Settlement, frozen=True, kw_only=True):
     """A delivery that has failed."""
 
-    error: Annotated[str | None, ERROR] = None
-    delay: Annotated[int | None, PAUSE] = None
-    attempted: Annotated[bool, FLAG] = True
+    error: Annotated[str | None, kinds.ERROR] = None
+    delay: Annotated[int | None, kinds.PAUSE] = None
+    attempted: Annotated[bool, kinds.FLAG] = True
 
 
 class Extension(Settlement, frozen=True, kw_only=True):
     """A delivery whose lease is to be prolonged."""
 
-    duration: Annotated[int | None, LEASE_DURATION] = None
+    duration: Annotated[int | None, kinds.LEASE_DURATION] = None
 
 
 def enqueue(part: QueuePart, request: Request[NewMessageBody]) -> Asked:

@@ -22,23 +22,9 @@ from buntime_plugin_keyval.features.search.pages import (
 from buntime_plugin_keyval.features.search.search import Search
 from buntime_plugin_keyval.model.errors import LimitExceeded
 from buntime_plugin_keyval.model.where import Where, count_conditions
+from buntime_plugin_keyval.requests import kinds
 from buntime_plugin_keyval.requests.answers import Text, spliced_beside, truth
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Request, Route, Routes
-from buntime_plugin_keyval.requests.kinds import (
-    BOUND,
-    CONSISTENCY,
-    FIELDS,
-    FILTER,
-    FLAG,
-    LIMIT,
-    MARKS,
-    NAMED_PREFIX,
-    NAMED_TEXT,
-    SNIPPET,
-    TEXT,
-    TOKENIZER,
-    WEIGHTS,
-)
 from buntime_plugin_keyval.requests.permissions import INDEX_ADMIN
 from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
 from buntime_plugin_keyval.storage.ranges import subtree
@@ -53,15 +39,15 @@ class IndexCreation(RequestShape, frozen=True, kw_only=True):
     OVERRIDES: ClassVar[str] = "options"
     OVERRIDING: ClassVar[frozenset[str]] = frozenset({"fields", "tokenize"})
 
-    prefix: Annotated[Key, NAMED_PREFIX]
-    fields: Annotated[object, FIELDS] = None
-    tokenize: Annotated[object, TOKENIZER] = None
+    prefix: Annotated[Key, kinds.NAMED_PREFIX]
+    fields: Annotated[object, kinds.FIELDS] = None
+    tokenize: Annotated[object, kinds.TOKENIZER] = None
 
 
 class IndexRemoval(RequestShape, frozen=True, kw_only=True):
     """Which index to remove."""
 
-    prefix: Annotated[Key | None, NAMED_PREFIX] = None
+    prefix: Annotated[Key | None, kinds.NAMED_PREFIX] = None
 
 
 class SearchRequest(RequestShape, frozen=True, kw_only=True):
@@ -75,18 +61,18 @@ class SearchRequest(RequestShape, frozen=True, kw_only=True):
         }
     )  # fmt: skip
 
-    prefix: Annotated[Key, NAMED_PREFIX]
-    query: Annotated[str, NAMED_TEXT]
-    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
-    reverse: Annotated[bool, FLAG] = False
-    where: Annotated[Where | None, FILTER] = None
-    start: Annotated[bytes | None, BOUND] = None
-    end: Annotated[bytes | None, BOUND] = None
-    weights: Annotated[Mapping[str, float], WEIGHTS] = msgspec.field(default_factory=dict)
-    highlight: Annotated[HitMarks | None, MARKS] = None
-    snippet: Annotated[int | None, SNIPPET] = None
-    fuzzy: Annotated[bool, FLAG] = False
-    consistency: Annotated[str | None, CONSISTENCY] = None
+    prefix: Annotated[Key, kinds.NAMED_PREFIX]
+    query: Annotated[str, kinds.NAMED_TEXT]
+    limit: Annotated[int, kinds.LIMIT] = DEFAULT_LIMIT
+    reverse: Annotated[bool, kinds.FLAG] = False
+    where: Annotated[Where | None, kinds.FILTER] = None
+    start: Annotated[bytes | None, kinds.BOUND] = None
+    end: Annotated[bytes | None, kinds.BOUND] = None
+    weights: Annotated[Mapping[str, float], kinds.WEIGHTS] = msgspec.field(default_factory=dict)
+    highlight: Annotated[HitMarks | None, kinds.MARKS] = None
+    snippet: Annotated[int | None, kinds.SNIPPET] = None
+    fuzzy: Annotated[bool, kinds.FLAG] = False
+    consistency: Annotated[str | None, kinds.CONSISTENCY] = None
     """`strong` searches on the primary."""
 
     def options(self, cursor: str | None = None) -> SearchOptions:
@@ -110,8 +96,8 @@ class SearchPaging(SearchRequest, frozen=True, kw_only=True):
 
     OVERRIDING: ClassVar[frozenset[str]] = SearchRequest.OVERRIDING | {"cursor", "explain"}
 
-    cursor: Annotated[str | None, TEXT] = None
-    explain: Annotated[bool, FLAG] = False
+    cursor: Annotated[str | None, kinds.TEXT] = None
+    explain: Annotated[bool, kinds.FLAG] = False
     """Whether to explain how hits were found, and their scores."""
 
 

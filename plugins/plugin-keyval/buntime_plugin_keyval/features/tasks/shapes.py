@@ -28,21 +28,7 @@ from buntime_plugin_keyval.model.messages import (
     MOST_COUNT,
     parse_pause,
 )
-from buntime_plugin_keyval.requests.kinds import (
-    BACKOFF,
-    ERROR,
-    FLAG,
-    NAME,
-    OFFSET,
-    PAGE,
-    PAUSE,
-    RATE,
-    TEXT,
-    VALUE,
-    count_up_to,
-    one_of,
-    pause_up_to,
-)
+from buntime_plugin_keyval.requests import kinds
 from buntime_plugin_keyval.requests.shape import Kind, RequestShape, read_object
 from buntime_plugin_keyval.storage.dialects.tasks import STATUSES
 
@@ -86,10 +72,10 @@ _RETRIES = Kind("a whole number", None, checked_retries)
 _PRIORITY = Kind("a whole number from -10 to 10", None, checked_priority)
 _EARLIER = Kind("a list of ids of tasks", None, checked_earlier)
 _TASK_ID = Kind("an id: a text of 1 to 256 characters", None, checked_task_id)
-_STATUS = one_of(*STATUSES)
+_STATUS = kinds.one_of(*STATUSES)
 _LEASE = _some_time(LEAST_LEASE_MS)
 _SOME = _some_time(1)
-TASK_WAIT = pause_up_to(MOST_TASK_WAIT_MS)
+TASK_WAIT = kinds.pause_up_to(MOST_TASK_WAIT_MS)
 
 
 def _names(name: str, raw: object) -> frozenset[str]:
@@ -108,18 +94,18 @@ _NAMES = Kind("a list of names of tasks", _names, _names)
 class TaskBody(RequestShape, frozen=True, kw_only=True):
     """A task to make."""
 
-    name: Annotated[str, NAME]
-    payload: Annotated[object, VALUE] = None
+    name: Annotated[str, kinds.NAME]
+    payload: Annotated[object, kinds.VALUE] = None
     id: Annotated[str | None, _TASK_ID] = None
-    delay: Annotated[int | None, PAUSE] = None
+    delay: Annotated[int | None, kinds.PAUSE] = None
     scheduled_for: Annotated[int | None, _SCHEDULED] = None
     max_retries: Annotated[int, _RETRIES] = _DEFAULTS.max_retries
-    backoff_schedule: Annotated[list[int] | None, BACKOFF] = None
+    backoff_schedule: Annotated[list[int] | None, kinds.BACKOFF] = None
     timeout: Annotated[int, _SOME] = _DEFAULTS.timeout_ms
     priority: Annotated[int, _PRIORITY] = 0
-    unique: Annotated[str | None, NAME] = None
-    sequence: Annotated[str | None, NAME] = None
-    keep_result: Annotated[int, PAUSE] = _DEFAULTS.keep_ms
+    unique: Annotated[str | None, kinds.NAME] = None
+    sequence: Annotated[str | None, kinds.NAME] = None
+    keep_result: Annotated[int, kinds.PAUSE] = _DEFAULTS.keep_ms
     parent: Annotated[str | None, _TASK_ID] = None
     after: Annotated[tuple[str, ...], _EARLIER] = ()
 
@@ -150,7 +136,7 @@ class TaskBody(RequestShape, frozen=True, kw_only=True):
 class TaskMutation(TaskBody, frozen=True, kw_only=True):
     """A task to make among the mutations of a commit, where large values are marked."""
 
-    type: Annotated[str, TEXT] = "task"
+    type: Annotated[str, kinds.TEXT] = "task"
 
 
 def read_task_mutation(item: dict[str, Any], place: str, now_ms: int) -> NewTask:
@@ -162,17 +148,17 @@ class TaskListing(RequestShape, frozen=True, kw_only=True):
     """Which tasks to list."""
 
     status: Annotated[str | None, _STATUS] = None
-    name: Annotated[str | None, NAME] = None
-    parent: Annotated[str | None, NAME] = None
-    limit: Annotated[int, PAGE] = DEFAULT_LIMIT
-    cursor: Annotated[str | None, TEXT] = None
-    offset: Annotated[int, OFFSET] = 0
+    name: Annotated[str | None, kinds.NAME] = None
+    parent: Annotated[str | None, kinds.NAME] = None
+    limit: Annotated[int, kinds.PAGE] = DEFAULT_LIMIT
+    cursor: Annotated[str | None, kinds.TEXT] = None
+    offset: Annotated[int, kinds.OFFSET] = 0
 
 
 class OfName(RequestShape, frozen=True, kw_only=True):
     """The name of the tasks in question; all names by default."""
 
-    name: Annotated[str | None, NAME] = None
+    name: Annotated[str | None, kinds.NAME] = None
 
 
 class TaskWait(RequestShape, frozen=True, kw_only=True):
@@ -184,7 +170,7 @@ class TaskWait(RequestShape, frozen=True, kw_only=True):
 class RunnerWish(RequestShape, frozen=True, kw_only=True):
     """The runner that wants tasks, and which ones."""
 
-    runner: Annotated[str, NAME]
+    runner: Annotated[str, kinds.NAME]
     names: Annotated[frozenset[str] | None, _NAMES] = None
     duration: Annotated[int, _LEASE] = DEFAULT_TASK_LEASE_MS
 
@@ -192,33 +178,33 @@ class RunnerWish(RequestShape, frozen=True, kw_only=True):
 class Leasing(RunnerWish, frozen=True, kw_only=True):
     """How many tasks to lease at once, and how long to wait for the first one."""
 
-    limit: Annotated[int, count_up_to(MOST_TASKS_LEASED)] = 1
+    limit: Annotated[int, kinds.count_up_to(MOST_TASKS_LEASED)] = 1
     wait: Annotated[int, TASK_WAIT] = 0
 
 
 class TaskListening(RunnerWish, frozen=True, kw_only=True):
     """How many tasks of a stream may be unfinished at a time."""
 
-    prefetch: Annotated[int, count_up_to(MOST_TASKS_LEASED)] = 1
+    prefetch: Annotated[int, kinds.count_up_to(MOST_TASKS_LEASED)] = 1
 
 
 class Tokened(RequestShape, frozen=True, kw_only=True):
     """The token under which a runner has its task."""
 
-    token: Annotated[str, TEXT]
+    token: Annotated[str, kinds.TEXT]
 
 
 class Heartbeat(Tokened, frozen=True, kw_only=True):
     """A sign that a runner works on its task."""
 
     duration: Annotated[int | None, _LEASE] = None
-    progress: Annotated[object, VALUE] = None
+    progress: Annotated[object, kinds.VALUE] = None
 
 
 class Completion(Tokened, frozen=True, kw_only=True):
     """A completed task."""
 
-    result: Annotated[object, VALUE] = None
+    result: Annotated[object, kinds.VALUE] = None
 
 
 class DoneTask(Completion, frozen=True, kw_only=True):
@@ -255,12 +241,12 @@ class Completions(RequestShape, frozen=True, kw_only=True):
 class FailedRun(Tokened, frozen=True, kw_only=True):
     """A failed attempt."""
 
-    error: Annotated[str, ERROR]
-    retry: Annotated[bool, FLAG] = True
+    error: Annotated[str, kinds.ERROR]
+    retry: Annotated[bool, kinds.FLAG] = True
 
 
 class LimitsBody(RequestShape, frozen=True, kw_only=True):
     """How many tasks with a name may run at a time, and how many may begin in a time."""
 
-    max_running: Annotated[int | None, count_up_to(MOST_COUNT)] = None
-    rate: Annotated[QueueRate | None, RATE] = None
+    max_running: Annotated[int | None, kinds.count_up_to(MOST_COUNT)] = None
+    rate: Annotated[QueueRate | None, kinds.RATE] = None

@@ -16,18 +16,9 @@ from buntime_plugin_keyval.features.watch.part import WatchPart
 from buntime_plugin_keyval.features.watch.pending import LARGE
 from buntime_plugin_keyval.features.watch.polling import poll_below
 from buntime_plugin_keyval.features.watch.watcher import WatchTarget
+from buntime_plugin_keyval.requests import kinds
 from buntime_plugin_keyval.requests.answers import Frame, Frames, Text, spliced_beside
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Request, Route, Routes
-from buntime_plugin_keyval.requests.kinds import (
-    CONSISTENCY,
-    FLAG,
-    KEY_LIST,
-    LIMIT,
-    NAMED_PREFIX,
-    STAMP_PAIRS,
-    STAMPS,
-    TEXT,
-)
 from buntime_plugin_keyval.requests.readers import check_number_of_keys
 from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
 from buntime_plugin_keyval.requests.sse import OPENED, frame_of_entries, opened, ping
@@ -40,44 +31,44 @@ RESET = b"event: reset\ndata: \n\n"
 class Watching(RequestShape, frozen=True, kw_only=True):
     """How to watch."""
 
-    initial: Annotated[bool, FLAG] = True
-    last_event_id: Annotated[str | None, TEXT] = None
+    initial: Annotated[bool, kinds.FLAG] = True
+    last_event_id: Annotated[str | None, kinds.TEXT] = None
     """Like the header, which takes precedence; for pages, which cannot set that header."""
-    consistency: Annotated[str | None, CONSISTENCY] = None
+    consistency: Annotated[str | None, kinds.CONSISTENCY] = None
     """Without effect, since a watch reads from the primary."""
 
 
 class KeysWatching(Watching, frozen=True, kw_only=True):
     """Which keys to watch."""
 
-    keys: Annotated[list[Key], KEY_LIST]
+    keys: Annotated[list[Key], kinds.KEY_LIST]
 
 
 class PrefixWatching(Watching, frozen=True, kw_only=True):
     """The prefixes to watch: below `prefix` without itself, or `prefixes` including themselves."""
 
-    prefix: Annotated[Key | None, NAMED_PREFIX] = None
-    prefixes: Annotated[list[Key] | None, KEY_LIST] = None
-    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
+    prefix: Annotated[Key | None, kinds.NAMED_PREFIX] = None
+    prefixes: Annotated[list[Key] | None, kinds.KEY_LIST] = None
+    limit: Annotated[int, kinds.LIMIT] = DEFAULT_LIMIT
 
 
 class KeysPoll(RequestShape, frozen=True, kw_only=True):
     """Keys to compare with the versionstamps that the client knows."""
 
-    keys: Annotated[list[Key], KEY_LIST]
-    versionstamps: Annotated[Sequence[str], STAMPS] = ()
-    consistency: Annotated[str | None, CONSISTENCY] = None
+    keys: Annotated[list[Key], kinds.KEY_LIST]
+    versionstamps: Annotated[Sequence[str], kinds.STAMPS] = ()
+    consistency: Annotated[str | None, kinds.CONSISTENCY] = None
     """Without effect, since a watch reads from the primary."""
 
 
 class PrefixPoll(RequestShape, frozen=True, kw_only=True):
     """Prefixes whose entries to compare with the versionstamps that the client knows."""
 
-    prefix: Annotated[Key | None, NAMED_PREFIX] = None
-    prefixes: Annotated[list[Key] | None, KEY_LIST] = None
-    versionstamps: Annotated[str, STAMP_PAIRS] = ""
-    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
-    consistency: Annotated[str | None, CONSISTENCY] = None
+    prefix: Annotated[Key | None, kinds.NAMED_PREFIX] = None
+    prefixes: Annotated[list[Key] | None, kinds.KEY_LIST] = None
+    versionstamps: Annotated[str, kinds.STAMP_PAIRS] = ""
+    limit: Annotated[int, kinds.LIMIT] = DEFAULT_LIMIT
+    consistency: Annotated[str | None, kinds.CONSISTENCY] = None
     """Without effect, since a watch reads from the primary."""
 
 
