@@ -14,15 +14,7 @@ from buntime_keyval.wire.limits import MAX_ERROR_LENGTH, MAX_LIMIT
 from buntime_keyval.wire.names import checked_name, checked_queue
 from buntime_keyval.wire.searching import TOKENIZERS, parse_marks, parse_snippet, parse_weights
 
-from buntime_plugin_keyval.model.messages import (
-    OPTION_NAMES,
-    parse_backoff,
-    parse_lease_duration,
-    parse_options,
-    parse_pause,
-    parse_queue_lease,
-    parse_rate,
-)
+from buntime_plugin_keyval.model import messages
 from buntime_plugin_keyval.requests import readers
 from buntime_plugin_keyval.requests.shape import Kind
 
@@ -77,7 +69,7 @@ def pause_up_to(most_ms: int) -> Kind:
     """A pause of at most `most_ms`."""
 
     def parse(name: str, raw: object) -> int:
-        milliseconds = parse_pause(name, raw)
+        milliseconds = messages.parse_pause(name, raw)
         if milliseconds > most_ms:
             raise InvalidInput(f"{name} must be at most {most_ms} milliseconds")
         return milliseconds
@@ -214,23 +206,26 @@ VALUE = in_body("any JSON value, null included", readers.read_raw, nullable=True
 ITEMS = in_body("an array", readers.read_array, {"type": "array"})
 """Items that are read by a parser of their own."""
 MESSAGE_OPTIONS = in_body(
-    "an object", readers.unnamed(parse_options), {"type": "object"}, inner=OPTION_NAMES
+    "an object",
+    readers.unnamed(messages.parse_options),
+    {"type": "object"},
+    inner=messages.OPTION_NAMES,
 )
-PAUSE = in_both(_PAUSE_EXPECTED, parse_pause, _DURATION_SCHEMA)
-LEASE_DURATION = in_both(_PAUSE_EXPECTED, parse_lease_duration, _DURATION_SCHEMA)
+PAUSE = in_both(_PAUSE_EXPECTED, messages.parse_pause, _DURATION_SCHEMA)
+LEASE_DURATION = in_both(_PAUSE_EXPECTED, messages.parse_lease_duration, _DURATION_SCHEMA)
 QUEUE_LEASE = in_body(
     "a duration of at least 1s, or null",
-    readers.unnamed(parse_queue_lease),
+    readers.unnamed(messages.parse_queue_lease),
     {"type": ["integer", "string", "null"]},
 )
 BACKOFF = in_body(
     "an array of durations",
-    parse_backoff,
+    messages.parse_backoff,
     {"type": "array", "items": _DURATION_SCHEMA, "examples": [["1s", "5s"]]},
 )
 RATE = in_body(
     'an object such as {"count": 100, "per": "1m"}',
-    readers.unnamed(parse_rate),
+    readers.unnamed(messages.parse_rate),
     {"type": ["object", "null"], "examples": [{"count": 100, "per": "1m"}]},
 )
 TOKENIZER = in_body(f"one of {', '.join(TOKENIZERS)}", readers.read_raw, {"enum": [*TOKENIZERS]})

@@ -31,6 +31,7 @@ from buntime_plugin_keyval.model import errors
 from buntime_plugin_keyval.model.clock import wall_of
 from buntime_plugin_keyval.requests.answers import ClientGone, Gone
 from buntime_plugin_keyval.requests.permissions import CONSUME
+from buntime_plugin_keyval.storage import consumers
 from buntime_plugin_keyval.storage.changelog import LoggedChange
 from buntime_plugin_keyval.storage.consumer_effects import (
     Advance,
@@ -44,14 +45,6 @@ from buntime_plugin_keyval.storage.consumer_effects import (
     RemoveLetters,
     is_its_holder,
     lock_of,
-)
-from buntime_plugin_keyval.storage.consumers import (
-    RecordLetter,
-    StoredConsumer,
-    list_consumers,
-    read_consumer,
-    read_letter,
-    read_letters,
 )
 from buntime_plugin_keyval.storage.effects import Effect, NoteStamp
 from buntime_plugin_keyval.storage.lock_effects import PassOn
@@ -251,7 +244,7 @@ class ConsumerDesk:
     @measured("consumer_get")
     async def find(self, name: str) -> ConsumerInfo | None:
         """One consumer, or None."""
-        state = await read_consumer(self._store.db, name, self._now())
+        state = await consumers.read_consumer(self._store.db, name, self._now())
         return None if state is None else self._told(state)
 
     async def get(self, name: str) -> ConsumerInfo:
@@ -264,7 +257,7 @@ class ConsumerDesk:
     @measured("consumer_list")
     async def list(self, prefix: str, limit: int) -> list[ConsumerInfo]:
         """The consumers whose names have this prefix, in order of name."""
-        found = await list_consumers(self._store.db, prefix, limit, self._now())
+        found = await consumers.list_consumers(self._store.db, prefix, limit, self._now())
         return [self._told(state) for state in found]
 
     @measured("consumer_move")
@@ -294,11 +287,11 @@ class ConsumerDesk:
         return gone > 0
 
     @measured("consumer_dead")
-    async def letters(self, name: str, after: int, limit: int) -> Sequence[RecordLetter]:
+    async def letters(self, name: str, after: int, limit: int) -> Sequence[consumers.RecordLetter]:
         """The dead letters of a consumer, after a position. Raises `ConsumerNotFound`."""
         await self._known(name)
         most = self._store.limits.answer_bytes
-        return await read_letters(self._store.db, name, after, limit, most)
+        return await consumers.read_letters(self._store.db, name, after, limit, most)
 
     @measured("consumer_requeue")
     async def requeue(self, name: str, seq: int | None, once: Once | None = None) -> int:
@@ -338,11 +331,11 @@ class ConsumerDesk:
             raise errors.ConsumerLocked(wanted.name, error.owner, error.expires_at) from None
         fetch.took(granted)
 
-    async def _begun(self, name: str) -> StoredConsumer:
-        state = await read_consumer(self._store.db, name, self._now())
+    async def _begun(self, name: str) -> consumers.StoredConsumer:
+        state = await consumers.read_consumer(self._store.db, name, self._now())
         while state is None:
             await self._write(Begin(name))
-            state = await read_consumer(self._store.db, name, self._now())
+            state = await consumers.read_consumer(self._store.db, name, self._now())
         return state
 
     async def _scan(self, wish: Wish) -> StreamSlice:
@@ -353,8 +346,8 @@ class ConsumerDesk:
         return page
 
     async def _confirm(
-        self, holder: Holder, state: StoredConsumer, position: int
-    ) -> StoredConsumer:
+        self, holder: Holder, state: consumers.StoredConsumer, position: int
+    ) -> consumers.StoredConsumer:
         """Move on to a position up to which no record is for the consumer, to free the log."""
         if position == state.position and state.updated_at > self._now() - CONFIRMED_MS:
             return state
@@ -411,7 +404,7 @@ class ConsumerDesk:
         self, holder: Holder, seq: int, error: str | None, max_attempts: int
     ) -> ConsumerFailure:
         name = holder.name
-        state = await read_consumer(self._store.db, name, self._now())
+        state = await consumers.read_consumer(self._store.db, name, self._now())
         if state is None or seq > state.position:
             await self._held(holder, seq, Fail(name, seq, error, max_attempts))
             state = await self._known(name)
@@ -430,8 +423,8 @@ class ConsumerDesk:
         attempts = max_attempts if letter is None else letter.attempts
         return ConsumerFailure(attempts, letter is None or not letter.is_requeued, state.position)
 
-    async def _letter(self, name: str, seq: int) -> RecordLetter | None:
-        return await read_letter(self._store.db, name, seq)
+    async def _letter(self, name: str, seq: int) -> consumers.RecordLetter | None:
+        return await consumers.read_letter(self._store.db, name, seq)
 
     async def _is_holder(self, holder: Holder) -> bool:
         lock = await self._locks.get(lock_of(holder.name))
@@ -439,8 +432,8 @@ class ConsumerDesk:
             lock is not None and lock.token == holder.token and holder.owner in (None, lock.owner)
         )
 
-    async def _known(self, name: str) -> StoredConsumer:
-        state = await read_consumer(self._store.db, name, self._now())
+    async def _known(self, name: str) -> consumers.StoredConsumer:
+        state = await consumers.read_consumer(self._store.db, name, self._now())
         if state is None:
             raise errors.ConsumerNotFound(name)
         return state
@@ -462,7 +455,7 @@ class ConsumerDesk:
         name, token, owner = holder
         return is_its_holder(self._store.sql, name, token, owner, position, self._now())
 
-    def _told(self, state: StoredConsumer) -> ConsumerInfo:
+    def _told(self, state: consumers.StoredConsumer) -> ConsumerInfo:
         failed, failing = state.failed_position, None
         if failed is not None and failed > state.position:
             failing = ConsumerFailing(failed, state.attempts, state.error)

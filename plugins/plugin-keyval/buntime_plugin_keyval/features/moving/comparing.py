@@ -9,13 +9,7 @@ from typing import NamedTuple
 import msgspec
 from buntime_database import Value
 
-from buntime_plugin_keyval.features.moving.copying import (
-    Sides,
-    as_json_value,
-    marks_between,
-    pages_behind,
-    rows_of,
-)
+from buntime_plugin_keyval.features.moving import copying
 from buntime_plugin_keyval.storage.database import Database
 from buntime_plugin_keyval.storage.dialects.moving import MovedRow
 
@@ -34,16 +28,16 @@ class Compared(NamedTuple):
 
 
 async def compare_behind(
-    source: Database, target: Database, sides: Sides, after: Value, most: int
+    source: Database, target: Database, sides: copying.Sides, after: Value, most: int
 ) -> Compared:
     """Compare about `most` of the rows after a key, in bounded memory."""
     different: list[Value] = []
     number = 0
-    async for page, is_last in pages_behind(source, sides.source, after):
+    async for page, is_last in copying.pages_behind(source, sides.source, after):
         until = None if is_last else page[-1]
-        there = await marks_between(target, sides.target, after, until)
-        here_rows = await rows_of(source, sides.source, page)
-        there_rows = await rows_of(target, sides.target, there)
+        there = await copying.marks_between(target, sides.target, after, until)
+        here_rows = await copying.rows_of(source, sides.source, page)
+        there_rows = await copying.rows_of(target, sides.target, there)
         if _digest(here_rows) != _digest(there_rows):
             keys = {*page, *there}
             different += [key for key in keys if here_rows.get(key) != there_rows.get(key)]
@@ -52,12 +46,12 @@ async def compare_behind(
         if number >= most and not is_last:
             return Compared(number, after, False, different)
     if not number:  # the source has none, so the target must have none
-        different += await marks_between(target, sides.target, after, None)
+        different += await copying.marks_between(target, sides.target, after, None)
     return Compared(number, after, True, different)
 
 
 def _digest(rows: Mapping[Value, MovedRow]) -> bytes:
     """A digest that is the same in two databases with the same rows."""
     keys = sorted(rows)  # type: ignore[type-var] # keys of one kind
-    told = [[as_json_value(value) for value in rows[key]] for key in keys]
+    told = [[copying.as_json_value(value) for value in rows[key]] for key in keys]
     return blake2b(msgspec.json.encode(told), digest_size=16).digest()

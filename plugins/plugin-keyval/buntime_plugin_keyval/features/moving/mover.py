@@ -19,6 +19,7 @@ from buntime_database import GuardFailed, Statement, Value
 from buntime_keyval.wire import key_to_json
 from buntime_keyval.wire.keys import decode_key
 
+from buntime_plugin_keyval.features.moving import copying
 from buntime_plugin_keyval.features.moving.checks import (
     Counts,
     MoveRefused,
@@ -27,25 +28,10 @@ from buntime_plugin_keyval.features.moving.checks import (
     counts_of,
 )
 from buntime_plugin_keyval.features.moving.comparing import compare_behind
-from buntime_plugin_keyval.features.moving.copying import (
-    Sides,
-    equalise,
-    pages_behind,
-    remove_until,
-    rows_of,
-    transferring,
-)
 from buntime_plugin_keyval.features.moving.indexes import equalise_indexes
 from buntime_plugin_keyval.features.moving.marks import MoveMarks
+from buntime_plugin_keyval.storage import moves
 from buntime_plugin_keyval.storage.database import Database
-from buntime_plugin_keyval.storage.moves import (
-    MoveState,
-    close_store,
-    keep_closed,
-    leave_store,
-    read_mark,
-    reopen_store,
-)
 from buntime_plugin_keyval.storage.schema import migrate
 
 CLOSED_SECONDS = 15.0
@@ -128,21 +114,21 @@ class StoreMover:
         self._marks = MoveMarks(source, target, names)
         self._hashes = self._repaired = 0
         ours, theirs = source.sql.moving.tables, target.sql.moving.tables
-        self._entries = Sides(ours.entries, theirs.entries, b"")
+        self._entries = copying.Sides(ours.entries, theirs.entries, b"")
         self._beside = (
-            Sides(ours.messages, theirs.messages, -1),
-            Sides(ours.letters, theirs.letters, -1),
-            Sides(ours.locks, theirs.locks, ""),
-            Sides(ours.queues, theirs.queues, -1),
-            Sides(ours.message_ids, theirs.message_ids, ""),
-            Sides(ours.consumers, theirs.consumers, ""),
-            Sides(ours.rejects, theirs.rejects, -1),
-            Sides(ours.tasks, theirs.tasks, -1),
-            Sides(ours.task_order, theirs.task_order, -1),
-            Sides(ours.schedules, theirs.schedules, ""),
+            copying.Sides(ours.messages, theirs.messages, -1),
+            copying.Sides(ours.letters, theirs.letters, -1),
+            copying.Sides(ours.locks, theirs.locks, ""),
+            copying.Sides(ours.queues, theirs.queues, -1),
+            copying.Sides(ours.message_ids, theirs.message_ids, ""),
+            copying.Sides(ours.consumers, theirs.consumers, ""),
+            copying.Sides(ours.rejects, theirs.rejects, -1),
+            copying.Sides(ours.tasks, theirs.tasks, -1),
+            copying.Sides(ours.task_order, theirs.task_order, -1),
+            copying.Sides(ours.schedules, theirs.schedules, ""),
         )
-        self._replays = Sides(ours.replays, theirs.replays, -1)
-        self._metrics = Sides(ours.metrics, theirs.metrics, "")
+        self._replays = copying.Sides(ours.replays, theirs.replays, -1)
+        self._metrics = copying.Sides(ours.metrics, theirs.metrics, "")
 
     async def run(self) -> Moved:
         """Move the store, or go on with a move.
@@ -193,11 +179,13 @@ class StoreMover:
         total = (await counts_of(self._source)).entries
         after = bytes.fromhex(self._marks.place.entries)
         number = 0
-        async for page, _ in pages_behind(self._source, self._entries.source, after):
+        async for page, _ in copying.pages_behind(self._source, self._entries.source, after):
             self._check_keys(page)
             done = self._marks.place.done + len(page)
             place = msgspec.structs.replace(self._marks.place, entries=_last(page).hex(), done=done)
-            await self._marks.note(place, await transferring(self._source, self._entries, page))
+            await self._marks.note(
+                place, await copying.transferring(self._source, self._entries, page)
+            )
             self._tell(MoveStep("entries", done, max(done, total)))
             number += 1
             if number % FOLLOWED_PAGES == 0:
@@ -243,7 +231,7 @@ class StoreMover:
                 break
             page = [*dict.fromkeys(row[1] for row in rows)]
             self._check_keys(page)
-            await self._take(rows, await transferring(self._source, self._entries, page))
+            await self._take(rows, await copying.transferring(self._source, self._entries, page))
             keys.update(page)
             self._tell(MoveStep("changes", self._marks.place.log, max(self._marks.place.log, 1)))
         return keys
@@ -287,8 +275,8 @@ class StoreMover:
 
     async def _mend(self, keys: Sequence[Value], *, repair: bool) -> int:
         """Copy again those of these entries that still differ; how many did."""
-        here = await rows_of(self._source, self._entries.source, keys)
-        there = await rows_of(self._target, self._entries.target, keys)
+        here = await copying.rows_of(self._source, self._entries.source, keys)
+        there = await copying.rows_of(self._target, self._entries.target, keys)
         wrong = [key for key in keys if here.get(key) != there.get(key)]
         if wrong and not repair:
             raise MoveFailed(
@@ -296,13 +284,13 @@ class StoreMover:
                 f" {self._names[0]}: does another program write to it?"
             )
         if wrong:
-            await self._marks.write(await transferring(self._source, self._entries, wrong))
+            await self._marks.write(await copying.transferring(self._source, self._entries, wrong))
         return len(wrong)
 
     async def _equalise_rest(self) -> None:
         """Copy the tables that the log does not cover."""
         for sides in self._beside:
-            await equalise(self._source, self._target, self._marks.write, sides)
+            await copying.equalise(self._source, self._target, self._marks.write, sides)
         await self._continue_replays()
         if not self._without_indexes:
             await equalise_indexes(self._source, self._target, self._marks.write, _wall_ms())
@@ -316,24 +304,26 @@ class StoreMover:
         bounds = self._target.sql.replays.bounds
         ((oldest_there, newest_there),) = await self._target.adapter.query(bounds, fresh=True)
         if _number(oldest_there) < _number(oldest):
-            await remove_until(self._target, self._marks.write, self._replays, _number(oldest) - 1)
+            await copying.remove_until(
+                self._target, self._marks.write, self._replays, _number(oldest) - 1
+            )
         after = _number(newest_there) - 1
-        await equalise(self._source, self._target, self._marks.write, self._replays, after)
+        await copying.equalise(self._source, self._target, self._marks.write, self._replays, after)
 
     async def _close_and_finish(self) -> Moved:
         self._tell(MoveStep("closing", 0, 1))
         started = monotonic()
         await self._marks.note(self._marks.place)  # raises if another process has taken over
-        await close_store(self._source, self._marks.moving, self._end_of_pause())
+        await moves.close_store(self._source, self._marks.moving, self._end_of_pause())
         self._tell(MoveStep("closed", 0, 1))
         try:
             await self._copy_last()
-            await leave_store(self._source, self._marks.moving)
+            await moves.leave_store(self._source, self._marks.moving)
         except BaseException:
-            mark = await read_mark(self._source)
+            mark = await moves.read_mark(self._source)
             is_ours = mark is not None and mark.place == self._marks.moving.mover
-            if mark is not None and is_ours and mark.state is MoveState.CLOSED:
-                await reopen_store(self._source, mark)
+            if mark is not None and is_ours and mark.state is moves.MoveState.CLOSED:
+                await moves.reopen_store(self._source, mark)
             raise
         self._tell(MoveStep("complete", 1, 1))
         return await self._open_target(started)
@@ -342,7 +332,7 @@ class StoreMover:
         keys = await self._follow()
         await self._stay_closed()
         await self._equalise_rest()
-        await equalise(self._source, self._target, self._marks.write, self._metrics)
+        await copying.equalise(self._source, self._target, self._marks.write, self._metrics)
         await self._stay_closed()
         ((epoch, seq, stamp, noted),) = await self._query(self._source.sql.moving.notes)
         sql = self._target.sql
@@ -372,7 +362,7 @@ class StoreMover:
         return _wall_ms() + int(1000 * max(CLOSED_SECONDS, 3 * self._max_pause))
 
     async def _stay_closed(self) -> None:
-        await keep_closed(self._source, self._marks.moving, self._end_of_pause())
+        await moves.keep_closed(self._source, self._marks.moving, self._end_of_pause())
 
     async def _open_target(self, started: float) -> Moved:
         await self._marks.open()

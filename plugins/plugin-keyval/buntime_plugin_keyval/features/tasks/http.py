@@ -15,22 +15,9 @@ from buntime_keyval.wire.canonical import text_of
 from buntime_keyval.wire.names import checked_name
 
 from buntime_plugin_keyval.engine.loop import EARLY_SECONDS, until_beat
+from buntime_plugin_keyval.features.tasks import shapes
 from buntime_plugin_keyval.features.tasks.part import TaskPart
 from buntime_plugin_keyval.features.tasks.runners import Heard, Run, RunnerCall
-from buntime_plugin_keyval.features.tasks.shapes import (
-    Completion,
-    Completions,
-    FailedRun,
-    Heartbeat,
-    Leasing,
-    LimitsBody,
-    OfName,
-    TaskBody,
-    TaskListening,
-    TaskListing,
-    TaskWait,
-    Tokened,
-)
 from buntime_plugin_keyval.model.clock import wall_of
 from buntime_plugin_keyval.model.errors import TaskLost, TaskNotFound
 from buntime_plugin_keyval.requests.answers import Frames, Text, flag_json, truth
@@ -54,7 +41,7 @@ from buntime_plugin_keyval.storage.tasks import StoredTask, WantedTasks
 CREATED = 201
 
 
-def send(part: TaskPart, request: Request[TaskBody]) -> Asked:
+def send(part: TaskPart, request: Request[shapes.TaskBody]) -> Asked:
     """`POST /tasks`: make a task; 201 with a new one, 200 with one that exists."""
     new = request.given.task(part.store.clock.wall())
 
@@ -65,7 +52,7 @@ def send(part: TaskPart, request: Request[TaskBody]) -> Asked:
     return Asked("task_send", "write", run, needs=[(TASK_SEND, new.name)])
 
 
-def list_tasks(part: TaskPart, request: Request[TaskListing]) -> Asked:
+def list_tasks(part: TaskPart, request: Request[shapes.TaskListing]) -> Asked:
     """`GET /tasks`: list tasks, the newest first."""
     given = request.given
     wanted = WantedTasks(
@@ -82,7 +69,7 @@ def list_tasks(part: TaskPart, request: Request[TaskListing]) -> Asked:
     return Asked("task_list", "read", run, cost=cost, needs=[(TASK_ADMIN, given.name)])
 
 
-def stats(part: TaskPart, request: Request[OfName]) -> Asked:
+def stats(part: TaskPart, request: Request[shapes.OfName]) -> Asked:
     """`GET /tasks/stats`: how many tasks there are, by name and status."""
     name = request.given.name
 
@@ -101,7 +88,7 @@ def get(part: TaskPart, request: Request[RequestShape]) -> Asked:
     return _of_one(part, request, ("task_get", "read"), TASK_SEND, run)
 
 
-def wait(part: TaskPart, request: Request[TaskWait]) -> Asked:
+def wait(part: TaskPart, request: Request[shapes.TaskWait]) -> Asked:
     """`GET /tasks/{id}/wait`: wait until a task is over; the task as it is then."""
     timeout = request.given.timeout
 
@@ -142,7 +129,7 @@ def delete(part: TaskPart, request: Request[RequestShape]) -> Asked:
     return Asked("task_delete", "write", run, needs=[Somewhere(TASK_ADMIN)])
 
 
-def lease(part: TaskPart, request: Request[Leasing]) -> Asked:
+def lease(part: TaskPart, request: Request[shapes.Leasing]) -> Asked:
     """`POST /tasks/lease`: lease tasks to a runner, as many as are ready or none."""
     given = request.given
     call = RunnerCall(given.runner, given.names, given.limit, given.duration)
@@ -157,7 +144,7 @@ def lease(part: TaskPart, request: Request[Leasing]) -> Asked:
     return Asked("task_lease", "write", run, cost=Cost(given.limit), needs=_of_names(given.names))
 
 
-def listen(part: TaskPart, request: Request[TaskListening]) -> Asked:
+def listen(part: TaskPart, request: Request[shapes.TaskListening]) -> Asked:
     """`GET /tasks/listen`: lease tasks to a runner as they become ready.
 
     At most `prefetch` of them are unfinished at a time.
@@ -171,7 +158,7 @@ def listen(part: TaskPart, request: Request[TaskListening]) -> Asked:
     return Asked("task_listen", "write", run, needs=_of_names(given.names))
 
 
-def release(part: TaskPart, request: Request[Tokened]) -> Asked:
+def release(part: TaskPart, request: Request[shapes.Tokened]) -> Asked:
     """`POST /tasks/{id}/release`: give back a task; the attempt does not count."""
     token = request.given.token
 
@@ -182,7 +169,7 @@ def release(part: TaskPart, request: Request[Tokened]) -> Asked:
     return _of_one(part, request, ("task_release", "write"), TASK_RUN, run, TaskLost)
 
 
-def heartbeat(part: TaskPart, request: Request[Heartbeat]) -> Asked:
+def heartbeat(part: TaskPart, request: Request[shapes.Heartbeat]) -> Asked:
     """`POST /tasks/{id}/heartbeat`: prolong the lease of a task."""
     given = request.given
     progress = given.progress
@@ -195,7 +182,7 @@ def heartbeat(part: TaskPart, request: Request[Heartbeat]) -> Asked:
     return _of_one(part, request, ("task_heartbeat", "write"), TASK_RUN, run, TaskLost)
 
 
-def complete(part: TaskPart, request: Request[Completion]) -> Asked:
+def complete(part: TaskPart, request: Request[shapes.Completion]) -> Asked:
     """`POST /tasks/{id}/complete`: complete a task, with its result."""
     given = request.given
     result = text_of(given.result, part.store.clock.wall())
@@ -208,7 +195,7 @@ def complete(part: TaskPart, request: Request[Completion]) -> Asked:
     return _of_one(part, request, ("task_complete", "write"), TASK_RUN, run, TaskLost)
 
 
-def complete_many(part: TaskPart, request: Request[Completions]) -> Asked:
+def complete_many(part: TaskPart, request: Request[shapes.Completions]) -> Asked:
     """`POST /tasks/complete`: complete several tasks, with their results, in one commit.
 
     Tasks that the runner has lost are answered with `lost`; the others are completed.
@@ -225,7 +212,7 @@ def complete_many(part: TaskPart, request: Request[Completions]) -> Asked:
     return Asked("task_complete", "write", run, cost=Cost(len(done)), needs=needs)
 
 
-def fail(part: TaskPart, request: Request[FailedRun]) -> Asked:
+def fail(part: TaskPart, request: Request[shapes.FailedRun]) -> Asked:
     """`POST /tasks/{id}/fail`: report a failed attempt at a task."""
     given = request.given
 
@@ -249,7 +236,7 @@ def get_limits(part: TaskPart, request: Request[RequestShape]) -> Asked:
     return Asked("task_limits", "read", run, needs=[(TASK_ADMIN, name)])
 
 
-def set_limits(part: TaskPart, request: Request[LimitsBody]) -> Asked:
+def set_limits(part: TaskPart, request: Request[shapes.LimitsBody]) -> Asked:
     """`PUT /tasks/limits/{name}`: set all limits; those left out are lifted."""
     name = _limited(request)
     limits = QueueOptions(max_running=request.given.max_running, rate=request.given.rate)
@@ -277,31 +264,33 @@ def _large_results(part: TaskPart) -> LargeMembers:
 
 ROUTES: Routes = {
     "/tasks": {
-        "GET": Route(list_tasks, TaskListing),
-        "POST": Route(send, TaskBody, MemberPlace.BODY, _large("payload"), statuses=(CREATED, 200)),
+        "GET": Route(list_tasks, shapes.TaskListing),
+        "POST": Route(
+            send, shapes.TaskBody, MemberPlace.BODY, _large("payload"), statuses=(CREATED, 200)
+        ),
     },
-    "/tasks/stats": {"GET": Route(stats, OfName)},
-    "/tasks/lease": {"POST": Route(lease, Leasing, MemberPlace.BODY)},
+    "/tasks/stats": {"GET": Route(stats, shapes.OfName)},
+    "/tasks/lease": {"POST": Route(lease, shapes.Leasing, MemberPlace.BODY)},
     "/tasks/complete": {
-        "POST": Route(complete_many, Completions, MemberPlace.BODY, _large_results)
+        "POST": Route(complete_many, shapes.Completions, MemberPlace.BODY, _large_results)
     },
-    "/tasks/listen": {"GET": Route(listen, TaskListening, is_stream=True)},
+    "/tasks/listen": {"GET": Route(listen, shapes.TaskListening, is_stream=True)},
     "/tasks/limits/{id}": {
         "GET": Route(get_limits, RequestShape),
-        "PUT": Route(set_limits, LimitsBody, MemberPlace.BODY),
+        "PUT": Route(set_limits, shapes.LimitsBody, MemberPlace.BODY),
     },
     "/tasks/{id}": {"GET": Route(get, RequestShape), "DELETE": Route(delete, RequestShape)},
-    "/tasks/{id}/wait": {"GET": Route(wait, TaskWait)},
+    "/tasks/{id}/wait": {"GET": Route(wait, shapes.TaskWait)},
     "/tasks/{id}/cancel": {"POST": Route(cancel, RequestShape, MemberPlace.OPTIONAL_BODY)},
     "/tasks/{id}/retry": {"POST": Route(retry, RequestShape, MemberPlace.OPTIONAL_BODY)},
-    "/tasks/{id}/release": {"POST": Route(release, Tokened, MemberPlace.BODY)},
+    "/tasks/{id}/release": {"POST": Route(release, shapes.Tokened, MemberPlace.BODY)},
     "/tasks/{id}/heartbeat": {
-        "POST": Route(heartbeat, Heartbeat, MemberPlace.BODY, _large("progress"))
+        "POST": Route(heartbeat, shapes.Heartbeat, MemberPlace.BODY, _large("progress"))
     },
     "/tasks/{id}/complete": {
-        "POST": Route(complete, Completion, MemberPlace.BODY, _large("result"))
+        "POST": Route(complete, shapes.Completion, MemberPlace.BODY, _large("result"))
     },
-    "/tasks/{id}/fail": {"POST": Route(fail, FailedRun, MemberPlace.BODY)},
+    "/tasks/{id}/fail": {"POST": Route(fail, shapes.FailedRun, MemberPlace.BODY)},
 }
 
 
@@ -407,7 +396,7 @@ def _place(cursor: str | None) -> int | None:
 _PLACE_DIGITS = 18
 
 
-async def _frames(part: TaskPart, given: TaskListening, client: str | None) -> Frames:
+async def _frames(part: TaskPart, given: shapes.TaskListening, client: str | None) -> Frames:
     """The frames of a stream: tasks, as many as may be unfinished, and signs of life."""
     runners, beat_s = part.runners, part.heartbeat_ms / 1000
     now = asyncio.get_running_loop().time

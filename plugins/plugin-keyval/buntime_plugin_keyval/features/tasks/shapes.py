@@ -23,11 +23,7 @@ from buntime_keyval.wire.tasks import (
     checked_task_id,
 )
 
-from buntime_plugin_keyval.model.messages import (
-    LEAST_LEASE_MS,
-    MOST_COUNT,
-    parse_pause,
-)
+from buntime_plugin_keyval.model import messages
 from buntime_plugin_keyval.requests import kinds
 from buntime_plugin_keyval.requests.shape import Kind, RequestShape, read_object
 from buntime_plugin_keyval.storage.dialects.tasks import STATUSES
@@ -59,7 +55,7 @@ def _some_time(least_ms: int) -> Kind:
     """A duration of at least `least_ms`."""
 
     def read(name: str, raw: object) -> int:
-        milliseconds = parse_pause(name, raw)
+        milliseconds = messages.parse_pause(name, raw)
         if milliseconds < least_ms:
             raise InvalidInput(f"{name} must be at least {least_ms} ms, received {describe(raw)}")
         return milliseconds
@@ -73,7 +69,7 @@ _PRIORITY = Kind("a whole number from -10 to 10", None, checked_priority)
 _EARLIER = Kind("a list of ids of tasks", None, checked_earlier)
 _TASK_ID = Kind("an id: a text of 1 to 256 characters", None, checked_task_id)
 _STATUS = kinds.one_of(*STATUSES)
-_LEASE = _some_time(LEAST_LEASE_MS)
+_LEASE = _some_time(messages.LEAST_LEASE_MS)
 _SOME = _some_time(1)
 TASK_WAIT = kinds.pause_up_to(MOST_TASK_WAIT_MS)
 
@@ -248,5 +244,5 @@ class FailedRun(Tokened, frozen=True, kw_only=True):
 class LimitsBody(RequestShape, frozen=True, kw_only=True):
     """How many tasks with a name may run at a time, and how many may begin in a time."""
 
-    max_running: Annotated[int | None, kinds.count_up_to(MOST_COUNT)] = None
+    max_running: Annotated[int | None, kinds.count_up_to(messages.MOST_COUNT)] = None
     rate: Annotated[QueueRate | None, kinds.RATE] = None

@@ -15,15 +15,8 @@ from buntime_plugin_keyval.features.tasks.writer import TaskWriter
 from buntime_plugin_keyval.model.errors import TaskConflict, TaskNotFound
 from buntime_plugin_keyval.model.messages import new_id
 from buntime_plugin_keyval.requests.answers import Gone
+from buntime_plugin_keyval.storage import task_effects
 from buntime_plugin_keyval.storage.replays import Kept
-from buntime_plugin_keyval.storage.task_effects import (
-    AddTask,
-    Again,
-    CancelTask,
-    ForgetOldTasks,
-    ForgetTask,
-    LeavePlace,
-)
 from buntime_plugin_keyval.storage.tasks import (
     StoredTask,
     WantedTasks,
@@ -57,7 +50,7 @@ class TaskDesk:
         Raises `TaskConflict` if a task of another name has its id.
         """
         task_id = new.options.id or new_id()
-        effect = AddTask(task_id, new)
+        effect = task_effects.AddTask(task_id, new)
         while True:
             decision = Decision[tuple[str, bool]](
                 [effect], lambda results, _: (task_id, results[0].rowcount > 0), task_id
@@ -150,7 +143,7 @@ class TaskDesk:
 
         A running task keeps its place until its runner stops or its lease ends.
         """
-        await self._writer.commit(CancelTask(task_id), once=once)
+        await self._writer.commit(task_effects.CancelTask(task_id), once=once)
         self._writer.settled(task_id)
         return await self.get(task_id)
 
@@ -161,7 +154,7 @@ class TaskDesk:
         Raises `TaskNotFound`, and `TaskConflict` for a task in another state, or if an unfinished
         one has the same name and unique text.
         """
-        again, *_ = await self._writer.commit(Again(task_id), once=once)
+        again, *_ = await self._writer.commit(task_effects.Again(task_id), once=once)
         task = await self.get(task_id)
         if not again.rowcount:
             if task.status == "cancelled" and task.completed_at is None:
@@ -182,14 +175,14 @@ class TaskDesk:
     @measured("task_delete")
     async def delete(self, task_id: str, once: Once | None = None) -> bool:
         """Remove a task, whatever its status; whether it was there."""
-        over = CancelTask(task_id), LeavePlace(task_id, None)
-        *_, removed = await self._writer.commit(*over, ForgetTask(task_id), once=once)
+        over = task_effects.CancelTask(task_id), task_effects.LeavePlace(task_id, None)
+        *_, removed = await self._writer.commit(*over, task_effects.ForgetTask(task_id), once=once)
         self._writer.settled(task_id)
         return removed.rowcount > 0
 
     async def forget_old(self, limit: int) -> int:
         """Remove at most `limit` tasks that need not be kept any longer; how many there were."""
-        (removed,) = await self._writer.commit(ForgetOldTasks(limit))
+        (removed,) = await self._writer.commit(task_effects.ForgetOldTasks(limit))
         return removed.rowcount
 
 

@@ -14,17 +14,8 @@ from buntime_keyval.wire.numbers import (
     read_integer,
 )
 
+from buntime_plugin_keyval.model.where import nodes
 from buntime_plugin_keyval.model.where.budget import FilterBudget
-from buntime_plugin_keyval.model.where.nodes import (
-    INT64_MAX,
-    INT64_MIN,
-    InvalidWhere,
-    NowOperand,
-    Number,
-    Operand,
-    Scalar,
-    normal_number,
-)
 
 _NOW_MEMBERS = frozenset({"$now", "$offset", "offset"})
 
@@ -46,11 +37,11 @@ def is_scalar_object(raw: dict[object, object]) -> bool:
     return "$now" in raw or is_tagged_bigint(raw)
 
 
-def parse_operand(operator: str, raw: object, budget: FilterBudget) -> Operand:
+def parse_operand(operator: str, raw: object, budget: FilterBudget) -> nodes.Operand:
     """Return the operand of a known operator; raises InvalidWhere where its type is wrong."""
     if operator in _FLAGS:
         if not isinstance(raw, bool):
-            raise InvalidWhere(f"{operator} expects true or false, not {_kind(raw)}")
+            raise nodes.InvalidWhere(f"{operator} expects true or false, not {_kind(raw)}")
         return raw
     if operator in _EQUALITIES:
         return parse_scalar(operator, raw, budget)
@@ -60,12 +51,12 @@ def parse_operand(operator: str, raw: object, budget: FilterBudget) -> Operand:
         return _parse_ordered(operator, raw, budget)
     if operator in _TEXTS:
         if not isinstance(raw, str):
-            raise InvalidWhere(f"{operator} expects a string, not {_kind(raw)}")
+            raise nodes.InvalidWhere(f"{operator} expects a string, not {_kind(raw)}")
         return _valid_text(operator, raw)
     return _parse_bounds(operator, raw, budget)
 
 
-def parse_scalar(operator: str, raw: object, budget: FilterBudget) -> Scalar:
+def parse_scalar(operator: str, raw: object, budget: FilterBudget) -> nodes.Scalar:
     """Return a scalar operand.
 
     A plain JSON integer outside 64 bits becomes a float, as SQLite reads the same digits in a
@@ -82,73 +73,75 @@ def parse_scalar(operator: str, raw: object, budget: FilterBudget) -> Scalar:
             return _parse_now(raw)
         if is_tagged_bigint(raw):
             return _parse_bigint(raw, budget)
-    raise InvalidWhere(
+    raise nodes.InvalidWhere(
         f"{operator} expects a string, number, boolean, null, bigint or $now, not {_kind(raw)}"
     )
 
 
-def _parse_number(operator: str, raw: Number) -> Number:
+def _parse_number(operator: str, raw: nodes.Number) -> nodes.Number:
     if isinstance(raw, int):
-        if INT64_MIN <= raw <= INT64_MAX:
+        if nodes.INT64_MIN <= raw <= nodes.INT64_MAX:
             return int(raw)
         if type(raw) is not int:
             if is_long(raw):
-                raise InvalidWhere(f"A bigint has at most {MAX_BIGINT_DIGITS} digits")
+                raise nodes.InvalidWhere(f"A bigint has at most {MAX_BIGINT_DIGITS} digits")
             return int(raw)
     try:
         number = float(raw)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise InvalidWhere(f"{operator} expects a finite number; larger ones are sent as bigint")
-    return normal_number(number)
+        raise nodes.InvalidWhere(
+            f"{operator} expects a finite number; larger ones are sent as bigint"
+        )
+    return nodes.normal_number(number)
 
 
-def _parse_now(raw: dict[object, object]) -> NowOperand:
+def _parse_now(raw: dict[object, object]) -> nodes.NowOperand:
     if raw["$now"] is not True:
-        raise InvalidWhere('$now expects true, as in {"$now": true, "$offset": -1000}')
+        raise nodes.InvalidWhere('$now expects true, as in {"$now": true, "$offset": -1000}')
     if unknown := [name for name in raw if name not in _NOW_MEMBERS]:
-        raise InvalidWhere(f"$now stands alone or with $offset, not with {unknown[0]}")
+        raise nodes.InvalidWhere(f"$now stands alone or with $offset, not with {unknown[0]}")
     # The original's client writes the offset without the dollar sign; the documented name wins.
     offset = raw["$offset"] if "$offset" in raw else raw.get("offset", 0)
     if isinstance(offset, bool) or not isinstance(offset, int | float):
-        raise InvalidWhere(f"$offset expects a number of milliseconds, not {_kind(offset)}")
-    return NowOperand(_parse_number("$offset", offset))
+        raise nodes.InvalidWhere(f"$offset expects a number of milliseconds, not {_kind(offset)}")
+    return nodes.NowOperand(_parse_number("$offset", offset))
 
 
 def _parse_bigint(raw: dict[object, object], budget: FilterBudget) -> int:
     usage = 'A bigint is written {"__type": "bigint", "value": "<decimal>"}'
     if len(raw) != 2:
-        raise InvalidWhere(usage)
+        raise nodes.InvalidWhere(usage)
     try:
         digits = normal_integer(raw.get("value"))
     except TooManyDigits:
-        raise InvalidWhere(f"A bigint has at most {MAX_BIGINT_DIGITS} digits") from None
+        raise nodes.InvalidWhere(f"A bigint has at most {MAX_BIGINT_DIGITS} digits") from None
     except InvalidInput:
-        raise InvalidWhere(usage) from None
+        raise nodes.InvalidWhere(usage) from None
     budget.take_digits(len(digits))
     return read_integer(digits)
 
 
-def _parse_list(operator: str, raw: object, budget: FilterBudget) -> tuple[Scalar, ...]:
+def _parse_list(operator: str, raw: object, budget: FilterBudget) -> tuple[nodes.Scalar, ...]:
     if not isinstance(raw, list | tuple):
-        raise InvalidWhere(f"{operator} expects an array, not {_kind(raw)}")
+        raise nodes.InvalidWhere(f"{operator} expects an array, not {_kind(raw)}")
     budget.take_elements(operator, len(raw))
     return tuple(parse_scalar(operator, element, budget) for element in raw)
 
 
-def _parse_ordered(operator: str, raw: object, budget: FilterBudget) -> Scalar:
+def _parse_ordered(operator: str, raw: object, budget: FilterBudget) -> nodes.Scalar:
     if raw is None or isinstance(raw, bool):
-        raise InvalidWhere(f"{operator} expects a number, string or $now, not {_kind(raw)}")
+        raise nodes.InvalidWhere(f"{operator} expects a number, string or $now, not {_kind(raw)}")
     return parse_scalar(operator, raw, budget)
 
 
-def _parse_bounds(operator: str, raw: object, budget: FilterBudget) -> tuple[Scalar, ...]:
+def _parse_bounds(operator: str, raw: object, budget: FilterBudget) -> tuple[nodes.Scalar, ...]:
     if not isinstance(raw, list | tuple) or len(raw) != 2:
-        raise InvalidWhere(f"{operator} expects an array of two: [min, max]")
+        raise nodes.InvalidWhere(f"{operator} expects an array of two: [min, max]")
     low, high = (_parse_ordered(operator, bound, budget) for bound in raw)
     if isinstance(low, str) != isinstance(high, str):
-        raise InvalidWhere(f"{operator} expects two numbers or two strings, not one of each")
+        raise nodes.InvalidWhere(f"{operator} expects two numbers or two strings, not one of each")
     return low, high
 
 
@@ -156,7 +149,7 @@ def _valid_text(operator: str, text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise InvalidWhere(f"{operator} has a string with a lone surrogate") from None
+        raise nodes.InvalidWhere(f"{operator} has a string with a lone surrogate") from None
     return text
 
 

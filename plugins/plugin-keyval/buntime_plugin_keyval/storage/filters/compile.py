@@ -11,16 +11,7 @@ also below `$not`, with no effect on its neighbours.
 from __future__ import annotations
 
 from buntime_plugin_keyval.model.where.nodes import And, Comparison, Not, Where, resolve
-from buntime_plugin_keyval.storage.filters.tree import (
-    Absent,
-    Condition,
-    Equal,
-    Every,
-    HasText,
-    Leaf,
-    Some,
-    Within,
-)
+from buntime_plugin_keyval.storage.filters import tree
 
 _NEGATIONS = {
     "$ne": "$eq",
@@ -32,43 +23,43 @@ _NEGATIONS = {
 """Operators that are exactly the three-valued negation of another one."""
 
 
-def compile_where(where: Where, now_ms: int) -> Condition:
+def compile_where(where: Where, now_ms: int) -> tree.Condition:
     """What holds for the values that a filter is true of, at that time on the wall."""
     return _compile(where, now_ms, True)
 
 
-def _compile(where: Where, now_ms: int, wanted: bool) -> Condition:
+def _compile(where: Where, now_ms: int, wanted: bool) -> tree.Condition:
     if isinstance(where, Comparison):
         return _leaf(where, now_ms, wanted)
     if isinstance(where, Not):
         return _compile(where.member, now_ms, not wanted)
     members = tuple([_compile(member, now_ms, wanted) for member in where.members])
-    return Every(members) if isinstance(where, And) == wanted else Some(members)
+    return tree.Every(members) if isinstance(where, And) == wanted else tree.Some(members)
 
 
-def _leaf(comparison: Comparison, now_ms: int, wanted: bool) -> Leaf:
+def _leaf(comparison: Comparison, now_ms: int, wanted: bool) -> tree.Leaf:
     path, operator, operand = comparison.path, comparison.operator, comparison.operand
     if operator in _NEGATIONS:
         operator, wanted = _NEGATIONS[operator], not wanted
     if isinstance(operand, tuple):
         values = tuple([resolve(element, now_ms) for element in operand])
         if operator == "$between":
-            return Within(path, (("$gte", values[0]), ("$lte", values[1])), wanted)
-        return Equal(path, values, wanted)
+            return tree.Within(path, (("$gte", values[0]), ("$lte", values[1])), wanted)
+        return tree.Equal(path, values, wanted)
     value = resolve(operand, now_ms)
     match operator:
         case "$eq":
-            return Equal(path, (value,), wanted)
+            return tree.Equal(path, (value,), wanted)
         case "$null" | "$empty":
-            return Absent(path, operator == "$empty", wanted is value)
+            return tree.Absent(path, operator == "$empty", wanted is value)
         case "$gt" | "$gte" | "$lt" | "$lte":
-            return Within(path, ((operator, value),), wanted)
+            return tree.Within(path, ((operator, value),), wanted)
         case "$contains" | "$startsWith" | "$endsWith":
-            return HasText(path, operator, str(value), False, wanted)
+            return tree.HasText(path, operator, str(value), False, wanted)
         case "$containsi":
-            return HasText(path, "$contains", str(value), True, wanted)
+            return tree.HasText(path, "$contains", str(value), True, wanted)
         case "$startsWithi":
-            return HasText(path, "$startsWith", str(value), True, wanted)
+            return tree.HasText(path, "$startsWith", str(value), True, wanted)
         case "$endsWithi":
-            return HasText(path, "$endsWith", str(value), True, wanted)
+            return tree.HasText(path, "$endsWith", str(value), True, wanted)
     raise AssertionError(operator)  # the parser knows no other

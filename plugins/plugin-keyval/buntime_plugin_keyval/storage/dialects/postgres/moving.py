@@ -10,19 +10,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 from buntime_database import Statement, Value
 
-from buntime_plugin_keyval.storage.dialects.moving import (
-    CLEAR,
-    CLOSED,
-    CLOSED_TABLES,
-    COUNTS,
-    LOG_COLUMNS,
-    NOTES,
-    MovedRow,
-    MovedTable,
-    MovingSql,
-    TableSql,
-    moved_tables,
-)
+from buntime_plugin_keyval.storage.dialects import moving
 from buntime_plugin_keyval.storage.dialects.postgres.rows import VALUE_SIZE
 
 _BYTES = {"key", "fingerprints"}
@@ -46,7 +34,7 @@ def _cast(column: str, place: int) -> str:
     return f"{text}::{'double precision' if column in _DOUBLES else 'bigint'}"
 
 
-def _table(table: MovedTable) -> TableSql:
+def _table(table: moving.MovedTable) -> moving.TableSql:
     name, columns = table.name, table.columns
     key, size = columns[0], VALUE_SIZE if table.has_long else table.size
     given = "decode(given, 'hex')" if key in _BYTES else "given"
@@ -55,7 +43,7 @@ def _table(table: MovedTable) -> TableSql:
         f"{key} = ANY (ARRAY(\n"
         f"  SELECT {given} FROM json_array_elements_text($1::json) AS elements (given)))"
     )
-    return TableSql(
+    return moving.TableSql(
         marks=f"SELECT {', '.join((key, size, table.marks))} FROM {name} WHERE {key} > $1 "
         f"ORDER BY {key} LIMIT $2",
         rows=f"SELECT {', '.join(columns)} FROM {name} WHERE {chosen}",
@@ -66,7 +54,7 @@ def _table(table: MovedTable) -> TableSql:
 
 def _putting(
     name: str, columns: Sequence[str]
-) -> Callable[[Sequence[MovedRow]], Sequence[Statement]]:
+) -> Callable[[Sequence[moving.MovedRow]], Sequence[Statement]]:
     values = ", ".join(_cast(column, place) for place, column in enumerate(columns))
     over = ", ".join(f"{column} = excluded.{column}" for column in columns[1:])
     text = f"""
@@ -74,7 +62,7 @@ INSERT INTO {name} ({", ".join(columns)})
 SELECT {values} FROM json_array_elements($1::json) AS elements (given)
 ON CONFLICT ({columns[0]}) DO UPDATE SET {over}"""
 
-    def put(rows: Sequence[MovedRow]) -> Sequence[Statement]:
+    def put(rows: Sequence[moving.MovedRow]) -> Sequence[Statement]:
         if not rows:
             return ()
         told = [[_told(value) for value in row] for row in rows]
@@ -97,11 +85,11 @@ def _following(table: str) -> str:
     )
 
 
-MOVING = MovingSql(
-    tables=moved_tables(_table),
-    log=f"SELECT {LOG_COLUMNS} FROM kv_changes WHERE seq > $1 ORDER BY seq LIMIT $2",
-    counts=COUNTS,
-    notes=NOTES,
+MOVING = moving.MovingSql(
+    tables=moving.moved_tables(_table),
+    log=f"SELECT {moving.LOG_COLUMNS} FROM kv_changes WHERE seq > $1 ORDER BY seq LIMIT $2",
+    counts=moving.COUNTS,
+    notes=moving.NOTES,
     set_log="UPDATE kv_log SET epoch = $1, trimmed_seq = $2, trimmed_stamp = $3",
     set_stamp="UPDATE kv_stamps SET newest = $1",
     set_last_index=lambda number: [
@@ -117,7 +105,7 @@ MOVING = MovingSql(
             ("kv_queue", "kv_dlq", "kv_queues", "kv_consumer_letters", "kv_tasks", "kv_task_order"),
         )
     ),
-    clear=CLEAR,
+    clear=moving.CLEAR,
     mark="SELECT token, state, ends_at, other, place FROM kv_move",
     add_mark="""
 INSERT INTO kv_move (id, token, state, ends_at, other, place) VALUES (1, $1, $2, $3, $4, $5)""",
@@ -128,9 +116,11 @@ INSERT INTO kv_move (id, token, state, ends_at, other, place) VALUES (1, $1, $2,
     is_marked="EXISTS (SELECT 1 FROM kv_move WHERE token = $1 AND state = $2)",
     is_unmarked="NOT EXISTS (SELECT 1 FROM kv_move)",
     close=tuple(
-        f"CREATE TRIGGER {CLOSED} BEFORE {' OR '.join(events)} ON {table}\n"
+        f"CREATE TRIGGER {moving.CLOSED} BEFORE {' OR '.join(events)} ON {table}\n"
         "FOR EACH STATEMENT EXECUTE FUNCTION kv_refuse()"
-        for table, events in CLOSED_TABLES.items()
+        for table, events in moving.CLOSED_TABLES.items()
     ),
-    open=tuple(f"DROP TRIGGER IF EXISTS {CLOSED} ON {table}" for table in CLOSED_TABLES),
+    open=tuple(
+        f"DROP TRIGGER IF EXISTS {moving.CLOSED} ON {table}" for table in moving.CLOSED_TABLES
+    ),
 )

@@ -7,19 +7,7 @@ from functools import cache
 
 from buntime_database import Statement
 
-from buntime_plugin_keyval.storage.dialects.moving import (
-    CLEAR,
-    CLOSED,
-    CLOSED_TABLES,
-    COUNTS,
-    LOG_COLUMNS,
-    NOTES,
-    MovedRow,
-    MovedTable,
-    MovingSql,
-    TableSql,
-    moved_tables,
-)
+from buntime_plugin_keyval.storage.dialects import moving
 from buntime_plugin_keyval.storage.dialects.sqlite.values import (
     ADD_LONG_VALUE,
     ADDED,
@@ -32,13 +20,13 @@ TOGETHER = 50
 """Rows that one statement writes: more of them hardly save anything, and are long to prepare."""
 
 
-def _table(table: MovedTable) -> TableSql:
+def _table(table: moving.MovedTable) -> moving.TableSql:
     name, columns, has_long = table.name, table.columns, table.has_long
     key, size = columns[0], VALUE_SIZE if has_long else table.size
     given = "unhex(value)" if key == "key" else "value"
     chosen = f"{key} IN (SELECT {given} FROM json_each(?))"
     told = (VALUE if has_long and column == "value" else column for column in columns)
-    return TableSql(
+    return moving.TableSql(
         marks=f"SELECT {', '.join((key, size, table.marks))} FROM {name} WHERE {key} > ? "
         f"ORDER BY {key} LIMIT ?",
         rows=f"SELECT {', '.join(told)} FROM {name} WHERE {chosen}",
@@ -49,7 +37,7 @@ def _table(table: MovedTable) -> TableSql:
 
 def _putting(
     name: str, columns: Sequence[str], *, has_long: bool
-) -> Callable[[Sequence[MovedRow]], Sequence[Statement]]:
+) -> Callable[[Sequence[moving.MovedRow]], Sequence[Statement]]:
     written = (*columns, "long_id", "long_size") if has_long else tuple(columns)
     head = f"INSERT INTO {name} ({', '.join(written)}) VALUES "
     over = ", ".join(f"{column} = excluded.{column}" for column in written[1:])
@@ -63,7 +51,7 @@ def _putting(
     def text(number: int) -> str:
         return head + ", ".join([inline] * number) + tail
 
-    def put(rows: Sequence[MovedRow]) -> Iterator[Statement]:
+    def put(rows: Sequence[moving.MovedRow]) -> Iterator[Statement]:
         short = [row for row in rows if not has_long or not long_size(str(row[place]))]
         for start in range(0, len(short), TOGETHER):
             some = short[start : start + TOGETHER]
@@ -79,7 +67,7 @@ def _putting(
 
 
 def _trigger(table: str, event: str) -> str:
-    return f"{CLOSED}_{table}_{event.lower()}"
+    return f"{moving.CLOSED}_{table}_{event.lower()}"
 
 
 _LAST_INDEX = (
@@ -87,16 +75,16 @@ _LAST_INDEX = (
     "INSERT INTO sqlite_sequence (name, seq) VALUES ('kv_indexes', ?)",
 )
 
-MOVING = MovingSql(
-    tables=moved_tables(_table),
-    log=f"SELECT {LOG_COLUMNS} FROM kv_changes WHERE seq > ? ORDER BY seq LIMIT ?",
-    counts=COUNTS,
-    notes=NOTES,
+MOVING = moving.MovingSql(
+    tables=moving.moved_tables(_table),
+    log=f"SELECT {moving.LOG_COLUMNS} FROM kv_changes WHERE seq > ? ORDER BY seq LIMIT ?",
+    counts=moving.COUNTS,
+    notes=moving.NOTES,
     set_log="UPDATE kv_log SET epoch = ?, trimmed_seq = ?, trimmed_stamp = ?",
     set_stamp="UPDATE kv_stamps SET newest = ?",
     set_last_index=lambda number: [Statement(_LAST_INDEX[0]), Statement(_LAST_INDEX[1], (number,))],
     finish=(),
-    clear=CLEAR,
+    clear=moving.CLEAR,
     mark="SELECT token, state, ends_at, other, place FROM kv_move",
     add_mark="""
 INSERT INTO kv_move (id, token, state, ends_at, other, place) VALUES (1, ?, ?, ?, ?, ?)""",
@@ -108,13 +96,13 @@ INSERT INTO kv_move (id, token, state, ends_at, other, place) VALUES (1, ?, ?, ?
     is_unmarked="NOT EXISTS (SELECT 1 FROM kv_move)",
     close=tuple(
         f"CREATE TRIGGER {_trigger(table, event)} BEFORE {event} ON {table} BEGIN\n"
-        f"  SELECT RAISE(ABORT, '{CLOSED}');\nEND"
-        for table, events in CLOSED_TABLES.items()
+        f"  SELECT RAISE(ABORT, '{moving.CLOSED}');\nEND"
+        for table, events in moving.CLOSED_TABLES.items()
         for event in events
     ),
     open=tuple(
         f"DROP TRIGGER IF EXISTS {_trigger(table, event)}"
-        for table, events in CLOSED_TABLES.items()
+        for table, events in moving.CLOSED_TABLES.items()
         for event in events
     ),
 )

@@ -17,17 +17,9 @@ from buntime_plugin_keyval.storage.dialects.postgres.filters.fragments import (
     joined,
 )
 from buntime_plugin_keyval.storage.dialects.postgres.filters.numbers import is_number, number_test
-from buntime_plugin_keyval.storage.filters.tree import (
-    Absent,
-    Equal,
-    HasText,
-    Leaf,
-    Scalar,
-    Sign,
-    Within,
-)
+from buntime_plugin_keyval.storage.filters import tree
 
-_SIGNS: dict[Sign, str] = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
+_SIGNS: dict[tree.Sign, str] = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 _GREATEST_ELEMENT = 2**31 - 1
 
 _IS_TEXT = "jsonb_typeof(v) = 'string'"
@@ -37,20 +29,20 @@ _SPECIAL = frozenset("\0\x01\x02")
 """A text with one of these may be found in the middle of what stands for another: see `escaped`."""
 
 
-def leaf_sql(leaf: Leaf) -> Printed:
+def leaf_sql(leaf: tree.Leaf) -> Printed:
     """SQL that is true exactly where the leaf holds, over the value `d`.
 
     Elsewhere the SQL is false or NULL. Where the engine cannot decide, the SQL is too wide, and
     marked so.
     """
     match leaf:
-        case Equal():
+        case tree.Equal():
             found = _equal(leaf.values, leaf.wanted)
-        case Within():
+        case tree.Within():
             found = _within(leaf.bounds, leaf.wanted)
-        case Absent():
+        case tree.Absent():
             found = _absent(leaf.or_empty, leaf.wanted)
-        case HasText():
+        case tree.HasText():
             found = _text(leaf)
     if found in (EVERY, NONE):
         return found
@@ -93,7 +85,7 @@ def _negated(found: Printed) -> Printed:
     return Printed(f"(NOT ({NULL}) AND ({found.sql}) IS NOT TRUE)", found.args)
 
 
-def _equal(values: Sequence[Scalar], wanted: bool) -> Printed:
+def _equal(values: Sequence[tree.Scalar], wanted: bool) -> Printed:
     strings = list(dict.fromkeys(value for value in values if isinstance(value, str)))
     booleans = {value for value in values if isinstance(value, bool)}
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
@@ -109,7 +101,7 @@ def _equal(values: Sequence[Scalar], wanted: bool) -> Printed:
     return joined(" OR ", parts)
 
 
-def _within(bounds: Sequence[tuple[Sign, Scalar]], wanted: bool) -> Printed:
+def _within(bounds: Sequence[tuple[tree.Sign, tree.Scalar]], wanted: bool) -> Printed:
     tests: list[Printed] = []
     is_text = False
     for sign, bound in bounds:
@@ -126,7 +118,7 @@ def _within(bounds: Sequence[tuple[Sign, Scalar]], wanted: bool) -> Printed:
     return found if wanted else _negated(found)
 
 
-def _text(leaf: HasText) -> Printed:
+def _text(leaf: tree.HasText) -> Printed:
     needle = leaf.text
     is_array = "jsonb_typeof(v) = 'array'"
     if leaf.folds_case and needle:

@@ -26,15 +26,7 @@ from buntime_plugin_keyval.storage.dialects.sqlite.filters.numbers import (
     number_range,
 )
 from buntime_plugin_keyval.storage.dialects.sqlite.paths import json_path
-from buntime_plugin_keyval.storage.filters.tree import (
-    Absent,
-    Equal,
-    HasText,
-    Leaf,
-    Scalar,
-    Sign,
-    Within,
-)
+from buntime_plugin_keyval.storage.filters import tree
 
 MAX_NEEDLE = 64
 """Characters of a substring test; a longer one narrows no better and can be slow to search."""
@@ -64,7 +56,7 @@ class FilteredField(NamedTuple):
         return f"json_type({self.column}, ?)"
 
 
-def leaf_sql(leaf: Leaf, field: FilteredField) -> Fragment:
+def leaf_sql(leaf: tree.Leaf, field: FilteredField) -> Fragment:
     """SQL that is true exactly where the leaf holds.
 
     Elsewhere the SQL is false or NULL. Where the engine cannot decide, the SQL is too wide, and
@@ -78,13 +70,13 @@ def leaf_sql(leaf: Leaf, field: FilteredField) -> Fragment:
     member = msgspec.json.encode(last).decode() + ":" if isinstance(last, str) else None
     field = field._replace(path=json_path(path), member=member)
     match leaf:
-        case Equal():
+        case tree.Equal():
             return _equal(field, leaf.values, leaf.wanted)
-        case Within():
+        case tree.Within():
             return _range(field, dict(leaf.bounds), leaf.wanted)
-        case Absent():
+        case tree.Absent():
             return _absent(field, leaf.or_empty, leaf.wanted)
-        case HasText():
+        case tree.HasText():
             return _text(field, leaf)
 
 
@@ -102,7 +94,7 @@ def _absent(field: FilteredField, or_empty: bool, wanted: bool) -> Fragment:
     return Fragment(sql, (field.path,))
 
 
-def _equal(field: FilteredField, values: Sequence[Scalar], wanted: bool) -> Fragment:
+def _equal(field: FilteredField, values: Sequence[tree.Scalar], wanted: bool) -> Fragment:
     strings = list(dict.fromkeys(value for value in values if isinstance(value, str)))
     booleans = {value for value in values if isinstance(value, bool)}
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
@@ -140,7 +132,7 @@ def _same(field: FilteredField, keys: Sequence[Value], type_test: str) -> Fragme
     )
 
 
-def _narrowed(field: FilteredField, value: Scalar, found: Fragment) -> Fragment:
+def _narrowed(field: FilteredField, value: tree.Scalar, found: Fragment) -> Fragment:
     """Put a substring test of the stored JSON text in front, where the text is predictable.
 
     It saves parsing the rows that it turns away, which more than halves the time of a scan.
@@ -170,7 +162,7 @@ def _substring(field: FilteredField, needle: str) -> Fragment:
     return Fragment(f"instr({field.column}, ?)", (needle[:MAX_NEEDLE],))
 
 
-def _range(field: FilteredField, bounds: dict[Sign, Scalar], wanted: bool) -> Fragment:
+def _range(field: FilteredField, bounds: dict[tree.Sign, tree.Scalar], wanted: bool) -> Fragment:
     texts = {operator: value for operator, value in bounds.items() if isinstance(value, str)}
     if texts:
         sql = " AND ".join(f"{field.extract} {SIGNS[operator]} ?" for operator in texts)
@@ -182,7 +174,7 @@ def _range(field: FilteredField, bounds: dict[Sign, Scalar], wanted: bool) -> Fr
     return found if wanted else _negated(field, found)
 
 
-def _text(field: FilteredField, leaf: HasText) -> Fragment:
+def _text(field: FilteredField, leaf: tree.HasText) -> Fragment:
     folded, name, text, wanted = leaf.folds_case, leaf.where, leaf.text, leaf.wanted
     if folded and not field.casefold and text:
         return _maybe_text(field, name, wanted)
