@@ -76,8 +76,6 @@ class ChangesConfig(Options, frozen=True):
 
 
 class QueueConfig(Options, frozen=True):
-    """Options of the queue."""
-
     lock_duration: Annotated[
         Duration,
         option("How long a consumer has for a message before another one gets it", least=1),
@@ -103,8 +101,6 @@ class QueueConfig(Options, frozen=True):
 
 
 class TasksConfig(Options, frozen=True):
-    """Options of tasks."""
-
     modules: Annotated[
         tuple[str, ...],
         option(
@@ -125,8 +121,6 @@ class TasksConfig(Options, frozen=True):
 
 
 class WatchConfig(Options, frozen=True):
-    """Options of watching."""
-
     max_watchers: Annotated[int, option("Watch streams that may be open at once", least=1)] = 1000
     max_watchers_per_client: Annotated[
         int, option("Watch streams of one client", doc=_OF_ONE_CLIENT, least=1)
@@ -137,8 +131,6 @@ class WatchConfig(Options, frozen=True):
 
 
 class SnapshotsConfig(Options, frozen=True):
-    """Options of snapshots over several pages."""
-
     max_open: Annotated[
         int,
         option(
@@ -164,8 +156,6 @@ class SnapshotsConfig(Options, frozen=True):
 
 
 class MetricsConfig(Options, frozen=True):
-    """Options of the metrics."""
-
     persistent: Annotated[
         bool, option("Keep counts and latencies of operations across restarts")
     ] = False
@@ -175,8 +165,6 @@ class MetricsConfig(Options, frozen=True):
 
 
 class EncryptionConfig(Options, frozen=True):
-    """Options of the encryption of values."""
-
     prefixes: Annotated[
         tuple[Any, ...],
         option(

@@ -94,24 +94,20 @@ class KeyValPlugin:
 
     @hookimpl
     def routes(self) -> KeyValApp:
-        """The application that serves everything below `/api`."""
         return self._app
 
     @hookimpl
     def openapi(self) -> Iterable[Operation]:
-        """The descriptions of the routes."""
         from buntime_plugin_keyval.faces.http.described import describe_routes
 
         return describe_routes(self._app.table)
 
     @hookimpl
     def permissions(self) -> Actions:
-        """The actions that can be permitted."""
         return PERMISSIONS
 
     @hookimpl
     def limits(self) -> CheckLimits:
-        """The check of limits of credentials."""
         return check_limits
 
     @hookimpl
@@ -126,7 +122,6 @@ class KeyValPlugin:
 
     @hookimpl
     async def metrics(self) -> Iterable[Metric]:
-        """The metrics of the store for the host's `/metrics`."""
         if self._service is None:
             return ()
         from buntime_plugin_keyval.features.metrics.families import to_families

@@ -109,7 +109,6 @@ class KeyValService:
         self.metrics_saver = self.part(METRICS)
 
     def part(self, feature: Feature[P]) -> P:
-        """The part of a feature."""
         part: P = self.parts[feature.name]
         return part
 
@@ -125,7 +124,6 @@ class KeyValService:
             self.guards_reserved = True
 
     def start(self) -> None:
-        """Start the background tasks."""
         for part in self._parts:
             part.start()
 
@@ -136,7 +134,6 @@ class KeyValService:
         return f"{' and '.join(ended)} ended unexpectedly, see the log" if ended else None
 
     async def report(self) -> Report:
-        """The current measurements."""
         numbers: dict[str, float] = {}
         for part in self._parts:
             numbers |= part.numbers()

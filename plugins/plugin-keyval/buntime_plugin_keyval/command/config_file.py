@@ -44,7 +44,6 @@ def write_config(config: HostConfig, path: Path, database: str) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Replace a file atomically."""
     path = path.resolve()
     with NamedTemporaryFile(
         "w", encoding="utf-8", newline="", dir=path.parent, delete=False

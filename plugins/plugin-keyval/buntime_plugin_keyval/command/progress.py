@@ -41,7 +41,6 @@ class ProgressShown(AbstractContextManager["ProgressShown"]):
             self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
 
     def __enter__(self) -> ProgressShown:
-        """Begin."""
         if self._bar is not None:
             self._bar.start()
             self._task = self._bar.add_task("", total=None)
@@ -58,7 +57,6 @@ class ProgressShown(AbstractContextManager["ProgressShown"]):
             self._bar.stop()
 
     def __call__(self, step: MoveStep) -> None:
-        """Show a step."""
         text = _TEXTS.get(step.what, step.what)
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, description=text, completed=step.done, total=step.total)

@@ -1,50 +1,8 @@
 """Errors of the key-value service, in process and over HTTP.
 
-    KeyValError                  also the exception that a client of the answer raises:
-    ├── KeyNotFound         404  NotFound: the key does not exist
-    ├── IndexNotFound       404  NotFound: the prefix has no full-text index
-    ├── LetterNotFound      404  NotFound: there is no such dead letter
-    ├── MessageNotFound     404  NotFound: there is no such message, and the call was strict
-    ├── StaleLease          409  StaleLease: delivered again, or settled, meanwhile
-    ├── ScheduleNotFound    404  NotFound: there is no schedule with this name
-    ├── LockNotFound        404  NotFound: the lock is not held
-    ├── LockHeld            409  LockHeld: another owner has the lock, or waits for it longer
-    ├── LockLost            409  LockLost: the lock is not held under this token any more
-    ├── ConsumerNotFound    404  NotFound: no consumer of the stream has that name
-    ├── ConsumerLocked      409  ConsumerLocked: another instance holds the consumer
-    ├── StaleConsumer       409  StaleConsumer: another instance has taken over
-    ├── PositionAhead       409  PositionAhead: the stream has no such position yet
-    ├── TaskNotFound        404  NotFound: there is no such task
-    ├── TaskConflict        409  TaskConflict: the state of the task does not allow that
-    ├── TaskLost            409  TaskLost: another runner has the task, or it is over
-    ├── LimitExceeded       413  TooLarge: more than an option of `limits` allows
-    ├── QuotaExceeded       413  TooLarge: more entries or bytes than the key of the sender may have
-    ├── RateExceeded        429  RateLimited: more requests in a second than that
-    ├── InvalidLimits       503  ServiceUnavailable: the limits of the sender's key are invalid
-    ├── ConditionsNotSupported 501  StatusError: a header has a condition that is not supported
-    ├── SearchNotSupported     501  StatusError: the database has no full-text search
-    ├── RequestTooLong      503  ServiceUnavailable: it took longer than a request may
-    ├── StoreMoving         503  ServiceUnavailable: a move is being completed, try again
-    ├── StoreMoved          503  ServiceUnavailable: it is in another database now
-    ├── TooManyScans        503  ServiceUnavailable: too many of one client wait for their turn
-    ├── ValuesEncrypted     422  StatusError: a filter or an index of encrypted values
-    ├── SnapshotGone        410  SnapshotGone: begin again, with the first page
-    ├── StreamTrimmed       410  StreamTrimmed: the requested records were removed
-    ├── RequestUnderWay     409  RequestUnderWay: the first one with its key is not answered yet
-    ├── IdempotencyKeyReused 422 IdempotencyKeyReused: another request had its key
-    ├── TooManyStreams      503  ServiceUnavailable: as many streams are open as are allowed
-    ├── TooManyStreamsOfClient 429 RateLimited: as many as are allowed to one client
-    ├── TooManyStreamsOfKey 429  RateLimited: as many as are allowed to one key
-    ├── KeyValUnavailable   503  ServiceUnavailable: before the plugin's start, after its shutdown
-    ├── DatabaseDown        503  ServiceUnavailable: the database cannot serve, try again later
-    │   ├── StoreLost       503  the database's file was deleted, replaced or cut
-    │   └── StoreDamaged    503  stored data cannot be read
-    │       └── ValueDamaged 503 an encrypted value was changed, or moved to another entry
-    ├── EncryptionKeyMissing 503 ServiceUnavailable: a value is encrypted with another key
-    └── OutcomeUnknown      503  OutcomeUnknown: the write may have been carried out
-
-So `except buntime_keyval.NotFound` means the same in process and over HTTP. Input that breaks the
-contract is `buntime_keyval.InvalidInput`, status 400.
+The head of each says its status and its code over HTTP, and, by its base, the exception that a
+client of the answer raises: so `except buntime_keyval.NotFound` means the same in process and over
+HTTP. Input that breaks the contract is `buntime_keyval.InvalidInput`, status 400.
 """
 
 from __future__ import annotations

@@ -49,7 +49,6 @@ def flag_json(name: str, flag: bool) -> str:
 
 
 def truth(flag: bool) -> str:
-    """A boolean as JSON."""
     return "true" if flag else "false"
 
 

@@ -78,8 +78,6 @@ class Stay(msgspec.Struct, frozen=True, gc=False):
 
 
 class Leave(msgspec.Struct, frozen=True, gc=False):
-    """Give up a place."""
-
     name: str
     owner: str
     process: str

@@ -33,8 +33,6 @@ _DEFAULT_ATTEMPTS = _attempts(DEFAULT_PAUSES_MS)
 
 
 class Enqueue(msgspec.Struct, frozen=True, gc=False):
-    """Add a message."""
-
     id: str
     value: str
     options: MessageOptions

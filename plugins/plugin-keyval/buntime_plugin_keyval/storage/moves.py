@@ -20,8 +20,6 @@ from buntime_plugin_keyval.storage.maintenance import patient_batch
 
 
 class MoveState(StrEnum):
-    """The state of a move, as its mark has it."""
-
     COPYING = "copying"
     """The store is being moved, and is open."""
     CLOSED = "closed"
@@ -33,8 +31,6 @@ class MoveState(StrEnum):
 
 
 class Mark(NamedTuple):
-    """The mark in a database."""
-
     token: str
     """Identity of the move."""
     state: MoveState

@@ -84,7 +84,6 @@ def subtree(key: bytes) -> KeyRange:
 
 
 def single(key: bytes) -> KeyRange:
-    """Just this key."""
     return KeyRange(key, key + _FIRST_SUFFIX)
 
 

@@ -39,8 +39,6 @@ class Rearm(NamedTuple):
 
 
 class RemoveSchedule(NamedTuple):
-    """Remove a schedule."""
-
     name: str
 
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:

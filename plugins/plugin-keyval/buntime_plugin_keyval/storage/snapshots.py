@@ -32,7 +32,6 @@ ATTEMPTS = 3
 
 
 def page_rows(rows: Sequence[tuple[Value, ...]]) -> Rows:
-    """The result of `ReadSql.page_rows_within`."""
     # The statement says which columns come, and the schema of which types they are.
     found: list[tuple[bytes, Text]] = [(key, entry) for key, entry, _ in rows]  # type: ignore[misc] # rows of that SQL
     return Rows(found, bool(rows) and rows[0][2] != len(rows))

@@ -19,8 +19,6 @@ PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class ReportRequest(RequestShape, frozen=True, kw_only=True):
-    """The format of a report."""
-
     format: Annotated[str, one_of("json", "prometheus")] = "json"
 
 

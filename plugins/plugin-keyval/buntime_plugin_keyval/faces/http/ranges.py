@@ -76,8 +76,6 @@ class SelectedEntries(RequestShape, frozen=True, kw_only=True):
 
 
 class DeletionBelow(SelectedEntries, frozen=True, kw_only=True):
-    """The entries to delete."""
-
     exact: Annotated[bool, kinds.FLAG] = False
     limit: Annotated[int | None, DELETE_LIMIT] = None
 
@@ -105,23 +103,17 @@ class Ranged(SelectedEntries, frozen=True, kw_only=True):
 
 
 class Listing(Ranged, frozen=True, kw_only=True):
-    """Which entries to list."""
-
     snapshot: Annotated[bool, kinds.FLAG] = False
     """Without effect: a list is one read."""
 
 
 class PageRequest(Ranged, frozen=True, kw_only=True):
-    """Which page of entries."""
-
     cursor: Annotated[str | None, kinds.TEXT] = None
     snapshot: Annotated[bool, kinds.FLAG] = False
     """Whether all pages are to show one state of the store."""
 
 
 class Counting(SelectedEntries, frozen=True, kw_only=True):
-    """Which entries to count."""
-
     limit: Annotated[int | None, kinds.UP_TO] = None
     consistency: Annotated[str | None, kinds.CONSISTENCY] = None
     """`strong` counts on the primary."""
@@ -323,12 +315,10 @@ def _cost(limit: int, where: Wanted | None, offset: int = 0) -> Cost:
 
 
 def count_json(count: int) -> str:
-    """The answer to a count."""
     return f'{{"count":{count}}}'
 
 
 async def page_json(page: Page) -> Text:
-    """The answer to a request for a page."""
     return await _page_json((page.entries,), _cursor_behind(page))
 
 

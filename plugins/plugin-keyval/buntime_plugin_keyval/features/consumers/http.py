@@ -81,15 +81,11 @@ class Placing(RequestShape, frozen=True, kw_only=True):
 
 
 class ConsumerListing(RequestShape, frozen=True, kw_only=True):
-    """Which consumers to list."""
-
     prefix: Annotated[str, kinds.TEXT] = ""
     limit: Annotated[int, kinds.PAGE] = DEFAULT_LIMIT
 
 
 class RejectListing(RequestShape, frozen=True, kw_only=True):
-    """Which dead letters to list."""
-
     after: Annotated[int, kinds.OFFSET] = 0
     limit: Annotated[int, kinds.PAGE] = DEFAULT_LIMIT
 

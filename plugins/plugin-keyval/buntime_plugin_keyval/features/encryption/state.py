@@ -27,8 +27,6 @@ class EncryptionState(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
 
 
 class ReadState(msgspec.Struct, frozen=True):
-    """The state as it was read."""
-
     state: EncryptionState | None
     versionstamp: str | None
 

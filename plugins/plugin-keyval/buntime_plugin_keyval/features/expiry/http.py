@@ -15,8 +15,6 @@ from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
 
 
 class VacuumRequest(RequestShape, frozen=True, kw_only=True):
-    """How many entries to remove."""
-
     limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
 
 

@@ -50,8 +50,6 @@ class Releasing(RequestShape, frozen=True, kw_only=True):
 
 
 class LockListing(RequestShape, frozen=True, kw_only=True):
-    """Which locks to list."""
-
     prefix: Annotated[str, kinds.TEXT] = ""
     limit: Annotated[int, kinds.PAGE] = DEFAULT_LIMIT
 

@@ -149,6 +149,5 @@ async def _mark_of(db: Database) -> Mark | None:
 
 
 async def counts_of(db: Database) -> Counts:
-    """What a store has."""
     (row,) = await db.adapter.query(db.sql.moving.counts, fresh=True)
     return Counts(*(int(number or 0) for number in row))

@@ -28,8 +28,6 @@ class InQueue(RequestShape, frozen=True, kw_only=True):
 
 
 class LetterListing(OfQueue, frozen=True, kw_only=True):
-    """Which dead letters to list."""
-
     limit: Annotated[int, kinds.LIMIT] = DEFAULT_LIMIT
     offset: Annotated[int, kinds.OFFSET] = 0
 
@@ -44,21 +42,15 @@ class OptionsBody(OfQueue, frozen=True, kw_only=True):
 
 
 class Looking(OfQueue, frozen=True, kw_only=True):
-    """How many messages to look at."""
-
     limit: Annotated[int, kinds.LIMIT] = 1
 
 
 class MessageListing(OfQueue, frozen=True, kw_only=True):
-    """Which messages to list."""
-
     limit: Annotated[int, kinds.LIMIT] = DEFAULT_LIMIT
     cursor: Annotated[str | None, kinds.TEXT] = None
 
 
 class QueueListing(RequestShape, frozen=True, kw_only=True):
-    """How many queues to list."""
-
     limit: Annotated[int, kinds.LIMIT] = DEFAULT_LIMIT
 
 

@@ -41,8 +41,6 @@ read by a client ends within one of them."""
 
 
 class NewMessageBody(RequestShape, frozen=True, kw_only=True):
-    """A message to send."""
-
     value: Annotated[object, kinds.VALUE]
     options: Annotated[MessageOptions, kinds.MESSAGE_OPTIONS] = DEFAULT_OPTIONS
     delivery: Annotated[str | None, kinds.TEXT] = None
@@ -80,8 +78,6 @@ class Settlement(RequestShape, frozen=True, kw_only=True):
 
 
 class FailedDelivery(Settlement, frozen=True, kw_only=True):
-    """A delivery that has failed."""
-
     error: Annotated[str | None, kinds.ERROR] = None
     delay: Annotated[int | None, kinds.PAUSE] = None
     attempted: Annotated[bool, kinds.FLAG] = True

@@ -385,12 +385,10 @@ class Queue:
 
     @property
     def recorder(self) -> Recorder:
-        """The recorder of the store's operations."""
         return self._store.recorder
 
     @property
     def logger(self) -> logging.Logger:
-        """The logger for failures in the background."""
         return self._store.logger
 
     async def bury_exhausted(self) -> None:
@@ -550,7 +548,6 @@ class Queue:
 
 
 def _messages(rows: Sequence[tuple[Value, ...]]) -> list[LeasedMessage]:
-    """The leased messages, in order."""
     return [LeasedMessage(*row[2:]) for row in sorted(rows)]  # type: ignore[arg-type] # as the schema says
 
 

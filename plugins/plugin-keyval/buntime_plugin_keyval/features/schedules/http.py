@@ -42,8 +42,6 @@ class NewSchedule(RequestShape, frozen=True, kw_only=True):
 
 
 class ScheduleListing(RequestShape, frozen=True, kw_only=True):
-    """Which schedules to list."""
-
     after: Annotated[str, TEXT] = ""
     """List schedules after this name."""
     limit: Annotated[int, PAGE] = DEFAULT_LIMIT

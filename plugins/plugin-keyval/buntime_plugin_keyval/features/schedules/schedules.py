@@ -243,7 +243,6 @@ class ScheduleDesk:
 
 
 def timing_of(found: StoredSchedule) -> Timing:
-    """The timing of a schedule."""
     return msgspec.json.decode(found.timing, type=Timing)
 
 

@@ -45,8 +45,6 @@ class IndexCreation(RequestShape, frozen=True, kw_only=True):
 
 
 class IndexRemoval(RequestShape, frozen=True, kw_only=True):
-    """Which index to remove."""
-
     prefix: Annotated[Key | None, kinds.NAMED_PREFIX] = None
 
 

@@ -57,7 +57,6 @@ class Search(Part):
 
     @property
     def recorder(self) -> Recorder:
-        """The recorder of searches."""
         return self.store.recorder
 
     @property

@@ -42,8 +42,6 @@ class Choosing(RequestShape, frozen=True, kw_only=True):
 
 
 class StreamReading(Choosing, frozen=True, kw_only=True):
-    """A page of records."""
-
     limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
     wait: Annotated[int, STREAM_WAIT] = 0
 

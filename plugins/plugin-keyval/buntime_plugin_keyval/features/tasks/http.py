@@ -295,7 +295,6 @@ ROUTES: Routes = {
 
 
 def task_json(part: TaskPart, task: StoredTask) -> str:
-    """A task as JSON for clients."""
     clock = part.store.clock
     is_running = task.status == "running"
     rest = {

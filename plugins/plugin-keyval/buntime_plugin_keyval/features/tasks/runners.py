@@ -358,7 +358,6 @@ class RunnerDesk:
 
 
 def _messages(rows: Sequence[tuple[Value, ...]]) -> list[LeasedMessage]:
-    """The messages of the leased tasks, in order."""
     return [LeasedMessage(*row[2:]) for row in sorted(rows)]  # type: ignore[arg-type] # as the schema says
 
 

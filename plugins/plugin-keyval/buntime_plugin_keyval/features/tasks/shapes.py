@@ -88,8 +88,6 @@ _NAMES = Kind("a list of names of tasks", _names, _names)
 
 
 class TaskBody(RequestShape, frozen=True, kw_only=True):
-    """A task to make."""
-
     name: Annotated[str, kinds.NAME]
     payload: Annotated[object, kinds.VALUE] = None
     id: Annotated[str | None, _TASK_ID] = None
@@ -141,8 +139,6 @@ def read_task_mutation(item: dict[str, Any], place: str, now_ms: int) -> NewTask
 
 
 class TaskListing(RequestShape, frozen=True, kw_only=True):
-    """Which tasks to list."""
-
     status: Annotated[str | None, _STATUS] = None
     name: Annotated[str | None, kinds.NAME] = None
     parent: Annotated[str | None, kinds.NAME] = None
@@ -198,8 +194,6 @@ class Heartbeat(Tokened, frozen=True, kw_only=True):
 
 
 class Completion(Tokened, frozen=True, kw_only=True):
-    """A completed task."""
-
     result: Annotated[object, kinds.VALUE] = None
 
 
@@ -229,14 +223,10 @@ _DONE = Kind(
 
 
 class Completions(RequestShape, frozen=True, kw_only=True):
-    """Several completed tasks."""
-
     tasks: Annotated[list[DoneTask], _DONE]
 
 
 class FailedRun(Tokened, frozen=True, kw_only=True):
-    """A failed attempt."""
-
     error: Annotated[str, kinds.ERROR]
     retry: Annotated[bool, kinds.FLAG] = True
 

@@ -29,8 +29,6 @@ RESET = b"event: reset\ndata: \n\n"
 
 
 class Watching(RequestShape, frozen=True, kw_only=True):
-    """How to watch."""
-
     initial: Annotated[bool, kinds.FLAG] = True
     last_event_id: Annotated[str | None, kinds.TEXT] = None
     """Like the header, which takes precedence; for pages, which cannot set that header."""
@@ -39,8 +37,6 @@ class Watching(RequestShape, frozen=True, kw_only=True):
 
 
 class KeysWatching(Watching, frozen=True, kw_only=True):
-    """Which keys to watch."""
-
     keys: Annotated[list[Key], kinds.KEY_LIST]
 
 
