@@ -31,11 +31,7 @@ from buntime_keyval.wire.limits import DEFAULT_LIMIT
 
 from buntime_plugin_keyval.faces.local.part import LocalPart
 from buntime_plugin_keyval.faces.local.stream import stream_range, to_record
-from buntime_plugin_keyval.features.consumers.consumers import (
-    ConsumerDesk,
-    Holder,
-    WantedBatch,
-)
+from buntime_plugin_keyval.features.consumers.consumers import ConsumerDesk, Holder, WantedBatch
 from buntime_plugin_keyval.features.stream.part import ALL_KEYS, Wish
 from buntime_plugin_keyval.requests.permissions import CONSUME, Permits
 

@@ -6,13 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from buntime_keyval import (
-    DeleteResult,
-    QueuedMessage,
-    QueueInfo,
-    QueueOptions,
-    QueuePage,
-)
+from buntime_keyval import DeleteResult, QueuedMessage, QueueInfo, QueueOptions, QueuePage
 from buntime_keyval.shared import Rate, checked_limit, wanted_options
 from buntime_keyval.wire import Duration, decode_value
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
@@ -37,11 +31,7 @@ class LocalQueues:
     async def list(self, *, limit: int = DEFAULT_LIMIT) -> Infos:
         """Queues that are in use, in order of name; at most 1000."""
         self._permits.need(QUEUE_ADMIN)
-        states = await self._queues.states(min(checked_limit(limit), MAX_LIMIT))
-        return [
-            QueueInfo(name, stats.pending, stats.processing, stats.dlq, stats.total, paused)
-            for name, stats, paused in states
-        ]
+        return await self._queues.states(min(checked_limit(limit), MAX_LIMIT))
 
     async def peek(self, queue: str = "", *, limit: int = 1) -> Messages:
         """The next messages of a queue in order of delivery, which are not taken."""

@@ -215,12 +215,7 @@ class LocalTasks:
         return [self._leased(run) for run in runs]
 
     async def heartbeat(
-        self,
-        task: str,
-        token: str,
-        *,
-        duration: Duration | None = None,
-        progress: Any = None,
+        self, task: str, token: str, *, duration: Duration | None = None, progress: Any = None
     ) -> TaskHeard:
         """Prolong a lease by its first length, or `duration`, from now on; may report progress."""
         known = await self._known(TASK_RUN, task, TaskLost)

@@ -158,12 +158,7 @@ def list_queues(part: QueuePart, request: Request[QueueListing]) -> Asked:
     limit = request.given.limit
 
     async def run() -> Text:
-        states = await part.queues.states(limit)
-        queues = [
-            {"queue": it.name, **msgspec.structs.asdict(it.stats), "paused": it.paused}
-            for it in states
-        ]
-        return msgspec.json.encode({"queues": queues})
+        return msgspec.json.encode({"queues": await part.queues.states(limit)})
 
     return Asked("queue_names", "read", run, cost=Cost(None), needs=(QUEUE_ADMIN,))
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import msgspec
 from buntime_database import ResultSet, Value
-from buntime_keyval import QueueOptions, QueueRate, QueueStats
+from buntime_keyval import QueueInfo, QueueOptions, QueueRate
 from buntime_keyval.wire import InvalidInput
 
 from buntime_plugin_keyval.engine.once import Once
@@ -52,14 +51,6 @@ def checked_options(wanted: QueueOptions) -> QueueOptions:
         max_running=most,
         rate=None if rate is None else parse_rate({"count": rate.count, "per": rate.per}),
     )
-
-
-class QueueState(NamedTuple):
-    """A queue with its counts."""
-
-    name: str
-    stats: QueueStats
-    paused: bool
 
 
 class StoredQueues:
@@ -146,12 +137,14 @@ class StoredQueues:
         rows = await self._store.adapter.query(self._sql.told, (limit,))
         return [str(name) for (name,) in rows]
 
-    async def states(self, limit: int) -> list[QueueState]:
+    async def states(self, limit: int) -> list[QueueInfo]:
         """Queues that are in use, with their counts, in order of name."""
-        return [
-            QueueState(name, await self._queue.stats(name), (await self.options(name)).paused)
-            for name in await self.names(limit)
-        ]
+        found = []
+        for name in await self.names(limit):
+            stats, options = await self._queue.stats(name), await self.options(name)
+            counts = msgspec.structs.asdict(stats)
+            found.append(QueueInfo(name, paused=options.paused, **counts))
+        return found
 
     async def forget_ids(self, limit: int) -> int:
         """Forget at most `limit` given ids whose time is over; how many there were."""
