@@ -15,7 +15,7 @@ from buntime_keyval import KvRecord, RecordPut
 from buntime_plugin_keyval.config import Retention
 from buntime_plugin_keyval.features.expiry.sweeper import Sweeper
 from keyval.named_tests import engines_of
-from keyval.service.world import LOGGER, World, until
+from keyval.service.world import World, until
 from support.waiting import PATIENCE
 
 ENGINES = ("sqlite", "libsql", "rqlite", "postgres")
@@ -211,7 +211,7 @@ async def test_fault_11_old_changes_go_by_themselves(world: World) -> None:
     for number in range(4):
         await world.kv.set(["n", number], number)
         world.clock.advance(kept.age_ms // 2 + 1)
-    sweeper = Sweeper(world.store, interval_ms=MINUTE_MS, retention=kept, logger=LOGGER)
+    sweeper = Sweeper(world.store, interval_ms=MINUTE_MS, retention=kept)
     sweeper.start()
 
     async def is_trimmed() -> bool:

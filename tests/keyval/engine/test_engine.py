@@ -24,7 +24,7 @@ from buntime_plugin_keyval.config import Retention
 from buntime_plugin_keyval.features.expiry.sweeper import Sweeper
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from keyval.service.world import LOGGER, World, until
+from keyval.service.world import World, until
 from support.api import Api
 from support.waiting import PATIENCE
 
@@ -210,9 +210,7 @@ async def test_a_position_that_the_log_does_not_have(world: World) -> None:
     middle = await engine.position()
     world.clock.advance(1000)
     await written(engine, EngineWrite(B, b"1"))
-    sweeper = Sweeper(
-        world.store, interval_ms=10, retention=Retention(changes=2, age_ms=500), logger=LOGGER
-    )
+    sweeper = Sweeper(world.store, interval_ms=10, retention=Retention(changes=2, age_ms=500))
     sweeper.start()
 
     async def trimmed() -> bool:

@@ -222,7 +222,7 @@ async def test_listeners_of_many_queues_ask_what_they_must(
         looks += 1
         return version() if can_tell else None
 
-    monkeypatch.setattr(world.service.dispatcher, "_data_version", look)
+    monkeypatch.setattr(world.store, "data_version", look)
     listeners = [world.service.dispatcher.attach(f"q{number}") for number in range(10)]
     waiting = [asyncio.create_task(take(listener)) for listener in listeners]
     await until(lambda: looks >= 3)

@@ -27,7 +27,7 @@ async def sweeping(
     store: Store, *, interval_ms: int = HOUR_MS, retention: Retention | None = None
 ) -> AsyncIterator[Sweeper]:
     retention = retention or Retention()
-    sweeper = Sweeper(store, interval_ms=interval_ms, retention=retention, logger=LOGGER)
+    sweeper = Sweeper(store, interval_ms=interval_ms, retention=retention)
     sweeper.start()
     try:
         yield sweeper
@@ -92,7 +92,7 @@ async def test_an_entry_that_expires_sooner_wakes_it(world: World, kind: str) ->
 
 
 async def test_it_sleeps_until_the_next_entry_expires(world: World) -> None:
-    sweeper = Sweeper(world.store, interval_ms=HOUR_MS, retention=Retention(), logger=LOGGER)
+    sweeper = Sweeper(world.store, interval_ms=HOUR_MS, retention=Retention())
     for life in (300, 200):
         await world.kv.set(("e", life), 1, expires_in=f"{life}ms")
         assert await sweeper._step() == life / 1000
@@ -176,7 +176,7 @@ async def test_start_and_stop_may_be_called_twice(world: World) -> None:
     def running() -> int:
         return sum(task.get_name() == "keyval-sweeper" for task in asyncio.all_tasks())
 
-    sweeper = Sweeper(world.store, interval_ms=HOUR_MS, retention=Retention(), logger=LOGGER)
+    sweeper = Sweeper(world.store, interval_ms=HOUR_MS, retention=Retention())
     await sweeper.close()
     for _ in range(2):
         sweeper.start()

@@ -28,7 +28,6 @@ def _make(ground: Ground) -> Sweeper:
         retention=config.changes.retention(),
         clean_up=clean_up,
         needs_behind=needs_behind,
-        logger=store.logger,
     )
 
 

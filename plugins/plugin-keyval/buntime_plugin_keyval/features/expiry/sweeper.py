@@ -6,7 +6,6 @@ wakes it earlier, so an idle store costs nothing.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 from buntime_keyval.wire.limits import MAX_TIMESTAMP_MS
@@ -54,7 +53,6 @@ class Sweeper(Part):
         *,
         interval_ms: int,
         retention: Retention,
-        logger: logging.Logger,
         clean_up: Callable[[int], Awaitable[int]] | None = None,
         needs_behind: Callable[[], Awaitable[int]] | None = None,
     ) -> None:
@@ -72,7 +70,7 @@ class Sweeper(Part):
         self._loop = Loop(
             self._step,
             "keyval-sweeper",
-            logger=logger,
+            logger=store.logger,
             complaint="Expired entries could not be removed: %s",
         )
         self._sleeps_until_ms = 0

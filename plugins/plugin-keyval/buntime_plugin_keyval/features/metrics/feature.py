@@ -7,17 +7,10 @@ from buntime_plugin_keyval.features.metrics.saving import MetricsSaver
 
 
 def _make(ground: Ground) -> MetricsSaver | None:
-    config, store = ground.config.metrics, ground.store
+    config = ground.config.metrics
     if not config.persistent:
         return None
-    return MetricsSaver(
-        store.db,
-        store.recorder,
-        interval_ms=config.flush_interval.milliseconds,
-        clock=store.clock,
-        logger=store.logger,
-        workers=store.peers.workers,
-    )
+    return MetricsSaver(ground.store, interval_ms=config.flush_interval.milliseconds)
 
 
 METRICS = Feature("metrics", _make)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
 
 import msgspec
 from buntime_database import DatabaseError, OutcomeUnknown, Statement
-from buntime_host import Workers
 
 from buntime_plugin_keyval.engine.loop import Loop
-from buntime_plugin_keyval.engine.recorder import Recorder, Samples
+from buntime_plugin_keyval.engine.recorder import Samples
+from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.features.feature import Part
-from buntime_plugin_keyval.model.clock import Clock
-from buntime_plugin_keyval.storage.database import Database
 
 
 class MetricsSaver(Part):
@@ -24,33 +21,24 @@ class MetricsSaver(Part):
     saved when it started. The workers of one host share theirs: each shows the total.
     """
 
-    def __init__(
-        self,
-        db: Database,
-        recorder: Recorder,
-        *,
-        interval_ms: int,
-        clock: Clock,
-        logger: logging.Logger,
-        workers: Workers,
-    ) -> None:
-        self._adapter = db.adapter
-        self._sql = db.sql.metrics
-        self._recorder = recorder
+    def __init__(self, store: Store, *, interval_ms: int) -> None:
+        self._adapter = store.adapter
+        self._sql = store.sql.metrics
+        self._recorder = store.recorder
         self._interval_s = interval_ms / 1000
-        self._clock = clock
-        self._logger = logger
+        self._clock = store.clock
+        self._logger = store.logger
         self._loop = Loop(
             self._step,
             "keyval-metrics",
-            logger=logger,
+            logger=store.logger,
             complaint="Metrics could not be saved: %s",
             retry_s=self._interval_s,
             finishes_step=True,  # a save that is cancelled would leave its outcome unknown
         )
         self._turn = asyncio.Lock()
-        self._workers = workers
-        self._loaded = workers.numbers("keyval.metrics.loaded", 1)
+        self._workers = store.peers.workers
+        self._loaded = self._workers.numbers("keyval.metrics.loaded", 1)
         """1 once this worker, or its predecessor, has added the saved metrics."""
 
     @property

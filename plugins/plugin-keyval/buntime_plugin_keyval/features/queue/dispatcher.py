@@ -11,20 +11,17 @@ read, each of them when something may have happened to it.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import deque
-from collections.abc import Callable
 
 from buntime_database import DatabaseError
 
 from buntime_plugin_keyval.engine.loop import EARLY_SECONDS, Loop
-from buntime_plugin_keyval.engine.peers import Peers
-from buntime_plugin_keyval.engine.rest import Rest, WhenWritten
+from buntime_plugin_keyval.engine.rest import Rest
 from buntime_plugin_keyval.engine.shares import Shares
+from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.features.queue.listener import Ending, Listener
 from buntime_plugin_keyval.features.queue.queue import Queue
-from buntime_plugin_keyval.model.clock import Clock
 from buntime_plugin_keyval.model.messages import LeasedMessage
 
 MAX_LEASE = 128
@@ -81,40 +78,24 @@ class Dispatcher:
     """
 
     def __init__(
-        self,
-        queue: Queue,
-        *,
-        peers: Peers,
-        clock: Clock,
-        sweep_ms: int,
-        foreign_poll_ms: int,
-        data_version: Callable[[], int | None],
-        when_written: WhenWritten,
-        shares: Shares,
-        logger: logging.Logger,
+        self, queue: Queue, store: Store, *, sweep_ms: int, foreign_poll_ms: int, shares: Shares
     ) -> None:
-        """`sweep_ms` is the longest sleep without listeners; 0 leaves exhausted leases to dequeues.
-
-        `data_version` tells whether there was a commit, and `when_written` when there may be one;
-        see the adapter.
-        """
+        """`sweep_ms` is the longest sleep without listeners; 0 leaves ended leases to dequeues."""
         self._queue = queue
-        self._peers = peers
-        self._clock = clock
+        self._store = store
+        self._peers = store.peers
         self._sweep_ms = sweep_ms
         self._foreign_poll_ms = foreign_poll_ms
         self.shares = shares
-        self._logger = logger
         self.loop = Loop(
             self._step,
             "keyval-queue",
-            logger=logger,
+            logger=store.logger,
             complaint="The queue could not be read: %s",
             finishes_step=True,  # so that messages being leased are handed out or returned
             is_still=self._is_still,
-            rest=Rest(when_written, lambda: self._due() - time.monotonic()),
+            rest=Rest(store.when_written, lambda: self._due() - time.monotonic()),
         )
-        self._data_version = data_version
         self._version: int | None = None
         """The version of the data before the last look at all queues; None if unknown."""
         self._first = _Line("")
@@ -263,7 +244,7 @@ class Dispatcher:
             await self._queue.give_back(*left)
         except DatabaseError as error:
             # Nothing is lost: they are delivered again once their leases run out.
-            self._logger.warning("Messages of a listener could not be returned: %s", error)
+            self._store.logger.warning("Messages of a listener could not be returned: %s", error)
 
     async def _step(self) -> float | None:
         await self._check_listeners()
@@ -291,7 +272,7 @@ class Dispatcher:
         """Whether nothing is due, no listener has a message, and there was no commit."""
         if self._version is None or self._holders or self._due() <= time.monotonic():
             return False
-        return self._version == self._data_version()
+        return self._version == self._store.data_version()
 
     async def _deliver(self, line: _Line) -> int | None:
         """Hand out the messages of a queue, one to each listener in turn.
@@ -300,7 +281,7 @@ class Dispatcher:
         """
         line.is_empty = False
         wanted = line.wanted()
-        now_ms = self._clock.now()
+        now_ms = self._store.clock.now()
         visible = await self._queue.next_visible(line.queue) if wanted else None
         if visible is None or visible > now_ms:
             line.in_vain = 0
@@ -354,7 +335,7 @@ class Dispatcher:
         # First these: what another process says from here on is looked for again.
         self._next_check = now + self._foreign_poll_ms / 1000
         is_rung, self._is_rung = self._is_rung, False
-        version = self._data_version()
+        version = self._store.data_version()
         if is_rung or version is None or version != self._version:
             try:
                 await self._wake_lines(has_committed=is_rung or version is not None)

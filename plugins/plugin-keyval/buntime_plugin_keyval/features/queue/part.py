@@ -38,18 +38,14 @@ class QueuePart(Part):
         self.letters = StoredLetters(store, self.queue)
         self.dispatcher = Dispatcher(
             self.queue,
-            peers=store.peers,
-            clock=store.clock,
+            store,
             sweep_ms=self.config.cleanup_interval.milliseconds,
             foreign_poll_ms=config.foreign_poll.milliseconds,
-            data_version=store.data_version,
-            when_written=store.when_written,
             shares=Shares(
                 "queue.maxListeners",
                 most=self.config.max_listeners,
                 most_of_client=self.config.max_listeners_per_client,
             ),
-            logger=store.logger,
         )
 
     @property

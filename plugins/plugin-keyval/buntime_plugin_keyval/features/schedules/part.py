@@ -51,7 +51,7 @@ class SchedulePart(Part):
     def __init__(self, ground: Ground) -> None:
         self.store = ground.store
         self._parts = ground.parts
-        self.schedules = ScheduleDesk(ground.store, self._read_task, logger=ground.store.logger)
+        self.schedules = ScheduleDesk(ground.store, self._read_task)
 
     @property
     def loops(self) -> Mapping[str, Loop]:

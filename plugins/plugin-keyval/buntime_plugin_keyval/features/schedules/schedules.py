@@ -8,7 +8,6 @@ whichever of them dies.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
@@ -75,16 +74,16 @@ class WantedSchedule(NamedTuple):
 class ScheduleDesk:
     """The schedules of one store."""
 
-    def __init__(self, store: Store, read_task: ReadTask, *, logger: logging.Logger) -> None:
+    def __init__(self, store: Store, read_task: ReadTask) -> None:
         self._store = store
         self.recorder = store.recorder
         self._read_task = read_task
-        self._logger = logger
+        self._logger = store.logger
         self._ahead_ms: int | None = None
         """The most that the clock was ahead of the store's time since next times were last compared
         with it; None before the first time."""
         self.loop = Loop(
-            self._step, "schedules", logger=logger, complaint="Schedules are not started: %s"
+            self._step, "schedules", logger=store.logger, complaint="Schedules are not started: %s"
         )
 
     @measured("schedule_put")

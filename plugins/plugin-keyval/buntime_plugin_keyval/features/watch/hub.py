@@ -12,7 +12,6 @@ through a dict by key and a dict by prefix, with one look-up for each part of th
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 
 from buntime_keyval.wire import part_ends
@@ -29,16 +28,14 @@ from buntime_plugin_keyval.model.changes import Change, Place
 class WatchHub:
     """The watchers of one store. Follows commits only while there are any."""
 
-    def __init__(
-        self, store: Store, *, shares: Shares, foreign_poll_ms: int, logger: logging.Logger
-    ) -> None:
+    def __init__(self, store: Store, *, shares: Shares, foreign_poll_ms: int) -> None:
         self._store = store
         self.shares = shares
         self._foreign_poll_s = foreign_poll_ms / 1000
         self.loop = Loop(
             self._step,
             "keyval-watch",
-            logger=logger,
+            logger=store.logger,
             complaint="The change log could not be read: %s",
             is_still=self._is_still,
             rest=Rest(store.when_written),

@@ -25,7 +25,6 @@ class WatchPart(Part):
                 most_of_client=self.config.max_watchers_per_client,
             ),
             foreign_poll_ms=ground.config.foreign_poll.milliseconds,
-            logger=self.store.logger,
         )
 
     @property
