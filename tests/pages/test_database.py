@@ -316,6 +316,7 @@ def test_statements(page: Page, server: LiveServer, api: Api) -> None:
     page.get_by_label("Arguments").fill("")
     page.get_by_role("button", name="Run").click()
     expect(page.get_by_role("alert").filter(has_text="not authorized")).to_be_visible()
+    expect(page.get_by_role("button", name="Run")).to_be_focused()  # after it was disabled
     page.get_by_label("May write").check()
     page.get_by_role("button", name="Run").click()
     expect(page.get_by_text("3 rows changed")).to_be_visible()

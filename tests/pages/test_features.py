@@ -325,3 +325,39 @@ def test_by_keyboard_alone(page: Page, open_server: LiveServer, api: httpx2.Clie
     expect(page.get_by_text("No entries here").or_(page.get_by_role("row").first)).to_be_visible()
     page.wait_for_url("**/keyval/entries")
     assert api.get("/keys/keyboard").status_code == 404
+
+
+def test_the_focus_stays_near_what_was_done(
+    page: Page, open_server: LiveServer, api: httpx2.Client
+) -> None:
+    """Not at the top of the page, from where somebody without a mouse would begin again."""
+    api.post("/keys/set-batch", json={"sets": [{"key": ["near", n], "value": n} for n in (1, 2)]})
+    page.goto(f"{open_server.url}/keyval/entries?prefix=near")
+    page.get_by_label('Select ["near",1]').focus()
+    page.keyboard.press("Space")
+    page.get_by_role("button", name="Delete selected").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("dialog").get_by_role("button", name="Delete").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label('Select ["near",1]')).to_have_count(0)
+    expect(page.get_by_role("main")).to_be_focused()
+    for name in ("near-1", "near-2"):
+        api.post(f"/locks/{name}/acquire", json={"owner": "somebody", "duration": "1h"})
+    page.goto(f"{open_server.url}/keyval/locks?prefix=near")
+    row = page.get_by_role("row").filter(has_text="near-1")
+    row.get_by_role("button", name="Release").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("dialog").get_by_role("button", name="Release").focus()
+    page.keyboard.press("Enter")
+    expect(row).to_have_count(0)
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("region", name="Locks")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Release")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.get_by_role("dialog").get_by_role("button", name="Release").focus()
+    (lock,) = api.get("/locks?prefix=near").json()["locks"]
+    api.post("/locks/near-2/release", json={"owner": "somebody", "token": lock["token"]})
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Somebody else has it by now, or nobody")).to_be_visible()
+    expect(page.get_by_role("dialog").get_by_role("button", name="Release")).to_be_focused()

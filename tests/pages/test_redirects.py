@@ -107,3 +107,20 @@ def test_who_may_read_changes_nothing(browser: Browser, tmp_path: Path) -> None:
         expect(page.get_by_role("region", name="Rules")).to_contain_text("^/fixed")
         expect(page.get_by_role("button", name="New rule")).to_have_count(0)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_rule_is_moved_on_by_pressing_on(page: Page, server: LiveServer) -> None:
+    for path in ("a", "b", "c"):
+        rule = {"pattern": f"^/{path}", "target": "http://127.0.0.1:9"}
+        httpx2.post(f"{server.url}/redirects/api/rules", json=rule).raise_for_status()
+    page.goto(f"{server.url}/redirects/")
+    up = page.get_by_role("button", name="Move ^/c up")
+    up.focus()
+    page.keyboard.press("Enter")
+    rows = page.get_by_role("region", name="Rules").get_by_role("row")
+    expect(rows.nth(3)).to_contain_text("^/c")
+    expect(up).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(rows.nth(2)).to_contain_text("^/c")
+    assert patterns(server) == ["^/fixed", "^/c", "^/a", "^/b"]
+    expect(page.get_by_role("main")).to_be_focused()  # it cannot go further up

@@ -71,6 +71,7 @@ export async function openConsole({ query, signal }) {
     const abort = new AbortController();
     const stop = () => abort.abort();
     signal.addEventListener("abort", stop);
+    const pressed = document.activeElement;
     cancel.onclick = stop;
     cancel.disabled = false;
     run.disabled = explain.disabled = true;
@@ -105,6 +106,7 @@ export async function openConsole({ query, signal }) {
     signal.removeEventListener("abort", stop);
     cancel.disabled = true;
     run.disabled = explain.disabled = false;
+    if (document.activeElement === document.body && pressed instanceof HTMLElement) pressed.focus();
   };
 
   const form = h(

@@ -40,7 +40,7 @@ export function ask(question) {
       go,
     ),
   );
-  const dialog = h("dialog", { "aria-labelledby": id, class: wide ? "wide" : null, closedby: final ? "none" : null }, form);
+  const dialog = h("dialog", { "aria-labelledby": id, tabindex: -1, class: wide ? "wide" : null, closedby: final ? "none" : null }, form);
   const closed = new AbortController();
   let isDone = false;
   form.addEventListener("submit", async (event) => {
@@ -52,6 +52,7 @@ export function ask(question) {
       problem.textContent = error instanceof Error ? error.message : String(error);
     }
     go.disabled = false;
+    if (document.activeElement === document.body) go.focus(); // it was pressed, and lost the focus
     if (problem.textContent === "") {
       isDone = true;
       dialog.close();

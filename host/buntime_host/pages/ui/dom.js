@@ -40,16 +40,33 @@ export function svg(tag, attributes = {}, ...children) {
 }
 
 /**
- * Replace what is within a node.
+ * Replace what is within a node. The focus stays where it was, or as near as it can, so that who
+ * works by keyboard goes on from there and not from the top of the page.
  * @template {Element} E
  * @param {E} node
  * @param {...Child} children
  * @returns {E}
  */
 export function fill(node, ...children) {
+  const focused = document.activeElement;
+  const isWithin = focused !== node && node.contains(focused);
   node.replaceChildren();
   append(node, children);
+  if (focused && isWithin) successor(focused, node)?.focus({ preventScroll: true });
   return node;
+}
+
+/**
+ * What takes the focus of an element that is gone: the one that is of the same thing, which its
+ * label names, else what is around. A button that only says what it does may be of another thing.
+ * @param {Element} gone
+ * @param {Element} node
+ * @returns {HTMLElement | null}
+ */
+function successor(gone, node) {
+  const label = gone.getAttribute("aria-label");
+  const same = label && node.querySelector(`[aria-label="${CSS.escape(label)}"]:enabled`);
+  return /** @type {HTMLElement | null} */ (same || node.closest("[tabindex]"));
 }
 
 /**

@@ -20,14 +20,14 @@ import { attempt } from "./notice.js";
  * @returns {Refreshed}
  */
 export function refreshed(draw, seconds, signal) {
-  const place = h("div", { class: "stack" });
+  const place = h("div", { class: "stack", tabindex: -1 });
   const problem = h("p", { class: "problem", role: "status" });
 
-  async function look() {
+  async function look(isAsked = false) {
     try {
       const content = await draw();
       // What somebody is about to press must not go away under the hand.
-      if (!place.contains(document.activeElement) || place.childElementCount === 0) fill(place, content);
+      if (isAsked || !isHeld()) fill(place, content);
       problem.textContent = "";
     } catch (error) {
       if (!signal.aborted) problem.textContent = error instanceof Error ? error.message : "";
@@ -35,13 +35,14 @@ export function refreshed(draw, seconds, signal) {
     }
   }
 
-  async function again() {
-    if (place.contains(document.activeElement) && document.activeElement instanceof HTMLElement) {
-      document.activeElement.blur();
-    }
-    await attempt(look);
+  function isHeld() {
+    return place !== document.activeElement && place.contains(document.activeElement);
   }
 
-  void repeat(look, seconds, signal);
+  async function again() {
+    await attempt(() => look(true));
+  }
+
+  void repeat(() => look(), seconds, signal);
   return { element: h("div", { class: "stack" }, problem, place), again };
 }
