@@ -24,6 +24,7 @@ from buntime_keyval.wire.shapes import PLAIN, Shape
 
 from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.engine.writes import Committed
+from buntime_plugin_keyval.faces.http.quick_keys import plain_keys
 from buntime_plugin_keyval.model.conditions import Conditions, matches, parse_tags
 from buntime_plugin_keyval.model.errors import KeyNotFound, PreconditionFailed
 from buntime_plugin_keyval.model.where import Where, count_conditions
@@ -422,12 +423,18 @@ def get_batch(service: KeyValService, request: Request[BatchRead]) -> Asked:
     return Asked("get", "read", run, reads=Keys(encoded), cost=Cost(len(encoded)), needs=())
 
 
+def _plain_batch(content: bytes) -> BatchRead | None:
+    """See `Route.quick`."""
+    keys = plain_keys(content)
+    return None if keys is None else BatchRead(keys=keys)
+
+
 GET = Route(get_key, Read, has_conditions=True)
 PUT = Route(put_key, Written, MemberPlace.BESIDE_VALUE, has_conditions=True)
 PATCH = Route(patch_key, Written, MemberPlace.BESIDE_VALUE, has_conditions=True)
 DELETE = Route(delete_key, DeletionOfKey, MemberPlace.EITHER, has_conditions=True)
 DELETE_BATCH = Route(delete_batch, DeletionOfKeys, MemberPlace.BODY)
-BATCH = Route(get_batch, BatchRead, MemberPlace.BODY)
+BATCH = Route(get_batch, BatchRead, MemberPlace.BODY, quick=_plain_batch)
 
 
 def _path_key(path: bytes) -> Key:

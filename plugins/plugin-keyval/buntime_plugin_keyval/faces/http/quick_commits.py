@@ -7,15 +7,16 @@ mutations. All other bodies are left to that, and so are all errors.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, final
+from typing import ClassVar, final
 
 import msgspec
 from buntime_keyval.wire import InvalidInput, encode_key
 from buntime_keyval.wire.commits import NO_OPTIONS, Mutation
-from buntime_keyval.wire.limits import MAX_KEY_PART_LENGTH, MAX_KEY_PARTS, MAX_SAFE_INTEGER
 from buntime_keyval.wire.numbers import operand_of_text
 from buntime_keyval.wire.shapes import MutationType
 from buntime_keyval.wire.values import plain_text
+
+from buntime_plugin_keyval.faces.http.quick_keys import PlainInteger, PlainKey
 
 MOST_BYTES = 2048
 """The most bytes of a body that is read so. In longer ones the number of mutations is checked
@@ -29,11 +30,6 @@ _QUOTES_OF_MUTATION = 3 * _QUOTES_OF_NAME
 _QUOTES_OF_BIGINT = 4 * _QUOTES_OF_NAME
 """Quotes of the two members of a number as text."""
 
-# The length of a text is that in UTF-16 code units; a character has at most two.
-_Text = Annotated[str, msgspec.Meta(max_length=MAX_KEY_PART_LENGTH // 2)]
-_Integer = Annotated[int, msgspec.Meta(ge=-MAX_SAFE_INTEGER, le=MAX_SAFE_INTEGER)]
-_Key = Annotated[tuple[_Text | _Integer, ...], msgspec.Meta(min_length=1, max_length=MAX_KEY_PARTS)]
-
 
 class _BigInt(msgspec.Struct, forbid_unknown_fields=True, tag_field="__type", tag="bigint"):
     value: str
@@ -41,18 +37,18 @@ class _BigInt(msgspec.Struct, forbid_unknown_fields=True, tag_field="__type", ta
 
 @final
 class _Delete(msgspec.Struct, forbid_unknown_fields=True, tag_field="type", tag="delete", gc=False):
-    key: _Key
+    key: PlainKey
 
 
 @final
 class _Set(msgspec.Struct, forbid_unknown_fields=True, tag_field="type", tag="set", gc=False):
-    key: _Key
+    key: PlainKey
     value: msgspec.Raw
 
 
 class _Number(msgspec.Struct, forbid_unknown_fields=True, tag_field="type", gc=False):
-    key: _Key
-    value: _Integer | _BigInt
+    key: PlainKey
+    value: PlainInteger | _BigInt
 
 
 class _Sum(_Number, tag="sum"):
