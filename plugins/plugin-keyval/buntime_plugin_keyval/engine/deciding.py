@@ -227,10 +227,12 @@ class Deciding:
 
 def takes_long(group: Sequence[WriteJob], rows: dict[bytes, Row]) -> bool:
     """Whether the decisions may take too long for the event loop."""
-    return any(job.write.is_long for job in group) or any(map(_is_long, rows.values()))
-
-
-def _is_long(row: Row) -> bool:
-    """Whether a mutation of a value may take long: a large number, or a long text."""
-    size = len(row.value)
-    return size > LONG_VALUE or (size > LONG_NUMBER_DIGITS and row.value.startswith('{"'))
+    for job in group:
+        if job.write.is_long:
+            return True
+    for row in rows.values():
+        size = len(row.value)
+        # A long text, or a large number.
+        if size > LONG_VALUE or (size > LONG_NUMBER_DIGITS and row.value.startswith('{"')):
+            return True
+    return False
