@@ -258,10 +258,10 @@ class Committer:
         others: list[tuple[WriteJob, Outcome]] = []
         for job in decided.group:
             outcome = next(told) if job.is_writing else []
-            if isinstance(outcome, DatabaseError) or job.decision is None or not is_quiet:
-                others.append((job, outcome))
-            else:
+            if is_quiet and job.decision is not None and isinstance(outcome, list):
                 common.append((job, outcome))
+            else:
+                others.append((job, outcome))
         conclude_all(common, self._recorder)
         if others:
             await self._conclude_others(decided, others)

@@ -79,8 +79,12 @@ class Recorder:
             row = self._rows[operation] = self._row(operation)
         row[_COUNT] += len(seconds)
         row[_LATENCY] += sum(seconds) * 1000
-        for one in seconds:
-            row[_BUCKETS + bisect_left(BUCKETS_MS, one * 1000)] += 1
+        bucket = bisect_left(BUCKETS_MS, min(seconds) * 1000)
+        if bucket == bisect_left(BUCKETS_MS, max(seconds) * 1000):
+            row[_BUCKETS + bucket] += len(seconds)
+        else:
+            for one in seconds:
+                row[_BUCKETS + bisect_left(BUCKETS_MS, one * 1000)] += 1
 
     @property
     def totals(self) -> dict[str, Samples]:
