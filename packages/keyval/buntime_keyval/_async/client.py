@@ -11,11 +11,10 @@ from buntime_keyval._async.dead_letters import AsyncDeadLetters
 from buntime_keyval._async.feeds import ApiMessages, watch_feed
 from buntime_keyval._async.flights import AsyncFlights
 from buntime_keyval._async.kv_core import AsyncKvCore
-from buntime_keyval._async.kv_queue import AsyncKvQueue
 from buntime_keyval._async.kv_views import AsyncKvViews
 from buntime_keyval._async.listen import AsyncListenerFlow, AsyncQueueListener, Handler
 from buntime_keyval._async.locks import AsyncLock, AsyncLocks
-from buntime_keyval._async.queues import AsyncQueues
+from buntime_keyval._async.queues import AsyncMessaging, AsyncQueues
 from buntime_keyval._async.runner import AsyncRunner
 from buntime_keyval._async.schedules import AsyncSchedules
 from buntime_keyval._async.session import AsyncSession
@@ -59,7 +58,7 @@ T = TypeVar("T")
 Entries = list[KvEntry[Any]]
 
 
-class AsyncKv(AsyncKvViews, AsyncKvCore, AsyncKvQueue, AsyncShortcuts[KeyLike, Any]):
+class AsyncKv(AsyncKvViews, AsyncKvCore, AsyncMessaging, AsyncShortcuts[KeyLike, Any]):
     """A client of one KeyVal API, for asyncio.
 
     Use it as `async with AsyncKv(url) as kv`, or call `aclose` at the end. Every method checks its

@@ -7,7 +7,7 @@ from typing import Any, Never, TypeVar, overload
 
 from buntime_keyval._async.atomic import AsyncAtomic, AsyncSource
 from buntime_keyval._async.graph import AsyncGraph
-from buntime_keyval._async.queues import AsyncMessageQueue, AsyncMessaging
+from buntime_keyval._async.queues import AsyncMessageQueue
 from buntime_keyval._async.records import AsyncRecords
 from buntime_keyval._async.stores import AsyncStore
 from buntime_keyval._async.transactions import AsyncAttempt, AsyncTransaction, attempts
@@ -109,13 +109,9 @@ class AsyncKvViews:
         return AsyncGraph(self)
 
     @overload
-    def queue(
-        self: AsyncMessaging, name: str = "", type: None = None
-    ) -> AsyncMessageQueue[Any]: ...
+    def queue(self: Any, name: str = "", type: None = None) -> AsyncMessageQueue[Any]: ...
     @overload
-    def queue(self: AsyncMessaging, name: str, type: type[T]) -> AsyncMessageQueue[T]: ...
-    def queue(
-        self: AsyncMessaging, name: str = "", type: type[T] | None = None
-    ) -> AsyncMessageQueue[Any]:
+    def queue(self: Any, name: str, type: type[T]) -> AsyncMessageQueue[T]: ...
+    def queue(self: Any, name: str = "", type: type[T] | None = None) -> AsyncMessageQueue[Any]:
         """One queue, with messages of one type."""
         return AsyncMessageQueue(self, name, type)

@@ -17,6 +17,7 @@ from buntime_keyval._async.concurrency import (
     call,
     when_dropped,
 )
+from buntime_keyval._async.handle import AsyncHandle
 from buntime_keyval._async.reports import report
 from buntime_keyval._calls.queue import Message
 from buntime_keyval._errors import InvalidValue
@@ -309,7 +310,7 @@ class AsyncListenerFlow:
             self._changed.notify_all()
 
 
-class AsyncQueueListener:
+class AsyncQueueListener(AsyncHandle[AsyncListenerFlow]):
     """A running consumer of the queue: with a handler, or iterated over.
 
     With a handler, the end of the handler settles the message: if it returns, the message is
@@ -341,16 +342,6 @@ class AsyncQueueListener:
         if handler is None:
             when_dropped(self, self._flow.stop)
 
-    @property
-    def closed(self) -> bool:
-        """Whether it takes no more messages."""
-        return self._flow.closed
-
-    @property
-    def error(self) -> Exception | None:
-        """The error that ended it, if it was not `stop`."""
-        return self._flow.error
-
     async def stop(self, timeout: float | None = None) -> None:
         """Take no more messages and let running handlers finish and settle. Idempotent.
 
@@ -358,11 +349,6 @@ class AsyncQueueListener:
         back to the queue; threads go on, and settle, while their messages may be delivered again.
         """
         await self._flow.stop(timeout)
-
-    async def wait(self, timeout: float | None = None) -> None:
-        """Wait until it ends, at most `timeout` seconds. Raises the error that ended it."""
-        await self._flow.wait(timeout)
-        self._raise()
 
     async def __aenter__(self) -> AsyncQueueListener:
         return self
@@ -385,7 +371,3 @@ class AsyncQueueListener:
             self._raise()
             raise StopAsyncIteration
         return delivery
-
-    def _raise(self) -> None:
-        if self._flow.error is not None:
-            raise self._flow.error

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
+from buntime_keyval._async.kv_queue import AsyncKvQueue
 from buntime_keyval._async.listen import AsyncQueueListener, Handler
 from buntime_keyval._async.session import AsyncSession
 from buntime_keyval._calls import queues as calls
@@ -92,38 +93,11 @@ class AsyncQueues:
         await self._session.send(calls.set_options(queue, wanted), idempotency_key)
 
 
-class AsyncMessaging(Protocol):
-    """The methods of `AsyncKv`, or of an equivalent, that a queue needs."""
+class AsyncMessaging(AsyncKvQueue):
+    """The part of `AsyncKv` that works on messages; a store in this process has the same."""
 
-    async def enqueue(
-        self,
-        value: Any,
-        *,
-        delay: Duration | None = None,
-        backoff_schedule: Sequence[Duration] | None = None,
-        keys_if_undelivered: Sequence[KeyLike] | None = None,
-        queue: str = "",
-        priority: int = 0,
-        id: str | None = None,
-        idempotency_key: str | None = None,
-    ) -> EnqueueResult: ...
-
-    async def dequeue(self, queue: str = "") -> QueueMessage[Any] | None: ...
-
-    async def queue_stats(self, queue: str = "") -> QueueStats: ...
-
-    def _listen(
-        self,
-        handler: Handler | None,
-        read: Callable[[Any], Any] | None,
-        *,
-        queue: str,
-        mode: Mode,
-        poll_interval: Duration,
-        auto_ack: bool,
-        concurrency: int,
-        on_error: ErrorHandler | None,
-    ) -> AsyncQueueListener: ...
+    def _listen(self, *args: Any, **options: Any) -> AsyncQueueListener:
+        raise NotImplementedError
 
 
 class AsyncMessageQueue(Generic[T]):

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Generic, TypeVar
 
-from buntime_keyval._async.watch import AsyncWatch
+from buntime_keyval._async.handle import AsyncHandle
+from buntime_keyval._async.watch import AsyncWatch, AsyncWatchFlow
 from buntime_keyval._results import KvEntry, KvMissing
 from buntime_keyval._typed import Scope
 
 T = TypeVar("T")
 
 
-class AsyncStoreWatch(Generic[T]):
+class AsyncStoreWatch(AsyncHandle[AsyncWatchFlow], Generic[T]):
     """A running watch of a typed store, as `AsyncWatch`: keys are relative, values of the type.
 
     `on_invalid` of the store decides about values that are not of the type. If it raises, iterating
@@ -21,18 +22,9 @@ class AsyncStoreWatch(Generic[T]):
 
     def __init__(self, watch: AsyncWatch, scope: Scope[T], *, exact: bool) -> None:
         self._watch = watch
+        self._flow = watch._flow
         self._scope = scope
         self._exact = exact
-
-    @property
-    def closed(self) -> bool:
-        """Whether it was stopped, or ended by an error."""
-        return self._watch.closed
-
-    @property
-    def error(self) -> Exception | None:
-        """The error that ended it, if it was not `stop`."""
-        return self._watch.error
 
     @property
     def dropped(self) -> int:
@@ -42,10 +34,6 @@ class AsyncStoreWatch(Generic[T]):
     async def stop(self) -> None:
         """End it, as `AsyncWatch.stop`. Idempotent."""
         await self._watch.stop()
-
-    async def wait(self, timeout: float | None = None) -> None:
-        """Wait until it ends, at most `timeout` seconds. Raises the error that ended it."""
-        await self._watch.wait(timeout)
 
     async def __aenter__(self) -> AsyncStoreWatch[T]:
         return self

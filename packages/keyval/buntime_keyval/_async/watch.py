@@ -12,6 +12,7 @@ from buntime_keyval._async.concurrency import (
     call,
     when_dropped,
 )
+from buntime_keyval._async.handle import AsyncHandle
 from buntime_keyval._async.reports import report
 from buntime_keyval._reports import ErrorHandler, logger
 from buntime_keyval._sharing import EntryBatch
@@ -109,7 +110,7 @@ class AsyncWatchFlow:
             self._changed.notify_all()
 
 
-class AsyncWatch:
+class AsyncWatch(AsyncHandle[AsyncWatchFlow]):
     """A running watch: iterate over its batches, or give `watch` a callback.
 
     A batch is a list of entries in the order of their commits; one from a buffer has each key in
@@ -136,16 +137,6 @@ class AsyncWatch:
             when_dropped(self, self._flow.stop)
 
     @property
-    def closed(self) -> bool:
-        """Whether it was stopped, or ended by an error."""
-        return self._flow.closed
-
-    @property
-    def error(self) -> Exception | None:
-        """The error that ended it, if it was not `stop`."""
-        return self._flow.error
-
-    @property
     def dropped(self) -> int:
         """Entries that a full buffer dropped."""
         return self._flow.dropped
@@ -156,11 +147,6 @@ class AsyncWatch:
         It is waited for 5 seconds at most where it is in a thread.
         """
         await self._flow.stop()
-
-    async def wait(self, timeout: float | None = None) -> None:
-        """Wait until it ends, at most `timeout` seconds. Raises the error that ended it."""
-        await self._flow.wait(timeout)
-        self._raise()
 
     async def __aenter__(self) -> AsyncWatch:
         return self
@@ -181,7 +167,3 @@ class AsyncWatch:
             self._raise()
             raise StopAsyncIteration
         return batch
-
-    def _raise(self) -> None:
-        if self._flow.error is not None:
-            raise self._flow.error

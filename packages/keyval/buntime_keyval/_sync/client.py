@@ -22,11 +22,10 @@ from buntime_keyval._sync.dead_letters import DeadLetters
 from buntime_keyval._sync.feeds import ApiMessages, watch_feed
 from buntime_keyval._sync.flights import Flights
 from buntime_keyval._sync.kv_core import KvCore
-from buntime_keyval._sync.kv_queue import KvQueue
 from buntime_keyval._sync.kv_views import KvViews
 from buntime_keyval._sync.listen import Handler, ListenerFlow, QueueListener
 from buntime_keyval._sync.locks import Lock, Locks
-from buntime_keyval._sync.queues import Queues
+from buntime_keyval._sync.queues import Messaging, Queues
 from buntime_keyval._sync.runner import Runner
 from buntime_keyval._sync.schedules import Schedules
 from buntime_keyval._sync.session import Session
@@ -60,7 +59,7 @@ T = TypeVar("T")
 Entries = list[KvEntry[Any]]
 
 
-class Kv(KvViews, KvCore, KvQueue, Shortcuts[KeyLike, Any]):
+class Kv(KvViews, KvCore, Messaging, Shortcuts[KeyLike, Any]):
     """A client of one KeyVal API, for blocking code; threads may share it.
 
     Use it as `with Kv(url) as kv`, or call `close` at the end. Every method checks its

@@ -8,7 +8,7 @@ from typing import Any, Never, TypeVar, overload
 
 from buntime_keyval._sync.atomic import Atomic, Source
 from buntime_keyval._sync.graph import Graph
-from buntime_keyval._sync.queues import MessageQueue, Messaging
+from buntime_keyval._sync.queues import MessageQueue
 from buntime_keyval._sync.records import Records
 from buntime_keyval._sync.stores import Store
 from buntime_keyval._sync.transactions import Attempt, Transaction, attempts
@@ -108,9 +108,9 @@ class KvViews:
         return Graph(self)
 
     @overload
-    def queue(self: Messaging, name: str = "", type: None = None) -> MessageQueue[Any]: ...
+    def queue(self: Any, name: str = "", type: None = None) -> MessageQueue[Any]: ...
     @overload
-    def queue(self: Messaging, name: str, type: type[T]) -> MessageQueue[T]: ...
-    def queue(self: Messaging, name: str = "", type: type[T] | None = None) -> MessageQueue[Any]:
+    def queue(self: Any, name: str, type: type[T]) -> MessageQueue[T]: ...
+    def queue(self: Any, name: str = "", type: type[T] | None = None) -> MessageQueue[Any]:
         """One queue, with messages of one type."""
         return MessageQueue(self, name, type)

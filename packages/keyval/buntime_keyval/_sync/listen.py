@@ -22,6 +22,7 @@ from buntime_keyval._sync.concurrency import (
     call,
     when_dropped,
 )
+from buntime_keyval._sync.handle import Handle
 from buntime_keyval._sync.reports import report
 from buntime_keyval.wire import Duration
 from buntime_keyval.wire.failures import error_text
@@ -308,7 +309,7 @@ class ListenerFlow:
             self._changed.notify_all()
 
 
-class QueueListener:
+class QueueListener(Handle[ListenerFlow]):
     """A running consumer of the queue: with a handler, or iterated over.
 
     With a handler, the end of the handler settles the message: if it returns, the message is
@@ -340,16 +341,6 @@ class QueueListener:
         if handler is None:
             when_dropped(self, self._flow.stop)
 
-    @property
-    def closed(self) -> bool:
-        """Whether it takes no more messages."""
-        return self._flow.closed
-
-    @property
-    def error(self) -> Exception | None:
-        """The error that ended it, if it was not `stop`."""
-        return self._flow.error
-
     def stop(self, timeout: float | None = None) -> None:
         """Take no more messages and let running handlers finish and settle. Idempotent.
 
@@ -357,11 +348,6 @@ class QueueListener:
         back to the queue; threads go on, and settle, while their messages may be delivered again.
         """
         self._flow.stop(timeout)
-
-    def wait(self, timeout: float | None = None) -> None:
-        """Wait until it ends, at most `timeout` seconds. Raises the error that ended it."""
-        self._flow.wait(timeout)
-        self._raise()
 
     def __enter__(self) -> QueueListener:
         return self
@@ -384,7 +370,3 @@ class QueueListener:
             self._raise()
             raise StopIteration
         return delivery
-
-    def _raise(self) -> None:
-        if self._flow.error is not None:
-            raise self._flow.error

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -21,6 +21,7 @@ from buntime_keyval._results import (
     QueueOptions,
     QueueStats,
 )
+from buntime_keyval._sync.kv_queue import KvQueue
 from buntime_keyval._sync.listen import Handler, QueueListener
 from buntime_keyval._sync.session import Session
 from buntime_keyval._typed import Scope
@@ -93,38 +94,11 @@ class Queues:
         self._session.send(calls.set_options(queue, wanted), idempotency_key)
 
 
-class Messaging(Protocol):
-    """The methods of `Kv`, or of an equivalent, that a queue needs."""
+class Messaging(KvQueue):
+    """The part of `Kv` that works on messages; a store in this process has the same."""
 
-    def enqueue(
-        self,
-        value: Any,
-        *,
-        delay: Duration | None = None,
-        backoff_schedule: Sequence[Duration] | None = None,
-        keys_if_undelivered: Sequence[KeyLike] | None = None,
-        queue: str = "",
-        priority: int = 0,
-        id: str | None = None,
-        idempotency_key: str | None = None,
-    ) -> EnqueueResult: ...
-
-    def dequeue(self, queue: str = "") -> QueueMessage[Any] | None: ...
-
-    def queue_stats(self, queue: str = "") -> QueueStats: ...
-
-    def _listen(
-        self,
-        handler: Handler | None,
-        read: Callable[[Any], Any] | None,
-        *,
-        queue: str,
-        mode: Mode,
-        poll_interval: Duration,
-        auto_ack: bool,
-        concurrency: int,
-        on_error: ErrorHandler | None,
-    ) -> QueueListener: ...
+    def _listen(self, *args: Any, **options: Any) -> QueueListener:
+        raise NotImplementedError
 
 
 class MessageQueue(Generic[T]):

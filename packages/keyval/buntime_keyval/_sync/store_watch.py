@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
 from buntime_keyval._results import KvEntry, KvMissing
-from buntime_keyval._sync.watch import Watch
+from buntime_keyval._sync.handle import Handle
+from buntime_keyval._sync.watch import Watch, WatchFlow
 from buntime_keyval._typed import Scope
 
 T = TypeVar("T")
 
 
-class StoreWatch(Generic[T]):
+class StoreWatch(Handle[WatchFlow], Generic[T]):
     """A running watch of a typed store, as `Watch`: keys are relative, values of the type.
 
     `on_invalid` of the store decides about values that are not of the type. If it raises, iterating
@@ -22,18 +23,9 @@ class StoreWatch(Generic[T]):
 
     def __init__(self, watch: Watch, scope: Scope[T], *, exact: bool) -> None:
         self._watch = watch
+        self._flow = watch._flow
         self._scope = scope
         self._exact = exact
-
-    @property
-    def closed(self) -> bool:
-        """Whether it was stopped, or ended by an error."""
-        return self._watch.closed
-
-    @property
-    def error(self) -> Exception | None:
-        """The error that ended it, if it was not `stop`."""
-        return self._watch.error
 
     @property
     def dropped(self) -> int:
@@ -43,10 +35,6 @@ class StoreWatch(Generic[T]):
     def stop(self) -> None:
         """End it, as `Watch.stop`. Idempotent."""
         self._watch.stop()
-
-    def wait(self, timeout: float | None = None) -> None:
-        """Wait until it ends, at most `timeout` seconds. Raises the error that ended it."""
-        self._watch.wait(timeout)
 
     def __enter__(self) -> StoreWatch[T]:
         return self

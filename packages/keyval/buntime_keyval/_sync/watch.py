@@ -15,6 +15,7 @@ from buntime_keyval._sync.concurrency import (
     call,
     when_dropped,
 )
+from buntime_keyval._sync.handle import Handle
 from buntime_keyval._sync.reports import report
 from buntime_keyval._watching import Buffer
 
@@ -110,7 +111,7 @@ class WatchFlow:
             self._changed.notify_all()
 
 
-class Watch:
+class Watch(Handle[WatchFlow]):
     """A running watch: iterate over its batches, or give `watch` a callback.
 
     A batch is a list of entries in the order of their commits; one from a buffer has each key in
@@ -137,16 +138,6 @@ class Watch:
             when_dropped(self, self._flow.stop)
 
     @property
-    def closed(self) -> bool:
-        """Whether it was stopped, or ended by an error."""
-        return self._flow.closed
-
-    @property
-    def error(self) -> Exception | None:
-        """The error that ended it, if it was not `stop`."""
-        return self._flow.error
-
-    @property
     def dropped(self) -> int:
         """Entries that a full buffer dropped."""
         return self._flow.dropped
@@ -157,11 +148,6 @@ class Watch:
         It is waited for 5 seconds at most where it is in a thread.
         """
         self._flow.stop()
-
-    def wait(self, timeout: float | None = None) -> None:
-        """Wait until it ends, at most `timeout` seconds. Raises the error that ended it."""
-        self._flow.wait(timeout)
-        self._raise()
 
     def __enter__(self) -> Watch:
         return self
@@ -182,7 +168,3 @@ class Watch:
             self._raise()
             raise StopIteration
         return batch
-
-    def _raise(self) -> None:
-        if self._flow.error is not None:
-            raise self._flow.error
