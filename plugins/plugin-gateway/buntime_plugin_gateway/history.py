@@ -6,9 +6,10 @@ They are the totals of all workers, so only the first worker writes.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+from buntime_plugin_gateway.keyval import KeyValStore
 from buntime_plugin_gateway.limits.limiter import LimitCounts
 
 PREFIX = ("gateway", "metrics", "history")
@@ -21,29 +22,11 @@ MOST_OF_A_COMMIT = 100
 COUNTS = ("totalRequests", "blockedRequests", "allowedRequests", "activeBuckets")
 
 
-class HistoryStore(Protocol):
-    """The methods of plugin-keyval's service that are used here."""
-
-    async def get(self, key: Any) -> Any:
-        """One entry."""
-
-    def list(
-        self, prefix: Any, *, limit: int | None = None, reverse: bool = False
-    ) -> AsyncIterator[Any]:
-        """Entries below a key."""
-
-    async def delete(self, key: Any, *, exact: bool = False) -> Any:
-        """Delete a key and what is below it."""
-
-    def atomic(self) -> Any:
-        """A commit with checks."""
-
-
 class MetricsHistory:
     """Snapshots of the counts."""
 
     def __init__(
-        self, kv: HistoryStore, totals: Callable[[], LimitCounts], logger: logging.Logger
+        self, kv: KeyValStore, totals: Callable[[], LimitCounts], logger: logging.Logger
     ) -> None:
         self._kv = kv
         self._totals = totals

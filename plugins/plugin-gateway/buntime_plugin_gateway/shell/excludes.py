@@ -9,30 +9,15 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
 
-from buntime_host import BadRequest, Followed, Watchable
+from buntime_host import BadRequest, Followed
+
+from buntime_plugin_gateway.keyval import KeyValStore
 
 PREFIX = ("gateway", "shell", "excludes")
 MOST = 1_000
 _BASENAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
-
-
-class ExcludeStore(Watchable, Protocol):
-    """The methods of plugin-keyval's service that are used here."""
-
-    async def get(self, key: Any) -> Any:
-        """One entry."""
-
-    def list(self, prefix: Any) -> AsyncIterator[Any]:
-        """All entries below a key."""
-
-    async def delete(self, key: Any, *, exact: bool = False) -> Any:
-        """Delete a key and what is below it, or only the key."""
-
-    def atomic(self) -> Any:
-        """A commit with checks."""
 
 
 def is_basename(text: str) -> bool:
@@ -43,7 +28,7 @@ def is_basename(text: str) -> bool:
 class StoredExcludes:
     """The excludes of the store, in memory."""
 
-    def __init__(self, kv: ExcludeStore, logger: logging.Logger) -> None:
+    def __init__(self, kv: KeyValStore, logger: logging.Logger) -> None:
         self._kv = kv
         self.added_at: Mapping[str, int] = {}
         """When each was added, in milliseconds since the epoch; 0 if unknown."""
