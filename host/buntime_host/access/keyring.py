@@ -31,8 +31,10 @@ class Keyring:
         self.permissible = Permissible()
         """What can be permitted; set once the plugins have declared theirs."""
         self._clock = clock
-        self._store: KeyStore | None = None
-        self._stored: Mapping[str, KeptKey] = {}
+        self.store: KeyStore | None = None
+        """The store; None before it is open, and where it cannot be read."""
+        self.stored: Mapping[str, KeptKey] = {}
+        """All keys as they were last read, by id."""
         self._secrets: dict[str, dict[str, _Secret]] = {}
         """Valid secrets, by the id of the key and their digest."""
         self._used: dict[str, int] = {}
@@ -44,22 +46,12 @@ class Keyring:
     @property
     def has_keys(self) -> bool:
         """Whether there is a key that was not revoked, even if it has expired."""
-        return any(stored.key.revoked_at is None for stored in self._stored.values())
-
-    @property
-    def store(self) -> KeyStore | None:
-        """The store; None before it is open, and where it cannot be read."""
-        return self._store
-
-    @property
-    def stored(self) -> Mapping[str, KeptKey]:
-        """All keys as they were last read, by id."""
-        return self._stored
+        return any(stored.key.revoked_at is None for stored in self.stored.values())
 
     async def open(self, store: KeyStore) -> None:
         """Read all keys, now and later. Raises `KeysUnavailable`; a later attempt may succeed."""
-        self._store = store
-        self._stored = await store.changed() or {}
+        self.store = store
+        self.stored = await store.changed() or {}
         self._take_in()
 
     async def refresh(self) -> bool:
@@ -67,12 +59,12 @@ class Keyring:
 
         Raises `KeysUnavailable`; keys known before stay known then.
         """
-        if self._store is None:
+        if self.store is None:
             return self.end_due()
-        stored = await self._store.changed()
+        stored = await self.store.changed()
         if stored is None:
             return self.end_due()
-        self._stored = stored
+        self.stored = stored
         return self._take_in()
 
     def end_due(self) -> bool:
@@ -115,17 +107,17 @@ class Keyring:
             for key_id, used in self._used.items()
             if now - self._written.get(key_id, 0) >= USED_SECONDS
         }
-        if due and self._store is not None:
+        if due and self.store is not None:
             for key_id in due:
                 del self._used[key_id]
             self._written |= due
-            await self._store.used(due)
+            await self.store.used(due)
 
     def _take_in(self) -> bool:
         """Make principals of the stored keys, and end those that are no longer valid."""
         now = self._clock()
         before, self._secrets = self._secrets, {}
-        for key_id, (key, _) in self._stored.items():
+        for key_id, (key, _) in self.stored.items():
             good = {
                 digest: ends_at
                 for digest, ends_at in key.ends().items()

@@ -92,19 +92,15 @@ class Permissible:
 
         A plugin without actions has `*` alone, which the host then asks for.
         """
-        self._plugins: dict[str, Actions] = {HOST: HOST_PERMISSIONS, **(plugins or {})}
-        self._limits = limits or {}
-
-    @property
-    def plugins(self) -> Mapping[str, Actions]:
+        self.plugins: dict[str, Actions] = {HOST: HOST_PERMISSIONS, **(plugins or {})}
         """The actions of the host and of each plugin."""
-        return self._plugins
+        self._limits = limits or {}
 
     def check_limits(self, limits: Mapping[str, Any]) -> None:
         """Raise `BadRequest` with the code `INVALID_LIMITS` for limits that would limit nothing."""
         for plugin, given in limits.items():
-            if plugin not in self._plugins:
-                known = ", ".join(sorted(self._plugins))
+            if plugin not in self.plugins:
+                known = ", ".join(sorted(self.plugins))
                 raise _invalid_limits(f"there is no plugin {plugin!r}; there are {known}")
             check = self._limits.get(plugin)
             if check is not None:
@@ -119,11 +115,11 @@ class Permissible:
         Raises `BadRequest` with the code `INVALID_PERMISSION`.
         """
         plugin, _, rest = text.partition(":")
-        if f"{plugin}:{rest.partition(':')[0]}" in _HOST_ACTIONS and plugin not in self._plugins:
+        if f"{plugin}:{rest.partition(':')[0]}" in _HOST_ACTIONS and plugin not in self.plugins:
             plugin, rest = HOST, text
-        actions = self._plugins.get(plugin)
+        actions = self.plugins.get(plugin)
         if actions is None:
-            known = ", ".join(sorted(self._plugins))
+            known = ", ".join(sorted(self.plugins))
             raise invalid(text, f"there is no plugin {plugin!r}; there are {known}")
         if rest == ALL:
             return _all_of(plugin, actions, EVERYTHING)

@@ -94,7 +94,8 @@ class ResponseCache:
         self._known_vary = seen_to | {*self._vary}
         self._kept: OrderedDict[CacheKey, _Kept] = OrderedDict()
         self._by_path: dict[bytes, set[CacheKey]] = {}
-        self._size = 0
+        self.size = 0
+        """About how many bytes the answers take."""
         self._changes = 0
         self._generation = workers.numbers(GENERATION, 1) if workers.count > 1 else None
         self._seen_generation = 0.0
@@ -104,11 +105,6 @@ class ResponseCache:
     def entries(self) -> int:
         """The number of answers."""
         return len(self._kept)
-
-    @property
-    def size(self) -> int:
-        """About how many bytes the answers take."""
-        return self._size
 
     def lookups(self) -> tuple[int, int]:
         """The number of hits and misses of all workers."""
@@ -171,8 +167,8 @@ class ResponseCache:
             answer = msgspec.structs.replace(answer, headers=others)
         self._kept[key] = _Kept(answer, now - age, now + seconds, size)
         self._by_path.setdefault(key.path, set()).add(key)
-        self._size += size
-        while len(self._kept) > self.config.max_entries or self._size > self.config.max_bytes:
+        self.size += size
+        while len(self._kept) > self.config.max_entries or self.size > self.config.max_bytes:
             self._drop(next(iter(self._kept)))
 
     def changed(self, method: str, path: bytes) -> None:
@@ -243,7 +239,7 @@ class ResponseCache:
         kept = self._kept.pop(key, None)
         if kept is None:
             return
-        self._size -= kept.size
+        self.size -= kept.size
         same = self._by_path[key.path]
         same.discard(key)
         if not same:
@@ -264,7 +260,7 @@ class ResponseCache:
             self._changes += 1
             self._kept.clear()
             self._by_path.clear()
-            self._size = 0
+            self.size = 0
 
 
 def _age_of(answer: Answer) -> int:

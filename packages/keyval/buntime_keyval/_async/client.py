@@ -240,7 +240,7 @@ class AsyncKv(AsyncKvViews, AsyncKvCore, AsyncMessaging, AsyncShortcuts[KeyLike,
             poll_seconds=pause if is_polling(mode) else None,
             on_error=on_error,
         )
-        listener = AsyncQueueListener(
+        flow = AsyncListenerFlow(
             messages,
             read=read,
             handler=handler,
@@ -248,8 +248,8 @@ class AsyncKv(AsyncKvViews, AsyncKvCore, AsyncMessaging, AsyncShortcuts[KeyLike,
             concurrency=concurrency,
             on_error=on_error,
         )
-        self._remember(listener._flow)
-        return listener
+        self._remember(flow)
+        return AsyncQueueListener(flow)
 
     def lock(
         self,
@@ -362,9 +362,9 @@ class AsyncKv(AsyncKvViews, AsyncKvCore, AsyncMessaging, AsyncShortcuts[KeyLike,
             plan = make_plan(target, emit_initial=emit_initial)
             feed = watch_feed(self._session, plan, pause, on_error)
         buffer = Buffer(buffer_size, overflow_strategy)
-        watch = AsyncWatch(feed, buffer, callback=callback, on_error=on_error)
-        self._remember(watch._flow)
-        return watch
+        flow = AsyncWatchFlow(feed, buffer, callback=callback, on_error=on_error)
+        self._remember(flow)
+        return AsyncWatch(flow)
 
     @overload
     async def metrics(self, format: Literal["json"] = "json") -> dict[str, Any]: ...

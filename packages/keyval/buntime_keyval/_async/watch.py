@@ -124,17 +124,10 @@ class AsyncWatch(AsyncHandle[AsyncWatchFlow]):
     of the block raise the error that ended it.
     """
 
-    def __init__(
-        self,
-        feed: Feed,
-        buffer: Buffer,
-        *,
-        callback: Callable[[EntryBatch], Any] | None,
-        on_error: ErrorHandler | None,
-    ) -> None:
-        self._flow = AsyncWatchFlow(feed, buffer, callback=callback, on_error=on_error)
-        if callback is None:
-            when_dropped(self, self._flow.stop)
+    def __init__(self, flow: AsyncWatchFlow) -> None:
+        self._flow = flow
+        if flow.callback is None:
+            when_dropped(self, flow.stop)
 
     @property
     def dropped(self) -> int:

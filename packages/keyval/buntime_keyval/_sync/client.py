@@ -241,7 +241,7 @@ class Kv(KvViews, KvCore, Messaging, Shortcuts[KeyLike, Any]):
             poll_seconds=pause if is_polling(mode) else None,
             on_error=on_error,
         )
-        listener = QueueListener(
+        flow = ListenerFlow(
             messages,
             read=read,
             handler=handler,
@@ -249,8 +249,8 @@ class Kv(KvViews, KvCore, Messaging, Shortcuts[KeyLike, Any]):
             concurrency=concurrency,
             on_error=on_error,
         )
-        self._remember(listener._flow)
-        return listener
+        self._remember(flow)
+        return QueueListener(flow)
 
     def lock(
         self,
@@ -363,9 +363,9 @@ class Kv(KvViews, KvCore, Messaging, Shortcuts[KeyLike, Any]):
             plan = make_plan(target, emit_initial=emit_initial)
             feed = watch_feed(self._session, plan, pause, on_error)
         buffer = Buffer(buffer_size, overflow_strategy)
-        watch = Watch(feed, buffer, callback=callback, on_error=on_error)
-        self._remember(watch._flow)
-        return watch
+        flow = WatchFlow(feed, buffer, callback=callback, on_error=on_error)
+        self._remember(flow)
+        return Watch(flow)
 
     @overload
     def metrics(self, format: Literal["json"] = "json") -> dict[str, Any]: ...

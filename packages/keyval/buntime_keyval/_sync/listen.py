@@ -144,6 +144,7 @@ class ListenerFlow:
         concurrency: int,
         on_error: ErrorHandler | None,
     ) -> None:
+        """`read` converts the values of messages; its exceptions give a message back."""
         self._messages = messages
         self.handler = handler
         self._auto_ack = auto_ack
@@ -319,27 +320,10 @@ class QueueListener(Handle[ListenerFlow]):
     handler also stops when nobody has it any more, and its messages go back.
     """
 
-    def __init__(
-        self,
-        messages: Messages,
-        *,
-        read: Callable[[Any], Any] | None = None,
-        handler: Handler | None,
-        auto_ack: bool,
-        concurrency: int,
-        on_error: ErrorHandler | None,
-    ) -> None:
-        """`read` converts the values of messages; its exceptions give a message back."""
-        self._flow = ListenerFlow(
-            messages,
-            read=read,
-            handler=handler,
-            auto_ack=auto_ack,
-            concurrency=concurrency,
-            on_error=on_error,
-        )
-        if handler is None:
-            when_dropped(self, self._flow.stop)
+    def __init__(self, flow: ListenerFlow) -> None:
+        self._flow = flow
+        if flow.handler is None:
+            when_dropped(self, flow.stop)
 
     def stop(self, timeout: float | None = None) -> None:
         """Take no more messages and let running handlers finish and settle. Idempotent.

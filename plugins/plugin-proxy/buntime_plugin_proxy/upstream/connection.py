@@ -94,7 +94,8 @@ class TargetConnection(asyncio.Protocol):
         self._held = 0
         self._head_size = 0
         self._informational = 0
-        self._failure: Exception | None = None
+        self.failure: Exception | None = None
+        """Why the rest of the answer will not come; None as long as it may."""
         self._news: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._writing_paused = False
@@ -121,23 +122,23 @@ class TargetConnection(asyncio.Protocol):
             self._room = self._loop.create_future()
             await self._room
         if self.closed:
-            raise self._failure or BadGateway("the target closed the connection")
+            raise self.failure or BadGateway("the target closed the connection")
         self.moved_at = self._loop.time()
         self._transport.write(data)
 
     async def head(self) -> Head:
         """The beginning of the answer. Raises `BadGateway`, or the error given to `fail`."""
         while not self.status:
-            if self._failure is not None:
-                raise self._failure
+            if self.failure is not None:
+                raise self.failure
             await self.news()
         return Head(self.status, self.headers)
 
     def taken(self) -> bytes:
         """The part of the body since the last call. Raises as `head` does, at its end."""
         if not self._parts:
-            if self._failure is not None:
-                raise self._failure
+            if self.failure is not None:
+                raise self.failure
             return b""
         parts, self._parts, self._held = self._parts, [], 0
         if self.reading_paused and not self.closed:
@@ -163,15 +164,10 @@ class TargetConnection(asyncio.Protocol):
         """Whether it may carry another exchange: nothing of this one is left."""
         return self.ended and self._reusable and not self.closed and not self._parts
 
-    @property
-    def failure(self) -> Exception | None:
-        """Why the rest of the answer will not come; None as long as it may."""
-        return self._failure
-
     def fail(self, error: Exception) -> None:
         """Close it, and give the waiter the reason."""
-        if self._failure is None:
-            self._failure = error
+        if self.failure is None:
+            self.failure = error
         self.close()
         self.wake()
 
@@ -201,7 +197,7 @@ class TargetConnection(asyncio.Protocol):
     @property
     def _is_soon_whole(self) -> bool:
         """Whether to wait for the rest, which many targets send directly after the head."""
-        return self._failure is None and (self._is_small or not self.status)
+        return self.failure is None and (self._is_small or not self.status)
 
     def _begin_answer(self, data: bytes) -> None:
         data, self._head_alone = self._head_alone + data, b""
@@ -246,14 +242,14 @@ class TargetConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
         self._read_head()
-        if not self.ended and self._failure is None:
+        if not self.ended and self.failure is None:
             if self.status and self._until_close and exc is None:
                 self.ended = True
             elif self.status:
-                self._failure = BadGateway("the target closed the connection within its answer")
+                self.failure = BadGateway("the target closed the connection within its answer")
             else:
                 kind = StaleConnection if self.used else BadGateway
-                self._failure = kind("the target closed the connection without an answer")
+                self.failure = kind("the target closed the connection without an answer")
         self.wake()
         if self._room is not None and not self._room.done():
             self._room.set_result(None)

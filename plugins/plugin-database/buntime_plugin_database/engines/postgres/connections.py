@@ -72,21 +72,17 @@ class LinkPool:
         self._size = size
         self._writes = writes
         self._free: list[Link] = []
-        self._made = 0
+        self.made = 0
+        """Connections that there are."""
         self._waiting: deque[asyncio.Future[Link | None]] = deque()
         self._untyped: set[str] = set()
         self._mending: set[asyncio.Task[None]] = set()
         self._closed = False
 
     @property
-    def made(self) -> int:
-        """Connections that there are."""
-        return self._made
-
-    @property
     def in_use(self) -> int:
         """Connections in use."""
-        return self._made - len(self._free)
+        return self.made - len(self._free)
 
     async def run(self, work: Callable[[Link], Awaitable[T]]) -> T:
         """Run `work` with a connection, and undo whatever it leaves open.
@@ -151,13 +147,13 @@ class LinkPool:
         self._call_all()
         while self._mending:
             await asyncio.wait(self._mending)
-        while self._made:
+        while self.made:
             while self._free:
                 link = self._free.pop()
-                self._made -= 1
+                self.made -= 1
                 with suppress(*DRIVER_ERRORS):
                     await link.connection.close(timeout=MEND_SECONDS)
-            if self._made:
+            if self.made:
                 returned: asyncio.Future[Link | None] = asyncio.get_running_loop().create_future()
                 self._waiting.append(returned)
                 link_or_none = await returned
@@ -175,12 +171,12 @@ class LinkPool:
                 if not link.connection.is_closed() and monotonic() - link.used_at < IDLE_SECONDS:
                     return link
                 self._drop(link)
-            if self._made < self._size:
-                self._made += 1
+            if self.made < self._size:
+                self.made += 1
                 try:
                     return await self.open()
                 except BaseException:
-                    self._made -= 1
+                    self.made -= 1
                     self._call_next(None)
                     raise
             found = await self._wait(deadline)
@@ -222,7 +218,7 @@ class LinkPool:
 
     def _drop(self, link: Link) -> None:
         link.connection.terminate()
-        self._made -= 1
+        self.made -= 1
         self._call_next(None)
 
     def _call_next(self, link: Link | None) -> bool:

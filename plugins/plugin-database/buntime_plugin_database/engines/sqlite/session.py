@@ -98,12 +98,14 @@ class SqliteSession:
         self._time = StatementTime(queue)
         self._watch = DeadlineWatch(self._interrupt_late)
         self._closed = False
-        # From here on only the thread that has the turn touches these.
+        # From here on only the thread that has the turn changes these.
         self._connection: apsw.Connection
         self._permissions: Permissions
         self._lost: Exception | None = None
-        self._rollback_at: float | None = None
-        self._autocommit = True
+        self.rollback_at: float | None = None
+        """When the transaction will have kept the write lock for long enough."""
+        self.autocommit = True
+        """Whether no transaction is open."""
         self._busy_seconds = 0.0
         self._gives_little = False
         """Whether the present statement may return fewer bytes than others."""
@@ -113,16 +115,6 @@ class SqliteSession:
     async def start(self, path: str, options: SqliteOptions) -> None:
         """Open the connection."""
         await self._call(self._open, path, options)
-
-    @property
-    def autocommit(self) -> bool:
-        """Whether no transaction is open."""
-        return self._autocommit
-
-    @property
-    def rollback_at(self) -> float | None:
-        """When the transaction will have kept the write lock for long enough."""
-        return self._rollback_at
 
     async def execute(
         self,
@@ -226,10 +218,10 @@ class SqliteSession:
         """Do the work before its deadline, translate its errors, see what became of the state."""
         now = time.monotonic()
         deadline = now + self._limits.statement_seconds
-        if self._rollback_at is not None:
-            deadline = min(deadline, self._rollback_at)
+        if self.rollback_at is not None:
+            deadline = min(deadline, self.rollback_at)
         self._time.begin(deadline, now + self._busy_seconds)
-        in_transaction = not self._autocommit
+        in_transaction = not self.autocommit
         try:
             return work(*args)
         except apsw.InterruptError as error:
@@ -255,7 +247,7 @@ class SqliteSession:
         if self._time.interrupted:
             return DatabaseClosed("the statement was interrupted")
         error: DatabaseError
-        if self._rollback_at is not None and time.monotonic() >= self._rollback_at:
+        if self.rollback_at is not None and time.monotonic() >= self.rollback_at:
             error = self._transaction_timeout()
             self._time.is_late = True
             self._undo()
@@ -272,11 +264,11 @@ class SqliteSession:
         )
 
     def _look(self) -> None:
-        self._autocommit = not self._connection.in_transaction
+        self.autocommit = not self._connection.in_transaction
         if self._connection.txn_state("main") != WRITING:
-            self._rollback_at = None
-        elif self._rollback_at is None and not self._autocommit:
-            self._rollback_at = self._time.asked_at + self._limits.transaction_seconds
+            self.rollback_at = None
+        elif self.rollback_at is None and not self.autocommit:
+            self.rollback_at = self._time.asked_at + self._limits.transaction_seconds
 
     def _lose(self, reason: Exception) -> None:
         if self._connection.in_transaction:
@@ -308,7 +300,7 @@ class SqliteSession:
         try:
             return self._run(sql, args, named, asked)
         except apsw.FullError:
-            alone = self._autocommit and not self._connection.in_transaction
+            alone = self.autocommit and not self._connection.in_transaction
             self._room.give_up(self._connection)
             if not (alone and statement_makes_room(sql, args)):
                 raise
@@ -365,7 +357,7 @@ class SqliteSession:
         self._permissions.vacuuming = False
         description = describe(self._connection, sql)
         if not description.is_readonly:
-            self._room.check_statement(self._connection, sql, args, alone=self._autocommit)
+            self._room.check_statement(self._connection, sql, args, alone=self.autocommit)
         gives_written = not description.is_readonly and _has_returning(sql, description)
         if max_bytes is not None and (description.is_readonly or gives_written):
             self._gives_little = True
@@ -374,7 +366,7 @@ class SqliteSession:
         values = bind(description.parameters, args, named)
         with self._time.queued(self._connection, is_readonly=description.is_readonly):
             if self._gives_little and gives_written:
-                around = _ALONE if self._autocommit else _IN_TRANSACTION
+                around = _ALONE if self.autocommit else _IN_TRANSACTION
                 self._connection.execute(around.begin)
                 self._around = around
             return Running(self._connection, sql, values, description.columns)

@@ -15,6 +15,7 @@ from buntime_keyval import (
     QueueStats,
 )
 from buntime_keyval.shared import (
+    AsyncListenerFlow,
     AsyncQueueListener,
     ErrorHandler,
     Handler,
@@ -340,7 +341,7 @@ class LocalQueue(LocalPart):
             name,
             concurrency=checked_concurrency(concurrency),
         )
-        listener = AsyncQueueListener(
+        flow = AsyncListenerFlow(
             messages,
             read=read,
             handler=handler,
@@ -348,8 +349,8 @@ class LocalQueue(LocalPart):
             concurrency=concurrency,
             on_error=on_error,
         )
-        self._remember(listener._flow)
-        return listener
+        self._remember(flow)
+        return AsyncQueueListener(flow)
 
     async def queue_stats(self, queue: str = "") -> QueueStats:
         """The number of messages of a queue in each state."""

@@ -11,6 +11,7 @@ from buntime_database import DatabaseError
 from buntime_keyval import KvEntry
 from buntime_keyval.shared import (
     AsyncWatch,
+    AsyncWatchFlow,
     Buffer,
     ErrorHandler,
     Feed,
@@ -130,7 +131,7 @@ class LocalWatching(LocalPart):
         target = make(wanted.keys)
         self._permits.read(*target.keys)
         self._permits.read_range(*target.ranges())
-        watch = AsyncWatch(
+        flow = AsyncWatchFlow(
             local_feed(
                 self._store,
                 self._service.watches,
@@ -143,8 +144,8 @@ class LocalWatching(LocalPart):
             callback=callback,
             on_error=on_error,
         )
-        self._remember(watch._flow)
-        return watch
+        self._remember(flow)
+        return AsyncWatch(flow)
 
     def add_trigger(
         self,
