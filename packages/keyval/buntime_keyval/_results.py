@@ -214,7 +214,7 @@ class QueueStats(msgspec.Struct, frozen=True):
     total: int
 
 
-class QueuedMessage(msgspec.Struct, Generic[V], frozen=True):
+class QueuedMessage(msgspec.Struct, Generic[V], frozen=True, rename="camel"):
     """A message that was looked at, and not taken. Times are milliseconds since 1970."""
 
     id: str

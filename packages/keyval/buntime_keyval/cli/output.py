@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any, BinaryIO
@@ -48,6 +48,14 @@ class Output:
         members = msgspec.to_builtins(replace(found, **dict.fromkeys(values)))
         stored = {name: msgspec.Raw(value_json(getattr(found, name))) for name in values}
         self.document(**members | stored)
+
+    def members(self, columns: tuple[str, str], members: Mapping[str, object]) -> None:
+        """The members of the one result of a command: a JSON document, or a row for each."""
+        if self.as_json:
+            self.document(**members)
+        else:
+            shown = ((name, "-" if it is None else str(it)) for name, it in members.items())
+            self.table(columns, shown)
 
     def result(self, shown: object, /, **members: Any) -> None:
         """The one result of a command: a JSON document, or a line of text."""

@@ -309,12 +309,7 @@ def options(
         if lease or backoff or max_running or rate:
             raise click.UsageError("add --set: it sets all options, and unsets those left out")
         found = job.kv.queues.options(queue_name)
-        members = msgspec.to_builtins(found)
-        if job.out.as_json:
-            job.out.document(**members)
-        else:
-            rows = [(name, "-" if it is None else str(it)) for name, it in members.items()]
-            job.out.table(("option", "value"), rows)
+        job.out.members(("option", "value"), msgspec.to_builtins(found))
         return
     job.kv.queues.set_options(
         queue_name,
@@ -354,11 +349,8 @@ def stats(job: Job, queue_name: str) -> None:
 
     Example: buntime kv queue stats --queue mail
     """
-    members = msgspec.structs.asdict(job.kv.queue_stats(queue_name))
-    if job.out.as_json:
-        job.out.document(**members)
-    else:
-        job.out.table(("state", "messages"), [(name, str(it)) for name, it in members.items()])
+    numbers = job.kv.queue_stats(queue_name)
+    job.out.members(("state", "messages"), msgspec.structs.asdict(numbers))
 
 
 @click.group()
@@ -476,17 +468,7 @@ def _deleted(job: Job, result: DeleteResult) -> None:
 def _print_queued(out: Output, found: Sequence[QueuedMessage[Any]]) -> None:
     for it in found:
         if out.as_json:
-            out.document(
-                id=it.id,
-                value=msgspec.Raw(value_json(it.value)),
-                state=it.state,
-                attempts=it.attempts,
-                maxAttempts=it.max_attempts,
-                priority=it.priority,
-                readyAt=it.ready_at,
-                createdAt=it.created_at,
-                queue=it.queue,
-            )
+            out.struct(it, "value")
         else:
             out.row(it.id, it.state, str(it.attempts), str(it.priority), shown_value(it.value))
 

@@ -239,12 +239,8 @@ def limits(job: Job, name: str, max_running: int | None, rate: str | None, is_se
         job.kv.tasks.set_limits(name, max_running=max_running, rate=wanted)
     elif max_running or rate:
         raise click.UsageError("add --set: it sets both limits, and removes one left out")
-    members = msgspec.to_builtins(job.kv.tasks.limits(name))
-    if job.out.as_json:
-        job.out.document(**members)
-    else:
-        rows = [(it, "-" if value is None else str(value)) for it, value in members.items()]
-        job.out.table(("limit", "value"), rows)
+    found = job.kv.tasks.limits(name)
+    job.out.members(("limit", "value"), msgspec.to_builtins(found))
 
 
 @task.command()
