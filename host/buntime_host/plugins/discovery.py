@@ -88,7 +88,8 @@ def discover(
             winner, loser = (local, package) if dirs_win else (package, local)
             merged[name] = winner
             warnings.append(_twice(name, winner, loser))
-    return Catalogue(found=merged, broken=_unique(broken), warnings=tuple(warnings))
+    once = tuple(dict.fromkeys(broken))  # a manifest may be reached both ways
+    return Catalogue(found=merged, broken=once, warnings=tuple(warnings))
 
 
 def find_module(name: str) -> FoundPlugin | None:
@@ -130,10 +131,6 @@ def _twice(name: str, winner: FoundPlugin, loser: FoundPlugin) -> str:
 
 def _same_file(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
-
-
-def _unique(broken: Sequence[Broken]) -> tuple[Broken, ...]:
-    return tuple(dict.fromkeys(broken))  # a manifest may be reached both ways
 
 
 def _from_entry_point(

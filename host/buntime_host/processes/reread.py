@@ -8,7 +8,7 @@ import logging
 import msgspec
 
 from buntime_host.access.store import KeysUnavailable
-from buntime_host.config import HostConfig, load_config
+from buntime_host.config import load_config
 from buntime_host.errors import StartupError
 from buntime_host.host import Host
 from buntime_host.observe.logs import set_level
@@ -42,7 +42,7 @@ async def reload_settings(host: Host) -> None:
     except StartupError as error:
         logger.error("Nothing was reloaded: %s", error)  # noqa: TRY400 - no bug
         return
-    changed = _changed(before, read)
+    changed = [name for name in _NAMES if getattr(before, name) != getattr(read, name)]
     now = {name: getattr(read, name) for name in changed if name in AT_ONCE}
     host.config = msgspec.structs.replace(before, edge_limits=read.edge_limits, **now)
     set_level(read.log_level)
@@ -56,10 +56,6 @@ async def reload_settings(host: Host) -> None:
     logger.info("Reloaded: %s", _named(set(now)) or "nothing has changed, but perhaps keys")
     if waiting := set(changed) - AT_ONCE:
         logger.warning("A restart is needed for: %s", _named(waiting))
-
-
-def _changed(before: HostConfig, read: HostConfig) -> list[str]:
-    return [name for name in _NAMES if getattr(before, name) != getattr(read, name)]
 
 
 def _named(names: set[str]) -> str:

@@ -78,7 +78,7 @@ class MountTable:
         raw: bytes | None = scope.get("raw_path")
         if raw is not None:
             end = raw.find(b"/", 1)
-            if _decoded(raw if end < 0 else raw[:end]) != mount.base:
+            if unquote((raw if end < 0 else raw[:end]).decode("latin-1")) != mount.base:
                 return self._fallback  # an encoded slash: the segment is longer than it looks
             # A plugin may cut its base off raw_path by length.
             scope["raw_path"] = mount.base.encode() + (b"" if end < 0 else raw[end:])
@@ -110,7 +110,3 @@ class MountTable:
         if raw is not None:
             scope["raw_path"] = raw_root + below["raw_path"]
         return mount
-
-
-def _decoded(segment: bytes) -> str:
-    return unquote(segment.decode("latin-1"))

@@ -170,7 +170,7 @@ class AsyncRunner:
     async def run(self, *, drain: Duration = "30s") -> None:
         """Run tasks until SIGTERM or SIGINT comes, or `stop` is called; then as `stop(drain)`."""
         await self.start()
-        await until_signalled(self._is_stopping)
+        await until_signalled(lambda: self._stopping)
         await self.stop(seconds(drain))
 
     async def stop(self, timeout: float | None = None) -> None:
@@ -199,9 +199,6 @@ class AsyncRunner:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
-
-    def _is_stopping(self) -> bool:
-        return self._stopping
 
     async def _read(self) -> None:
         """Take as many tasks as there is room for, again and again."""

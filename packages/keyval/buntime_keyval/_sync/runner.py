@@ -171,7 +171,7 @@ class Runner:
     def run(self, *, drain: Duration = "30s") -> None:
         """Run tasks until SIGTERM or SIGINT comes, or `stop` is called; then as `stop(drain)`."""
         self.start()
-        until_signalled(self._is_stopping)
+        until_signalled(lambda: self._stopping)
         self.stop(seconds(drain))
 
     def stop(self, timeout: float | None = None) -> None:
@@ -200,9 +200,6 @@ class Runner:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-    def _is_stopping(self) -> bool:
-        return self._stopping
 
     def _read(self) -> None:
         """Take as many tasks as there is room for, again and again."""

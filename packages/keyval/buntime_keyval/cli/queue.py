@@ -335,7 +335,13 @@ def names(job: Job, limit: int) -> None:
             job.out.document(**msgspec.structs.asdict(it))
         return
     rows = [
-        (it.queue or '""', str(it.pending), str(it.processing), str(it.dlq), _paused(it.paused))
+        (
+            it.queue or '""',
+            str(it.pending),
+            str(it.processing),
+            str(it.dlq),
+            "yes" if it.paused else "no",
+        )
         for it in found
     ]
     job.out.table(("queue", "pending", "processing", "dlq", "paused"), rows)
@@ -455,10 +461,6 @@ def _message(message_id: str, lease: str | None, queue_name: str) -> QueueMessag
 
 def _named(queue_name: str) -> str:
     return f"the queue {queue_name}" if queue_name else "the queue without a name"
-
-
-def _paused(is_paused: bool) -> str:
-    return "yes" if is_paused else "no"
 
 
 def _deleted(job: Job, result: DeleteResult) -> None:

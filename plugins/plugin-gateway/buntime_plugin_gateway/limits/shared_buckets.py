@@ -62,7 +62,7 @@ class SharedBuckets:
     def _recent(self, limit: int) -> list[BucketState]:
         # Without the lock, which would make others wait: parts may be of slightly later moments.
         copy = bytes(self._memory.seen()[: self._end])
-        newest = nlargest(limit, _STATE.iter_unpack(copy), key=_asked_at)
+        newest = nlargest(limit, _STATE.iter_unpack(copy), key=lambda state: state[1])
         return [
             BucketState(name[:length].decode(errors="replace"), full_at, asked_at, pause, capacity)
             for full_at, asked_at, pause, capacity, length, name in newest
@@ -136,7 +136,3 @@ class SharedBuckets:
             if value < worth:
                 best, worth, is_new = place, value, not asked_at
         return best, now, is_new
-
-
-def _asked_at(state: tuple[float, float, float, int, int, bytes]) -> float:
-    return state[1]

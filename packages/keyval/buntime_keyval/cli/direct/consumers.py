@@ -32,7 +32,8 @@ def consumer() -> None:
 @with_store
 def get(kv: Kv, name: str, of_type: str, limit: int) -> None:
     """Print the records that come next; they stay to be done."""
-    _check(kv, name)
+    if kv.consumers.get(name) is None:
+        raise _no_consumer(name)
     records = kv.consumers.peek(name, limit=limit, type=_chosen(of_type))
     print_json([change_members(it) for it in records])
 
@@ -44,7 +45,7 @@ def status(kv: Kv, name: str) -> None:
     """Print how far a consumer is: `seq` is the position of the next record."""
     found = kv.consumers.get(name)
     if found is None:
-        raise CommandFailure(f"there is no consumer {visible(name)}")
+        raise _no_consumer(name)
     print_json(
         {
             "name": found.name,
@@ -93,6 +94,5 @@ def _chosen(of_type: str) -> str | None:
     return None if of_type == ANY_TYPE else of_type
 
 
-def _check(kv: Kv, name: str) -> None:
-    if kv.consumers.get(name) is None:
-        raise CommandFailure(f"there is no consumer {visible(name)}")
+def _no_consumer(name: str) -> CommandFailure:
+    return CommandFailure(f"there is no consumer {visible(name)}")
