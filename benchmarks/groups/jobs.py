@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from group import Group, Job, Plan, Selection, Settings
+from group import Group, Plan, Selection, Settings
 from job_load import BATCH, HOLDERS, IDLE_EACH, RUNNERS, consume, idle, locks, tasks, tasks_each
 from live_server import LiveServer
-from results import Cell, Measurement, Row, Section
+from results import Row, Section
 
-from groups.live import BARE_ROW, OURS, beside_bare, rate_row
+from groups.live import BARE_ROW, OURS, beside_bare, job_of, rate_row
 
 CASES = {
     "idle": idle,
@@ -29,19 +29,8 @@ def opened(chosen: Selection, folder: Path, settings: Settings) -> Iterator[Plan
     """See `Group`."""
     server = LiveServer({"queue": {"maxListeners": ROOM, "maxListenersPerClient": ROOM}})
     with beside_bare(server, folder, settings) as bare:
-        jobs = [_job(server, case, settings) for case in CASES if case in chosen["jobs"]]
+        jobs = [job_of(server, CASES, it, settings) for it in CASES if it in chosen["jobs"]]
         yield Plan([bare, *jobs], [SECTION])
-
-
-def _job(server: LiveServer, case: str, settings: Settings) -> Job:
-    is_idle = case == "idle"
-    seconds = settings.idle_seconds if is_idle else settings.seconds
-
-    def measure() -> Mapping[Cell, Measurement]:
-        found = CASES[case](server, seconds)
-        return {(name, OURS): measured for name, measured in found.items()}
-
-    return Job(measure, once=is_idle)
 
 
 SECTION = Section(

@@ -10,10 +10,11 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import libsql_client
 import uvloop
@@ -41,15 +42,17 @@ TABLES = (
 VALUE = json.dumps({"number": 1, "text": "x" * 60})
 
 OURS, DIRECT = "Buntime", "libsql-client"
+Direct = Callable[[str, str, int, float], Coroutine[Any, Any, Measurement]]
+"""Repeats a case, at a URL, from so many tasks, for so many seconds."""
 CONNECTIONS = (1, 32)
 CASES = tuple(f"{case}-{number}" for number in CONNECTIONS for case in ("get", "put"))
 
 
 class OnServer(Buntime):
-    """The product with its store on a libSQL server."""
+    """The product with its store on a database server."""
 
-    def __init__(self, url: str) -> None:
-        super().__init__((GET, PUT), adapter={"type": "libsql", "url": url})
+    def __init__(self, adapter: Mapping[str, Any]) -> None:
+        super().__init__((GET, PUT), adapter=adapter)
 
     def load(self, client: Client) -> None:
         """See `HttpContender`."""
@@ -69,26 +72,27 @@ def opened(chosen: Selection, folder: Path, settings: Settings) -> Iterator[Plan
         return
     url = f"http://127.0.0.1:{free_port()}"
     command = [program, "--no-welcome", "-d", str(folder / "sqld"), "--http-listen-addr", url[7:]]
-    ours = OnServer(url)
+    ours = OnServer({"type": "libsql", "url": url})
     with started(["sh", "-c", 'exec "$@" >sqld.log 2>&1', "sh", *command], folder):
         _wait_for(url)
         uvloop.run(_load(url))
         with ours.running(folder, ["get", "put"]):
-            yield Plan(
-                [j for name in chosen["libsql"] for j in _jobs(ours, url, name, settings)],
-                [SECTION],
-            )
+            cells = (two_jobs(ours, DIRECT, _direct, url, it, settings) for it in chosen["libsql"])
+            yield Plan([one for both in cells for one in both], [SECTION])
 
 
-def _jobs(ours: OnServer, url: str, name: str, settings: Settings) -> Sequence[Job]:
+def two_jobs(
+    ours: OnServer, title: str, direct: Direct, url: str, name: str, settings: Settings
+) -> Sequence[Job]:
+    """The jobs of a case: through the product, and sent straight to the server."""
     case, _, number = name.partition("-")
     seconds, connections = settings.seconds, int(number)
 
-    def direct() -> Measurement:
-        return uvloop.run(_direct(url, case, connections, seconds))
+    def measure_direct() -> Measurement:
+        return uvloop.run(direct(url, case, connections, seconds))
 
     measure = partial(ours.measure, case, seconds=seconds, connections=connections)
-    return [job((name, OURS), measure), job((name, DIRECT), direct)]
+    return [job((name, OURS), measure), job((name, title), measure_direct)]
 
 
 def _requests(method: str) -> Sequence[Request]:

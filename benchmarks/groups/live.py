@@ -15,7 +15,8 @@ from live_watches import fan_out, idle, latency
 from results import Cell, Comparison, Measurement, Row, Section
 
 OURS, BARE_ASGI = "Buntime", Bare.name
-CASES: Mapping[str, Callable[[LiveServer, int], Numbers]] = {
+Cases = Mapping[str, Callable[[LiveServer, int], Numbers]]
+CASES: Cases = {
     "idle": idle,  # first, before there is freed memory that watchers could use
     "enqueue": enqueue,
     "listen": listen,
@@ -32,7 +33,7 @@ def opened(chosen: Selection, folder: Path, settings: Settings) -> Iterator[Plan
     """See `Group`."""
     server = LiveServer()
     with beside_bare(server, folder, settings) as bare:
-        jobs = [_job(server, case, settings) for case in CASES if case in chosen["live"]]
+        jobs = [job_of(server, CASES, it, settings) for it in CASES if it in chosen["live"]]
         yield Plan([bare, *jobs], [SECTION])
 
 
@@ -52,13 +53,14 @@ def beside_bare(server: LiveServer, folder: Path, settings: Settings) -> Iterato
         yield job((BARE.id, BARE_ASGI), bare_rate)
 
 
-def _job(server: LiveServer, case: str, settings: Settings) -> Job:
+def job_of(server: LiveServer, cases: Cases, case: str, settings: Settings) -> Job:
+    """The job of a case, which measures the server."""
     # One round of waiting is as good as three: the time is long, the work is the same.
     is_idle = case == "idle"
     seconds = settings.idle_seconds if is_idle else settings.seconds
 
     def measure() -> Mapping[Cell, Measurement]:
-        found = CASES[case](server, seconds)
+        found = cases[case](server, seconds)
         return {(name, OURS): measured for name, measured in found.items()}
 
     return Job(measure, once=is_idle)

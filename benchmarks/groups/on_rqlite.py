@@ -6,22 +6,20 @@ store writes its log as well. Needs rqlite.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import uvloop
-from client import BenchmarkError, Client, Request
-from contenders import Buntime
-from group import Group, Job, Plan, Selection, Settings, job
+from client import BenchmarkError
+from group import Group, Plan, Selection, Settings
 from peer_servers import find_program, rqlite_running
 from repeating import repeated
 from results import Comparison, Measurement, Row, Section
 
-from groups.libsql import GET, KEYS, PUT, VALUE
+from groups.libsql import CASES, KEYS, OURS, VALUE, OnServer, two_jobs
 
 TABLE = "CREATE TABLE direct (key TEXT PRIMARY KEY, value TEXT)"
 DIRECT_PUT = (
@@ -29,23 +27,9 @@ DIRECT_PUT = (
 )
 DIRECT_GET = "SELECT value FROM direct WHERE key = ?"
 
-OURS, DIRECT = "Buntime", "rqlite over HTTP"
+DIRECT = "rqlite over HTTP"
 ONE_BY_ONE_AIM = 3.0
 """An application that needs an order of its commits waits for each before it sends the next one."""
-CONNECTIONS = (1, 32)
-CASES = tuple(f"{case}-{number}" for number in CONNECTIONS for case in ("get", "put"))
-
-
-class OnNode(Buntime):
-    """The product with its store on a node."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__((GET, PUT), adapter={"type": "rqlite", "urls": [url]})
-
-    def load(self, client: Client) -> None:
-        """See `HttpContender`."""
-        for key in range(KEYS):
-            client.call(Request("PUT", f"/keys/b/{key}", VALUE))
 
 
 @contextmanager
@@ -57,24 +41,13 @@ def opened(chosen: Selection, folder: Path, settings: Settings) -> Iterator[Plan
         yield Plan([], [SECTION])
         return
     with rqlite_running(program, folder) as url:
-        ours = OnNode(url)
+        ours = OnServer({"type": "rqlite", "urls": [url]})
         uvloop.run(_load(url))
         with ours.running(folder, ["get", "put"]):
-            yield Plan(
-                [j for name in chosen["on-rqlite"] for j in _jobs(ours, url, name, settings)],
-                [SECTION],
+            cells = (
+                two_jobs(ours, DIRECT, _direct, url, it, settings) for it in chosen["on-rqlite"]
             )
-
-
-def _jobs(ours: OnNode, url: str, name: str, settings: Settings) -> Sequence[Job]:
-    case, _, number = name.partition("-")
-    seconds, connections = settings.seconds, int(number)
-
-    def direct() -> Measurement:
-        return uvloop.run(_direct(url, case, connections, seconds))
-
-    measure = partial(ours.measure, case, seconds=seconds, connections=connections)
-    return [job((name, OURS), measure), job((name, DIRECT), direct)]
+            yield Plan([one for both in cells for one in both], [SECTION])
 
 
 async def _load(url: str) -> None:
