@@ -171,6 +171,10 @@ PIECES = [*"/aZ-07~.%:", "12", "%2F", "%30", '"', "\\", "é", "\x00"]
 @example(b"a/" * 20)
 @example(b"/".join([b"a"] * 20))
 @example(b"/".join([b"a"] * 21))
+@example(b"/a")
+@example(b"a//b")
+@example(b"%2Fa/b")
+@example(b"1a/b")
 @example(b"9" * 15 + b"/" + b"9" * 16 + b"/9007199254740991/9007199254740992/-1")
 @example(bytes(range(0x21, 0x7F)))
 @example(b"x" * 600)
@@ -181,7 +185,8 @@ def test_a_path_is_encoded_as_the_key_that_it_says(path: bytes) -> None:
     except InvalidInput as error:
         expected = str(error)
     else:
-        assert encode_key_path(path) == (encode_key(key), key_to_json(key))
+        for _ in range(2):  # where it begins as one before, that is not looked at again
+            assert encode_key_path(path) == (encode_key(key), key_to_json(key))
         return
     with pytest.raises(InvalidInput) as raised:
         encode_key_path(path)
