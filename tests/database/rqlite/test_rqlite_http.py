@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from database.rqlite.support import wipe
@@ -12,6 +13,7 @@ from support.live import LiveServer
 from support.rqlite import Rqlited
 
 _NAMES = itertools.count()
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +82,20 @@ def test_a_batch_is_all_or_nothing(api: Api, table: str) -> None:
 def test_there_are_no_tenants_and_no_hrana(api: Api) -> None:
     assert api.get("tenants", 501)["code"] == "TENANCY_NOT_SUPPORTED"
     assert api.post("query", {"sql": "SELECT 1", "tenant": "acme"}, 501)["error"]
+
+
+def test_a_cluster_that_hangs_is_not_the_mistake_of_a_statement(
+    node: Rqlited, tmp_path: Path
+) -> None:
+    adapter = {"type": "rqlite", "urls": [node.url]}
+    settings = {"write": True, "statementTimeout": "1s"}
+    with database_server(tmp_path, adapters=[adapter], api=settings) as server, Api(server) as api:
+        api.post("query", {"sql": "SELECT 1"})
+        node.pause()
+        try:
+            error = api.post("query", {"sql": "SELECT 1"}, 503)
+        finally:
+            node.resume()
+        assert error["code"] == "DATABASE_UNAVAILABLE"
+        assert "gave no answer in 1 s" in error["error"]
+        assert api.post("query", {"sql": ENDLESS}, 400)["code"] == "STATEMENT_TIMEOUT"

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from buntime_database import (
     Adapter,
     Column,
+    DatabaseUnavailable,
     MoreThanAsked,
     ResultSet,
     ResultTooLarge,
@@ -24,6 +25,7 @@ from buntime_plugin_database.faces.families import family_of
 from buntime_plugin_database.faces.large import WrittenWithoutResult
 
 _VALUE_OVERHEAD_BYTES = 16
+_SIGN_OF_LIFE_SECONDS = 1.0
 
 
 class Bound(NamedTuple):
@@ -146,7 +148,18 @@ class PlainConnection:
                 return await self._adapter.execute_result(*statement)
         except TimeoutError as error:
             limit = self._limits.statement_seconds
+            if not await self._is_alive():
+                raise DatabaseUnavailable(f"the database gave no answer in {limit:g} s") from error
             raise StatementTimeout(f"the statement ran longer than {limit:g} s") from error
+
+    async def _is_alive(self) -> bool:
+        """Whether the server answers at all: it may hang, and no statement is to blame for that."""
+        try:
+            async with asyncio.timeout(_SIGN_OF_LIFE_SECONDS):
+                await self._adapter.query("SELECT 1", fresh=True)
+        except (TimeoutError, DatabaseUnavailable):
+            return False
+        return True
 
 
 def _size(row: tuple[Value, ...]) -> int:
