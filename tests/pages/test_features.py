@@ -265,6 +265,10 @@ def test_a_watch_sees_the_writes_of_others(
 ) -> None:
     api.put("/keys/seen/1", json=MARKUP)
     page.goto(f"{open_server.url}/keyval/watch")
+    for nothing in ("", "[]"):
+        page.get_by_label("Keys, one in each line").fill(nothing)
+        page.get_by_role("button", name="Watch").click()
+        expect(page.get_by_role("alert").filter(has_text="Name a key")).to_be_visible()
     page.get_by_label("Keys, one in each line").fill("seen")
     page.get_by_role("button", name="Watch").click()
     rows = page.locator("tbody tr")

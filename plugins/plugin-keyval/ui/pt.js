@@ -31,8 +31,6 @@ export const PT = {
   "As failed/1, failed/2": "Como failed/1, failed/2",
   "As title, author.name": "Como title, author.name",
   'As users/1, or as ["users", 1]': 'Como users/1, ou como ["users", 1]',
-  'As users/1, or as ["users", 1]; none for all':
-    "Como users/1 ou como array JSON; nenhuma para todas",
   'As {"age": {"$gte": 18}}; of the table alone': 'Como {"age": {"$gte": 18}}; só na tabela',
   "Asked of the engine, and its plan": "O que se pede ao motor, e o seu plano",
   Atomic: "Atómica",
@@ -166,6 +164,7 @@ export const PT = {
   Mutation: "Mutação",
   Mutations: "Mutações",
   Name: "Nome",
+  "Name a key: all of them are seen under Streams": "Indique uma chave: todas se veem em Fluxos",
   "Name of the tasks": "Nome das tarefas",
   "Names that begin with": "Nomes que começam por",
   never: "nunca",

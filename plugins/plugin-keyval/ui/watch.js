@@ -109,14 +109,13 @@ function form(text, isExact) {
       problem.textContent = error instanceof Error ? error.message : "";
       return;
     }
-    const url = { keys: keys.value.trim() || "[]", exact: exact.checked ? "true" : null };
-    void go("watch", url);
+    void go("watch", { keys: keys.value.trim(), exact: exact.checked ? "true" : null });
   }
 
   return h(
     "form",
     { class: "stack", onsubmit: submit },
-    field(t("Keys, one in each line"), keys, t('As users/1, or as ["users", 1]; none for all')),
+    field(t("Keys, one in each line"), keys, t('As users/1, or as ["users", 1]')),
     ticked(t("These keys alone, and not what extends them"), exact),
     problem,
     h("div", {}, h("button", { type: "submit", class: "primary" }, t("Watch"))),
@@ -126,7 +125,9 @@ function form(text, isExact) {
 /** @param {string} text */
 function keysOf(text) {
   const lines = text.split("\n").filter((line) => line.trim() !== "");
-  return lines.map(parseKey);
+  const keys = lines.map(parseKey).filter((key) => key.length > 0);
+  if (keys.length === 0) throw new SyntaxError(t("Name a key: all of them are seen under Streams"));
+  return keys;
 }
 
 /**
@@ -139,8 +140,7 @@ function keysOf(text) {
  */
 async function follow(keys, isExact, note, state, signal) {
   const raw = /** @type {any[]} */ (keys); // the client sends tagged parts as they are
-  const isAll = keys.some((key) => key.length === 0);
-  const target = isAll ? { prefix: [] } : isExact ? { keys: raw } : { prefixes: raw };
+  const target = isExact ? { keys: raw } : { prefixes: raw };
   /** @type {Map<string, string | null>} */
   const known = new Map();
   while (!signal.aborted) {
