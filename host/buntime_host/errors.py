@@ -198,6 +198,14 @@ class UrlTooLong(HttpError):
     default_message = "URL too long"
 
 
+class ExpectationFailed(HttpError):
+    """The request expects something that the host does not do."""
+
+    status = 417
+    code = "EXPECTATION_FAILED"
+    default_message = "The only expectation that is met is 100-continue"
+
+
 class UntrustedHost(HttpError):
     """The request is for a name that this host does not answer to."""
 

@@ -34,7 +34,7 @@ from buntime_host.connections.request_head import (
     too_many_headers,
     url_too_long,
 )
-from buntime_host.errors import BadRequest, HeadersTooLarge, HttpError
+from buntime_host.errors import BadRequest, ExpectationFailed, HeadersTooLarge, HttpError
 from buntime_host.http.direct import BEGUN, HUNG_UP, Header, RepeatedHeaders
 from buntime_host.http.passage import ARRIVED
 from buntime_host.observe.http_numbers import HttpNumbers
@@ -340,7 +340,9 @@ class HostProtocol(GuardedProtocol):
         if name == b"content-length":
             self._left = int(value)  # the parser has looked at it
         elif name == b"expect":
-            self.expect_100_continue = value.lower() == b"100-continue"
+            if value.lower() not in (b"100-continue", b""):  # its client may wait in vain
+                raise Refused(ExpectationFailed())
+            self.expect_100_continue |= value != b""
         elif name == b"transfer-encoding":
             if value.lower() != b"chunked":
                 raise Refused(BadRequest("The header Transfer-Encoding can only be chunked"))
@@ -354,6 +356,7 @@ class HostProtocol(GuardedProtocol):
         method = parser.get_method().decode("ascii")
         if version != "1.1":
             check_older_version(version, is_chunked=self._chunked)
+            self.expect_100_continue = False  # it would take that for the answer
         elif self._host is None:
             raise Refused(BadRequest("The header Host is missing"))
         if parser.should_upgrade() and self._wants_websocket(method, version):

@@ -158,6 +158,22 @@ def test_continue_is_said_when_the_body_is_wanted(edge: Edge) -> None:
     assert (answer.body, answer.headers["connection"]) == (b"early", "close")
 
 
+def test_continue_is_not_said_to_older_clients(edge: Edge) -> None:
+    """They do not know it, and would take it for the answer."""
+    head = b"PUT /edge/body HTTP/1.0\r\nhost: localhost\r\nexpect: 100-continue\r\n"
+    line = edge.line(head + b"content-length: 3\r\n\r\nabc")
+    answer = line.answer()
+    assert (answer.status, answer.body) == (200, b"3")
+
+
+@pytest.mark.parametrize("wanted", ["200-ok", "100-continue, 200-ok", "100-continue;now"])
+def test_other_expectations_are_not_met(edge: Edge, wanted: str) -> None:
+    """Whoever has them may wait for a sign that never comes, so it is said at once."""
+    answer = edge.answer(request("PUT", "/edge/body", f"expect: {wanted}", "content-length: 3"))
+    assert (answer.status, answer.code) == (417, "EXPECTATION_FAILED")
+    assert answer.headers["connection"] == "close"
+
+
 # Time
 
 
