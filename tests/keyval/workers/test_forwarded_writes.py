@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+import select
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import buntime_database
 import pytest
+from buntime_database import Batch, DatabaseError, ResultSet
 from buntime_host import Size
 from buntime_host.workers import Group, Workers
 from buntime_keyval import InvalidInput
@@ -324,6 +326,38 @@ async def test_a_caller_that_leaves_harms_nobody(two: Two) -> None:
     left.cancel()
     await second.commit([], [add(1)])
     assert await value_at(second) == "2"
+
+
+async def test_others_are_answered_before_callers_here_go_on(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = await two.both()
+    sending = end_of(second)
+    assert sending is not None
+    commit, begins, goes_on = two.adapters[0].batch_each, asyncio.Event(), asyncio.Event()
+
+    async def held(batches: Sequence[Batch]) -> list[list[ResultSet] | DatabaseError]:
+        begins.set()
+        await goes_on.wait()
+        return await commit(batches)
+
+    monkeypatch.setattr(two.adapters[0], "batch_each", held)
+    before = put(first, "0")
+    await begins.wait()
+    theirs = put(second, "1")
+    await until(lambda: len(first._committer._pending) == 1)
+    ours = put(first, "2")
+    was_sent: list[bool] = []
+
+    def look(_: object) -> None:
+        # It may have been read already, depending on the loop.
+        came, *_ = select.select([sending.transport.get_extra_info("socket")], [], [], 0)
+        was_sent.append(bool(came) or theirs.done())
+
+    ours.add_done_callback(look)
+    goes_on.set()
+    await asyncio.gather(before, theirs, ours)
+    assert was_sent == [True]
 
 
 def exceptions_of(module: Any, base: type[Exception]) -> Iterator[type[Exception]]:

@@ -107,6 +107,11 @@ class Committer:
         self._pending: list[WriteJob] = []
         self._regathering = Regathering(self._pending, MAX_GROUP)
         self._draining: asyncio.Task[None] | None = None
+        self._concluded: Callable[[], None] = lambda: None
+
+    def observe(self, concluded: Callable[[], None]) -> None:
+        """Call a function when the futures of a group have results, before anybody sees these."""
+        self._concluded = concluded
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Call `subscriber` with the changes of every commit; returns what ends that."""
@@ -185,6 +190,7 @@ class Committer:
                         outcomes = [error] * len(decided.writing)
                     pack = self._packing.pack_each
                 await self._conclude(decided, outcomes)
+                self._concluded()
                 self._regathering.answered(len(group), perf_counter() - started)
         except BaseException as error:
             for job in (*group, *self._pending):

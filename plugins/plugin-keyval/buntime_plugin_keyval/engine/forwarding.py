@@ -129,9 +129,9 @@ class _Frames(asyncio.Protocol):
         self._to_send.append(message)
 
     def flush(self) -> None:
-        """Send the collected messages, if the other end is there."""
+        """Send the collected messages, if there are any and the other end is there."""
         transport = self.transport
-        if transport.is_closing():
+        if transport.is_closing() or not self._to_send:
             return
         messages, self._to_send = self._to_send, []
         try:
@@ -263,11 +263,13 @@ class _Committing(_Frames):
     def __init__(self, methods: Methods) -> None:
         super().__init__()
         self._methods = methods
-        self._under_way: set[asyncio.Future[Any]] = set()
+        self._under_way: dict[asyncio.Future[Any], tuple[int, Once | None]] = {}
         self._heard = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        # Written at once: otherwise uvloop does that at the end of a turn.
+        self.transport.set_write_buffer_limits(0)
         self.say(None)
 
     def heard(self, message: Any) -> None:
@@ -278,11 +280,23 @@ class _Committing(_Frames):
         except Exception as error:  # noqa: BLE001 - goes to the sender
             self.say((self._heard, error, True, False))
             return
-        self._under_way.add(done)
-        done.add_done_callback(partial(self._answer, self._heard, once))
+        self._under_way[done] = self._heard, once
+        done.add_done_callback(self._answer)
 
-    def _answer(self, number: int, once: Once | None, done: asyncio.Future[Any]) -> None:
-        self._under_way.discard(done)
+    def answer(self) -> None:
+        """Answer what is done, before callers in this process go on.
+
+        So the other worker goes on meanwhile, and its next writes are in time for the next group.
+        """
+        for done in [done for done in self._under_way if done.done()]:
+            self._answer(done)
+        self.flush()
+
+    def _answer(self, done: asyncio.Future[Any]) -> None:
+        asked = self._under_way.pop(done, None)
+        if asked is None:
+            return
+        number, once = asked
         replayed = once is not None and once.replayed
         if done.cancelled():
             self.say((number, OutcomeUnknown("the host is shutting down"), True, replayed))
@@ -337,6 +351,11 @@ class Forwarding:
         if sending is None or not sending.is_open or size > MOST_BYTES:
             return None
         return sending.send(method, arguments, once, more)
+
+    def answer(self) -> None:
+        """Send the others what came of the writes that were just made."""
+        for end in self._committing:
+            end.answer()
 
     async def close(self) -> None:
         """Finish sent and received writes. Idempotent."""

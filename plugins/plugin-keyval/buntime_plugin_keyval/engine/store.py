@@ -114,6 +114,7 @@ class Store(StoreReads):
                 "atomic_commit": self.commit,
             }
             self.forwarding = Forwarding(workers, methods, self.recorder)
+            self._committer.observe(self.forwarding.answer)
         self._most_key = adapter.capabilities.max_key_bytes
         self._expiring: Callable[[int], None] = lambda _: None
 
