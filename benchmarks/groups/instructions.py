@@ -44,14 +44,14 @@ TITLES = {
 }
 MOST = {
     "get": 130_000,
-    "batch": 380_000,
+    "batch": 325_000,
     "list": 630_000,
     "where": 1_400_000,
     "put": 620_000,
     f"put-{TOGETHER}": 310_000,
     f"put-{TOGETHER}-key": 325_000,
-    f"sum-{TOGETHER}": 385_000,
-    f"delete-{TOGETHER}": 310_000,
+    f"sum-{TOGETHER}": 335_000,
+    f"delete-{TOGETHER}": 270_000,
     f"enqueue-{TOGETHER}": 215_000,
     f"ack-{TOGETHER}": 205_000,
     f"lock-{TOGETHER}": 435_000,
