@@ -379,11 +379,7 @@ def _authorize(gate: Gate, scope: str, connection: HTTPConnection) -> None:
     gate.principal(said, gate.peer_of(connection.scope)).require(scope)
 
 
-def _recognise(
-    gate: Gate,
-    connection: HTTPConnection,
-    token: str,
-) -> None:
+def _recognise(gate: Gate, connection: HTTPConnection, token: str) -> None:
     """See `PluginContext.recognise`."""
     if not gate.is_open:
         text = token.encode("utf-8", "replace")

@@ -57,12 +57,7 @@ class Principal:
     __slots__ = ("__weakref__", "_spans", "grant", "id", "life", "limits", "name", "unlimited")
 
     def __init__(
-        self,
-        id: str,
-        name: str,
-        grant: Grant,
-        *,
-        limits: Mapping[str, Any] | None = None,
+        self, id: str, name: str, grant: Grant, *, limits: Mapping[str, Any] | None = None
     ) -> None:
         self.id = id
         """Public: the id of the key, or a word in brackets. Empty if no credential was asked for.

@@ -143,11 +143,7 @@ def withdrawn(row: Doubles) -> None:
 def http_families(numbers: HttpNumbers) -> list[Metric]:
     """The counts as families of metrics."""
     # Only requests for metrics pay for the library.
-    from prometheus_client.core import (
-        CounterMetricFamily,
-        GaugeMetricFamily,
-        HistogramMetricFamily,
-    )
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
     labels = ["method", "route"]
     requests = CounterMetricFamily(

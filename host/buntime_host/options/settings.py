@@ -93,8 +93,7 @@ class JwtOptions(Options, frozen=True):
     """Tokens from another issuer, which say what their bearers may do."""
 
     jwks_url: Annotated[
-        str | None,
-        option("URL of the issuer's key set (JWKS)", env="RUNTIME_JWT_JWKS_URL"),
+        str | None, option("URL of the issuer's key set (JWKS)", env="RUNTIME_JWT_JWKS_URL")
     ] = None
     public_key: Annotated[
         str | None, option("Public key in PEM, instead of a URL", env="RUNTIME_JWT_PUBLIC_KEY")
@@ -156,8 +155,7 @@ class ObserveOptions(Options, frozen=True):
         ),
     ] = Duration("0")
     http_metrics: Annotated[
-        bool,
-        option("Count and time requests by route, for /metrics", env="RUNTIME_HTTP_METRICS"),
+        bool, option("Count and time requests by route, for /metrics", env="RUNTIME_HTTP_METRICS")
     ] = False
     tracing: Annotated[
         bool,
@@ -173,8 +171,7 @@ class TlsOptions(Options, frozen=True):
     """HTTPS without a proxy. Files are PEM, below the folder of buntime.jsonc unless absolute."""
 
     cert: Annotated[
-        str | None,
-        option("File with the certificate and its chain", env="RUNTIME_TLS_CERT"),
+        str | None, option("File with the certificate and its chain", env="RUNTIME_TLS_CERT")
     ] = None
     key: Annotated[
         str | None,

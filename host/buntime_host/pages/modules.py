@@ -12,8 +12,7 @@ from pathlib import Path
 from posixpath import dirname, join, normpath
 
 _IMPORT = re.compile(
-    r"""^(?:import|export)\b(?:[^;"'`(]*?\bfrom)?\s*["'](\.[^"']*)["']""",
-    re.MULTILINE,
+    r"""^(?:import|export)\b(?:[^;"'`(]*?\bfrom)?\s*["'](\.[^"']*)["']""", re.MULTILINE
 )
 """An import at the beginning of a line, of a relative path. Imports by a call are left out: they
 are for later."""

@@ -55,10 +55,7 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def discover(
-    plugin_dirs: Sequence[Path],
-    *,
-    dirs_win: bool,
-    installed: Sequence[EntryPoint] | None = None,
+    plugin_dirs: Sequence[Path], *, dirs_win: bool, installed: Sequence[EntryPoint] | None = None
 ) -> Catalogue:
     """Scan folders, then entry points (sorted by name: their own order is that of installation).
 

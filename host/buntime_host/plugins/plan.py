@@ -36,9 +36,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def make_plan(
-    config: HostConfig,
-    environ: Mapping[str, str] | None = None,
-    given: Sequence[FoundPlugin] = (),
+    config: HostConfig, environ: Mapping[str, str] | None = None, given: Sequence[FoundPlugin] = ()
 ) -> Plan:
     """Discover, select and order plugins. Nothing is raised, see `Plan.errors`.
 

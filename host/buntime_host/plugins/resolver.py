@@ -26,10 +26,7 @@ class Resolution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def resolve(
-    nodes: Sequence[Node],
-    *,
-    disabled: Collection[str] = (),
-    not_listed: Collection[str] = (),
+    nodes: Sequence[Node], *, disabled: Collection[str] = (), not_listed: Collection[str] = ()
 ) -> Resolution:
     """Sort `nodes` so that each comes after its dependencies; ties keep the given order.
 

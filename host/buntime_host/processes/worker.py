@@ -267,11 +267,7 @@ def pulse_seconds(patience: float) -> float:
 
 
 def run_worker(
-    config: HostConfig,
-    number: int,
-    group: Group,
-    listener: socket.socket,
-    parent: socket.socket,
+    config: HostConfig, number: int, group: Group, listener: socket.socket, parent: socket.socket
 ) -> int:
     """Serve as worker `number` until the parent says so; returns the exit code.
 

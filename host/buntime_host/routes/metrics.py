@@ -7,12 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from prometheus_client import ProcessCollector, generate_latest
-from prometheus_client.core import (
-    CollectorRegistry,
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    Metric,
-)
+from prometheus_client.core import CollectorRegistry, CounterMetricFamily, GaugeMetricFamily, Metric
 
 from buntime_host.blame import describe
 from buntime_host.connections.edge import EdgeMetrics

@@ -165,12 +165,7 @@ class RequestDispatcher:
             await refuse_websocket(scope, send, problem_of(elsewhere))
 
     async def _request(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        said: Said,
-        elsewhere: HttpError | None,
+        self, scope: Scope, receive: Receive, send: Send, said: Said, elsewhere: HttpError | None
     ) -> None:
         """Serve a request; `elsewhere` is what is wrong with where it is sent to."""
         method, origin = scope["method"], said.origin

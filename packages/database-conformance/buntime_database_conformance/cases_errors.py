@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from buntime_database import (
-    Adapter,
-    ConstraintViolation,
-    Guard,
-    InvalidStatement,
-    Statement,
-    Value,
-)
+from buntime_database import Adapter, ConstraintViolation, Guard, InvalidStatement, Statement, Value
 
 from buntime_database_conformance.dialect import INSERT, ids_in, make_items
 from buntime_database_conformance.expect import expect, expect_raises

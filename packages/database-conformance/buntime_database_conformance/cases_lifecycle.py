@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from buntime_database import (
-    Batch,
-    DatabaseClosed,
-    Statement,
-    Transaction,
-)
+from buntime_database import Batch, DatabaseClosed, Statement, Transaction
 
 from buntime_database_conformance.dialect import COUNT, INSERT, ids_in, make_items
 from buntime_database_conformance.expect import expect, expect_raises

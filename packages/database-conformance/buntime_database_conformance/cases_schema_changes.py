@@ -42,9 +42,7 @@ _CHANGES = (
         {"age": 30, "salary": 9000, "name": "Ada"},
     ),
     _Change(
-        "a column less",
-        ("ALTER TABLE staff DROP COLUMN age",),
-        {"name": "Ada", "salary": 9000},
+        "a column less", ("ALTER TABLE staff DROP COLUMN age",), {"name": "Ada", "salary": 9000}
     ),
 )
 
@@ -94,16 +92,12 @@ async def columns_after_a_change_of_another_connection(open_adapter: OpenAdapter
 
 
 @case(Need.RETURNING)
-async def returned_columns_after_a_change_of_the_same_connection(
-    open_adapter: OpenAdapter,
-) -> None:
+async def returned_columns_after_a_change_of_the_same_connection(open_adapter: OpenAdapter) -> None:
     await _check(open_adapter, (_RETURNING, _RETURNING_NONE), elsewhere=False)
 
 
 @case(Need.RETURNING, Need.SEVERAL_CONNECTIONS)
-async def returned_columns_after_a_change_of_another_connection(
-    open_adapter: OpenAdapter,
-) -> None:
+async def returned_columns_after_a_change_of_another_connection(open_adapter: OpenAdapter) -> None:
     await _check(open_adapter, (_RETURNING, _RETURNING_NONE), elsewhere=True)
 
 

@@ -179,11 +179,7 @@ class DatabaseService(Protocol):
         Raises `DatabaseError` when no such engine is configured.
         """
 
-    async def get_adapter(
-        self,
-        type: str | None = None,
-        tenant: str | None = None,
-    ) -> Adapter:
+    async def get_adapter(self, type: str | None = None, tenant: str | None = None) -> Adapter:
         """The database of a tenant; without a tenant the root database."""
 
     async def open_adapter(self, name: str, options: Mapping[str, Any]) -> Adapter:

@@ -181,12 +181,7 @@ def _shaped(raw: _WireShaped) -> KvEntry[Any]:
     if raw.created_at is not None and raw.updated_at is not None:
         metadata = untag(raw.metadata)
         details = KvDetails(
-            metadata,
-            raw.created_at,
-            raw.updated_at,
-            raw.expires_at,
-            raw.revision or 1,
-            raw.type,
+            metadata, raw.created_at, raw.updated_at, raw.expires_at, raw.revision or 1, raw.type
         )
     if raw.versionstamp is None:
         return KvMissing(check_key(raw.key), None, None)

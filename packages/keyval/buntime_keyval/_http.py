@@ -30,21 +30,11 @@ from buntime_keyval._errors import (
     ServerUnreachable,
 )
 from buntime_keyval._exchange import Observer
-from buntime_keyval._network import (
-    VERIFIED,
-    Tls,
-    of_environment,
-)
+from buntime_keyval._network import VERIFIED, Tls, of_environment
 from buntime_keyval._positions import POSITION, LastPosition
 from buntime_keyval._retries import Retries, seconds
 from buntime_keyval._tokens import AUTHORIZATION, AsyncTokenSource, GivenToken, checked_token
-from buntime_keyval._transport import (
-    Failure,
-    NoneFree,
-    NotSent,
-    OutgoingRequest,
-    Timeouts,
-)
+from buntime_keyval._transport import Failure, NoneFree, NotSent, OutgoingRequest, Timeouts
 from buntime_keyval.wire import Duration, InvalidInput
 from buntime_keyval.wire.idempotency import checked_idempotency_key
 from buntime_keyval.wire.python_options import SECONDS_PERHAPS
@@ -182,11 +172,7 @@ def refused_stream(reply: Reply) -> KvError | None:
 
 
 def no_answer(
-    failure: Failure,
-    call: Call[Any] | None,
-    request_id: str | None = None,
-    *,
-    via: str = "",
+    failure: Failure, call: Call[Any] | None, request_id: str | None = None, *, via: str = ""
 ) -> KvError:
     """The exception for a request without a complete answer; `call` None stands for a stream.
 
@@ -204,8 +190,7 @@ def no_answer(
     if call is None or call.repeatable:
         return ConnectionLost(f"{shown}: no complete answer: {reason}")
     return OutcomeUnknown(
-        f"{shown}: no answer, so it may have been applied or not: {reason}",
-        request_id=request_id,
+        f"{shown}: no answer, so it may have been applied or not: {reason}", request_id=request_id
     )
 
 

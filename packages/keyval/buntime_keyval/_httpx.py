@@ -33,9 +33,7 @@ def transport_options(settings: Settings, *, for_streams: bool) -> dict[str, Any
     """The way to the server; event streams have no limit, and take nothing from the calls."""
     most = None if for_streams else settings.max_connections
     limits = httpx2.Limits(
-        max_connections=most,
-        max_keepalive_connections=most,
-        keepalive_expiry=KEEPALIVE_SECONDS,
+        max_connections=most, max_keepalive_connections=most, keepalive_expiry=KEEPALIVE_SECONDS
     )
     return {
         "verify": settings.server.verify,

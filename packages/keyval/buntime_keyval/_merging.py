@@ -41,12 +41,7 @@ _LISTS = (
     inspect.TupleType,
     inspect.NamedTupleType,
 )
-_OBJECTS = (
-    inspect.StructType,
-    inspect.TypedDictType,
-    inspect.DataclassType,
-    inspect.DictType,
-)
+_OBJECTS = (inspect.StructType, inspect.TypedDictType, inspect.DataclassType, inspect.DictType)
 _SEQUENCES = (list, set, frozenset)
 
 

@@ -66,11 +66,7 @@ class Pager:
             size = min(size + 1, MAX_LIMIT)
         self._asked = size
         return list_of(
-            self._keys,
-            limit=size,
-            reverse=self._reverse,
-            where=self._where,
-            shape=self._shape,
+            self._keys, limit=size, reverse=self._reverse, where=self._where, shape=self._shape
         )
 
     def refused(self) -> bool:

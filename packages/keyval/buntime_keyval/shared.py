@@ -40,12 +40,7 @@ from buntime_keyval._calls.schedules import (
 )
 from buntime_keyval._calls.search import Marks, Tokenizer, warn_of_search
 from buntime_keyval._calls.stored import StoredKey, merged_at, written_at
-from buntime_keyval._calls.stream import (
-    StreamAction,
-    checked_text,
-    stream_since,
-    stream_wait_ms,
-)
+from buntime_keyval._calls.stream import StreamAction, checked_text, stream_since, stream_wait_ms
 from buntime_keyval._calls.stream import position as stream_position
 from buntime_keyval._calls.stream import wish as stream_wish
 from buntime_keyval._calls.tasks import TaskStatus, new_task, task_id, task_name

@@ -104,9 +104,7 @@ class CorsConfig(Options, frozen=True, forbid_unknown_fields=True):
     headers: Annotated[OneOrMore, option("Older name of allowedHeaders")] = ()
     exposed_headers: Annotated[
         OneOrMore,
-        option(
-            "Headers of answers that they may read, besides those of the host and its plugins",
-        ),
+        option("Headers of answers that they may read, besides those of the host and its plugins"),
     ] = ()
     credentials: Annotated[
         bool,
@@ -190,14 +188,10 @@ class GatewayConfig(Options, frozen=True):
     ] = ""
     shell_excludes: Annotated[
         OneOrMore,
-        option(
-            "First path segments that the shell does not answer",
-            env="GATEWAY_SHELL_EXCLUDES",
-        ),
+        option("First path segments that the shell does not answer", env="GATEWAY_SHELL_EXCLUDES"),
     ] = ()
     log_size: Annotated[
-        int,
-        option("Newest requests that the log of each process keeps", least=1, most=5_000),
+        int, option("Newest requests that the log of each process keeps", least=1, most=5_000)
     ] = 100
     log_all: Annotated[bool, option("Log all requests, not only those that a limit refused")] = True
 

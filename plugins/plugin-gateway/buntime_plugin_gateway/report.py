@@ -26,11 +26,7 @@ def limit_metrics(limiter: Limiter) -> dict[str, int]:
 def limit_config(limiter: Limiter) -> dict[str, Any]:
     """The limit of all paths without one of their own, the window as it was written."""
     config = limiter.config
-    return {
-        "requests": config.requests,
-        "window": config.window.written,
-        "keyBy": config.key_by,
-    }
+    return {"requests": config.requests, "window": config.window.written, "keyBy": config.key_by}
 
 
 def cors_config(cors: CorsPolicy) -> dict[str, Any]:

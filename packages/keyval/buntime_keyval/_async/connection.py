@@ -57,11 +57,7 @@ class AsyncConnection:
         self._socket.close()
 
     async def _begin(
-        self,
-        answer: AnswerReader,
-        request: bytes,
-        pause: float | None,
-        ends: float | None = None,
+        self, answer: AnswerReader, request: bytes, pause: float | None, ends: float | None = None
     ) -> bool:
         """Send a request; whether all of it was."""
         if not await self._socket.begin():

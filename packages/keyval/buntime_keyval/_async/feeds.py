@@ -71,9 +71,7 @@ class ApiMessages:
         self._on_error = on_error
 
     async def feed(
-        self,
-        has_room: Callable[[], Awaitable[bool]],
-        deliver: Callable[[Message], Awaitable[bool]],
+        self, has_room: Callable[[], Awaitable[bool]], deliver: Callable[[Message], Awaitable[bool]]
     ) -> None:
         if self._poll_seconds is not None:
             await self._poll(self._poll_seconds, has_room, deliver)

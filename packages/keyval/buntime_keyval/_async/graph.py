@@ -101,12 +101,7 @@ class AsyncGraph:
         return self._layout.edge(entry) if entry.exists else None
 
     async def remove(
-        self,
-        source: NodeLike,
-        type: str,
-        target: NodeLike,
-        *,
-        idempotency_key: str | None = None,
+        self, source: NodeLike, type: str, target: NodeLike, *, idempotency_key: str | None = None
     ) -> bool:
         """Remove an edge; returns whether there was one."""
         keys = [*self._layout.keys(source, type, target)]
@@ -334,11 +329,7 @@ class AsyncGraph:
         if nearer == -1:
             return
         paths = self.bfs(
-            start,
-            max_depth=nearer,
-            types=walk.types,
-            direction=walk.direction,
-            where=walk.where,
+            start, max_depth=nearer, types=walk.types, direction=walk.direction, where=walk.where
         )
         async for path in paths:
             async for edge, _ in self._around(path.end, walk):

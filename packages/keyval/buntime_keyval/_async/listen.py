@@ -34,9 +34,7 @@ class AsyncMessages(Protocol):
     """
 
     async def feed(
-        self,
-        has_room: Callable[[], Awaitable[bool]],
-        deliver: Callable[[Message], Awaitable[bool]],
+        self, has_room: Callable[[], Awaitable[bool]], deliver: Callable[[Message], Awaitable[bool]]
     ) -> None:
         """Deliver messages, for as long as there may be any.
 

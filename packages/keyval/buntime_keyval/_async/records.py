@@ -225,12 +225,7 @@ class AsyncRecords:
         raise TransactionConflict("others kept changing these records; nothing was written")
 
     async def stream(
-        self,
-        seq: int = 0,
-        limit: int = UNLIMITED,
-        *,
-        of_type: str = ALL_TYPES,
-        type: Any = None,
+        self, seq: int = 0, limit: int = UNLIMITED, *, of_type: str = ALL_TYPES, type: Any = None
     ) -> Changes:
         """The changes of records from a position (inclusive) on, in the order of their commits.
 

@@ -69,12 +69,7 @@ class AsyncTaskSource(Protocol):
     ) -> list[LeasedTask]: ...
 
     async def heartbeat(
-        self,
-        task: str,
-        token: str,
-        *,
-        duration: Duration | None = None,
-        progress: Any = None,
+        self, task: str, token: str, *, duration: Duration | None = None, progress: Any = None
     ) -> TaskHeard: ...
 
     async def complete(self, task: str, token: str, result: Any = None) -> TaskHeard: ...

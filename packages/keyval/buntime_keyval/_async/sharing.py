@@ -87,12 +87,7 @@ class AsyncSharing:
         return feed
 
     def _join(
-        self,
-        target: WatchedKeys,
-        waiting: Told,
-        *,
-        initial: bool,
-        on_error: ErrorHandler | None,
+        self, target: WatchedKeys, waiting: Told, *, initial: bool, on_error: ErrorHandler | None
     ) -> tuple[_AsyncStream, bool]:
         """The stream, and whether its first batch is not for this watch."""
         place = (here(), target)

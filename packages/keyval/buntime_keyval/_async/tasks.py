@@ -11,14 +11,7 @@ from buntime_keyval._async.session import AsyncSession
 from buntime_keyval._calls import tasks as calls
 from buntime_keyval._calls.queues import Rate
 from buntime_keyval._calls.tasks import TaskStatus
-from buntime_keyval._results import (
-    LeasedTask,
-    TaskDone,
-    TaskHeard,
-    TaskInfo,
-    TaskLimits,
-    TaskPage,
-)
+from buntime_keyval._results import LeasedTask, TaskDone, TaskHeard, TaskInfo, TaskLimits, TaskPage
 from buntime_keyval.wire import Duration
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
 
@@ -162,12 +155,7 @@ class AsyncTasks:
         return await self._session.send(call)
 
     async def heartbeat(
-        self,
-        task: str,
-        token: str,
-        *,
-        duration: Duration | None = None,
-        progress: Any = None,
+        self, task: str, token: str, *, duration: Duration | None = None, progress: Any = None
     ) -> TaskHeard:
         """Prolong the lease of a task by its length, or by `duration`; report its progress.
 

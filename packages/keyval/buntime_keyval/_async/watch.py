@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from buntime_keyval._async.concurrency import (
-    JOIN_SECONDS,
-    Condition,
-    Task,
-    call,
-    when_dropped,
-)
+from buntime_keyval._async.concurrency import JOIN_SECONDS, Condition, Task, call, when_dropped
 from buntime_keyval._async.handle import AsyncHandle
 from buntime_keyval._async.reports import report
 from buntime_keyval._reports import ErrorHandler, logger

@@ -34,14 +34,7 @@ from buntime_keyval._results import (
 )
 from buntime_keyval._selecting import Selector
 from buntime_keyval._where import Where
-from buntime_keyval.wire import (
-    Duration,
-    InvalidInput,
-    Key,
-    format_key_path,
-    format_key_text,
-    untag,
-)
+from buntime_keyval.wire import Duration, InvalidInput, Key, format_key_path, format_key_text, untag
 from buntime_keyval.wire.commits import NO_OPTIONS, EntryOptions
 from buntime_keyval.wire.limits import MAX_LIMIT
 from buntime_keyval.wire.python_keys import checked_key, checked_keys
@@ -347,20 +340,11 @@ def page_of(
 
 
 def list_of(
-    keys: Selector,
-    *,
-    limit: int,
-    reverse: bool,
-    where: msgspec.Raw | None,
-    shape: Shape = PLAIN,
+    keys: Selector, *, limit: int, reverse: bool, where: msgspec.Raw | None, shape: Shape = PLAIN
 ) -> Call[list[Entry]]:
     """Get the first entries of the selection; the filter is checked already."""
     body = json_body(
-        **keys.members(),
-        limit=limit,
-        reverse=reverse or None,
-        where=where,
-        **shape.members(),
+        **keys.members(), limit=limit, reverse=reverse or None, where=where, **shape.members()
     )
     return Call("POST", "/keys/list", partial(read_entries, shape=shape), body, repeatable=True)
 

@@ -130,11 +130,7 @@ def extend(
     if length == 0:
         raise InvalidInput("duration must be more than nothing")
     body = json_body(
-        id=checked_id(message_id),
-        lease=lease,
-        queue=queue,
-        duration=length,
-        strict=strict or None,
+        id=checked_id(message_id), lease=lease, queue=queue, duration=length, strict=strict or None
     )
     return Call("POST", "/queue/extend", read_nothing, body, repeatable=True)
 

@@ -10,15 +10,7 @@ import msgspec
 from buntime_keyval._calls.keys import checked_limit
 from buntime_keyval._core import Call, json_body, member
 from buntime_keyval._results import StreamPage, StreamRecord
-from buntime_keyval.wire import (
-    Duration,
-    InvalidInput,
-    Key,
-    KeyLike,
-    check_key,
-    key_to_json,
-    untag,
-)
+from buntime_keyval.wire import Duration, InvalidInput, Key, KeyLike, check_key, key_to_json, untag
 from buntime_keyval.wire.describe import as_written
 from buntime_keyval.wire.limits import MOST_STREAM_WAIT_MS
 from buntime_keyval.wire.python_keys import checked_key

@@ -13,14 +13,7 @@ from buntime_keyval._calls.keys import checked_page, query_text
 from buntime_keyval._calls.queues import Rate, wanted_options
 from buntime_keyval._core import Call, json_body, member, read_nothing
 from buntime_keyval._entries import raw_value
-from buntime_keyval._results import (
-    LeasedTask,
-    TaskDone,
-    TaskHeard,
-    TaskInfo,
-    TaskLimits,
-    TaskPage,
-)
+from buntime_keyval._results import LeasedTask, TaskDone, TaskHeard, TaskInfo, TaskLimits, TaskPage
 from buntime_keyval.wire import Duration, InvalidInput, encode_value, untag
 from buntime_keyval.wire.describe import as_written
 from buntime_keyval.wire.failures import checked_error
@@ -335,10 +328,7 @@ def read_task(content: bytes) -> TaskInfo:
 
 def _untagged(task: TaskInfo) -> TaskInfo:
     return msgspec.structs.replace(
-        task,
-        payload=untag(task.payload),
-        result=untag(task.result),
-        progress=untag(task.progress),
+        task, payload=untag(task.payload), result=untag(task.result), progress=untag(task.progress)
     )
 
 

@@ -58,11 +58,7 @@ class Connection:
         self._socket.close()
 
     def _begin(
-        self,
-        answer: AnswerReader,
-        request: bytes,
-        pause: float | None,
-        ends: float | None = None,
+        self, answer: AnswerReader, request: bytes, pause: float | None, ends: float | None = None
     ) -> bool:
         """Send a request; whether all of it was."""
         if not self._socket.begin():

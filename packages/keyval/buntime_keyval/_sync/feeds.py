@@ -71,11 +71,7 @@ class ApiMessages:
         self._poll_seconds = poll_seconds
         self._on_error = on_error
 
-    def feed(
-        self,
-        has_room: Callable[[], bool],
-        deliver: Callable[[Message], bool],
-    ) -> None:
+    def feed(self, has_room: Callable[[], bool], deliver: Callable[[Message], bool]) -> None:
         if self._poll_seconds is not None:
             self._poll(self._poll_seconds, has_room, deliver)
             return

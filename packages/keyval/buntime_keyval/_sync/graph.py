@@ -102,12 +102,7 @@ class Graph:
         return self._layout.edge(entry) if entry.exists else None
 
     def remove(
-        self,
-        source: NodeLike,
-        type: str,
-        target: NodeLike,
-        *,
-        idempotency_key: str | None = None,
+        self, source: NodeLike, type: str, target: NodeLike, *, idempotency_key: str | None = None
     ) -> bool:
         """Remove an edge; returns whether there was one."""
         keys = [*self._layout.keys(source, type, target)]
@@ -331,11 +326,7 @@ class Graph:
         if nearer == -1:
             return
         paths = self.bfs(
-            start,
-            max_depth=nearer,
-            types=walk.types,
-            direction=walk.direction,
-            where=walk.where,
+            start, max_depth=nearer, types=walk.types, direction=walk.direction, where=walk.where
         )
         for path in paths:
             for edge, _ in self._around(path.end, walk):

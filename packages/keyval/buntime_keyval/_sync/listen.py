@@ -34,11 +34,7 @@ class Messages(Protocol):
     `draining` tells it with a settlement that the listener takes no more messages.
     """
 
-    def feed(
-        self,
-        has_room: Callable[[], bool],
-        deliver: Callable[[Message], bool],
-    ) -> None:
+    def feed(self, has_room: Callable[[], bool], deliver: Callable[[Message], bool]) -> None:
         """Deliver messages, for as long as there may be any.
 
         `has_room` waits until one can be taken, and is False when no more are wanted; `deliver` is

@@ -224,12 +224,7 @@ class Records:
         raise TransactionConflict("others kept changing these records; nothing was written")
 
     def stream(
-        self,
-        seq: int = 0,
-        limit: int = UNLIMITED,
-        *,
-        of_type: str = ALL_TYPES,
-        type: Any = None,
+        self, seq: int = 0, limit: int = UNLIMITED, *, of_type: str = ALL_TYPES, type: Any = None
     ) -> Changes:
         """The changes of records from a position (inclusive) on, in the order of their commits.
 

@@ -70,12 +70,7 @@ class TaskSource(Protocol):
     ) -> list[LeasedTask]: ...
 
     def heartbeat(
-        self,
-        task: str,
-        token: str,
-        *,
-        duration: Duration | None = None,
-        progress: Any = None,
+        self, task: str, token: str, *, duration: Duration | None = None, progress: Any = None
     ) -> TaskHeard: ...
 
     def complete(self, task: str, token: str, result: Any = None) -> TaskHeard: ...

@@ -88,12 +88,7 @@ class Sharing:
         return feed
 
     def _join(
-        self,
-        target: WatchedKeys,
-        waiting: Told,
-        *,
-        initial: bool,
-        on_error: ErrorHandler | None,
+        self, target: WatchedKeys, waiting: Told, *, initial: bool, on_error: ErrorHandler | None
     ) -> tuple[_Stream, bool]:
         """The stream, and whether its first batch is not for this watch."""
         place = (here(), target)

@@ -11,14 +11,7 @@ from typing import Any
 from buntime_keyval._calls import tasks as calls
 from buntime_keyval._calls.queues import Rate
 from buntime_keyval._calls.tasks import TaskStatus
-from buntime_keyval._results import (
-    LeasedTask,
-    TaskDone,
-    TaskHeard,
-    TaskInfo,
-    TaskLimits,
-    TaskPage,
-)
+from buntime_keyval._results import LeasedTask, TaskDone, TaskHeard, TaskInfo, TaskLimits, TaskPage
 from buntime_keyval._sync.session import Session
 from buntime_keyval.wire import Duration
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
@@ -163,12 +156,7 @@ class Tasks:
         return self._session.send(call)
 
     def heartbeat(
-        self,
-        task: str,
-        token: str,
-        *,
-        duration: Duration | None = None,
-        progress: Any = None,
+        self, task: str, token: str, *, duration: Duration | None = None, progress: Any = None
     ) -> TaskHeard:
         """Prolong the lease of a task by its length, or by `duration`; report its progress.
 

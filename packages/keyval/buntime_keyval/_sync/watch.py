@@ -8,13 +8,7 @@ from typing import Any
 
 from buntime_keyval._reports import ErrorHandler, logger
 from buntime_keyval._sharing import EntryBatch
-from buntime_keyval._sync.concurrency import (
-    JOIN_SECONDS,
-    Condition,
-    Task,
-    call,
-    when_dropped,
-)
+from buntime_keyval._sync.concurrency import JOIN_SECONDS, Condition, Task, call, when_dropped
 from buntime_keyval._sync.handle import Handle
 from buntime_keyval._sync.reports import report
 from buntime_keyval._watching import Buffer

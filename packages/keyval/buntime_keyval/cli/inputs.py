@@ -342,9 +342,7 @@ def write_json(
 
 
 def commit_json(
-    items: Iterable[StoredLine],
-    expires_in: str | None,
-    kind: Literal["set", "patch"] = "set",
+    items: Iterable[StoredLine], expires_in: str | None, kind: Literal["set", "patch"] = "set"
 ) -> Call[CommitResult]:
     """One commit that stores entries, or patches them; `expires_in` wins over what they say."""
     milliseconds = parse_expires_in(expires_in)

@@ -334,23 +334,13 @@ def list_(
 @WHERE
 @connected
 def count(
-    job: Job,
-    /,
-    prefix: Key,
-    consistency: Consistency,
-    where: Where | None,
-    **selectors: Any,
+    job: Job, /, prefix: Key, consistency: Consistency, where: Where | None, **selectors: Any
 ) -> None:
     """Count the entries below a prefix, or all.
 
     Example: buntime kv count users
     """
-    number = job.kv.count(
-        prefix,
-        where=where,
-        consistency=consistency,
-        **selectors,
-    )
+    number = job.kv.count(prefix, where=where, consistency=consistency, **selectors)
     job.out.result(number, count=number)
 
 

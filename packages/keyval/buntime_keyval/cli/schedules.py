@@ -42,13 +42,7 @@ def put(
     Example: buntime kv schedule put daily send-report --cron "0 7 * * *"
     """
     made = job.kv.schedules.put(
-        name,
-        task,
-        cron=cron,
-        every=every,
-        timezone=timezone,
-        missed=missed,
-        paused=paused,
+        name, task, cron=cron, every=every, timezone=timezone, missed=missed, paused=paused
     )
     _shown(job, [made])
 

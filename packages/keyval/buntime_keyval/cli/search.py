@@ -157,11 +157,7 @@ def index() -> None:
 @IDEMPOTENCY_KEY
 @connected
 def create(
-    job: Job,
-    prefix: Key,
-    fields: tuple[str, ...],
-    tokenize: Tokenizer,
-    idempotency_key: str | None,
+    job: Job, prefix: Key, fields: tuple[str, ...], tokenize: Tokenizer, idempotency_key: str | None
 ) -> None:
     """Index fields of all entries below a prefix; replaces an existing index.
 

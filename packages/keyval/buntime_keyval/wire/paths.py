@@ -14,14 +14,7 @@ from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes
 
 from buntime_keyval.wire.errors import InvalidInput
-from buntime_keyval.wire.keys import (
-    Key,
-    KeyPart,
-    check_key,
-    encode_key,
-    encode_number,
-    key_to_json,
-)
+from buntime_keyval.wire.keys import Key, KeyPart, check_key, encode_key, encode_number, key_to_json
 from buntime_keyval.wire.limits import MAX_KEY_PART_LENGTH, MAX_KEY_PARTS, MAX_SAFE_INTEGER
 from buntime_keyval.wire.numbers import BigInt
 from buntime_keyval.wire.values import decode_json

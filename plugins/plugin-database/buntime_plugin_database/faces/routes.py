@@ -61,11 +61,7 @@ so that a tenant needs a place in the path; `dev` is what libSQL's own server ca
 
 
 def make_routes(
-    service: Databases,
-    streams: Streams,
-    targets: Targets,
-    access: Access,
-    config: ApiConfig,
+    service: Databases, streams: Streams, targets: Targets, access: Access, config: ApiConfig
 ) -> list[BaseRoute]:
     """The JSON API, both faces of Hrana, and the original's dialect."""
     large = LargeResults(seconds=config.statement_timeout)
@@ -76,11 +72,7 @@ def make_routes(
 
 
 def _api_routes(
-    service: Databases,
-    targets: Targets,
-    access: Access,
-    config: ApiConfig,
-    large: LargeResults,
+    service: Databases, targets: Targets, access: Access, config: ApiConfig, large: LargeResults
 ) -> list[BaseRoute]:
     sessions = RequestSessions(service, config.session_limits())
     of_service = ServiceRoutes(service, targets, access)

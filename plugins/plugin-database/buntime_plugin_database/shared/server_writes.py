@@ -71,11 +71,7 @@ class ServerWrites(ABC, Generic[E]):
     """The writes of one adapter, in the order in which they came; the engine commits them."""
 
     def __init__(
-        self,
-        encode: Callable[[Batch], E],
-        *,
-        timeout_seconds: float,
-        counters: Counters,
+        self, encode: Callable[[Batch], E], *, timeout_seconds: float, counters: Counters
     ) -> None:
         """`encode` raises what is wrong with a batch.
 

@@ -6,12 +6,7 @@ import re
 from collections.abc import Callable
 from typing import NoReturn, Protocol
 
-from buntime_database import (
-    Adapter,
-    InvalidStatement,
-    Session,
-    SessionLimits,
-)
+from buntime_database import Adapter, InvalidStatement, Session, SessionLimits
 
 _TENANT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 

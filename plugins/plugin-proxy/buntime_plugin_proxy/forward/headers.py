@@ -6,12 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from buntime_host.access.credentials import (
-    COOKIE_HEADER,
-    KEY_HEADER,
-    SESSION_COOKIE,
-    TOKEN_HEADER,
-)
+from buntime_host.access.credentials import COOKIE_HEADER, KEY_HEADER, SESSION_COOKIE, TOKEN_HEADER
 
 from buntime_plugin_proxy.forward.passage import Passage
 from buntime_plugin_proxy.rules.table import ReadyRule
@@ -50,13 +45,7 @@ _FORWARDED_AS_SAID = frozenset(
 )
 """Further headers that targets believe, and that only a trusted proxy may set."""
 _FORWARDED = _FORWARDED_AS_SAID | frozenset(
-    {
-        b"forwarded",
-        b"x-forwarded-for",
-        b"x-forwarded-host",
-        b"x-forwarded-proto",
-        b"x-real-ip",
-    }
+    {b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"}
 )
 _NEEDED = frozenset({b"authorization", b"cookie", b"host", b"content-type", b"x-forwarded-for"})
 """Headers that clients may not have removed by naming them in `Connection`."""
@@ -172,10 +161,7 @@ def request_headers(scope: Any, passage: Passage, sender: Sender) -> Headers:
 
 
 def response_headers(
-    answer: Head,
-    ready: ReadyRule,
-    root: str = "",
-    names: Callable[[], Iterable[bytes]] = tuple,
+    answer: Head, ready: ReadyRule, root: str = "", names: Callable[[], Iterable[bytes]] = tuple
 ) -> Headers:
     """The headers of an answer, for its client.
 

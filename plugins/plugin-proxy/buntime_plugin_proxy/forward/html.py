@@ -29,8 +29,7 @@ _OPAQUE_OR_TAG = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _ATTRIBUTE = re.compile(
-    r"(\s(?:src|href)\s*=\s*)(?:\"/(?!/)([^\"]*)\"|'/(?!/)([^']*)'|/(?!/)([^\s>]*))",
-    re.IGNORECASE,
+    r"(\s(?:src|href)\s*=\s*)(?:\"/(?!/)([^\"]*)\"|'/(?!/)([^']*)'|/(?!/)([^\s>]*))", re.IGNORECASE
 )
 _NOT_OF_A_CHANGED_PAGE = frozenset(
     {

@@ -25,10 +25,7 @@ _METADATA = (
     ipaddress.ip_network("192.0.0.192/32"),
 )
 """The address where clouds give machines their secrets; nothing else is there."""
-_TRANSLATED = (
-    ipaddress.IPv6Network("64:ff9b::/96"),
-    ipaddress.IPv6Network("::ffff:0:0:0/96"),
-)
+_TRANSLATED = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::ffff:0:0:0/96"))
 """Prefixes by which networks without IPv4 reach it in the last 32 bits (RFC 6052, 7915)."""
 _TRANSLATED_HERE = ipaddress.IPv6Network("64:ff9b:1::/48")
 """The same for local use (RFC 8215), with prefixes of any length."""

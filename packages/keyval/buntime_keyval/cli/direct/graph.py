@@ -160,12 +160,7 @@ def find_path(
 @click.option("--edge-type", help="Only edges of this type.")
 @with_store
 def view(
-    kv: Kv,
-    type: str,
-    id: str | None,
-    format: Format,
-    max_depth: int | None,
-    edge_type: str | None,
+    kv: Kv, type: str, id: str | None, format: Format, max_depth: int | None, edge_type: str | None
 ) -> None:
     """Draw what a node leads to, or the edges from all nodes of a type.
 

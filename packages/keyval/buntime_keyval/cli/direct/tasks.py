@@ -104,10 +104,7 @@ def cancel(kv: Kv, task_id: str) -> None:
 )  # fmt: skip
 @click.pass_obj
 def run(
-    target: StoreTarget,
-    runner_id: str | None,
-    lock_duration: float,
-    task_types: tuple[str, ...],
+    target: StoreTarget, runner_id: str | None, lock_duration: float, task_types: tuple[str, ...]
 ) -> None:
     """Run tasks of three names to try things out, until SIGTERM or Ctrl-C.
 

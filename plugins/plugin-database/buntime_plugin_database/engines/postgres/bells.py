@@ -18,11 +18,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any
 
-from buntime_plugin_database.engines.postgres.connections import (
-    CONNECT_SECONDS,
-    connect,
-    quoted,
-)
+from buntime_plugin_database.engines.postgres.connections import CONNECT_SECONDS, connect, quoted
 from buntime_plugin_database.engines.postgres.errors import DRIVER_ERRORS, translate
 
 PACE_SECONDS = 0.003

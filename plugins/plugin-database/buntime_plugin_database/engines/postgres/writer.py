@@ -42,12 +42,7 @@ from buntime_plugin_database.engines.postgres.connections import (
     opening,
     run_alone,
 )
-from buntime_plugin_database.engines.postgres.errors import (
-    AGAIN,
-    DRIVER_ERRORS,
-    is_lost,
-    translate,
-)
+from buntime_plugin_database.engines.postgres.errors import AGAIN, DRIVER_ERRORS, is_lost, translate
 from buntime_plugin_database.engines.postgres.links import Link, Restart
 from buntime_plugin_database.engines.postgres.notes import CommitNotes, Note
 from buntime_plugin_database.engines.postgres.plan import Steps, checked_batch, checked_step

@@ -5,14 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from buntime_database import (
-    Capabilities,
-    DatabaseError,
-    ResultSet,
-    Statement,
-    Value,
-    read_demand,
-)
+from buntime_database import Capabilities, DatabaseError, ResultSet, Statement, Value, read_demand
 
 from buntime_plugin_database.engines.rqlite.errors import error_of
 from buntime_plugin_database.engines.rqlite.nodes import Level, Nodes

@@ -94,8 +94,7 @@ class RqliteEntry(EngineOptions, frozen=True):
         ),
     ] = Duration("20s")
     tls_ca: Annotated[
-        str | None,
-        option("File with the certificates to trust", "By default those of the system"),
+        str | None, option("File with the certificates to trust", "By default those of the system")
     ] = None
     tls_cert: Annotated[
         str | None, option("File with a client certificate", "For nodes that require one")

@@ -150,10 +150,7 @@ class ClusterWriter(ServerWrites[PlainBatch]):
             return None
 
     async def _conclude(
-        self,
-        jobs: list[Unsent[PlainBatch]],
-        outcomes: list[list[ResultSet]],
-        witness: Witness,
+        self, jobs: list[Unsent[PlainBatch]], outcomes: list[list[ResultSet]], witness: Witness
     ) -> None:
         """Conclude written batches, with their rows."""
         noted: Results | DatabaseError = {}

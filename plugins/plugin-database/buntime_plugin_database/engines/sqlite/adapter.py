@@ -23,11 +23,7 @@ from buntime_database import (
 
 from buntime_plugin_database.engines.sqlite.checkpoints import Checkpoints
 from buntime_plugin_database.engines.sqlite.condition import FileCondition
-from buntime_plugin_database.engines.sqlite.connection import (
-    MEMORY,
-    SqliteOptions,
-    open_connection,
-)
+from buntime_plugin_database.engines.sqlite.connection import MEMORY, SqliteOptions, open_connection
 from buntime_plugin_database.engines.sqlite.errors import translated
 from buntime_plugin_database.engines.sqlite.queue import LockQueue
 from buntime_plugin_database.engines.sqlite.readers import Readers, refusing_writes

@@ -14,12 +14,7 @@ from buntime_plugin_database.engines.sqlite.adapter import SqliteAdapter
 from buntime_plugin_database.engines.sqlite.connection import MEMORY, SqliteOptions
 from buntime_plugin_database.engines.sqlite.files import too_open
 from buntime_plugin_database.engines.sqlite.tenants import FileTenants
-from buntime_plugin_database.shared.engine import (
-    Completed,
-    Engine,
-    EngineOptions,
-    Opening,
-)
+from buntime_plugin_database.shared.engine import Completed, Engine, EngineOptions, Opening
 from buntime_plugin_database.shared.urls import is_path, shown
 
 logger = logging.getLogger("plugin:@buntime/plugin-database")

@@ -33,12 +33,7 @@ _FIXED_PRAGMAS = frozenset(
     }
 )
 _READING = frozenset(
-    {
-        apsw.SQLITE_SELECT,
-        apsw.SQLITE_READ,
-        apsw.SQLITE_FUNCTION,
-        apsw.SQLITE_RECURSIVE,
-    }
+    {apsw.SQLITE_SELECT, apsw.SQLITE_READ, apsw.SQLITE_FUNCTION, apsw.SQLITE_RECURSIVE}
 )
 _SCHEMA = frozenset(
     {

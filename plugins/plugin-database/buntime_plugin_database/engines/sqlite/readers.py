@@ -9,13 +9,7 @@ from contextlib import contextmanager
 from threading import Lock
 
 import apsw
-from buntime_database import (
-    DatabaseClosed,
-    DatabaseError,
-    InvalidStatement,
-    ResultSet,
-    Value,
-)
+from buntime_database import DatabaseClosed, DatabaseError, InvalidStatement, ResultSet, Value
 
 from buntime_plugin_database.engines.sqlite.condition import FileCondition
 from buntime_plugin_database.engines.sqlite.connection import SqliteOptions, open_connection

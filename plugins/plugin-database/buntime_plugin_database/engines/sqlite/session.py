@@ -291,11 +291,7 @@ class SqliteSession:
         return True
 
     def _execute(
-        self,
-        sql: str,
-        args: Sequence[Value],
-        named: Mapping[str, Value],
-        asked: _Asked,
+        self, sql: str, args: Sequence[Value], named: Mapping[str, Value], asked: _Asked
     ) -> SessionResult:
         try:
             return self._run(sql, args, named, asked)
@@ -307,11 +303,7 @@ class SqliteSession:
         return self._run(sql, args, named, asked)
 
     def _run(
-        self,
-        sql: str,
-        args: Sequence[Value],
-        named: Mapping[str, Value],
-        asked: _Asked,
+        self, sql: str, args: Sequence[Value], named: Mapping[str, Value], asked: _Asked
     ) -> SessionResult:
         max_rows = asked.max_rows if asked.want_rows else 0
         most = self._limits.max_bytes

@@ -26,11 +26,7 @@ class StepOutcome(Enum):
 
 
 def holds(
-    condition: Any,
-    outcomes: Sequence[StepOutcome],
-    *,
-    autocommit: bool,
-    depth: int = 0,
+    condition: Any, outcomes: Sequence[StepOutcome], *, autocommit: bool, depth: int = 0
 ) -> bool:
     """Whether a step may run. A step that was skipped, or is yet to come, is neither ok nor error.
 

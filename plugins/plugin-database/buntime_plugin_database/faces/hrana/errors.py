@@ -6,12 +6,7 @@ host answers with their status and a body that has the protocol's `message` and 
 
 from __future__ import annotations
 
-from buntime_database import (
-    DatabaseClosed,
-    DatabaseError,
-    DatabaseUnavailable,
-    InvalidStatement,
-)
+from buntime_database import DatabaseClosed, DatabaseError, DatabaseUnavailable, InvalidStatement
 from buntime_host import BadRequest, HttpError, ServiceUnavailable
 
 from buntime_plugin_database.faces.errors import http_error

@@ -263,11 +263,7 @@ class _Lane:
     """One stream of the connection: its requests wait in line and are served one by one."""
 
     def __init__(
-        self,
-        connection: _Connection,
-        streams: Streams,
-        target: Target,
-        scope: Mapping[str, Any],
+        self, connection: _Connection, streams: Streams, target: Target, scope: Mapping[str, Any]
     ) -> None:
         self._connection = connection
         self._scope = scope

@@ -92,8 +92,7 @@ async def describe_table(connection: SessionPart, table: Table) -> dict[str, Any
     by_name: dict[str, dict[str, Any]] = {}
     for name, unique, origin, column in indexes.rows:
         index = by_name.setdefault(
-            str(name),
-            {"name": name, "unique": bool(unique), "origin": origin, "columns": []},
+            str(name), {"name": name, "unique": bool(unique), "origin": origin, "columns": []}
         )
         index["columns"].append(column)
     return {

@@ -127,11 +127,7 @@ class PlainConnection:
         )
 
     async def _read_limited(
-        self,
-        statement: Statement,
-        max_rows: int | None,
-        max_bytes: int | None,
-        started: float,
+        self, statement: Statement, max_rows: int | None, max_bytes: int | None, started: float
     ) -> SessionResult:
         result = await self._read(statement)
         found = self._limited(result, max_rows, perf_counter() - started)

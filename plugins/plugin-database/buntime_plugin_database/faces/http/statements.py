@@ -12,20 +12,11 @@ from buntime_plugin_database.faces.families import Family
 from buntime_plugin_database.faces.http.catalogue import ROW_ID, TableColumn, find_column
 from buntime_plugin_database.faces.http.values import from_json
 
-_OPERATORS = {
-    "lt": "<",
-    "lte": "<=",
-    "gt": ">",
-    "gte": ">=",
-    "like": "LIKE",
-}
+_OPERATORS = {"lt": "<", "lte": "<=", "gt": ">", "gte": ">=", "like": "LIKE"}
 
 
 def where(
-    family: Family,
-    columns: list[TableColumn],
-    wanted: Mapping[str, Any],
-    row_id: str | None = None,
+    family: Family, columns: list[TableColumn], wanted: Mapping[str, Any], row_id: str | None = None
 ) -> tuple[str, list[SqlValue]]:
     """A condition and its arguments of `{"column": value}` or `{"column": {"gt": value}}`.
 

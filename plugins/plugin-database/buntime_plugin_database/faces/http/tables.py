@@ -23,11 +23,7 @@ from buntime_plugin_database.faces.http.catalogue import (
 )
 from buntime_plugin_database.faces.http.sessions import RequestSessions, SessionPart
 from buntime_plugin_database.faces.http.statements import count_rows, select_rows, where
-from buntime_plugin_database.faces.http.values import (
-    BLOB_FORMS,
-    column_objects,
-    rows_as_json,
-)
+from buntime_plugin_database.faces.http.values import BLOB_FORMS, column_objects, rows_as_json
 from buntime_plugin_database.faces.large import hand_of
 from buntime_plugin_database.faces.targets import Targets
 
