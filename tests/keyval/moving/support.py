@@ -83,7 +83,7 @@ async def content(db: Database) -> dict[str, Any]:
         *("entries", "changes", "messages", "letters", "replays", "locks", "metrics"),
         *("queues", "message_ids"),
     ):
-        told[name] = await _rows(db, getattr(sql.tables, name), FIRST.get(name, -1))
+        told[name] = await _rows(db, sql.tables[name], FIRST.get(name, -1))
     told["notes"] = await db.adapter.query(sql.notes, fresh=True)
     rows = await db.adapter.query(db.sql.search.catalogue.all, fresh=True)
     # The format is that of the dialect.

@@ -32,6 +32,7 @@ from buntime_plugin_keyval.features.moving.indexes import equalise_indexes
 from buntime_plugin_keyval.features.moving.marks import MoveMarks
 from buntime_plugin_keyval.storage import moves
 from buntime_plugin_keyval.storage.database import Database
+from buntime_plugin_keyval.storage.dialects.moving import MOVED
 from buntime_plugin_keyval.storage.schema import migrate
 
 CLOSED_SECONDS = 15.0
@@ -114,21 +115,15 @@ class StoreMover:
         self._marks = MoveMarks(source, target, names)
         self._hashes = self._repaired = 0
         ours, theirs = source.sql.moving.tables, target.sql.moving.tables
-        self._entries = copying.Sides(ours.entries, theirs.entries, b"")
-        self._beside = (
-            copying.Sides(ours.messages, theirs.messages, -1),
-            copying.Sides(ours.letters, theirs.letters, -1),
-            copying.Sides(ours.locks, theirs.locks, ""),
-            copying.Sides(ours.queues, theirs.queues, -1),
-            copying.Sides(ours.message_ids, theirs.message_ids, ""),
-            copying.Sides(ours.consumers, theirs.consumers, ""),
-            copying.Sides(ours.rejects, theirs.rejects, -1),
-            copying.Sides(ours.tasks, theirs.tasks, -1),
-            copying.Sides(ours.task_order, theirs.task_order, -1),
-            copying.Sides(ours.schedules, theirs.schedules, ""),
-        )
-        self._replays = copying.Sides(ours.replays, theirs.replays, -1)
-        self._metrics = copying.Sides(ours.metrics, theirs.metrics, "")
+        sides = {
+            name: copying.Sides(ours[name], theirs[name], table.first)
+            for name, table in MOVED.items()
+        }
+        del sides["changes"]
+        self._entries = sides.pop("entries")
+        self._replays = sides.pop("replays")
+        self._metrics = sides.pop("metrics")
+        self._beside = sides.values()
 
     async def run(self) -> Moved:
         """Move the store, or go on with a move.
@@ -240,7 +235,7 @@ class StoreMover:
         """The changes that the target lacks; None if some of them were trimmed."""
         moving, adapter = self._source.sql.moving, self._source.adapter
         place = self._marks.place.log
-        sizes = await adapter.query(moving.tables.changes.marks, (place, LOG_PAGE), fresh=True)
+        sizes = await adapter.query(moving.tables["changes"].marks, (place, LOG_PAGE), fresh=True)
         count = size = 0
         while count < len(sizes) and (not count or size < LOG_BYTES):
             size += _number(sizes[count][1])
@@ -251,7 +246,7 @@ class StoreMover:
     async def _take(self, rows: Sequence[tuple[Value, ...]], steps: Sequence[Statement]) -> None:
         if rows:
             place = msgspec.structs.replace(self._marks.place, log=_number(rows[-1][0]))
-            log = self._target.sql.moving.tables.changes.put(rows)
+            log = self._target.sql.moving.tables["changes"].put(rows)
             await self._marks.note(place, [*steps, *log])
 
     async def _compare_all(self, *, repair: bool) -> None:

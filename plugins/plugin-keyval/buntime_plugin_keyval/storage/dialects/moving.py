@@ -6,7 +6,7 @@ a row are in it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from buntime_database import DatabaseError, Statement, Value
@@ -26,6 +26,12 @@ class MovedTable(NamedTuple):
     expression."""
     has_long: bool = False
     """Whether its value may be beside it."""
+
+    @property
+    def first(self) -> Value:
+        """A value before every key."""
+        firsts: dict[str, Value] = {"key": b"", "seq": -1}
+        return firsts.get(self.columns[0], "")
 
 
 MOVED = {
@@ -124,7 +130,8 @@ MOVED = {
         "count, updated_at",
     ),
 }
-"""What is moved row by row, named as in `MovedTables`."""
+"""What is moved row by row. Those that wait for locks are not: they belong to processes of the old
+store."""
 
 LOG_COLUMNS = ", ".join(MOVED["changes"].columns)
 
@@ -140,24 +147,17 @@ CLEAR = tuple(
 """What `MovingSql` calls so, where a dialect has it in the words that all understand."""
 
 CLOSED_TABLES = {
-    "kv_entries": ("INSERT", "UPDATE", "DELETE"),
     "kv_changes": ("INSERT",),
     "kv_log": ("UPDATE",),
     "kv_stamps": ("UPDATE",),
-    "kv_queue": ("INSERT", "UPDATE", "DELETE"),
-    "kv_dlq": ("INSERT", "UPDATE", "DELETE"),
-    "kv_replays": ("INSERT", "UPDATE", "DELETE"),
-    "kv_locks": ("INSERT", "UPDATE", "DELETE"),
-    "kv_lock_waiters": ("INSERT", "UPDATE", "DELETE"),
-    "kv_queues": ("INSERT", "UPDATE", "DELETE"),
-    "kv_message_ids": ("INSERT", "UPDATE", "DELETE"),
-    "kv_consumers": ("INSERT", "UPDATE", "DELETE"),
-    "kv_consumer_letters": ("INSERT", "UPDATE", "DELETE"),
-    "kv_tasks": ("INSERT", "UPDATE", "DELETE"),
-    "kv_task_order": ("INSERT", "UPDATE", "DELETE"),
-    "kv_schedules": ("INSERT", "UPDATE", "DELETE"),
-    "kv_indexes": ("INSERT", "UPDATE", "DELETE"),
-}
+} | dict.fromkeys(
+    (
+        *("kv_entries", "kv_queue", "kv_dlq", "kv_replays", "kv_locks", "kv_lock_waiters"),
+        *("kv_queues", "kv_message_ids", "kv_consumers", "kv_consumer_letters", "kv_tasks"),
+        *("kv_task_order", "kv_schedules", "kv_indexes"),
+    ),
+    ("INSERT", "UPDATE", "DELETE"),
+)
 """Kinds of writes to a table while a store is open."""
 
 CLOSED = "kv_closed"
@@ -183,38 +183,16 @@ class TableSql(NamedTuple):
     """JSON array of keys, as `rows` takes it: removes these."""
 
 
-class MovedTables(NamedTuple):
-    """The tables whose rows are moved unchanged."""
-
-    entries: TableSql
-    changes: TableSql
-    messages: TableSql
-    letters: TableSql
-    replays: TableSql
-    locks: TableSql
-    """Without waiters: they belong to processes of the old store."""
-    queues: TableSql
-    """Settings of queues."""
-    message_ids: TableSql
-    consumers: TableSql
-    rejects: TableSql
-    """Dead letters of consumers."""
-    tasks: TableSql
-    task_order: TableSql
-    """Which tasks come after which."""
-    schedules: TableSql
-    metrics: TableSql
-
-
-def moved_tables(sql: Callable[[MovedTable], TableSql]) -> MovedTables:
+def moved_tables(sql: Callable[[MovedTable], TableSql]) -> Mapping[str, TableSql]:
     """All of them, as a dialect prints one."""
-    return MovedTables(**{name: sql(table) for name, table in MOVED.items()})
+    return {name: sql(table) for name, table in MOVED.items()}
 
 
 class MovingSql(NamedTuple):
     """Operations of a move, on the store that is left and on the one that is made."""
 
-    tables: MovedTables
+    tables: Mapping[str, TableSql]
+    """The tables whose rows are moved unchanged, named as in `MOVED`."""
     log: str
     """Place, limit: rows of changes behind it, in their order."""
     counts: str
