@@ -58,8 +58,6 @@ _Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class PrefixLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Limits of everything below a prefix, whoever wrote it."""
-
     prefix: list[Any]
     entries: _Count | None = None
     bytes: _Count | str | None = None
@@ -122,7 +120,6 @@ class _Usage:
         return self._clock() - self._measured_at > MEASURED_SECONDS
 
     def covers(self, key: bytes) -> bool:
-        """Whether a key is in the ranges."""
         return any(keys.start <= key < keys.end for keys in self._ranges)
 
     def take(self, added: Amount) -> None:
@@ -206,8 +203,6 @@ class _Room(NamedTuple):
 
 
 class _Use:
-    """The use of one principal."""
-
     def __init__(
         self, source: Mapping[str, Any], limits: KeyLimits, rooms: Sequence[_Room], clock: Seconds
     ) -> None:

@@ -44,7 +44,6 @@ class RecordLetter(NamedTuple):
 
 
 async def read_consumer(db: Database, name: str, now_ms: int) -> StoredConsumer | None:
-    """One consumer, or None."""
     rows = await db.adapter.query(db.sql.consumers.state, (name, now_ms), point=True, fresh=True)
     return StoredConsumer(*rows[0]) if rows else None  # type: ignore[arg-type] # as the schema says
 

@@ -30,7 +30,6 @@ class StoredSchedule(NamedTuple):
 
 
 async def read_schedule(db: Database, name: str) -> StoredSchedule | None:
-    """A schedule, or None."""
     rows = await db.adapter.query(db.sql.schedules.get, (name,), point=True, fresh=True)
     return _stored(rows[0]) if rows else None
 

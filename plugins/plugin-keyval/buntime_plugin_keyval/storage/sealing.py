@@ -51,7 +51,6 @@ class Sealing:
 
     @property
     def names(self) -> Iterable[str]:
-        """The names of the keys."""
         return self._keys.keys()
 
     @property

@@ -67,8 +67,6 @@ def is_element(step: str | int) -> bool:
 
 
 class SearchOptions(NamedTuple):
-    """How to search, and what to return."""
-
     limit: int
     offset: int = 0
     reverse: bool = False

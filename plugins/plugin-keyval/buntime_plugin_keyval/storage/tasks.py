@@ -73,8 +73,6 @@ class TakenTask(NamedTuple):
 
 
 class WantedTasks(NamedTuple):
-    """Which tasks to list."""
-
     status: str | None = None
     name: str | None = None
     parent: str | None = None
@@ -88,7 +86,6 @@ _ALL = 2**62
 
 
 async def read_task(db: Database, task_id: str, now_ms: int) -> StoredTask | None:
-    """A task by its id, or None."""
     return _first(
         await db.adapter.query(db.sql.tasks.get, (now_ms, task_id), point=True, fresh=True)
     )

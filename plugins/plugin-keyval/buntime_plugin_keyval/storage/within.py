@@ -113,7 +113,6 @@ class JoinedPage:
         return not page.has_more
 
     def page(self, *, has_more: bool) -> Page:
-        """The whole page."""
         last = self._last if has_more else None
         return page_of(joined(self._texts), last, self._number, has_more=has_more)
 

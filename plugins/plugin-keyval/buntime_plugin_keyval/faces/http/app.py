@@ -200,7 +200,6 @@ class KeyValApp:
     async def _within_limits(
         self, service: KeyValService, asked: Asked, request: DirectRequest, given: RequestShape
     ) -> Answer | Frames:
-        """Answer a request of a principal with limits."""
         try:
             admission = await service.quotas.admit(request.principal, asked, len(request.body))
         except Exception as error:  # noqa: BLE001 - as above
@@ -339,7 +338,6 @@ def _no_route(methods: Methods, method: str) -> Answer:
 
 
 def _with_headers(answer: Answer, *headers: tuple[bytes, bytes]) -> Answer:
-    """An answer with more headers."""
     return msgspec.structs.replace(answer, headers=(*answer.headers, *headers))
 
 

@@ -80,7 +80,6 @@ class LocalMessages:
             listener.close()
 
     async def ack(self, message_id: str, *, draining: bool) -> None:  # noqa: ARG002 - over HTTP
-        """Remove a message that was processed, even if another consumer has it by now."""
         await self._queue.ack(message_id)
 
     async def nack(
@@ -92,7 +91,6 @@ class LocalMessages:
         *,
         draining: bool,  # noqa: ARG002 - this listener takes no more by itself
     ) -> None:
-        """Give a message back for another delivery."""
         pause = None if delay is None else milliseconds("delay", delay)
         said = _said(error)
         await self._queue.nack(message_id, error=said, delay_ms=pause, lease=lease)
@@ -104,12 +102,10 @@ class LocalMessages:
         *,
         draining: bool,  # noqa: ARG002 - as above
     ) -> None:
-        """Give back a message that was not begun."""
         if lease is not None:
             await self._queue.release(message_id, lease)
 
     async def extend(self, message_id: str, lease: str | None, duration: Duration | None) -> None:
-        """Prolong the lease of a message."""
         await self._queue.extend(message_id, lease, lease_ms(duration))
 
 

@@ -243,7 +243,6 @@ class ConsumerDesk:
 
     @measured("consumer_get")
     async def find(self, name: str) -> ConsumerInfo | None:
-        """One consumer, or None."""
         state = await consumers.read_consumer(self._store.db, name, self._now())
         return None if state is None else self._told(state)
 

@@ -76,7 +76,6 @@ class Sweeper(Part):
         self._sleeps_until_ms = 0
 
     def start(self) -> None:
-        """Start the loop."""
         self.store.on_expiry(self._entry_expires_at)
         self._loop.start()
 

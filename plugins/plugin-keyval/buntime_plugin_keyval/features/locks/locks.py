@@ -220,7 +220,6 @@ class LockDesk:
 
     @measured("lock_get")
     async def get(self, name: str) -> LockState | None:
-        """A lock that is held, or None."""
         now_ms = self._now()
         found = (await read_held(self._store.db, [name], now_ms)).get(name)
         if found is None:

@@ -21,8 +21,6 @@ _MEMBERS = ("lock", "token")
 
 
 class LockPart(Part):
-    """See `Part`."""
-
     def __init__(self, ground: Ground) -> None:
         self.store = ground.store
         self.locks = LockDesk(ground.store, foreign_poll_ms=ground.config.foreign_poll.milliseconds)

@@ -12,8 +12,6 @@ from buntime_plugin_keyval.model.changes import Change
 
 
 class LogPart(Part):
-    """See `Part`."""
-
     def __init__(self, ground: Ground) -> None:
         self._store = ground.store
         self._pause_s = ground.config.foreign_poll.milliseconds / 1000

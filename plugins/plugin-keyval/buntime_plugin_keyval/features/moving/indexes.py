@@ -49,7 +49,6 @@ async def equalise_indexes(source: Database, target: Database, write: Writing, w
 
 
 async def drop_indexes(db: Database) -> None:
-    """Remove all indexes."""
     for known in (await _indexes(db)).values():
         await patient_batch(db.adapter, db.sql.search.drop(known.definition))
 

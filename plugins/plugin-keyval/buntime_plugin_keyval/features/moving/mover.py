@@ -69,16 +69,12 @@ class MoveFailed(Exception):
 
 
 class MoveStep(NamedTuple):
-    """The progress of a move."""
-
     what: str
     done: int
     total: int
 
 
 class Moved(NamedTuple):
-    """The result of a move."""
-
     counts: Counts
     repaired: int
     """Entries that the comparison found to differ: they were changed without the log, as by a new

@@ -183,11 +183,9 @@ class Dispatcher:
             self.wake(queue)
 
     def holds(self, message: LeasedMessage) -> bool:
-        """Whether the lease of this message lasts."""
         return self._queue.holds(message)
 
     def given(self, message: LeasedMessage) -> None:
-        """Note that a consumer has this message."""
         self._queue.given(message)
 
     def released(self, message: LeasedMessage) -> None:
@@ -217,7 +215,6 @@ class Dispatcher:
             self._peers.queue.listen(self._rung if count else None)
 
     def _listeners(self) -> list[Listener]:
-        """The listeners of all queues."""
         return [listener for line in self._lines.values() for listener in line.listeners]
 
     def _rung(self) -> None:

@@ -26,8 +26,6 @@ MOST_LABELLED = 100
 
 
 class QueuePart(Part):
-    """See `Part`."""
-
     def __init__(self, ground: Ground) -> None:
         config, store = ground.config, ground.store
         self.config = config.queue

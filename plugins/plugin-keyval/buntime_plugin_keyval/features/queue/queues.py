@@ -54,15 +54,12 @@ def checked_options(wanted: QueueOptions) -> QueueOptions:
 
 
 class StoredQueues:
-    """All queues of a store."""
-
     def __init__(self, store: Store, queue: Queue) -> None:
         self._store = store
         self._sql = store.sql.queues
         self._queue = queue
 
     async def options(self, queue: str) -> QueueOptions:
-        """The options of a queue."""
         rows = await self._store.adapter.query(self._sql.options, (queue,), point=True, fresh=True)
         if not rows:
             return _NOTHING_SAID

@@ -46,8 +46,6 @@ class GivenSchedule(NamedTuple):
 
 
 class SchedulePart(Part):
-    """See `Part`."""
-
     def __init__(self, ground: Ground) -> None:
         self.store = ground.store
         self._parts = ground.parts

@@ -60,8 +60,6 @@ SET_BACK_MS = 30_000
 
 
 class WantedSchedule(NamedTuple):
-    """A schedule to make."""
-
     name: str
     timing: Timing
     task: str

@@ -90,8 +90,6 @@ class SearchRequest(RequestShape, frozen=True, kw_only=True):
 
 
 class SearchPaging(SearchRequest, frozen=True, kw_only=True):
-    """A search that is answered in pages."""
-
     OVERRIDING: ClassVar[frozenset[str]] = SearchRequest.OVERRIDING | {"cursor", "explain"}
 
     cursor: Annotated[str | None, kinds.TEXT] = None

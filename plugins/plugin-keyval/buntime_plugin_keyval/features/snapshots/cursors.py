@@ -30,7 +30,6 @@ class Cursor(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The cursor as text for clients."""
         content = (self.key.hex(), *self.place, self.now_ms, self.worker, self.id)
         return base64.b64encode(_MARK + msgspec.json.encode(content)).decode("ascii")
 

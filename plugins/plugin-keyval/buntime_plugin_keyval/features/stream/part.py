@@ -52,8 +52,6 @@ class StreamSlice(NamedTuple):
 
 
 class StreamPart(Part):
-    """See `Part`."""
-
     def __init__(self, ground: Ground) -> None:
         self.store = ground.store
         self.recorder = ground.store.recorder

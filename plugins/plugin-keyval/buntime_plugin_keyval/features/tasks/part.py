@@ -31,8 +31,6 @@ from buntime_plugin_keyval.storage.task_effects import AddTask, CompletedTask
 
 
 class TaskPart(Part):
-    """See `Part`."""
-
     def __init__(self, ground: Ground) -> None:
         sending: QueuePart = ground.parts[QUEUE.name]
         self.store = ground.store

@@ -88,7 +88,6 @@ class TaskDesk:
 
     @measured("task_get")
     async def find(self, task_id: str) -> StoredTask | None:
-        """A task, or None."""
         return await read_task(self._store.db, task_id, self._store.clock.now())
 
     async def get(self, task_id: str) -> StoredTask:
@@ -99,7 +98,6 @@ class TaskDesk:
         return task
 
     async def name_of(self, task_id: str) -> str | None:
-        """The name of the task with this id, or None."""
         sql = self._store.sql.tasks.name_of
         rows = await self._store.adapter.query(sql, (task_id,), point=True, fresh=True)
         return str(rows[0][0]) if rows else None

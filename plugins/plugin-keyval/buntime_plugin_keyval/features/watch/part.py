@@ -11,8 +11,6 @@ from buntime_plugin_keyval.features.watch.hub import WatchHub
 
 
 class WatchPart(Part):
-    """See `Part`."""
-
     def __init__(self, ground: Ground) -> None:
         self.config = ground.config.watch
         self.store = ground.store

@@ -130,7 +130,6 @@ class Pending:
             self._drop(notice)
 
     def clear(self) -> None:
-        """Drop all."""
         if self.chars > LONG and self._room is not None:
             for notice in self._notices.values():
                 if notice.state.size > LONG:

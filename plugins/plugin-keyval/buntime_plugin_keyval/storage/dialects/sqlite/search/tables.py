@@ -61,7 +61,6 @@ def create(index: Index) -> list[Statement]:
 
 
 def _triggers(index: Index) -> list[str]:
-    """The triggers of an index."""
     key_range = (
         f"{{row}}.key >= {_blob(index.keys.start)} AND {{row}}.key < {_blob(index.keys.end)}"
     )
