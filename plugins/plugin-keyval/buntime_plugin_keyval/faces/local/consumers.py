@@ -10,21 +10,9 @@ from buntime_keyval import (
     Duration,
     KeyLike,
     StreamRecord,
+    shared,
 )
-from buntime_keyval.shared import (
-    MAX_ATTEMPTS,
-    AsyncConsumer,
-    checked_attempts,
-    checked_page,
-    checked_prefix,
-    checked_text,
-    consumer_name,
-    consumer_order,
-    consumer_owner,
-    consumer_token,
-    stream_position,
-    stream_wait_ms,
-)
+from buntime_keyval.shared import AsyncConsumer
 from buntime_keyval.wire.describe import as_written
 from buntime_keyval.wire.failures import checked_error
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
@@ -60,12 +48,14 @@ class LocalConsumers:
         wait: Duration | None = None,
     ) -> ConsumerBatch:
         """Hold the consumer for `lock_duration`, and get the first records not processed yet."""
-        order = consumer_order(name, owner, limit, lock_duration, prefix, type, after)
+        order = shared.consumer_order(name, owner, limit, lock_duration, prefix, type, after)
         keys = stream_range(prefix)
         self._permits.need(CONSUME, order.name)
         self._permits.read_range(keys)
         wish = Wish(order.after, order.limit, keys, order.type)
-        wanted = WantedBatch(order.name, order.owner, order.duration_ms, wish, stream_wait_ms(wait))
+        wanted = WantedBatch(
+            order.name, order.owner, order.duration_ms, wish, shared.stream_wait_ms(wait)
+        )
         batch = await self._consumers.fetch(wanted)
         records = [*map(to_record, batch.records)]
         return ConsumerBatch(records, batch.token, batch.position, batch.lag)
@@ -73,7 +63,7 @@ class LocalConsumers:
     async def commit(self, name: str, token: str, up_to: int) -> int:
         """Mark all records up to `up_to` as processed; the position, which never goes back."""
         holder = self._holder(name, token)
-        return await self._consumers.commit(holder, stream_position("up_to", up_to))
+        return await self._consumers.commit(holder, shared.stream_position("up_to", up_to))
 
     async def nack(
         self,
@@ -82,20 +72,20 @@ class LocalConsumers:
         seq: int,
         *,
         error: str | None = None,
-        max_attempts: int = MAX_ATTEMPTS,
+        max_attempts: int = shared.MAX_ATTEMPTS,
     ) -> ConsumerFailure:
         """Report a record that could not be processed, after all records before it were."""
         return await self._consumers.nack(
             self._holder(name, token),
-            stream_position("seq", seq),
+            shared.stream_position("seq", seq),
             None if error is None else checked_error("error", error, as_written),
-            checked_attempts(max_attempts),
+            shared.checked_attempts(max_attempts),
         )
 
     async def release(self, name: str, owner: str, *, token: str | None = None) -> bool:
         """Let another owner go on at once."""
-        token = None if token is None else consumer_token(token)
-        return await self._consumers.release(self._named(name), consumer_owner(owner), token)
+        token = None if token is None else shared.consumer_token(token)
+        return await self._consumers.release(self._named(name), shared.consumer_owner(owner), token)
 
     async def get(self, name: str) -> ConsumerInfo | None:
         """A consumer and its position; None if there is no consumer of that name."""
@@ -103,8 +93,8 @@ class LocalConsumers:
 
     async def list(self, prefix: str = "", *, limit: int = DEFAULT_LIMIT) -> Infos:
         """The consumers whose names begin with `prefix`, at most 1000."""
-        self._permits.need(CONSUME, checked_prefix(prefix) or None)
-        return await self._consumers.list(prefix, checked_page(limit))
+        self._permits.need(CONSUME, shared.checked_prefix(prefix) or None)
+        return await self._consumers.list(prefix, shared.checked_page(limit))
 
     async def peek(
         self,
@@ -119,15 +109,15 @@ class LocalConsumers:
         keys = stream_range(prefix)
         known = self._named(name)
         self._permits.read_range(keys)
-        kind = None if type is None else checked_text("type", type)
-        size = checked_page(limit)
-        wish = Wish(stream_position("after", after), size, keys, kind)
+        kind = None if type is None else shared.checked_text("type", type)
+        size = shared.checked_page(limit)
+        wish = Wish(shared.stream_position("after", after), size, keys, kind)
         return [*map(to_record, (await self._consumers.peek(known, wish)).records)]
 
     async def set_position(self, name: str, seq: int) -> ConsumerInfo:
         """Set the position of a consumer, which may be new; its holder has to fetch again."""
         known = self._named(name)
-        return await self._consumers.move(known, stream_position("seq", seq))
+        return await self._consumers.move(known, shared.stream_position("seq", seq))
 
     async def delete(self, name: str) -> bool:
         """Delete a consumer and its dead letters; returns whether there was one."""
@@ -139,7 +129,7 @@ class LocalConsumers:
         """The dead letters of a consumer after a position, at most 1000."""
         known = self._named(name)
         self._permits.read_range(ALL_KEYS)
-        place, size = stream_position("after", after), checked_page(limit)
+        place, size = shared.stream_position("after", after), shared.checked_page(limit)
         return [
             ConsumerLetter(
                 to_record(it.record),
@@ -161,12 +151,12 @@ class LocalConsumers:
 
     def _named(self, name: str) -> str:
         """A consumer's name, checked; raises if the caller may not use it."""
-        known = consumer_name(name)
+        known = shared.consumer_name(name)
         self._permits.need(CONSUME, known)
         return known
 
     def _holder(self, name: str, token: str) -> Holder:
-        return Holder(self._named(name), consumer_token(token))
+        return Holder(self._named(name), shared.consumer_token(token))
 
 
 class LocalConsuming(LocalPart):
@@ -183,11 +173,11 @@ class LocalConsuming(LocalPart):
         owner: str | None = None,
         lock_duration: Duration = "30s",
         batch: int = DEFAULT_LIMIT,
-        max_attempts: int = MAX_ATTEMPTS,
+        max_attempts: int = shared.MAX_ATTEMPTS,
         retry: Duration = "1s",
     ) -> AsyncConsumer:
         """Process the stream under a name: see `records` and `run` of the consumer returned."""
-        self._permits.need(CONSUME, consumer_name(name))
+        self._permits.need(CONSUME, shared.consumer_name(name))
         self._permits.read_range(stream_range(prefix))
         return AsyncConsumer(
             self.consumers,
@@ -203,4 +193,4 @@ class LocalConsuming(LocalPart):
 
 
 def _chosen(seq: int | None) -> int | None:
-    return None if seq is None else stream_position("seq", seq)
+    return None if seq is None else shared.stream_position("seq", seq)

@@ -4,18 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from buntime_keyval import Duration, LockGrant, LockInfo
-from buntime_keyval.shared import (
-    AsyncLock,
-    LockOrder,
-    checked_lock_token,
-    checked_page,
-    checked_prefix,
-    lock_name,
-    lock_order,
-    lock_owner,
-    lock_wait_ms,
-)
+from buntime_keyval import Duration, LockGrant, LockInfo, shared
+from buntime_keyval.shared import AsyncLock, LockOrder
 from buntime_keyval.wire import decode_value, parse_metadata
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
 
@@ -43,42 +33,42 @@ class LocalLocks:
         metadata: Any = None,
     ) -> LockGrant:
         """Take a lock for `duration`, or prolong the one of the owner, which keeps its token."""
-        wanted = self._wanted(lock_order(name, owner, duration, metadata))
+        wanted = self._wanted(shared.lock_order(name, owner, duration, metadata))
         self._permits.need(LOCK, wanted.name)
-        return _grant(await self._locks.acquire(wanted, lock_wait_ms(wait)))
+        return _grant(await self._locks.acquire(wanted, shared.lock_wait_ms(wait)))
 
     async def renew(
         self, name: str, owner: str, token: str, *, duration: Duration = "30s"
     ) -> LockGrant:
         """Prolong the lock held under this token to `duration` from now. Raises `LockLost`."""
-        wanted = self._wanted(lock_order(name, owner, duration))
+        wanted = self._wanted(shared.lock_order(name, owner, duration))
         self._permits.need(LOCK, wanted.name)
-        return _grant(await self._locks.renew(wanted, checked_lock_token(token)))
+        return _grant(await self._locks.renew(wanted, shared.checked_lock_token(token)))
 
     async def release(self, name: str, owner: str, *, token: str | None = None) -> bool:
         """Release a lock of an owner (under this token, if given); returns whether it was held."""
-        self._permits.need(LOCK, lock_name(name))
-        token = None if token is None else checked_lock_token(token)
-        return await self._locks.release(name, lock_owner(owner), token)
+        self._permits.need(LOCK, shared.lock_name(name))
+        token = None if token is None else shared.checked_lock_token(token)
+        return await self._locks.release(name, shared.lock_owner(owner), token)
 
     async def steal(
         self, name: str, owner: str, *, duration: Duration = "30s", metadata: Any = None
     ) -> LockGrant:
         """Take a lock, whether another owner has it or not; for administrators."""
-        wanted = self._wanted(lock_order(name, owner, duration, metadata))
+        wanted = self._wanted(shared.lock_order(name, owner, duration, metadata))
         self._permits.need(ADMIN)
         return _grant(await self._locks.steal(wanted))
 
     async def get(self, name: str) -> LockInfo | None:
         """A lock, or None if it is not held."""
-        self._permits.need(LOCK, lock_name(name))
+        self._permits.need(LOCK, shared.lock_name(name))
         lock = await self._locks.get(name)
         return None if lock is None else _info(lock)
 
     async def list(self, prefix: str = "", *, limit: int = DEFAULT_LIMIT) -> list[LockInfo]:
         """The locks that are held and whose names begin with `prefix`, at most 1000."""
-        self._permits.need(LOCK, checked_prefix(prefix) or None)
-        size = checked_page(limit)
+        self._permits.need(LOCK, shared.checked_prefix(prefix) or None)
+        size = shared.checked_page(limit)
         return [_info(lock) for lock in await self._locks.list(prefix, size)]
 
     def _wanted(self, order: LockOrder) -> WantedLock:
@@ -103,7 +93,7 @@ class LocalLocking(LocalPart):
         metadata: Any = None,
     ) -> AsyncLock:
         """A lock for a block of code, `async with kv.lock(...) as lock`, which prolongs it."""
-        self._permits.need(LOCK, lock_name(name))
+        self._permits.need(LOCK, shared.lock_name(name))
         return AsyncLock(self.locks, name, ttl=ttl, wait=wait, owner=owner, metadata=metadata)
 
 

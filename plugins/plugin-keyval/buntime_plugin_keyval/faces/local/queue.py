@@ -13,6 +13,7 @@ from buntime_keyval import (
     InvalidInput,
     QueueMessage,
     QueueStats,
+    shared,
 )
 from buntime_keyval.shared import (
     AsyncListenerFlow,
@@ -21,10 +22,6 @@ from buntime_keyval.shared import (
     Handler,
     Letter,
     Mode,
-    checked_concurrency,
-    checked_id,
-    checked_limit,
-    identify,
 )
 from buntime_keyval.wire import Duration, KeyLike, decode_value, encode_key
 from buntime_keyval.wire.describe import as_written, describe
@@ -128,28 +125,28 @@ class LocalDeadLetters:
         self._permits.need(QUEUE_ADMIN, self._of)
         if isinstance(offset, bool) or not isinstance(offset, int) or offset < 0:
             raise InvalidInput(f"offset must not be negative, received {describe(offset)}")
-        size = min(checked_limit(limit), MAX_LIMIT)
+        size = min(shared.checked_limit(limit), MAX_LIMIT)
         found = await self._letters.list(limit=size, offset=offset, queue=self._name)
         return [_decoded(it) for it in found]
 
     async def get(self, letter_id: str) -> DeadLetter[Any] | None:
         """One dead letter, or None."""
         self._permits.need(QUEUE_ADMIN, self._of)
-        letter = await self._letters.get(checked_id(letter_id), self._of)
+        letter = await self._letters.get(shared.checked_id(letter_id), self._of)
         return None if letter is None else _decoded(letter)
 
     async def requeue(self, letter_id: str, *, idempotency_key: str | None = None) -> EnqueueResult:
         """Send a dead letter again as a new message. Raises `NotFound`."""
         self._permits.need(QUEUE_ADMIN, self._of)
         once = once_of(idempotency_key, "requeue", letter_id)
-        sent = await self._letters.requeue(checked_id(letter_id), once, queue=self._of)
+        sent = await self._letters.requeue(shared.checked_id(letter_id), once, queue=self._of)
         return EnqueueResult(True, sent)
 
     async def delete(self, letter_id: str, *, idempotency_key: str | None = None) -> None:
         """Delete one dead letter; an unknown id is no error."""
         self._permits.need(QUEUE_ADMIN, self._of)
         once = once_of(idempotency_key, "delete_letter", letter_id)
-        await self._letters.delete(checked_id(letter_id), once, queue=self._of)
+        await self._letters.delete(shared.checked_id(letter_id), once, queue=self._of)
 
     async def purge(self, *, idempotency_key: str | None = None) -> DeleteResult:
         """Delete all of them."""
@@ -221,7 +218,7 @@ class LocalQueue(LocalPart):
         idempotency_key: str | None = None,
     ) -> None:
         """Remove a processed message, given as such or by its id."""
-        message_id, known_lease, queue = identify(message, lease)
+        message_id, known_lease, queue = shared.identify(message, lease)
         self._permits.need(QUEUE_RECEIVE, queue)
         once = once_of(idempotency_key, "ack", message_id, known_lease)
         await self._service.queue.ack(message_id, known_lease, once, strict=strict, queue=queue)
@@ -237,7 +234,7 @@ class LocalQueue(LocalPart):
         idempotency_key: str | None = None,
     ) -> None:
         """Give a message back; after the last attempt it becomes a dead letter with `error`."""
-        message_id, known_lease, queue = identify(message, lease)
+        message_id, known_lease, queue = shared.identify(message, lease)
         self._permits.need(QUEUE_RECEIVE, queue)
         pause = None if delay is None else milliseconds("delay", delay)
         said = _said(error)
@@ -260,7 +257,7 @@ class LocalQueue(LocalPart):
         idempotency_key: str | None = None,
     ) -> None:
         """Give a message back as if it had not been delivered: it is no attempt."""
-        message_id, known_lease, queue = identify(message, lease)
+        message_id, known_lease, queue = shared.identify(message, lease)
         self._permits.need(QUEUE_RECEIVE, queue)
         if not known_lease:
             raise InvalidInput("lease must be a non-empty string")
@@ -277,7 +274,7 @@ class LocalQueue(LocalPart):
         idempotency_key: str | None = None,
     ) -> None:
         """Prolong the lease of a message to `duration` from now, or `queue.lockDuration`."""
-        message_id, known_lease, queue = identify(message, lease)
+        message_id, known_lease, queue = shared.identify(message, lease)
         self._permits.need(QUEUE_RECEIVE, queue)
         once = once_of(idempotency_key, "extend", message_id, known_lease, duration)
         await self._service.queue.extend(
@@ -335,7 +332,7 @@ class LocalQueue(LocalPart):
             self._service.queue,
             self._service.dispatcher,
             name,
-            concurrency=checked_concurrency(concurrency),
+            concurrency=shared.checked_concurrency(concurrency),
         )
         flow = AsyncListenerFlow(
             messages,

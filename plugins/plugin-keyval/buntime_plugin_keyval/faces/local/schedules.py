@@ -6,15 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from buntime_keyval import Duration, ScheduleInfo
-from buntime_keyval.shared import (
-    Missed,
-    checked_after,
-    checked_page,
-    schedule_info,
-    schedule_name,
-    schedule_order,
-)
+from buntime_keyval import Duration, ScheduleInfo, shared
+from buntime_keyval.shared import Missed
 from buntime_keyval.wire import InvalidInput, decode_json
 from buntime_keyval.wire.describe import as_written
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
@@ -58,7 +51,7 @@ class LocalSchedules:
         idempotency_key: str | None = None,
     ) -> ScheduleInfo:
         """Make or change a schedule; returns it. With unchanged times it keeps its next one."""
-        order = schedule_order(name, task, cron, every, timezone, missed, paused=paused)
+        order = shared.schedule_order(name, task, cron, every, timezone, missed, paused=paused)
         if missed not in MISSED:
             raise InvalidInput(f"missed must be skip, once or all, received {as_written(missed)}")
         given = GivenSchedule(
@@ -78,7 +71,7 @@ class LocalSchedules:
 
     async def get(self, name: str) -> ScheduleInfo | None:
         """A schedule, or None."""
-        self._permits.need(SCHEDULE, schedule_name(name))
+        self._permits.need(SCHEDULE, shared.schedule_name(name))
         try:
             return self._info(await self._part.schedules.get(name))
         except ScheduleNotFound:
@@ -87,22 +80,22 @@ class LocalSchedules:
     async def list(self, after: str = "", *, limit: int = DEFAULT_LIMIT) -> Infos:
         """The schedules after a name, in order of name; at most 1000."""
         self._permits.need(SCHEDULE)
-        size = checked_page(limit)
-        found = await self._part.schedules.list(checked_after(after), size)
+        size = shared.checked_page(limit)
+        found = await self._part.schedules.list(shared.checked_after(after), size)
         return [self._info(it) for it in found]
 
     async def run(self, name: str, *, idempotency_key: str | None = None) -> str:
         """Start its task now, in addition to its times; the task's id. Raises `NotFound`."""
-        self._permits.need(SCHEDULE, schedule_name(name))
+        self._permits.need(SCHEDULE, shared.schedule_name(name))
         once = once_of(idempotency_key, "schedule_run", name)
         return await self._part.schedules.run(name, once)
 
     async def delete(self, name: str, *, idempotency_key: str | None = None) -> bool:
         """Remove a schedule; returns whether there was one. Tasks that it started stay."""
-        self._permits.need(SCHEDULE, schedule_name(name))
+        self._permits.need(SCHEDULE, shared.schedule_name(name))
         once = once_of(idempotency_key, "schedule_delete", name)
         return await self._part.schedules.remove(name, once)
 
     def _info(self, found: StoredSchedule) -> ScheduleInfo:
         told = msgspec.json.encode(self._part.told(found))
-        return schedule_info(msgspec.json.decode(told, type=ScheduleInfo))
+        return shared.schedule_info(msgspec.json.decode(told, type=ScheduleInfo))

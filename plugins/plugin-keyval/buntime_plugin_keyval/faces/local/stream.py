@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from buntime_keyval import Duration, KeyLike, StreamPage, StreamRecord
-from buntime_keyval.shared import (
-    StreamAction,
-    stream_position,
-    stream_since,
-    stream_wait_ms,
-    stream_wish,
-)
+from buntime_keyval import Duration, KeyLike, StreamPage, StreamRecord, shared
+from buntime_keyval.shared import StreamAction
 from buntime_keyval.wire import decode_key, decode_value
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 
@@ -70,11 +64,11 @@ class LocalStream:
         """Records after a position, or since a time; waits up to a minute for the first one."""
         keys = stream_range(prefix)
         self._permits.read_range(keys)
-        wanted = stream_wish(limit, prefix, type, action)
-        place = stream_position("after", after)
-        pause = stream_wait_ms(wait)
+        wanted = shared.stream_wish(limit, prefix, type, action)
+        place = shared.stream_position("after", after)
+        pause = shared.stream_wait_ms(wait)
         if since is not None:
-            place = await self._part.place_since(stream_since(since, after))
+            place = await self._part.place_since(shared.stream_since(since, after))
         size = min(wanted.limit, MAX_LIMIT)
         wish = Wish(place, size, keys, wanted.type, wanted.action)
         page = await self._part.read(wish, pause / 1000)
@@ -113,7 +107,7 @@ class LocalStream:
     async def trim(self, up_to: int) -> int:
         """Remove the records up to a position, except the newest of all; how many there were."""
         self._permits.need(ADMIN)
-        return await self._part.trim(stream_position("up_to", up_to))
+        return await self._part.trim(shared.stream_position("up_to", up_to))
 
 
 def stream_range(prefix: KeyLike) -> KeyRange:

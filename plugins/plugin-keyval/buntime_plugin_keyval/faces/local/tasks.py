@@ -17,24 +17,9 @@ from buntime_keyval import (
     TaskInfo,
     TaskLimits,
     TaskPage,
+    shared,
 )
-from buntime_keyval.shared import (
-    AsyncRunner,
-    ErrorHandler,
-    Rate,
-    TaskStatus,
-    checked_done_tasks,
-    checked_page,
-    checked_task_count,
-    checked_task_token,
-    new_task,
-    refuse_lost,
-    task_id,
-    task_lease_ms,
-    task_name,
-    task_wait_ms,
-    wanted_options,
-)
+from buntime_keyval.shared import AsyncRunner, ErrorHandler, Rate, TaskStatus
 from buntime_keyval.wire import canonical_value, decode_value, encode_value
 from buntime_keyval.wire.describe import as_written
 from buntime_keyval.wire.failures import checked_error
@@ -90,7 +75,7 @@ class LocalTasks:
         idempotency_key: str | None = None,
     ) -> TaskInfo:
         """Make a task, or get the existing one if its `id` or `unique` text is used again."""
-        new = new_task(
+        new = shared.new_task(
             name,
             payload,
             id=id,
@@ -113,7 +98,7 @@ class LocalTasks:
     async def get(self, task: TaskInfo | str) -> TaskInfo | None:
         """A task, by its id, or None."""
         may = await self._may(TASK_SEND, task)
-        found = await self._desk.find(task_id(task)) if may else None
+        found = await self._desk.find(shared.task_id(task)) if may else None
         return None if found is None else self._told(found)
 
     async def wait(self, task: TaskInfo | str, timeout: Duration | None = None) -> TaskInfo:
@@ -134,11 +119,11 @@ class LocalTasks:
     ) -> TaskPage:
         """Tasks, the newest first, in pages of `limit`, at most 1000."""
         self._permits.need(TASK_ADMIN, name)
-        size = checked_page(limit)
+        size = shared.checked_page(limit)
         wanted = WantedTasks(
             status,
-            None if name is None else task_name(name),
-            None if parent is None else task_id(parent),
+            None if name is None else shared.task_name(name),
+            None if parent is None else shared.task_id(parent),
             read_task_place(cursor) or None,
             size,
             offset,
@@ -151,7 +136,7 @@ class LocalTasks:
     async def stats(self, name: str | None = None) -> dict[str, dict[str, int]]:
         """The number of tasks in each status, by their names."""
         self._permits.need(TASK_ADMIN, name)
-        return await self._desk.counts(None if name is None else task_name(name))
+        return await self._desk.counts(None if name is None else shared.task_name(name))
 
     async def cancel(self, task: TaskInfo | str, *, idempotency_key: str | None = None) -> TaskInfo:
         """Cancel a task that is not over; its runner hears of it. Raises `NotFound`."""
@@ -167,14 +152,14 @@ class LocalTasks:
 
     async def delete(self, task: TaskInfo | str, *, idempotency_key: str | None = None) -> bool:
         """Remove a task in any status; returns whether there was one."""
-        once = once_of(idempotency_key, "task_delete", task_id(task))
+        once = once_of(idempotency_key, "task_delete", shared.task_id(task))
         if not await self._may(TASK_ADMIN, task):
             return False
-        return await self._desk.delete(task_id(task), once)
+        return await self._desk.delete(shared.task_id(task), once)
 
     async def limits(self, name: str) -> TaskLimits:
         """How many tasks with a name may run at a time, and how many may begin in a time."""
-        self._permits.need(TASK_ADMIN, task_name(name))
+        self._permits.need(TASK_ADMIN, shared.task_name(name))
         found = await self._part.limits(name)
         return TaskLimits(found.max_running, found.rate)
 
@@ -187,8 +172,8 @@ class LocalTasks:
         idempotency_key: str | None = None,
     ) -> None:
         """Replace the limits of tasks with a name, across all hosts; those not given are lifted."""
-        self._permits.need(TASK_ADMIN, task_name(name))
-        wanted = checked_options(wanted_options(None, None, max_running, rate))
+        self._permits.need(TASK_ADMIN, shared.task_name(name))
+        wanted = checked_options(shared.wanted_options(None, None, max_running, rate))
         once = once_of(idempotency_key, "task_limits", name, wanted)
         await self._part.set_limits(name, wanted, once)
 
@@ -202,16 +187,16 @@ class LocalTasks:
         wait: Duration | None = None,
     ) -> Leased:
         """Lease tasks with these names, or any; for runners of your own."""
-        chosen = None if names is None else frozenset(task_name(name) for name in names)
+        chosen = None if names is None else frozenset(shared.task_name(name) for name in names)
         for name in [None] if chosen is None else sorted(chosen):
             self._permits.need(TASK_RUN, name)
         call = RunnerCall(
             checked_name("runner", runner),
             chosen,
-            checked_task_count(limit),
-            task_lease_ms(duration),
+            shared.checked_task_count(limit),
+            shared.task_lease_ms(duration),
         )
-        runs = await self._runners.lease(call, task_wait_ms(wait))
+        runs = await self._runners.lease(call, shared.task_wait_ms(wait))
         return [self._leased(run) for run in runs]
 
     async def heartbeat(
@@ -219,51 +204,55 @@ class LocalTasks:
     ) -> TaskHeard:
         """Prolong a lease by its first length, or `duration`, from now on; may report progress."""
         known = await self._known(TASK_RUN, task, TaskLost)
-        length = None if duration is None else task_lease_ms(duration)
+        length = None if duration is None else shared.task_lease_ms(duration)
         told = None if progress is None else told_text(progress, self._clock.wall())
         return self._heard(
-            await self._runners.heartbeat(known, checked_task_token(token), length, told)
+            await self._runners.heartbeat(known, shared.checked_task_token(token), length, told)
         )
 
     async def complete(self, task: str, token: str, result: Any = None) -> TaskHeard:
         """Complete a leased task. Raises `TaskLost`."""
         known = await self._known(TASK_RUN, task, TaskLost)
         told = told_text(result, self._clock.wall())
-        return self._heard(await self._runners.complete(known, checked_task_token(token), told))
+        return self._heard(
+            await self._runners.complete(known, shared.checked_task_token(token), told)
+        )
 
     async def complete_many(self, done: Sequence[TaskDone]) -> Ended:
         """Complete several leased tasks, at most 1000, in one commit; the answer for each."""
         wall_ms = self._clock.wall()
         told = [
-            CompletedTask(task_id(task), checked_task_token(token), told_text(result, wall_ms))
-            for task, token, result in checked_done_tasks(done)
+            CompletedTask(
+                shared.task_id(task), shared.checked_task_token(token), told_text(result, wall_ms)
+            )
+            for task, token, result in shared.checked_done_tasks(done)
         ]
-        refuse_lost()
+        shared.refuse_lost()
         heard = await self._part.complete_many(self._permits.principal, told)
         return [TaskHeard(it.cancelled, lost=it.lost) for it in heard]
 
     async def fail(self, task: str, token: str, error: str, *, retry: bool = True) -> TaskHeard:
         """Report a failed attempt; without `retry` it was the last one. Raises `TaskLost`."""
         known = await self._known(TASK_RUN, task, TaskLost)
-        token, said = checked_task_token(token), checked_error("error", error, as_written)
+        token, said = shared.checked_task_token(token), checked_error("error", error, as_written)
         return self._heard(await self._runners.fail(known, token, said, retry=retry))
 
     async def release(self, task: str, token: str) -> None:
         """Give back a task that was not begun: no attempt is counted. Raises `TaskLost`."""
         known = await self._known(TASK_RUN, task, TaskLost)
-        await self._runners.release(known, checked_task_token(token))
+        await self._runners.release(known, shared.checked_task_token(token))
 
     async def _known(
         self, scope: str, task: TaskInfo | str, absent: Callable[[str], Exception] = TaskNotFound
     ) -> str:
         """The id of a task for which the caller has the scope; otherwise it counts as absent."""
         if not await self._may(scope, task):
-            raise absent(task_id(task))
-        return task_id(task)
+            raise absent(shared.task_id(task))
+        return shared.task_id(task)
 
     async def _may(self, scope: str, task: TaskInfo | str) -> bool:
-        refuse_lost()
-        return await self._part.may(self._permits.principal, scope, task_id(task))
+        shared.refuse_lost()
+        return await self._part.may(self._permits.principal, scope, shared.task_id(task))
 
     def _told(self, task: StoredTask) -> TaskInfo:
         is_running = task.status == "running"
