@@ -9,14 +9,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Sequence
 
-from buntime_keyval.engine import (
-    EngineChange,
-    EngineCheck,
-    EngineEntry,
-    EngineRange,
-    EngineWrite,
-    PositionGone,
-)
+from buntime_keyval import engine
 from buntime_keyval.wire import (
     InvalidInput,
     Key,
@@ -49,7 +42,7 @@ class LocalEngine:
         self._permits = permits
         self._log = log
 
-    async def get(self, keys: Sequence[bytes]) -> list[EngineEntry | None]:
+    async def get(self, keys: Sequence[bytes]) -> list[engine.EngineEntry | None]:
         for key in keys:
             _decoded(key)
         self._permits.read(*keys)
@@ -59,7 +52,7 @@ class LocalEngine:
             for key in keys
         ]
 
-    async def read(self, *ranges: EngineRange) -> list[list[EngineEntry]]:
+    async def read(self, *ranges: engine.EngineRange) -> list[list[engine.EngineEntry]]:
         for asked in ranges:
             if not 1 <= asked.limit <= MAX_LIMIT:
                 raise InvalidInput(f"limit must be from 1 to {MAX_LIMIT}, received {asked.limit}")
@@ -75,7 +68,7 @@ class LocalEngine:
         ]
 
     async def commit(
-        self, checks: Sequence[EngineCheck], writes: Sequence[EngineWrite]
+        self, checks: Sequence[engine.EngineCheck], writes: Sequence[engine.EngineWrite]
     ) -> str | None:
         for check in checks:
             _decoded(check.key)
@@ -90,8 +83,8 @@ class LocalEngine:
         return Bookmark(await self._store.newest_place(fresh=True)).text
 
     async def follow(
-        self, after: str, within: EngineRange | None = None
-    ) -> AsyncIterator[EngineChange]:
+        self, after: str, within: engine.EngineRange | None = None
+    ) -> AsyncIterator[engine.EngineChange]:
         asked = subtree(b"") if within is None else KeyRange(within.start, within.end)
         self._permits.read_range(asked)
         place = parse_bookmark(after).place
@@ -100,16 +93,16 @@ class LocalEngine:
             changes = await self._store.changes(place.seq, limit=PAGE, fresh=True)
             # Checked after the read: changes that were trimmed before it are missing from it.
             if not await self._store.knows(place):
-                raise PositionGone(f"The log does not reach back to {after}: read anew")
+                raise engine.PositionGone(f"The log does not reach back to {after}: read anew")
             for change in changes:
                 place = change.place(place.log)
                 if keys is None or keys.start <= change.key < keys.end:
                     key, operation, stamp, at = change[1:5]
-                    yield EngineChange(key, operation, stamp, at, Bookmark(place).text)
+                    yield engine.EngineChange(key, operation, stamp, at, Bookmark(place).text)
             if len(changes) < PAGE and not await self._log.wait_behind(place.seq):
                 return
 
-    async def _mutation(self, write: EngineWrite) -> Mutation:
+    async def _mutation(self, write: engine.EngineWrite) -> Mutation:
         key = _decoded(write.key)
         if write.value is None:
             return Mutation("delete", key, encoded=write.key)
@@ -117,7 +110,7 @@ class LocalEngine:
         options = NO_OPTIONS if expires_in is None else EntryOptions(expires_in)
         return Mutation("set", key, await self._text(write), options, write.key)
 
-    async def _text(self, write: EngineWrite) -> str:
+    async def _text(self, write: engine.EngineWrite) -> str:
         """The canonical text of a value to write."""
         value = write.value or b""
         if write.encoding == "bytes":
@@ -134,11 +127,11 @@ class LocalEngine:
         return str(text)
 
 
-def _entry(key: bytes, value: str, versionstamp: str) -> EngineEntry:
+def _entry(key: bytes, value: str, versionstamp: str) -> engine.EngineEntry:
     if value.startswith(BYTES_BEFORE):
         encoded = value[len(BYTES_BEFORE) : -len(BYTES_BEHIND)]
-        return EngineEntry(key, b64decode(encoded), "bytes", versionstamp)
-    return EngineEntry(key, value.encode(), "json", versionstamp)
+        return engine.EngineEntry(key, b64decode(encoded), "bytes", versionstamp)
+    return engine.EngineEntry(key, value.encode(), "json", versionstamp)
 
 
 def _decoded(key: bytes) -> Key:

@@ -8,24 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-    SummaryMetricFamily,
-)
+from prometheus_client import core
 
 from buntime_plugin_keyval.engine.recorder import BUCKETS_MS
 from buntime_plugin_keyval.features.feature import Labelled, Measure
 from buntime_plugin_keyval.features.metrics.report import OF_STORE, Report
 
 
-def to_families(report: Report, prefix: str = "keyval") -> list[Metric]:
+def to_families(report: Report, prefix: str = "keyval") -> list[core.Metric]:
     """The metric families for a Prometheus registry."""
     return [
         *_operations(report, prefix),
-        GaugeMetricFamily(
+        core.GaugeMetricFamily(
             f"{prefix}_database_up",
             "Whether the database answered in time",
             value=bool(report.stored),
@@ -37,14 +31,14 @@ def to_families(report: Report, prefix: str = "keyval") -> list[Metric]:
     ]
 
 
-def _operations(report: Report, prefix: str) -> Iterable[Metric]:
-    total = CounterMetricFamily(
+def _operations(report: Report, prefix: str) -> Iterable[core.Metric]:
+    total = core.CounterMetricFamily(
         f"{prefix}_operations", "Total operations by type", labels=["operation"]
     )
-    errors = CounterMetricFamily(
+    errors = core.CounterMetricFamily(
         f"{prefix}_errors", "Total errors by operation type", labels=["operation"]
     )
-    latency = HistogramMetricFamily(
+    latency = core.HistogramMetricFamily(
         f"{prefix}_operation_duration_ms", "Operation latency in milliseconds", labels=["operation"]
     )
     bounds = [*map(str, BUCKETS_MS), "+Inf"]
@@ -59,18 +53,20 @@ def _operations(report: Report, prefix: str) -> Iterable[Metric]:
 
 def _measured(
     measures: Sequence[Measure], numbers: Mapping[str, float], prefix: str
-) -> Iterable[Metric]:
+) -> Iterable[core.Metric]:
     for measure in measures:
         if measure.name in numbers:
-            family = CounterMetricFamily if measure.is_counter else GaugeMetricFamily
+            family = core.CounterMetricFamily if measure.is_counter else core.GaugeMetricFamily
             name = f"{prefix}_{measure.name}"
             yield family(name, measure.text, value=numbers[measure.name])
 
 
-def _labelled(measures: Sequence[Measure], labelled: Labelled, prefix: str) -> Iterable[Metric]:
+def _labelled(
+    measures: Sequence[Measure], labelled: Labelled, prefix: str
+) -> Iterable[core.Metric]:
     for measure in measures:
         if numbers := labelled.get(measure.name):
-            family = GaugeMetricFamily(
+            family = core.GaugeMetricFamily(
                 f"{prefix}_{measure.name}", measure.text, labels=measure.labels
             )
             for labels, number in numbers.items():
@@ -78,7 +74,7 @@ def _labelled(measures: Sequence[Measure], labelled: Labelled, prefix: str) -> I
             yield family
 
 
-def _engine(engine: Mapping[str, float], prefix: str) -> Iterable[Metric]:
+def _engine(engine: Mapping[str, float], prefix: str) -> Iterable[core.Metric]:
     """The numbers that the database engine reports; they differ between engines."""
     rest = dict(engine)
     commits = rest.pop("commits", None)
@@ -88,12 +84,12 @@ def _engine(engine: Mapping[str, float], prefix: str) -> Iterable[Metric]:
     ):
         total = rest.pop(name, None)
         if commits is not None and total is not None:
-            yield SummaryMetricFamily(
+            yield core.SummaryMetricFamily(
                 f"{prefix}_database_{unit}", text, count_value=int(commits), sum_value=total
             )
     for name, number in rest.items():
         text = _ENGINE_HELP.get(name, "Number that the database engine keeps of itself")
-        yield GaugeMetricFamily(f"{prefix}_database_{name}", text, value=number)
+        yield core.GaugeMetricFamily(f"{prefix}_database_{name}", text, value=number)
 
 
 _ENGINE_HELP = {

@@ -19,14 +19,7 @@ from buntime_database import GuardFailed, Statement, Value
 from buntime_keyval.wire import key_to_json
 from buntime_keyval.wire.keys import decode_key
 
-from buntime_plugin_keyval.features.moving import copying
-from buntime_plugin_keyval.features.moving.checks import (
-    Counts,
-    MoveRefused,
-    Names,
-    check_move,
-    counts_of,
-)
+from buntime_plugin_keyval.features.moving import checks, copying
 from buntime_plugin_keyval.features.moving.comparing import compare_behind
 from buntime_plugin_keyval.features.moving.indexes import equalise_indexes
 from buntime_plugin_keyval.features.moving.marks import MoveMarks
@@ -75,7 +68,7 @@ class MoveStep(NamedTuple):
 
 
 class Moved(NamedTuple):
-    counts: Counts
+    counts: checks.Counts
     repaired: int
     """Entries that the comparison found to differ: they were changed without the log, as by a new
     encryption, or in the target."""
@@ -92,7 +85,7 @@ class StoreMover:
         self,
         source: Database,
         target: Database,
-        names: Names,
+        names: checks.Names,
         tell: Callable[[MoveStep], None],
         *,
         without_indexes: bool = False,
@@ -130,13 +123,13 @@ class StoreMover:
         try:
             return await self._run()
         except GuardFailed:
-            raise MoveRefused(
+            raise checks.MoveRefused(
                 "another process is moving this store as well, or has given the move up: see that"
                 " it ends, then start this command again"
             ) from None
 
     async def _run(self) -> Moved:
-        await check_move(
+        await checks.check_move(
             self._source, self._target, self._names, without_indexes=self._without_indexes
         )
         await migrate(self._target.adapter, _wall_ms())
@@ -167,7 +160,7 @@ class StoreMover:
         await self._copy_log()
         if self._marks.place.entries is None:
             return
-        total = (await counts_of(self._source)).entries
+        total = (await checks.counts_of(self._source)).entries
         after = bytes.fromhex(self._marks.place.entries)
         number = 0
         async for page, _ in copying.pages_behind(self._source, self._entries.source, after):
@@ -187,7 +180,7 @@ class StoreMover:
         most = self._target.adapter.capabilities.max_key_bytes
         for key in keys:
             if most is not None and isinstance(key, bytes) and len(key) > most:
-                raise MoveRefused(
+                raise checks.MoveRefused(
                     f"{self._names[1]} takes keys of at most {most} bytes, and"
                     f" {key_to_json(decode_key(key))[:100]} has {len(key)}: remove or rename it"
                 )
@@ -196,12 +189,12 @@ class StoreMover:
         """Copy the log from before the first entry is copied."""
         if self._marks.place.logged:
             return
-        newest = (await counts_of(self._source)).newest
+        newest = (await checks.counts_of(self._source)).newest
         while self._marks.place.log < newest:
             rows = await self._changes()
             if rows is None:
                 await self._marks.begin_anew()
-                newest = (await counts_of(self._source)).newest
+                newest = (await checks.counts_of(self._source)).newest
                 continue
             await self._take(rows, [])
             if not rows:
@@ -211,7 +204,7 @@ class StoreMover:
     async def _follow(self) -> set[Value]:
         """Carry out what the log has by now; the keys concerned."""
         keys: set[Value] = set()
-        newest = (await counts_of(self._source)).newest
+        newest = (await checks.counts_of(self._source)).newest
         while self._marks.place.log < newest:
             rows = await self._changes()
             if rows is None:
@@ -250,7 +243,7 @@ class StoreMover:
 
         Without `repair` both sides are closed, and `MoveFailed` is raised for a difference.
         """
-        total = (await counts_of(self._source)).entries
+        total = (await checks.counts_of(self._source)).entries
         sides = self._source, self._target, self._entries
         done, after, is_end = 0, self._entries.first, False
         while not is_end:
@@ -335,12 +328,12 @@ class StoreMover:
                 *map(Statement, sql.moving.finish),
             ]
         )
-        counts = await counts_of(self._source)
+        counts = await checks.counts_of(self._source)
         if counts.entries <= SMALL:
             await self._compare_all(repair=False)
         else:
             await self._mend([*keys], repair=False)
-        arrived = await counts_of(self._target)
+        arrived = await checks.counts_of(self._target)
         if self._without_indexes:
             counts = counts._replace(indexes=arrived.indexes)
         if arrived != counts:
@@ -358,7 +351,7 @@ class StoreMover:
     async def _open_target(self, started: float) -> Moved:
         await self._marks.open()
         pause = monotonic() - started
-        return Moved(await counts_of(self._target), self._repaired, pause, self._hashes)
+        return Moved(await checks.counts_of(self._target), self._repaired, pause, self._hashes)
 
     async def _query(self, sql: str) -> list[tuple[Value, ...]]:
         return await self._source.adapter.query(sql, fresh=True)

@@ -18,17 +18,11 @@ from buntime_plugin_keyval.features.search.index_builder import IndexBuilder
 from buntime_plugin_keyval.features.search.pages import FoundPage, small_page
 from buntime_plugin_keyval.features.search.similar import MAX_WORDS, similar_words
 from buntime_plugin_keyval.model.errors import IndexNotFound, LimitExceeded
+from buntime_plugin_keyval.storage import searching
 from buntime_plugin_keyval.storage.dialects.search import Match, SearchQuestion
 from buntime_plugin_keyval.storage.postfilter import kept
 from buntime_plugin_keyval.storage.queries import parse_query, plain_words, with_alternatives
 from buntime_plugin_keyval.storage.reads import SHORT_BYTES
-from buntime_plugin_keyval.storage.searching import (
-    EVERYTHING,
-    Index,
-    IndexOptions,
-    SearchOptions,
-    index_of_row,
-)
 from buntime_plugin_keyval.storage.within import size_of
 
 MAX_ATTEMPTS = 5
@@ -52,7 +46,7 @@ class Search(Part):
             complaint="Indexes could not be finished: %s",
             retry_s=RETRY_SECONDS,
         )
-        self._known: dict[bytes, Index] = {}
+        self._known: dict[bytes, searching.Index] = {}
         """Ready indexes by prefix, while their tables can be read; see `search`."""
 
     @property
@@ -83,7 +77,7 @@ class Search(Part):
         return {"indexes": int(indexes or 0), "indexes_unfinished": int(unfinished or 0)}
 
     async def create_index(
-        self, prefix: Key, options: IndexOptions, once: Once | None = None
+        self, prefix: Key, options: searching.IndexOptions, once: Once | None = None
     ) -> None:
         await self.store.replays.run(
             once,
@@ -106,7 +100,7 @@ class Search(Part):
         adapter = self.store.adapter
         infos = []
         for *row, ready, documents in await adapter.query(self._sql.catalogue.all):
-            index = index_of_row(row)
+            index = searching.index_of_row(row)
             entries = documents
             if not ready:
                 ((entries,),) = await adapter.query(self._sql.below, index.keys)
@@ -123,7 +117,7 @@ class Search(Part):
         return infos
 
     @measured("search")
-    async def search(self, prefix: Key, query: str, options: SearchOptions) -> FoundPage:
+    async def search(self, prefix: Key, query: str, options: searching.SearchOptions) -> FoundPage:
         """The entries that match, the best first, and equally good ones by key.
 
         Raises `IndexNotFound` unless exactly this prefix has an index.
@@ -148,7 +142,7 @@ class Search(Part):
         raise AssertionError  # unreachable: the last attempt raises
 
     async def _answer(
-        self, index: Index, query: str, options: SearchOptions, *, fresh: bool
+        self, index: searching.Index, query: str, options: searching.SearchOptions, *, fresh: bool
     ) -> FoundPage:
         match = self._match(index, query)
         page = await self._page_of(index, match, options, fresh)
@@ -165,7 +159,7 @@ class Search(Part):
         return page
 
     async def _fuzzy_page(
-        self, index: Index, query: str, options: SearchOptions, *, fresh: bool
+        self, index: searching.Index, query: str, options: searching.SearchOptions, *, fresh: bool
     ) -> FoundPage | None:
         """The page for a query with similar words in place of those that the index lacks."""
         words = dict.fromkeys(plain_words(query))
@@ -182,12 +176,12 @@ class Search(Part):
         page = await self._page_of(index, match, options, fresh)
         return page._replace(searched_for=searched_for)
 
-    def _match(self, index: Index, query: str) -> Match:
+    def _match(self, index: searching.Index, query: str) -> Match:
         parsed = parse_query(query, index.options.fields)
         return self._sql.match(parsed, index.options.tokenize)
 
     async def _page_of(
-        self, index: Index, match: Match, options: SearchOptions, fresh: bool
+        self, index: searching.Index, match: Match, options: searching.SearchOptions, fresh: bool
     ) -> FoundPage:
         if match.expression is None:
             return FoundPage("", has_more=False)
@@ -201,7 +195,7 @@ class Search(Part):
         return await self._page(index, match.expression, options, fresh=fresh)
 
     async def _page(
-        self, index: Index, match: str, options: SearchOptions, *, fresh: bool
+        self, index: searching.Index, match: str, options: searching.SearchOptions, *, fresh: bool
     ) -> FoundPage:
         store = self.store
         condition = store.condition(options.where, [index.keys])
@@ -212,11 +206,11 @@ class Search(Part):
             return FoundPage(str(entries), bool(has_more))
         if condition.recheck is None:
             return await self._page_within(question, fresh=fresh)
-        everything = options._replace(limit=EVERYTHING, offset=0)
+        everything = options._replace(limit=searching.EVERYTHING, offset=0)
         sql, args = self._sql.rows(question._replace(options=everything))
         rows = await store.adapter.query(sql, args, fresh=fresh)
         found = [str(row[0]) async for row in kept(rows, condition, value=1)][options.offset :]
-        page_entries = found if options.limit == EVERYTHING else found[: options.limit]
+        page_entries = found if options.limit == searching.EVERYTHING else found[: options.limit]
         has_more = len(page_entries) < len(found)
         if options.most_bytes is None:
             return FoundPage(",".join(page_entries), has_more)
@@ -257,13 +251,13 @@ class Search(Part):
                 limit //= 2
         raise LimitExceeded("An entry with its highlights is too large", "answerBytes", most)
 
-    async def _ready_index(self, prefix: Key, encoded: bytes, *, fresh: bool) -> Index:
+    async def _ready_index(self, prefix: Key, encoded: bytes, *, fresh: bool) -> searching.Index:
         rows = await self.store.adapter.query(
             self._sql.catalogue.ready, (encoded,), point=True, fresh=fresh
         )
         if not rows:
             raise IndexNotFound(key_to_json(prefix))
-        index = self._known[encoded] = index_of_row(rows[0])
+        index = self._known[encoded] = searching.index_of_row(rows[0])
         return index
 
     async def _step(self) -> None:
@@ -281,7 +275,7 @@ def _cut(entries: Sequence[str], most: int, *, has_more: bool) -> FoundPage:
     return FoundPage(",".join(entries), has_more)
 
 
-def _looks_at_no_values(options: SearchOptions) -> bool:
+def _looks_at_no_values(options: searching.SearchOptions) -> bool:
     """Whether a search may be a small read: it is for one word.
 
     A small read runs on the event loop, since a hop to a thread would take longer than the read.

@@ -8,14 +8,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from urllib.parse import quote, unquote
 
-from buntime_keyval.wire import (
-    Key,
-    decode_key,
-    encode_key,
-    format_key_path,
-    key_to_json,
-    parse_key_text,
-)
+from buntime_keyval import wire
 
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.features.watch.watcher import WatchTarget
@@ -45,12 +38,12 @@ async def poll_below(store: Store, target: WatchTarget, told: str, limit: int) -
     for key, versionstamp, value in await store.poll(given, [*ranges], limit=limit):
         current[key] = versionstamp
         if value is not None:
-            entries.append(entry_json(key_to_json(decode_key(key)), value, versionstamp))
+            entries.append(entry_json(wire.key_to_json(wire.decode_key(key)), value, versionstamp))
         elif versionstamp != given[key]:
             current[key] = given[key]  # its change comes with one of the next polls
     for key in sorted(given.keys() - current.keys()):
         if len(entries) < limit:
-            entries.append(missing_json(key_to_json(decode_key(key))))
+            entries.append(missing_json(wire.key_to_json(wire.decode_key(key))))
         else:
             current[key] = given[key]
     stamps = await store.turns.run(_write_stamps(current))
@@ -62,7 +55,7 @@ def _read_stamps(text: str, ranges: DisjointRanges) -> Generator[None, None, dic
     for number, pair in enumerate(text.split(",")):
         path, colon, versionstamp = pair.rpartition(":")
         if colon:
-            key = encode_key(_parse_token(path))
+            key = wire.encode_key(_parse_token(path))
             if key in ranges:
                 given[key] = versionstamp
         if number % _AT_ONCE == _AT_ONCE - 1:
@@ -79,15 +72,15 @@ def _write_stamps(stamps: dict[bytes, str]) -> Generator[None, None, str]:
     return ",".join(pairs)
 
 
-def _parse_token(token: str) -> Key:
+def _parse_token(token: str) -> wire.Key:
     """The key of a token of `_key_token`, which the query string may have decoded once."""
     if token.startswith("%5B"):
-        return parse_key_text(unquote(token))
-    return parse_key_text(token)
+        return wire.parse_key_text(unquote(token))
+    return wire.parse_key_text(token)
 
 
 def _key_token(encoded: bytes) -> str:
     """A key as a token without commas and colons, for the text that a polling client sends back."""
-    key = decode_key(encoded)
-    path = format_key_path(key)
-    return quote(key_to_json(key), safe="") if path is None else path
+    key = wire.decode_key(encoded)
+    path = wire.format_key_path(key)
+    return quote(wire.key_to_json(key), safe="") if path is None else path

@@ -8,13 +8,7 @@ from functools import cache
 from buntime_database import Statement
 
 from buntime_plugin_keyval.storage.dialects import moving
-from buntime_plugin_keyval.storage.dialects.sqlite.values import (
-    ADD_LONG_VALUE,
-    ADDED,
-    VALUE,
-    VALUE_SIZE,
-    long_size,
-)
+from buntime_plugin_keyval.storage.dialects.sqlite import values
 
 TOGETHER = 50
 """Rows that one statement writes: more of them hardly save anything, and are long to prepare."""
@@ -22,10 +16,10 @@ TOGETHER = 50
 
 def _table(table: moving.MovedTable) -> moving.TableSql:
     name, columns, has_long = table.name, table.columns, table.has_long
-    key, size = columns[0], VALUE_SIZE if has_long else table.size
+    key, size = columns[0], values.VALUE_SIZE if has_long else table.size
     given = "unhex(value)" if key == "key" else "value"
     chosen = f"{key} IN (SELECT {given} FROM json_each(?))"
-    told = (VALUE if has_long and column == "value" else column for column in columns)
+    told = (values.VALUE if has_long and column == "value" else column for column in columns)
     return moving.TableSql(
         marks=f"SELECT {', '.join((key, size, table.marks))} FROM {name} WHERE {key} > ? "
         f"ORDER BY {key} LIMIT ?",
@@ -45,22 +39,22 @@ def _putting(
     inline = f"({', '.join('?' * len(columns))}{', NULL, 0' if has_long else ''})"
     place = columns.index("value") if has_long else 0
     beside = ["''" if column == "value" else "?" for column in columns]
-    put_long = f"{head}({', '.join(beside)}, {ADDED}, ?){tail}"
+    put_long = f"{head}({', '.join(beside)}, {values.ADDED}, ?){tail}"
 
     @cache
     def text(number: int) -> str:
         return head + ", ".join([inline] * number) + tail
 
     def put(rows: Sequence[moving.MovedRow]) -> Iterator[Statement]:
-        short = [row for row in rows if not has_long or not long_size(str(row[place]))]
+        short = [row for row in rows if not has_long or not values.long_size(str(row[place]))]
         for start in range(0, len(short), TOGETHER):
             some = short[start : start + TOGETHER]
             yield Statement(text(len(some)), [value for row in some for value in row])
         if len(short) < len(rows):
             for row in rows:
                 value = str(row[place])
-                if size := long_size(value):
-                    yield Statement(ADD_LONG_VALUE, (value,))
+                if size := values.long_size(value):
+                    yield Statement(values.ADD_LONG_VALUE, (value,))
                     yield Statement(put_long, (*row[:place], *row[place + 1 :], size))
 
     return lambda rows: list(put(rows))

@@ -8,18 +8,12 @@ import secrets
 from buntime_database import Statement, Value
 from buntime_keyval.wire.searching import HitMarks
 
+from buntime_plugin_keyval.storage import searching
 from buntime_plugin_keyval.storage.dialects.search import SearchQuestion
 from buntime_plugin_keyval.storage.dialects.sqlite.rows import ENTRIES
 from buntime_plugin_keyval.storage.dialects.sqlite.search.tables import vocabulary_of
 from buntime_plugin_keyval.storage.dialects.sqlite.values import VALUE, value_up_to
 from buntime_plugin_keyval.storage.dialects.templates import LIVE
-from buntime_plugin_keyval.storage.searching import (
-    EVERYTHING,
-    FEW,
-    SHORT_VALUE,
-    Index,
-    SearchOptions,
-)
 
 _HTML = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("''", "&#39;"))
 """Characters as SQL writes them, the ampersand first."""
@@ -46,13 +40,13 @@ SELECT {entries}, (SELECT count(*) FROM hits) > ?
 FROM ({found} LIMIT +?)"""
     # One more than wanted shows whether there are more.
     args = _hits_args(question, options.limit + 1)
-    if options.limit == EVERYTHING:
-        args = _hits_args(question, EVERYTHING)
-        return Statement(sql, (*args, 1 << 62, *found_args, EVERYTHING))
+    if options.limit == searching.EVERYTHING:
+        args = _hits_args(question, searching.EVERYTHING)
+        return Statement(sql, (*args, 1 << 62, *found_args, searching.EVERYTHING))
     return Statement(sql, (*args, options.limit, *found_args, options.limit))
 
 
-def small(index: Index, match: str, options: SearchOptions) -> Statement:
+def small(index: searching.Index, match: str, options: searching.SearchOptions) -> Statement:
     """A row for each entry of a page, live or not, and for one more: see `SmallHit`.
 
     Ranks `FEW` and one entries at the most, so for one word this is a bounded read. Raises
@@ -61,7 +55,7 @@ def small(index: Index, match: str, options: SearchOptions) -> Statement:
     weights = options.weights_of(index.options.fields)
     narrowed = options.narrowed(index.keys) if options.is_narrowed else ()
     sql = _small_sql(index.table, len(weights), options.is_narrowed, options.reverse)
-    one_more = options.limit if options.limit == EVERYTHING else options.limit + 1
+    one_more = options.limit if options.limit == searching.EVERYTHING else options.limit + 1
     return Statement(sql, (*weights, match, *narrowed, one_more, options.offset))
 
 
@@ -73,9 +67,9 @@ def _small_sql(table: str, weights: int, is_narrowed: bool, reverse: bool) -> st
     return f"""
 WITH hits AS MATERIALIZED (
   SELECT doc_key, bm25({score}) AS score FROM {table} CROSS JOIN kv_docs ON doc = {table}.rowid
-  WHERE {table} MATCH ? LIMIT {FEW + 1})
+  WHERE {table} MATCH ? LIMIT {searching.FEW + 1})
 SELECT (SELECT count(*) FROM hits), expires_at, key_json,
-  {value_up_to(SHORT_VALUE)}, versionstamp
+  {value_up_to(searching.SHORT_VALUE)}, versionstamp
 FROM (SELECT doc_key, score FROM hits {inside} ORDER BY {order} LIMIT ? OFFSET ?)
 CROSS JOIN kv_entries ON key = doc_key ORDER BY {order}"""
 
@@ -139,12 +133,12 @@ def _order(reverse: bool) -> str:
     return "score DESC, doc_key DESC" if reverse else "score, doc_key"
 
 
-def _score_args(index: Index, options: SearchOptions) -> str:
+def _score_args(index: searching.Index, options: searching.SearchOptions) -> str:
     weights = "?" * len(index.options.fields) if options.weights else ""
     return ", ".join([index.table, *weights])
 
 
-def _entry(index: Index, options: SearchOptions) -> tuple[str, list[Value]]:
+def _entry(index: searching.Index, options: searching.SearchOptions) -> tuple[str, list[Value]]:
     """SQL for a result, with its arguments: the entry and the requested parts beside it."""
     members = [ENTRIES.members]
     args: list[Value] = []
@@ -191,7 +185,7 @@ class _Marked:
         return f"replace(replace({call}, ?, ?), ?, ?)"
 
 
-def words(index: Index, letter: str, lengths: tuple[int, int], limit: int) -> Statement:
+def words(index: searching.Index, letter: str, lengths: tuple[int, int], limit: int) -> Statement:
     """Words of an index that begin with a letter, if one is given, with the number of entries."""
     text = f"SELECT term, doc FROM {vocabulary_of(index)} WHERE length(term) BETWEEN ?1 AND ?2"
     args: tuple[Value, ...] = (*lengths, limit)
