@@ -15,7 +15,6 @@ from typing import Any, NamedTuple, TypeVar
 from buntime_database import ResultSet
 
 from buntime_plugin_keyval.engine.decisions import Decision, Settled, View, Write
-from buntime_plugin_keyval.engine.loop import Loop
 from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.engine.recorder import measured
 from buntime_plugin_keyval.engine.store import Store
@@ -92,13 +91,9 @@ class LockDesk:
         self._store = store
         self.recorder = store.recorder
         self._waiters = Waiters(store, foreign_poll_ms=foreign_poll_ms)
+        self.loop = self._waiters.loop
         self._finding: set[asyncio.Task[Granted]] = set()
         """Tasks that find out which owner has a lock that was not given at once."""
-
-    @property
-    def loop(self) -> Loop:
-        """The loop that passes locks on."""
-        return self._waiters.loop
 
     @property
     def waiting(self) -> int:

@@ -284,7 +284,7 @@ class Dispatcher:
             line.in_vain = 0
             line.is_empty = bool(wanted) and visible is None
             return await self._sweep(line, now_ms, visible)
-        self._queue.hurry()  # consumers that ack a message have nothing to do before the next one
+        self._store.hurry()  # consumers that ack a message have nothing to do before the next one
         messages = deque(await self._queue.lease(wanted, line.queue))
         if not messages:
             line.in_vain += 1  # other processes were faster, or options of the queue hold them back

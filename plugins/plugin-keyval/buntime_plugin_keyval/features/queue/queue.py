@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from asyncio import Future
 from collections.abc import Callable, Sequence
 from time import monotonic
@@ -17,7 +16,7 @@ from buntime_keyval.wire.commits import MessageOptions
 
 from buntime_plugin_keyval.engine.decisions import Decision, PlainWrite, Write
 from buntime_plugin_keyval.engine.once import Once
-from buntime_plugin_keyval.engine.recorder import Recorder, measured
+from buntime_plugin_keyval.engine.recorder import measured
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.engine.writes import of_effects
 from buntime_plugin_keyval.features.queue.deliveries import Deliveries
@@ -84,6 +83,7 @@ class Queue:
     def __init__(self, store: Store, *, lease_ms: int) -> None:
         self._store = store
         self._sql = store.sql.queue
+        self.recorder = store.recorder
         self._lease_ms = lease_ms
         self._deliveries = Deliveries(
             self._count, lease_ms=lease_ms, clock=store.clock, logger=store.logger
@@ -183,10 +183,6 @@ class Queue:
 
         decision = Decision((*counts, lease, *behind), conclude)
         return self._store.write(Write(lambda _: decision, size=self._size()))
-
-    def hurry(self) -> None:
-        """Have the leases of this turn of the loop committed as soon as possible."""
-        self._store.hurry()
 
     async def take(self, queue: str = "") -> LeasedMessage | None:
         """Lease one message for a consumer that gets it at once: the delivery counts."""
@@ -382,14 +378,6 @@ class Queue:
         for message in (*unsent, *unsettled):
             self._deliveries.settled(message.id)
         self._on_ready(None)
-
-    @property
-    def recorder(self) -> Recorder:
-        return self._store.recorder
-
-    @property
-    def logger(self) -> logging.Logger:
-        return self._store.logger
 
     async def bury_exhausted(self) -> None:
         """Bury messages whose attempts are used up and that no consumer holds."""

@@ -10,7 +10,7 @@ from buntime_keyval.wire import Key, decode_key, encode_key, key_to_json
 
 from buntime_plugin_keyval.engine.loop import Loop
 from buntime_plugin_keyval.engine.once import Once
-from buntime_plugin_keyval.engine.recorder import Recorder, measured
+from buntime_plugin_keyval.engine.recorder import measured
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.features.feature import Part
 from buntime_plugin_keyval.features.search.explained import explain
@@ -37,6 +37,7 @@ class Search(Part):
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.recorder = store.recorder
         self._sql = store.sql.search
         self._builder = IndexBuilder(store)
         self._loop = Loop(
@@ -48,10 +49,6 @@ class Search(Part):
         )
         self._known: dict[bytes, searching.Index] = {}
         """Ready indexes by prefix, while their tables can be read; see `search`."""
-
-    @property
-    def recorder(self) -> Recorder:
-        return self.store.recorder
 
     @property
     def loops(self) -> Mapping[str, Loop]:

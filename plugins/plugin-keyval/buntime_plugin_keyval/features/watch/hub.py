@@ -44,7 +44,7 @@ class WatchHub:
         self._by_key: dict[bytes, set[Watcher]] = {}
         self._by_prefix: dict[bytes, set[Watcher]] = {}
         self._unsubscribe: Callable[[], None] | None = None
-        self._place: Place | None = None
+        self.place: Place | None = None
         """The place after the last change that was delivered; None while it is unknown."""
         self._version: int | None = None
         """The version of the data before the last look at the log; None if unknown."""
@@ -56,11 +56,6 @@ class WatchHub:
     def watcher_count(self) -> int:
         """The number of open watchers, those of other workers included."""
         return int(self._store.peers.watchers.totals()[0])
-
-    @property
-    def place(self) -> Place | None:
-        """The place after the last change that was delivered; None while it is being found."""
-        return self._place
 
     async def watch(self, target: WatchTarget, client: str | None = None) -> Watcher:
         """Open a watcher of every change from now on. Call its `close` when it is no longer used.
@@ -100,7 +95,7 @@ class WatchHub:
         unsubscribe = self._store.subscribe(self._committed)
         self._store.peers.changes.listen(self.loop.wake)
         try:
-            self._place = await self._store.newest_place(fresh=True)
+            self.place = await self._store.newest_place(fresh=True)
         except BaseException:
             self._store.peers.changes.listen(None)
             unsubscribe()
@@ -133,11 +128,11 @@ class WatchHub:
             self._unsubscribe = None
             self._store.peers.changes.listen(None)
             self.loop.stop_soon()
-        self._place = None
+        self.place = None
 
     def _committed(self, changes: Sequence[Change], before: int | None) -> None:
         """Deliver a commit of this process if it directly follows the last one delivered."""
-        place = self._place
+        place = self.place
         if place is None or before != place.seq:
             self.loop.wake()
             return
@@ -148,7 +143,7 @@ class WatchHub:
                 notice = Notice(change.versionstamp, change.seq, change.versionstamp, state)
                 for watcher in watchers:
                     watcher.add(notice)
-        self._place = changes[-1].place(place.log)
+        self.place = changes[-1].place(place.log)
 
     def _watchers_of(self, key: bytes) -> set[Watcher]:
         found = set(self._by_key.get(key, ()))
@@ -172,24 +167,24 @@ class WatchHub:
 
     async def _catch_up(self) -> None:
         """Deliver commits of other processes, and those of this one that follow them."""
-        place = self._place
+        place = self.place
         if place is not None and await self._store.newest_place() == place:
             return
         catch = place and await self._store.news(place, None, self._watchers_of)
         if catch is None or not catch.is_complete:
             # The log does not reach back to this place, is another one, or has too many changes for
             # one read: each watcher reads what concerns it.
-            self._place = None
-            self._place = await self._store.newest_place(fresh=True)
+            self.place = None
+            self.place = await self._store.newest_place(fresh=True)
             for watcher in tuple(self._watchers):
                 watcher.give_up()
             return
         # This process may have committed meanwhile.
-        delivered = self._place.seq if self._place is not None else 0
+        delivered = self.place.seq if self.place is not None else 0
         for since, seq, commit, stored in catch.news:
             if seq > delivered:
                 state = State(stored.key, stored.value, stored.versionstamp)
                 for watcher in self._watchers_of(stored.key):
                     watcher.add(Notice(since, seq, commit, state))
         if catch.place.seq > delivered:
-            self._place = catch.place
+            self.place = catch.place
