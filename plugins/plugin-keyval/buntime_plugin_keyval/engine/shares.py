@@ -10,7 +10,7 @@ from buntime_plugin_keyval.model.errors import TooManyStreams, TooManyStreamsOfC
 class Shares:
     """The open streams of one kind in this process."""
 
-    def __init__(self, option: str, *, most: int, most_of_client: int) -> None:
+    def __init__(self, option: str, most: int, most_of_client: int) -> None:
         """`option` names the first limit; with `PerClient` behind it, the second."""
         self._option = option
         self.most = most

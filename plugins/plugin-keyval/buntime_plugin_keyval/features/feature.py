@@ -17,6 +17,7 @@ from buntime_database import Adapter
 from buntime_plugin_keyval.config import KeyValConfig
 from buntime_plugin_keyval.engine.additions import CheckParsers, MutationParsers
 from buntime_plugin_keyval.engine.loop import Loop
+from buntime_plugin_keyval.engine.shares import Shares
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.requests.asked import Routes
 from buntime_plugin_keyval.storage.dialects.registry import UnknownDialect
@@ -115,6 +116,16 @@ class Ground(NamedTuple):
     """The client that a request counts against: see `PluginContext`."""
     parts: Mapping[str, Any]
     """The parts of all features, by name; complete when the last one is made."""
+
+    def watchers(self) -> Shares:
+        """The room for streams of one kind that are limited like watches."""
+        it = self.config.watch
+        return Shares("watch.maxWatchers", it.max_watchers, it.max_watchers_per_client)
+
+    def listeners(self) -> Shares:
+        """The same, limited like listeners of queues."""
+        it = self.config.queue
+        return Shares("queue.maxListeners", it.max_listeners, it.max_listeners_per_client)
 
 
 class Feature(NamedTuple, Generic[P]):

@@ -23,10 +23,7 @@ _HUGE: int = 10**15
 
 def parse_limit(name: str, raw: object) -> int:
     """A limit as all routes take it: a whole number of at least 1, cut to 1000."""
-    number = read_whole(raw)
-    if number is None or number < 1:
-        raise wire.InvalidInput(f"{name} must be a positive number, received {describe(raw)}")
-    return min(number, MAX_LIMIT)
+    return min(read_up_to(name, raw), MAX_LIMIT)
 
 
 def read_offset(name: str, raw: object) -> int:

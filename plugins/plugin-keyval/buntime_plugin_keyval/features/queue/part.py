@@ -11,7 +11,6 @@ from buntime_keyval.wire.commits import MessageOptions
 
 from buntime_plugin_keyval.engine.additions import Addition, MutationParsers
 from buntime_plugin_keyval.engine.loop import Loop
-from buntime_plugin_keyval.engine.shares import Shares
 from buntime_plugin_keyval.features.feature import Ground, Labelled, Part
 from buntime_plugin_keyval.features.queue.dead_letters import StoredLetters
 from buntime_plugin_keyval.features.queue.dispatcher import Dispatcher
@@ -39,11 +38,7 @@ class QueuePart(Part):
             store,
             sweep_ms=self.config.cleanup_interval.milliseconds,
             foreign_poll_ms=config.foreign_poll.milliseconds,
-            shares=Shares(
-                "queue.maxListeners",
-                most=self.config.max_listeners,
-                most_of_client=self.config.max_listeners_per_client,
-            ),
+            shares=ground.listeners(),
         )
 
     @property

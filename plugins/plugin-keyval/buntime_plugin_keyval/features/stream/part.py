@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.engine.recorder import measured
-from buntime_plugin_keyval.engine.shares import Shares
 from buntime_plugin_keyval.features.feature import Ground, Part
 from buntime_plugin_keyval.features.log.feature import LOG
 from buntime_plugin_keyval.features.log.part import LogPart
@@ -57,11 +56,7 @@ class StreamPart(Part):
         self.recorder = ground.store.recorder
         self.client_of: Callable[[Mapping[str, Any]], str | None] = ground.client_of
         self.heartbeat_s = ground.config.watch.heartbeat.milliseconds / 1000
-        self.shares = Shares(
-            "watch.maxWatchers",
-            most=ground.config.watch.max_watchers,
-            most_of_client=ground.config.watch.max_watchers_per_client,
-        )
+        self.shares = ground.watchers()
         self.is_closed = False
         self._parts = ground.parts
 

@@ -15,7 +15,6 @@ from buntime_keyval.wire.tasks import NewTask
 from buntime_plugin_keyval.engine.additions import Addition, MutationParsers
 from buntime_plugin_keyval.engine.loop import Loop
 from buntime_plugin_keyval.engine.once import Once
-from buntime_plugin_keyval.engine.shares import Shares
 from buntime_plugin_keyval.features.feature import Ground, Part
 from buntime_plugin_keyval.features.queue.feature import QUEUE
 from buntime_plugin_keyval.features.queue.part import QueuePart
@@ -36,11 +35,7 @@ class TaskPart(Part):
         self.store = ground.store
         self.client_of = ground.client_of
         self.heartbeat_ms = ground.config.queue.heartbeat.milliseconds
-        self.shares = Shares(
-            "queue.maxListeners",
-            most=ground.config.queue.max_listeners,
-            most_of_client=ground.config.queue.max_listeners_per_client,
-        )
+        self.shares = ground.listeners()
         self.room = WaitingRoom(
             ground.store, foreign_poll_ms=ground.config.foreign_poll.milliseconds
         )

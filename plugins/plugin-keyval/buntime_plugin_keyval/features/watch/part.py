@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from buntime_plugin_keyval.engine.loop import Loop
-from buntime_plugin_keyval.engine.shares import Shares
 from buntime_plugin_keyval.features.feature import Ground, Part
 from buntime_plugin_keyval.features.watch.hub import WatchHub
 
@@ -17,11 +16,7 @@ class WatchPart(Part):
         self.client_of = ground.client_of
         self.hub = WatchHub(
             self.store,
-            shares=Shares(
-                "watch.maxWatchers",
-                most=self.config.max_watchers,
-                most_of_client=self.config.max_watchers_per_client,
-            ),
+            shares=ground.watchers(),
             foreign_poll_ms=ground.config.foreign_poll.milliseconds,
         )
 
