@@ -88,6 +88,8 @@ class DirectExchange(DirectRequest):
     noticed = NOTHING
     _id = b""
     """The body of the request; empty until it is whole, unless it came with the head."""
+    _parts: list[bytes] | None = None
+    """What has come of a body that came behind the head."""
     _gone: asyncio.Future[None] | None = None
     _is_late = False
     """Whether the answer comes in another turn of the loop than the request."""
@@ -113,7 +115,6 @@ class DirectExchange(DirectRequest):
         self._connection = connection
         self._mount = mount
         self._app = mount.app  # a lookup less where it is asked
-        self._parts: list[bytes] = []
         if admitted is not None:
             self._id = admitted.request_id
             self.noticed = admitted.noticed
@@ -121,12 +122,15 @@ class DirectExchange(DirectRequest):
 
     def add_body(self, part: bytes) -> None:
         """Take in a part of the body."""
-        self._parts.append(part)
+        if self._parts is None:
+            self._parts = [part]
+        else:
+            self._parts.append(part)
 
     def run(self) -> None:
         """Answer, now that the request is whole."""
         parts = self._parts
-        if parts:
+        if parts is not None:
             self.body = parts[0] if len(parts) == 1 else b"".join(parts)
         if self._id:
             request_id = self._id.decode()
@@ -135,7 +139,7 @@ class DirectExchange(DirectRequest):
             self._id = request_id.encode()
         REQUEST_ID.set(request_id)
         try:
-            if parts and self.principal.life.over:
+            if parts is not None and self.principal.life.over:
                 raise unauthorized()  # it was valid when the head came, before the body
             reply: Reply | PromisedWork = self._app.answer(self)
         except NotDirect:

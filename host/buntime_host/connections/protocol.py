@@ -70,6 +70,7 @@ class HostProtocol(GuardedProtocol):
         self._upgrading = False
         dispatcher = cast(RequestDispatcher, self.app)
         self._direct = dispatcher.direct
+        self._mounts = dispatcher.direct.mounts
         self._answers_directly = bool(dispatcher.direct)
         self._gate = dispatcher.gate
         self._base = dispatcher.below.base_path.encode()
@@ -147,19 +148,18 @@ class HostProtocol(GuardedProtocol):
         known = self._known.find(data)
         if known is None:
             return False
-        method, url, self.headers, self._noted, self._host, body = known
+        method, url, headers, noted, host, body = known
         if len(url) > self._limits.url_bytes:
             return False
-        self.url = url
-        self._left = len(body)
+        self.url, self.headers, self._host = url, headers, host
         try:
-            direct = self._direct_exchange(method)
+            direct = self._direct_exchange(method, url, headers, noted, host, len(body))
             if direct is None:
                 return False
             self._since = self.edge.now
             self.cycle = self._running = direct
             if body:
-                direct.add_body(body)
+                direct.body = body
             direct.run()
         except Exception as error:  # noqa: BLE001 - as in a callback of the parser
             self._failed(error)
@@ -370,7 +370,9 @@ class HostProtocol(GuardedProtocol):
         self._fed = 0
         self._body_began = self.edge.now
         if is_idle and self._answers_directly and self._has_direct_head(version, method):
-            direct = self._direct_exchange(method)
+            direct = self._direct_exchange(
+                method, self.url, self.headers, self._noted, self._host, self._left
+            )
             if direct is not None:
                 self.cycle = self._running = direct
                 return
@@ -399,39 +401,50 @@ class HostProtocol(GuardedProtocol):
             and self.parser.should_keep_alive()
         )
 
-    def _direct_exchange(self, method: str) -> DirectExchange | None:
-        """The request, if it is answered without ASGI; uncommon ones are not."""
-        url, left = self.url, self._left
+    def _direct_exchange(
+        self,
+        method: str,
+        url: bytes,
+        headers: list[Header],
+        noted: list[Header] | None,
+        host: bytes | None,
+        left: int,
+    ) -> DirectExchange | None:
+        """The request, if it is answered without ASGI; uncommon ones are not.
+
+        `left` is the size of its body.
+        """
+        below = url
         if self._base:
             if not url.startswith(self._base + b"/"):
                 return None
-            url = url[len(self._base) :]
-        end = url.find(b"/", 1)
-        mount = self._direct.mounts.get(url[:end]) if end > 0 else None
+            below = url[len(self._base) :]
+        end = below.find(b"/", 1)
+        mount = self._mounts.get(below[:end]) if end > 0 else None
         if mount is None and self._direct.rest is not None:
-            mount = self._direct.rest_for(url)
+            mount = self._direct.rest_for(below)
             end = 0  # its paths are whole
         if (
             mount is None
             or (mount.only_reads and method not in SAFE_METHODS)
-            or left > (0 if method in SAFE_METHODS else mount.body_bytes)
+            or (left and (method in SAFE_METHODS or left > mount.body_bytes))
             or self.flow.write_paused
             or (self._at_once and self._has_had_its_turn())
         ):
             return None
-        path, _, query = url[end:].partition(b"?")
+        path, query = below[end:], b""
+        if _QUESTION_MARK in path:
+            path, _, query = path.partition(b"?")
         if not mount.app.is_direct(method, path):
             return None
         admitted = None
-        if self._noted is not None:
-            admitted = self._direct.admit(self._noted, self._host or b"", mount)
+        if noted is not None:
+            admitted = self._direct.admit(noted, host or b"", mount)
             if admitted is None:
                 return None
         elif not self._gate.is_open:
             return None  # it has no credential
-        return self._direct_request(
-            self, mount, method, path, query, self.headers, admitted, self.url
-        )
+        return self._direct_request(self, mount, method, path, query, headers, admitted, url)
 
     def _has_had_its_turn(self) -> bool:
         """Whether others have their turn now: the next request is a task, which waits for its
@@ -620,5 +633,6 @@ class HostProtocol(GuardedProtocol):
 
 _HEAD_END = b"\r\n\r\n"
 _HASH = ord("#")
-"""A number, since `bytes.find` takes a fraction of the time for it."""
+_QUESTION_MARK = ord("?")
+"""Numbers, since whether bytes have one is found in a fraction of the time."""
 _LOOKED_AT = NOTED | {b"content-length", b"expect", b"transfer-encoding"}

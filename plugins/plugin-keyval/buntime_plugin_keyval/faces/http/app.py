@@ -122,7 +122,7 @@ class KeyValApp:
 
     def is_direct(self, method: str, path: bytes) -> bool:  # noqa: ARG002 - see `DirectApp`
         """See `DirectApp`: everything but streams."""
-        return path.startswith(BELOW_API) and path[len(API_PATH) :] not in self.table.streams
+        return path.startswith(BELOW_API) and path not in self.table.streams
 
     def answer(
         self,

@@ -73,11 +73,11 @@ class StoreRoutes:
                 self._fixed[path.encode()] = methods
                 self._templates[path.encode()] = f"/api{path}"
         self.streams = frozenset(
-            path
+            API_PATH + path
             for path, methods in self._fixed.items()
             if any(route.is_stream for route in methods.values())
         )
-        """The paths of event streams, all of which are fixed."""
+        """The paths of event streams below the plugin's base, all of which are fixed."""
         self._below_keys = {
             API_PATH + path: methods
             for path, methods in self._fixed.items()
