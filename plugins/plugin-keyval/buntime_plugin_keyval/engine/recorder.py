@@ -20,6 +20,8 @@ R = TypeVar("R")
 
 BUCKETS_MS = (1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000)
 """Upper bounds of the latency histogram; one more bucket takes the rest."""
+_BOUNDS = tuple(map(float, BUCKETS_MS))
+"""The same, since floats are compared with each other in half the time."""
 
 
 _COUNT, _ERRORS, _LATENCY, _BUCKETS = range(4)
@@ -68,7 +70,7 @@ class Recorder:
         milliseconds = seconds * 1000
         row[_COUNT] += 1
         row[_LATENCY] += milliseconds
-        row[_BUCKETS + bisect_left(BUCKETS_MS, milliseconds)] += 1
+        row[_BUCKETS + bisect_left(_BOUNDS, milliseconds)] += 1
         if failed:
             row[_ERRORS] += 1
 
@@ -79,12 +81,12 @@ class Recorder:
             row = self._rows[operation] = self._row(operation)
         row[_COUNT] += len(seconds)
         row[_LATENCY] += sum(seconds) * 1000
-        bucket = bisect_left(BUCKETS_MS, min(seconds) * 1000)
-        if bucket == bisect_left(BUCKETS_MS, max(seconds) * 1000):
+        bucket = bisect_left(_BOUNDS, min(seconds) * 1000)
+        if bucket == bisect_left(_BOUNDS, max(seconds) * 1000):
             row[_BUCKETS + bucket] += len(seconds)
         else:
             for one in seconds:
-                row[_BUCKETS + bisect_left(BUCKETS_MS, one * 1000)] += 1
+                row[_BUCKETS + bisect_left(_BOUNDS, one * 1000)] += 1
 
     @property
     def totals(self) -> dict[str, Samples]:
