@@ -28,6 +28,7 @@ BuntimeError
     ├── PayloadTooLarge      413 PAYLOAD_TOO_LARGE
     ├── UnsupportedEncoding  415 UNSUPPORTED_ENCODING
     ├── UrlTooLong           414 URL_TOO_LONG
+    ├── ExpectationFailed    417 EXPECTATION_FAILED
     ├── UntrustedHost        421 UNTRUSTED_HOST
     ├── UpgradeRequired      426 UPGRADE_REQUIRED
     ├── TooManyRequests      429 TOO_MANY_REQUESTS
