@@ -280,6 +280,18 @@ def test_pages_are_rewritten_whatever_they_are_sent_as(
     assert b"\r\nrange:" not in raw.received[-1]
 
 
+@pytest.mark.parametrize("status", [520, 600, 999])
+def test_statuses_that_nobody_has_named_are_passed_on(
+    client: httpx2.Client, raw: RawTarget, status: int
+) -> None:
+    """Some servers have their own, also beyond those of HTTP."""
+    answered = b"HTTP/1.1 %d Odd\r\ncontent-type: text/html\r\n" % status
+    for path, method in (("/x", "GET"), ("/x", "POST"), ("/page", "GET")):
+        raw.answers = [answered + b"content-length: 2\r\n\r\nok"]
+        got = client.request(method, path)
+        assert (got.status_code, got.content) == (status, b"ok"), (path, method)
+
+
 def test_a_target_is_not_told_the_framing_of_another_hop(
     client: httpx2.Client, raw: RawTarget
 ) -> None:

@@ -15,5 +15,5 @@ PHRASES = {int(status): _RENAMED.get(status, status.phrase) for status in HTTPSt
 
 STATUS_LINES = {
     status: b"HTTP/1.1 %d %b\r\n" % (status, PHRASES.get(status, "").encode())
-    for status in range(100, 600)
+    for status in range(100, 1000)  # servers behind a proxy also use what RFC 9110 leaves out
 }
