@@ -14,7 +14,7 @@ from buntime_database import Guard, Statement
 from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.model.versionstamps import tail_of
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect, Statements
-from buntime_plugin_keyval.storage.dialects.writes import NewEntry
+from buntime_plugin_keyval.storage.dialects.writes import NewEntry, new
 from buntime_plugin_keyval.storage.ranges import KeyRange
 from buntime_plugin_keyval.storage.selection import EVERYTHING, RowCondition
 
@@ -67,7 +67,8 @@ class NoteStamp(msgspec.Struct, frozen=True, gc=False):
     def statements(self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool) -> Statements:
         """See `Effect`; unless the stamp is firm, it is the only row of the result."""
         log = sql.log
-        return (Statement(log.note_stamp if is_firm else log.note_stamp_late, (versionstamp,)),)
+        text = log.note_stamp if is_firm else log.note_stamp_late
+        return (new(Statement, (text, (versionstamp,))),)
 
 
 EntryEffect = Put | Remove | Expire
@@ -79,12 +80,12 @@ StampedEffect = EntryEffect | NoteStamp
 
 def unchanged(sql: Dialect, key: bytes, versionstamp: str | None, now_ms: int) -> Guard:
     """Holds while the key has a live entry with this versionstamp; none for None."""
-    return Guard(sql.writes.unchanged, (key, now_ms, versionstamp))
+    return new(Guard, (sql.writes.unchanged, (key, now_ms, versionstamp)))
 
 
 def unchanged_since(sql: Dialect, key: bytes, versionstamp: str, now_ms: int) -> Guard:
     """Holds while the key is as it was left by the commit that was made with this versionstamp."""
-    return Guard(sql.writes.unchanged_since, (key, now_ms, tail_of(versionstamp)))
+    return new(Guard, (sql.writes.unchanged_since, (key, now_ms, tail_of(versionstamp))))
 
 
 def stamp_of_commit(sql: Dialect, versionstamp: str) -> str:

@@ -12,6 +12,9 @@ from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.storage.ranges import DisjointRanges, KeyRange
 from buntime_plugin_keyval.storage.selection import RowCondition
 
+new = tuple.__new__
+"""Makes statements and guards as their classes do, for half the price: those of each write."""
+
 
 class NewEntry(msgspec.Struct, frozen=True, gc=False):
     """An entry to be stored."""

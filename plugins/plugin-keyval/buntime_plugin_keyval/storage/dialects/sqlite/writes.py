@@ -24,7 +24,7 @@ from buntime_plugin_keyval.storage.dialects.sqlite.values import (
     long_size,
 )
 from buntime_plugin_keyval.storage.dialects.templates import IN_RANGE, LIVE
-from buntime_plugin_keyval.storage.dialects.writes import NewEntry, WriteSql
+from buntime_plugin_keyval.storage.dialects.writes import NewEntry, WriteSql, new
 from buntime_plugin_keyval.storage.ranges import DisjointRanges, KeyRange, single
 from buntime_plugin_keyval.storage.selection import RowCondition
 
@@ -159,14 +159,10 @@ def _put(
     logged: tuple[Value, ...] = (key, versionstamp, now_ms, kind)
     if is_value_logged:
         logged = (*logged, value)
-    logging, putting = _new(Statement, (log, logged)), _new(Statement, (put, row))
+    logging, putting = new(Statement, (log, logged)), new(Statement, (put, row))
     if size:
         return logging, Statement(ADD_LONG_VALUE, (value,)), putting
     return logging, putting
-
-
-_new = tuple.__new__
-"""Makes statements as the class does, without a call of Python: these are made most."""
 
 
 _LIVING = f"FROM kv_entries WHERE {IN_RANGE} AND {LIVE} AND {{where}}"
@@ -241,8 +237,8 @@ def _remove(
     else:
         log = texts.late
     return (
-        Statement(_selecting(log, where), (versionstamp, now_ms, *selected)),
-        Statement(_selecting(_REMOVE, where), selected),
+        new(Statement, (_selecting(log, where), (versionstamp, now_ms, *selected))),
+        new(Statement, (_selecting(_REMOVE, where), selected)),
     )
 
 
