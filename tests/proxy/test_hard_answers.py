@@ -77,6 +77,7 @@ def test_what_is_no_answer(client: httpx2.Client, raw: RawTarget, answer: bytes)
     raw.answers = [answer]
     got = client.get("/x")
     assert (got.status_code, got.json()["code"]) == (502, "BAD_GATEWAY")
+    assert ("more than 65536 bytes" in got.json()["error"]) == (len(answer) > 65_536)
     assert len(raw.received) == 1
 
 
@@ -285,7 +286,7 @@ def test_statuses_that_nobody_has_named_are_passed_on(
     client: httpx2.Client, raw: RawTarget, status: int
 ) -> None:
     """Some servers have their own, also beyond those of HTTP."""
-    answered = b"HTTP/1.1 %d Odd\r\ncontent-type: text/html\r\n" % status
+    answered = b"HTTP/1.1 %d Odd\r\ncontent-type: text/html\r\nconnection: close\r\n" % status
     for path, method in (("/x", "GET"), ("/x", "POST"), ("/page", "GET")):
         raw.answers = [answered + b"content-length: 2\r\n\r\nok"]
         got = client.request(method, path)

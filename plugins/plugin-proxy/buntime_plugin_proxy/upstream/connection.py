@@ -231,7 +231,10 @@ class TargetConnection(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserError:
             if not self.ended:
-                self.fail(BadGateway("the target's answer is not HTTP/1.1"))
+                wrong = "is not HTTP/1.1"
+                if self._head_size > LONGEST_HEAD:
+                    wrong = f"has a head of more than {LONGEST_HEAD} bytes"
+                self.fail(BadGateway(f"the target's answer {wrong}"))
             self._reusable = False
         except httptools.HttpParserUpgrade:
             self.fail(BadGateway("the target changed the protocol, which nobody asked for"))
