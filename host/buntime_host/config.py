@@ -146,8 +146,8 @@ def private_config(plugins: Mapping[str, Mapping[str, Any]], base_dir: Path) -> 
 def without_file(config: HostConfig) -> HostConfig:
     """The configuration of a host that serves without a file."""
     note = (
-        f"there is no {FILE_NAME} in {config.base_dir}: all plugins that are installed run with"
-        " defaults of theirs (`buntime init` writes one)"
+        f"there is no {FILE_NAME} in {config.base_dir}: all installed plugins run with their"
+        " defaults (`buntime init` writes one)"
     )
     return msgspec.structs.replace(config, takes_unconfigured=True, notes=(*config.notes, note))
 
@@ -221,12 +221,12 @@ def _check_names(settings: HostSettings, label: str) -> None:
     """Raise `ConfigError` for an origin or a host that cannot be one."""
     for origin in settings.trusted_origins:
         if (problem := origin_problem(origin)) is not None:
-            raise ConfigError(f"{label} trustedOrigins: {origin!r} is no origin: {problem}")
+            raise ConfigError(f"{label} trustedOrigins: {origin!r} is not an origin: {problem}")
     for name in settings.trusted_hosts:
         if not _HOST_NAME.fullmatch(name.strip()):
             raise ConfigError(
-                f'{label} trustedHosts: {name!r} is no name: write "app.example", or ".example"'
-                " for all names below it, without a port"
+                f'{label} trustedHosts: {name!r} is not a host name: write "app.example", or'
+                ' ".example" for all names below it, without a port'
             )
 
 
@@ -268,7 +268,7 @@ def _below(base_dir: Path, given: str | None) -> Path | None:
 def _tls_files(given: TlsOptions, base_dir: Path, label: str) -> tuple[Path, Path | None] | None:
     cert, key = _below(base_dir, given.cert), _below(base_dir, given.key)
     if cert is None and key is not None:
-        raise ConfigError(f"{label} tls.key: is of no use without tls.cert")
+        raise ConfigError(f"{label} tls.key: has no effect without tls.cert")
     return None if cert is None else (cert, key)
 
 

@@ -50,7 +50,7 @@ class Certificate:
             context.load_cert_chain(self._chain, self._key, password=_no_password)
         except ssl.SSLError as error:
             files = f"{self._chain}" if self._key is None else f"{self._chain} with {self._key}"
-            reason = (error.reason or "they are no PEM files").replace("_", " ").lower()
+            reason = (error.reason or "they are not PEM files").replace("_", " ").lower()
             raise ConfigError(f"tls: {files} cannot be used: {reason}") from None
         except (OSError, ValueError) as error:
             raise ConfigError(f"tls: {self._chain} cannot be read: {error}") from None

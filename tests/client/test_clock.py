@@ -86,7 +86,7 @@ async def test_a_file_of_a_later_time_goes_on_from_there(clock: Clock) -> None:
 
 @pytest.mark.parametrize("open_any", [open_kv, open_kv_sync])
 def test_what_is_no_clock_is_refused(open_any: Any) -> None:
-    with pytest.raises(InvalidInput, match="function that tells epoch seconds"):
+    with pytest.raises(InvalidInput, match="function that returns epoch seconds"):
         open_any(":memory:", clock=time.time())
     with pytest.raises(InvalidInput, match="a server has its own clock"):
         open_any("http://127.0.0.1:1", clock=time.time)

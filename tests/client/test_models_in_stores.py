@@ -93,14 +93,16 @@ async def test_what_a_model_refuses_is_said(kv: AnyKv) -> None:
     ):
         with pytest.raises(InvalidValue) as refused:
             await users.set("x", wrong)
-        assert "is no User" in str(refused.value)
+        assert "is not of type User" in str(refused.value)
         assert words in str(refused.value)
     changed = User(fullName="Ada")
     changed.name = 5  # type: ignore[assignment] # which a model lets pass
     with pytest.raises(InvalidValue, match="fullName"):
         await users.set("x", changed)
     await kv.set(["users", "old"], {"name": "Ada"})
-    with pytest.raises(InvalidValue, match=r'\["users","old"\] is no User: Field required'):
+    with pytest.raises(
+        InvalidValue, match=r'\["users","old"\] is not of type User: Field required'
+    ):
         await users.get("old")
 
     def renamed(entry: KvEntry[Any], _: InvalidValue) -> Any:

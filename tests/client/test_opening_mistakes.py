@@ -30,7 +30,7 @@ class BytesPath(os.PathLike[bytes]):
         ({"url": "file:///"}, "url names no file"),
         ({"url": 7}, "url must be a text or a path, received one of type int"),
         ({"url": "redis://x"}, "redis:// is not known; use http://"),
-        ({"url": "http://[::"}, "is no URL"),
+        ({"url": "http://[::"}, "is not a URL"),
         ({"url": "a\0.db"}, "holds a character that no path"),
         ({"url": Path("a\0.db")}, "holds a character that no path"),
         ({"url": "caf\udce9.db"}, "holds a character that no path"),
@@ -150,7 +150,7 @@ def test_a_folder_is_not_made(tmp_path: Path) -> None:
     """Of a path that was misspelt; a file is, and one that is there may be in any folder."""
     for path in (tmp_path / "none" / "a.db", str(tmp_path / "none" / "a.db"), tmp_path):
         kv = open_kv_sync(path)
-        with pytest.raises(CannotOpen, match=r"there is no folder .*none: make it|is a folder"):
+        with pytest.raises(CannotOpen, match=r"there is no folder .*none: create it|is a folder"):
             kv.set(["a"], 1)
         kv.close()
     assert [*tmp_path.iterdir()] == []

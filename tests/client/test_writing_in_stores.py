@@ -195,9 +195,9 @@ async def test_a_set_at_the_key_of_a_store_is_checked_and_gets_its_life(kv: AnyK
     assert (given.metadata, given.type) == ("given", "kind")
     assert given.expires_at == given.updated_at + 7_200_000
     for wrong in ({"fullName": 1}, "text"):
-        with pytest.raises(InvalidValue, match="is no User"):
+        with pytest.raises(InvalidValue, match="is not of type User"):
             await kv.set(store.key(1), wrong)
-        with pytest.raises(InvalidValue, match="is no User"):
+        with pytest.raises(InvalidValue, match="is not of type User"):
             await kv.set(store.key(1), wrong, if_revision=2)
 
 

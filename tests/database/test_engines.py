@@ -122,7 +122,7 @@ def test_one_that_is_installed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (["json:loads"], "Adapter type x: json:loads is no engine of that name"),
+        (["json:loads"], "Adapter type x: json:loads is not the name of an engine"),
         (["buntime_nowhere:ENGINE"], "Adapter type x cannot be loaded: No module named"),
         (["json:nothing"], "Adapter type x cannot be loaded: module 'json' has no"),
         (["a:B", "c:D"], "Adapter type x is installed more than once: a:B and c:D"),
@@ -144,5 +144,5 @@ def test_an_engine_that_there_is_not_can_be_installed(
         Engines().named("mysql")
     point = EntryPoint("mysql", "json:loads", "group")
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: [point])
-    with pytest.raises(OptionError, match="is no engine of that name"):
+    with pytest.raises(OptionError, match="is not the name of an engine"):
         Engines().named("mysql")

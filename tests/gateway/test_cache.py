@@ -266,7 +266,7 @@ def test_other_workers_forget_as_well(group: Group) -> None:
         ({"methods": "POST"}, "cache.methods: may be GET and HEAD"),
         ({"methods": []}, "cache.methods: may be"),
         ({"ttl": 0}, "cache.ttl: must be at least 1 ms"),
-        ({"paths": "re:("}, "cache.paths: .* is no regular expression"),
+        ({"paths": "re:("}, "cache.paths: .* is not a regular expression"),
         ({"maxEntries": 0}, "cache.maxEntries: must be at least 1"),
     ],
 )

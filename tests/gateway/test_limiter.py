@@ -59,9 +59,12 @@ def test_windows_that_are_none(written: object) -> None:
         ({"keyBy": "header:"}, "rateLimit.keyBy: must be ip, user, key, header:NAME"),
         ({"keyBy": "name"}, "rateLimit.keyBy: must be ip"),
         ({"requets": 5}, "unknown field `requets`"),
-        ({"excludePaths": ["re:("]}, "rateLimit.excludePaths: 're:\\(' is no regular expression"),
+        (
+            {"excludePaths": ["re:("]},
+            "rateLimit.excludePaths: 're:\\(' is not a regular expression",
+        ),
         ({"routes": [{"path": "/a", "requests": 0}]}, r"routes\[0\].requests: must be at least 1"),
-        ({"routes": [{"path": "", "requests": 1}]}, r"routes\[0\].path: says no path"),
+        ({"routes": [{"path": "", "requests": 1}]}, r"routes\[0\].path: names no path"),
         ({"routes": [{"requests": 1}]}, "path"),
     ],
 )

@@ -18,7 +18,7 @@ from buntime_plugin_gateway.plugin import GatewayPlugin
         ({"cors": {"origin": "*", "credentials": True}}, "cors.credentials: cannot go with"),
         ({"cors": {"origin": "app.example"}}, "cors.origin"),
         ({"cache": {"methods": ["POST"]}}, "cache.methods"),
-        ({"shellExcludes": "a/b"}, "shellExcludes: 'a/b' is no first segment"),
+        ({"shellExcludes": "a/b"}, "shellExcludes: 'a/b' is not the first segment"),
     ],
 )
 def test_what_means_nothing_is_refused(options: dict[str, Any], reason: str) -> None:

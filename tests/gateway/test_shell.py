@@ -97,7 +97,7 @@ def test_a_browser_that_has_it_gets_nothing_again(folder: Path) -> None:
 
 
 def test_folders_that_are_none(tmp_path: Path, folder: Path) -> None:
-    with pytest.raises(OptionError, match=r"shellDir: .*missing is no folder"):
+    with pytest.raises(OptionError, match=r"shellDir: .*missing is not a folder"):
         read_files(tmp_path / "missing")
     (folder / "index.html").unlink()
     with pytest.raises(OptionError, match=r"has no index\.html"):

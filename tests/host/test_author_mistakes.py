@@ -148,13 +148,13 @@ MISTAKES = [
     ),
     Mistake(
         "a version that is none",
-        "manifest.yaml: version: 'one' is no version, such as \"1.2.0\"",
+        "manifest.yaml: version: 'one' is not a version such as \"1.2.0\"",
         manifest='name: "@example/hello"\nbase: /hello\nversion: one\n',
         is_warning=True,
     ),
     Mistake(
         "a field of the manifest that is misspelled",
-        "manifest.yaml: dependncies: is no field of manifests (did you mean dependencies?)",
+        "manifest.yaml: dependncies: is not a field of manifests (did you mean dependencies?)",
         manifest='name: "@example/hello"\nbase: /hello\ndependncies: ["other"]\n',
         is_warning=True,
     ),
@@ -166,7 +166,7 @@ MISTAKES = [
     ),
     Mistake(
         "an option that the manifest does not have",
-        "(@example/hello): unknown options are of no use: pauses",
+        "(@example/hello): unknown options have no effect: pauses",
         manifest='name: "@example/hello"\nbase: /hello\nconfig:\n  pause: {type: duration}\n',
         entry=["@example/hello", {"pauses": "1s"}],
         is_warning=True,

@@ -179,7 +179,7 @@ def test_a_new_folder(run: Any, tmp_path: Path) -> None:
     again = run("init", "shop")
     assert (again.exit_code, again.stdout) == (1, "")
     assert (
-        again.stderr == "buntime: error: shop/buntime.jsonc is there already: nothing was written\n"
+        again.stderr == "buntime: error: shop/buntime.jsonc already exists: nothing was written\n"
     )
     assert not (tmp_path / "shop" / ".env.example").exists()
 

@@ -131,5 +131,5 @@ async def test_without_trusted_origins_nothing_is_added(
     ["*", "app.example.com", "https://app.example.com/path", "https://ü.example", "null", ""],
 )
 def test_what_is_no_origin_is_refused_at_the_start(tmp_path: Path, origin: str) -> None:
-    with pytest.raises(ConfigError, match=r"trustedOrigins: .* is no origin"):
+    with pytest.raises(ConfigError, match=r"trustedOrigins: .* is not an origin"):
         parse_config({"trustedOrigins": [origin]}, tmp_path, environ={})

@@ -250,7 +250,7 @@ async def test_nothing_at_all_loaded_is_fatal(add_plugin: AddPlugin, make_host: 
     ("code", "reason"),
     [
         ("x = 1", "has no function marked @hookimpl and none of plugin, Plugin, default"),
-        ("plugin = 5", "5 is no plugin"),
+        ("plugin = 5", "5 is not a plugin"),
         ("def plugin(options):\n    return object()", "without any method marked @hookimpl"),
         ("def plugin(options):\n    raise OSError('f')", "factory failed: OSError: f"),
         ("def plugin():\n    pass", "without any method marked @hookimpl"),

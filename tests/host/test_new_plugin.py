@@ -84,7 +84,7 @@ def test_nothing_is_overwritten(run: Any, tmp_path: Path) -> None:
     (tmp_path / "elsewhere" / "hello" / "plugin.py").write_text("mine")
     refused = run("new-plugin", "hello", "--in", "elsewhere")
     assert refused.exit_code == 1
-    assert "elsewhere/hello/plugin.py is there already: nothing was written" in refused.stderr
+    assert "elsewhere/hello/plugin.py already exists: nothing was written" in refused.stderr
     assert [path.name for path in (tmp_path / "elsewhere" / "hello").iterdir()] == ["plugin.py"]
 
 
@@ -93,7 +93,7 @@ def test_a_name_beside_it_is_taken(run: Any, add_plugin: AddPlugin) -> None:
     for name in ("@team/hello".rpartition("/")[2], "hi"):
         refused = run("new-plugin", name)
         assert refused.exit_code == 1
-        assert "is there already" in refused.stderr or f"{name} is taken" in refused.stderr
+        assert "already exists" in refused.stderr or f"{name} is taken" in refused.stderr
 
 
 def test_what_is_watched(tmp_path: Path, add_plugin: AddPlugin) -> None:

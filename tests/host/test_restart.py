@@ -136,7 +136,7 @@ async def test_code_that_does_not_start_changes_nothing(tmp_path: Path) -> None:
         # What only a start can tell: here the old workers go on, under the new parent.
         plugin.write_text(f"{HEADER}@hookimpl\ndef on_init(ctx):\n    raise ValueError('no')\n")
         server.process.send_signal(signal.SIGUSR2)
-        refusal = "do not start, the old ones go on: "
+        refusal = "do not start; the old ones continue: "
         await until(lambda: refusal in server.output, RESTART_SECONDS)
         assert httpx2.get(f"{server.url}/version/").text == "old"
         write_version(tmp_path, "newer")
@@ -176,7 +176,7 @@ async def test_workers_that_are_less_ready_replace_nobody(tmp_path: Path) -> Non
         for hook, reason in refusals:
             plugin.write_text(f"{HEADER}{VERSION.format(version='newer')}\n\n@hookimpl\n{hook}\n")
             server.process.send_signal(signal.SIGUSR2)
-            refusal = f"go on: plugin version, which runs in those, is not ready: {reason}"
+            refusal = f"continue: plugin version, which runs in those, is not ready: {reason}"
             await until(partial(server.has_said, refusal), RESTART_SECONDS)
             assert {*answers} == {"old"}
             answers.clear()

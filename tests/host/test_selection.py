@@ -169,7 +169,7 @@ def test_options_that_nobody_declared_are_named(choose: Any, add_plugin: AddPlug
     given = {"tokn": "secret", "limits": {"most": 1, "mots": 2}, "any": {"x": 1}, "mode": "slow"}
     selection = choose({"plugins": [["a", given], ["free", {"x": {"y": 1}}]]})
     assert selection.warnings == (
-        "plugins[0] (a): unknown options are of no use: tokn, limits.mots",
+        "plugins[0] (a): unknown options have no effect: tokn, limits.mots",
     )
     assert names(selection) == ["a", "free"]
     assert [plugin.problem for plugin in selection.plugins] == [None, None]

@@ -343,7 +343,7 @@ def test_what_is_served_where_is_logged(add_plugin: AddPlugin, serve: Serve, log
         f"Buntime {__version__} listening on http://127.0.0.1:{port}",
         f"p 1.2.3 at http://127.0.0.1:{port}/p",
         f"API at http://127.0.0.1:{port}/api, readiness at http://127.0.0.1:{port}/health/ready",
-        "There is no key: whoever reaches this address may do everything",
+        "There are no keys: everyone who can reach this address may do everything",
     ]
     assert "server" not in get(process, "/").headers
 

@@ -101,7 +101,7 @@ async def test_an_option_that_there_is_not_is_named(
     plugin = InMemory(Counter, base="/counter", options={"stepp": 2})
     async with running_host(plugin, folder=tmp_path):
         pass
-    says = "option stepp is of no use: there is none of that name (did you mean step?)"
+    says = "option stepp has no effect: there is none of that name (did you mean step?)"
     assert says in caplog.messages
 
 

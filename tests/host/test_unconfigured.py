@@ -20,7 +20,7 @@ def test_a_store_is_served_and_kept(serve: Serve, tmp_path: Path) -> None:
         body = {"mutations": [{"type": "sum", "key": ["n"], "value": 1}], "results": True}
         url = f"http://127.0.0.1:{process.port}/keyval/api/atomic"
         assert httpx2.post(url, json=body).json()["results"] == [expected]
-        assert f"there is no buntime.jsonc in {tmp_path}: all plugins" in process.out
+        assert f"there is no buntime.jsonc in {tmp_path}: all installed plugins" in process.out
         process.signal()
         assert process.wait() == 0
     assert (tmp_path / ".data").is_dir()

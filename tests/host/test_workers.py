@@ -154,7 +154,7 @@ def test_all_workers_serve_and_it_is_said_once(
         f"Buntime {__version__} listening on http://127.0.0.1:{port}",
         f"p 0.0.0 at http://127.0.0.1:{port}/p",
         f"API at http://127.0.0.1:{port}/api, readiness at http://127.0.0.1:{port}/health/ready",
-        "There is no key: whoever reaches this address may do everything",
+        "There are no keys: everyone who can reach this address may do everything",
         f"2 workers, with the process ids {found[0]}, {found[1]}",
     ]
     assert process.err == ""

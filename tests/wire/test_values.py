@@ -157,7 +157,7 @@ def test_long_runs_of_digits_in_strings_are_no_numbers() -> None:
 def test_what_a_bigint_lacks_is_said() -> None:
     for tagged, shown in (
         ({"__type": "bigint"}, "received none"),
-        ({"__type": "bigint", "value": 5}, "received 5, which is no text"),
+        ({"__type": "bigint", "value": 5}, "received 5, which is not text"),
         ({"__type": "bigint", "value": "0x1f"}, 'received "0x1f"'),
     ):
         with pytest.raises(InvalidInput, match=f"{shown}$"):

@@ -155,7 +155,7 @@ class Gate:
                 raise unauthorized()
         elif self._hosts is not None and not self._hosts.trusts(host, server):
             raise UntrustedHost(
-                "This host does not answer to that name: ask for localhost, or name it in"
+                "This host does not answer to that name: use localhost, or add the name to"
                 " trustedHosts"
             )
         if len(self._good_hosts) >= MAX_HOSTS:

@@ -131,7 +131,7 @@ def _fixed_key(options: JwtOptions) -> Any:
     if options.secret is not None:
         secret = options.secret.encode()
         if len(secret) < MIN_SECRET_BYTES:
-            raise ConfigError(f"auth.jwt.secret: must have {MIN_SECRET_BYTES} bytes at the least")
+            raise ConfigError(f"auth.jwt.secret: must have at least {MIN_SECRET_BYTES} bytes")
         return secret
     if options.jwks_url is not None:
         url = urlsplit(options.jwks_url)
@@ -143,4 +143,4 @@ def _fixed_key(options: JwtOptions) -> Any:
     try:
         return load_pem_public_key((options.public_key or "").encode())
     except ValueError as error:
-        raise ConfigError(f"auth.jwt.publicKey: is no public key in PEM: {error}") from None
+        raise ConfigError(f"auth.jwt.publicKey: is not a public key in PEM: {error}") from None

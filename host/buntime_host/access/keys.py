@@ -118,7 +118,7 @@ def check_id(id: str) -> str:
     """Return the id if it is well formed. Raises `BadRequest` with the code `INVALID_KEY_ID`."""
     if not _ID.fullmatch(id):
         raise BadRequest(
-            f"Invalid key id: it has {ID_LENGTH} letters and digits, as behind {PREFIX}",
+            f"Invalid key id: it has {ID_LENGTH} letters and digits, those after {PREFIX}",
             code="INVALID_KEY_ID",
         )
     return id

@@ -94,7 +94,7 @@ def pattern_problem(pattern: str) -> str | None:
     try:
         _compiled(pattern, "/")
     except re.error as error:
-        return f"is no regular expression: {error}"
+        return f"is not a regular expression: {error}"
     return None
 
 

@@ -92,7 +92,7 @@ class Signed:
             digest = next((d for d, whose in digests.items() if whose is principal), None)
         if digest is None:
             raise Forbidden(
-                f"A {kind} is made of a key: send one", code=f"{kind.upper()}_NEEDS_KEY"
+                f"A {kind} is made from a key: send a key", code=f"{kind.upper()}_NEEDS_KEY"
             )
         ends_at = int(self._clock()) + seconds
         said = f"{who}.{ends_at}.{nonce}"

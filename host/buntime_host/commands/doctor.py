@@ -95,7 +95,7 @@ def configuration(config: HostConfig, plan: Plan) -> Iterator[Finding]:
             text = f"{plugin.manifest.name}: {plugin.problem}"
             yield Finding(about, "failure", text, "correct its options, or take it out of plugins")
     if config.path is None:
-        text = f"there is no file in {config.base_dir}: installed plugins with defaults of theirs"
+        text = f"there is no file in {config.base_dir}: installed plugins run with their defaults"
         yield Finding(about, "warning", text, "`buntime init` writes one, --config names another")
     elif not plan.errors:
         yield ok(about, f"{config.path}: {len(plan.order)} plugins in order")
@@ -111,10 +111,10 @@ def port(config: HostConfig) -> Iterator[Finding]:
     except BindError as error:
         advice = (
             f"end what listens there (`ss -ltnp 'sport = :{config.port}'` shows it; perhaps it is"
-            " this host), or take another port: --port, PORT"
+            " this host), or use another port: --port, PORT"
         )
         if config.port and config.port < 1024 and hasattr(os, "geteuid") and os.geteuid():
-            advice = "take a port from 1024 on, behind a proxy, or CAP_NET_BIND_SERVICE"
+            advice = "use a port from 1024 on, behind a proxy, or grant CAP_NET_BIND_SERVICE"
         yield Finding("port", "failure", str(error), advice)
     else:
         where = config.socket_path or f"{config.host} port {config.port}"
@@ -125,14 +125,14 @@ def access(config: HostConfig) -> Iterator[Finding]:
     """Check who gets in."""
     about = "access"
     if is_loopback(config.host) or config.master_key is not None or config.auth.jwt.is_configured:
-        yield ok(about, f"{config.host} is reached by those who may")
+        yield ok(about, f"{config.host} is open only to this machine, or with a credential")
     else:
         yield Finding(
             about,
             "warning",
-            f"{config.host} is reached by others, and no master key is set",
-            "set RUNTIME_MASTER_KEY, or make a key (`buntime keys create`): without any, no host"
-            " starts there",
+            f"other machines can reach {config.host}, and no master key is set",
+            "set RUNTIME_MASTER_KEY, or create a key (`buntime keys create`): without one, the host"
+            " refuses to start",
         )
     path = config.path
     if path is not None and os.name == "posix" and path.stat().st_mode & stat.S_IROTH:

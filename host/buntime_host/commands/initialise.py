@@ -88,7 +88,7 @@ def _contents(template: str, folder: Path, values: Mapping[str, str]) -> dict[Pa
 def _write(contents: Mapping[Path, bytes]) -> list[Path]:
     for path in contents:
         if path.exists() or path.is_symlink():
-            raise ConfigError(f"{path} is there already: nothing was written")
+            raise ConfigError(f"{path} already exists: nothing was written")
     try:
         for path, content in contents.items():
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -93,7 +93,7 @@ def _load(entry_point: EntryPoint) -> click.Command:
     except Exception as error:
         raise _broken(entry_point, f"{type(error).__name__}: {error}") from error
     if not isinstance(command, click.Command):
-        raise _broken(entry_point, f"{entry_point.value} is no click command")
+        raise _broken(entry_point, f"{entry_point.value} is not a click command")
     return command
 
 

@@ -188,9 +188,9 @@ class Budget:
         headers = None if is_done else {"Retry-After": "1"}
         what = f"Too many bytes of {self._reason} are on their way"
         if lack == "client":
-            text = f"{what} for this client: it may have {self.per_client} at the most; {advice}"
+            text = f"{what} for this client: the limit is {self.per_client}; {advice}"
             return TooManyRequests(text, code=code, headers=headers)
-        text = f"{what}: the host holds {self.total} at the most; {advice}"
+        text = f"{what}: the limit for all clients is {self.total}; {advice}"
         return ServiceUnavailable(text, code=code, headers=headers)
 
     def _lacks(self, client: str | None, more: int) -> Literal["total", "client"] | None:
@@ -302,8 +302,8 @@ class Edge:
             if self._of_clients[client] >= limits.connections_per_client:
                 self.refused("client_connections")
                 return TooManyRequests(
-                    f"This client has {limits.connections_per_client} connections already, which"
-                    " is the most",
+                    f"This client already has {limits.connections_per_client} connections, which is"
+                    " the limit",
                     code="TOO_MANY_CONNECTIONS",
                     headers={"Retry-After": "1"},
                 )
@@ -315,7 +315,7 @@ class Edge:
             self.leave(connection)
             self.refused("connections")
             return ServiceUnavailable(
-                f"The host has {limits.connections} connections already, which is the most",
+                f"The host already has {limits.connections} connections, which is the limit",
                 code="TOO_MANY_CONNECTIONS",
                 headers={"Retry-After": "1"},
             )

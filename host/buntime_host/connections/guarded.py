@@ -321,5 +321,5 @@ class GuardedProtocol(HttpToolsProtocol):
         late = now - self._since > limits.body_timeout
         if late or (began > 0 and self._received < began * MIN_BODY_RATE):
             text = f"Nothing of the body arrived for {limits.body_timeout:g} s (bodyTimeout)"
-            slow = f"The body has to come with {MIN_BODY_RATE} bytes per second at the least"
+            slow = f"The body arrives at less than {MIN_BODY_RATE} bytes per second"
             self.refuse(RequestTimeout(text if late else slow), "body_timeout")

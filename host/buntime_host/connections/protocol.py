@@ -318,7 +318,7 @@ class HostProtocol(GuardedProtocol):
             value = value.rstrip(b" \t")  # no part of it (RFC 9110, 5.5), and left by the parser
         if name == b"host":
             if self._host is not None:
-                raise Refused(BadRequest("The header Host is there twice"))
+                raise Refused(BadRequest("The header Host is given twice"))
             self._host = value
         elif name in _LOOKED_AT:
             if name not in NOTED:
@@ -333,7 +333,7 @@ class HostProtocol(GuardedProtocol):
         """Note one more header that the dispatcher wants to see."""
         noted = self._noted or []
         if name == b"origin" and any(known == name for known, _ in noted):
-            raise Refused(BadRequest("The header Origin is there twice"))
+            raise Refused(BadRequest("The header Origin is given twice"))
         noted.append((name, value))
 
     def _watch(self, name: bytes, value: bytes) -> None:

@@ -66,7 +66,7 @@ def too_many_headers(limits: EdgeLimits) -> Refused:
 def check_older_version(version: str, *, is_chunked: bool) -> None:
     """Refuse a version other than 1.1, unless it is 1.0 without features of 1.1."""
     if version != "1.0":
-        raise Refused(BadRequest(f"HTTP/{version} is not spoken here, HTTP/1.1 is"))
+        raise Refused(BadRequest(f"HTTP/{version} is not supported here, only HTTP/1.1"))
     if is_chunked:
         raise Refused(BadRequest("HTTP/1.0 has no Transfer-Encoding"))
 
@@ -80,7 +80,7 @@ def check_host_and_port(host: bytes) -> None:
 def target_of(method: str, target: bytes, host: bytes | None) -> tuple[Any, bytes]:
     """The URL of a request, taken apart, and its path; `host` is that of the header."""
     if method == "CONNECT":
-        raise Refused(MethodNotAllowed("This is no proxy", headers={"Allow": METHODS}))
+        raise Refused(MethodNotAllowed("This server is not a proxy", headers={"Allow": METHODS}))
     try:
         url = httptools.parse_url(target)
     except httptools.HttpParserInvalidURLError:

@@ -48,8 +48,8 @@ class Below:
             taken = path_prefix(prefix.decode("latin-1"))
             if taken is None:
                 raise BadRequest(
-                    'The header X-Forwarded-Prefix is no path, such as "/store": a proxy sets it to'
-                    " what it takes away"
+                    'The header X-Forwarded-Prefix is not a path such as "/store": a proxy sets it'
+                    " to the prefix that it removes"
                 )
             scope["root_path"] = taken + (scope.get("root_path") or "")
             scope["path"] = taken + scope["path"]

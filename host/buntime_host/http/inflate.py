@@ -104,7 +104,7 @@ class Inflated:
                 self._chunks.popleft()
         if self._inflater.eof:
             if self._inflater.unused_data or self._chunks:
-                raise _invalid("it goes on behind its end")
+                raise _invalid("it continues after its end")
             self._ended = not piece
         elif not piece and not fed:
             raise _invalid("it is cut off")

@@ -113,7 +113,7 @@ class LineHandler(logging.Handler):
 
     def _tell_dropped(self) -> None:
         count, self._told = self.dropped - self._told, self.dropped
-        text = f"{count} log lines were dropped here: nobody read them in time"
+        text = f"{count} log lines were dropped here, because they were not read in time"
         self.handle(logging.makeLogRecord(
             {"name": "App", "levelname": "WARNING", "levelno": logging.WARNING, "msg": text}
         ))  # fmt: skip

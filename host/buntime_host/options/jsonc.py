@@ -78,7 +78,7 @@ def _refuse_depth(text: str) -> None:
 def _refuse_half_characters(text: str) -> None:
     for escape in _SURROGATES.finditer(text):
         if escape[1] is not None:
-            raise _error(text, escape.start(), "half of a surrogate pair is no character")
+            raise _error(text, escape.start(), "half of a surrogate pair is not a character")
 
 
 def _refuse_what_is_no_number(text: str) -> None:
@@ -90,7 +90,7 @@ def _refuse_what_is_no_number(text: str) -> None:
         if found[0] == '"':
             continue
         if found[-1] in "Ny":
-            raise _error(text, token.start(), f"{found} is no value of JSON")
+            raise _error(text, token.start(), f"{found} is not a JSON value")
         try:
             number = float(found)
         except ValueError:

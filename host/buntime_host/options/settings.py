@@ -277,7 +277,7 @@ class HostSettings(Options, frozen=True):
         option(
             "Other origins whose pages may write and open websockets",
             'Such as "https://app.example.com"; the host\'s own origin is always allowed',
-            doc="other sites whose pages may read, write and open websockets, see below",
+            doc="other origins whose pages may read, write and open websockets, see below",
             env="RUNTIME_TRUSTED_ORIGINS",
         ),
     ] = ()

@@ -86,7 +86,7 @@ def _as_struct(
     if problems:
         raise InvalidOptions("; ".join(problems))
     for name in undeclared(schema, given):
-        warn(f"option {name} is of no use: there is none of that name{hint_at(name, schema)}")
+        warn(f"option {name} has no effect: there is none of that name{hint_at(name, schema)}")
     try:
         return read_options(kind, given)
     except OptionError as error:

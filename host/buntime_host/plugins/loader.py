@@ -46,7 +46,7 @@ async def make_plugin(
         return entry
     if not callable(entry):
         raise InvalidPlugin(
-            f"{entry!r} is no plugin: it has no method marked @hookimpl and cannot be called"
+            f"{entry!r} is not a plugin: it has no method marked @hookimpl and cannot be called"
         )
     plugin = await call_factory(entry, selected.options, environ, warn)
     if not carries_hooks(plugin):

@@ -135,12 +135,12 @@ def remarks(manifest: Manifest) -> list[str]:
     """Probable mistakes, a sentence each: the plugin loads all the same."""
     found = []
     if not _VERSION.fullmatch(manifest.version):
-        found.append(f'version: {manifest.version!r} is no version, such as "1.2.0"')
+        found.append(f'version: {manifest.version!r} is not a version such as "1.2.0"')
     for name in manifest.options:
         # A name unlike all fields is an option of the plugin, whether it declares it or not.
         hint = hint_at(name, HOST_FIELDS, least=_MISSPELLED) if name not in manifest.schema else ""
         if hint:
-            found.append(f"{name}: is no field of manifests{hint}")
+            found.append(f"{name}: is not a field of manifests{hint}")
     return [f"{manifest.path}: {text}" for text in found]
 
 

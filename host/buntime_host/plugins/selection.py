@@ -167,7 +167,7 @@ def _select(
         warnings += remarks(found.manifest)
         unknown = [it for it in undeclared(manifest.schema, given) if it not in manifest.options]
         if unknown and not config.strict:
-            warnings.append(f"{label}: unknown options are of no use: {', '.join(unknown)}")
+            warnings.append(f"{label}: unknown options have no effect: {', '.join(unknown)}")
         defaults = manifest.unconfigured if config.takes_unconfigured else {}
         own = expand(
             {**manifest.options, **defaults},

@@ -366,7 +366,7 @@ def started_lines(host: Host, listener: socket.socket) -> list[str]:
             lines.append(f"{status.name} {status.version} {where}")
     lines.append(f"API at {url}{host.config.api_path}, readiness at {url}/health/ready")
     if host.gate.is_open:
-        lines.append("There is no key: whoever reaches this address may do everything")
+        lines.append("There are no keys: everyone who can reach this address may do everything")
     return lines
 
 

@@ -215,7 +215,7 @@ class Supervisor:
         except StartupError as error:
             if not any(place.pid for place in self._leaving):
                 raise
-            logger.error("The new workers do not start, the old ones go on: %s", error)  # noqa: TRY400 - told
+            logger.error("The new workers do not start; the old ones continue: %s", error)  # noqa: TRY400 - told
             self._kill()
             for place in self._places:
                 if place.channel is not None:

@@ -75,7 +75,7 @@ def edge_families(edge: EdgeMetrics) -> list[Metric]:
         ),
         CounterMetricFamily(
             "buntime_log_lines_dropped",
-            "Lines that the log of this process does not have, because nobody read it",
+            "Lines that the log of this process does not have, because it was not read in time",
             value=edge.dropped_lines,
         ),
     ]

@@ -36,7 +36,7 @@ ERROR: JsonSchema = {
 """The body of every error of the host and its plugins; a plugin may add members."""
 
 _REFUSALS = {
-    "400": "What was asked is wrong: the text names it and says what would be right",
+    "400": "The request is wrong; the message says what is wrong and what would be right",
     "401": "No credential, or none that is known",
     "403": "The credential does not permit this: the text names the missing permission",
     "503": "Not now: the host starts or stops, or a database does not answer",

@@ -29,9 +29,9 @@ def full_aliases(value: Any, base: str | None) -> dict[str, str]:
         raise InvalidPlugin("aliases() needs a base to lead to")
     for old, new in value.items():
         if not isinstance(old, str) or not _OLD.fullmatch(old):
-            raise InvalidPlugin(f'aliases(): {old!r} is no path such as "/_/my-plugin"')
+            raise InvalidPlugin(f'aliases(): {old!r} is not a path such as "/_/my-plugin"')
         if not isinstance(new, str) or not _NEW.fullmatch(new):
-            raise InvalidPlugin(f'aliases(): {new!r} is no path such as "/api", or ""')
+            raise InvalidPlugin(f'aliases(): {new!r} is not a path such as "/api", or ""')
     return {old: base + new for old, new in value.items()}
 
 

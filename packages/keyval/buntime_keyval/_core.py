@@ -136,8 +136,8 @@ def error_of(reply: Reply) -> KvError:
     message = body.error or f"The server answered {reply.status}"
     if reply.status in (404, 405) and (body.error in _NO_ROUTE or body.code in _OF_THE_HOST):
         message = (
-            f"There is no KeyVal API at {reply.base_url or 'the base URL'}: a base URL is one such"
-            " as http://127.0.0.1:8000/keyval/api"
+            f"There is no KeyVal API at {reply.base_url or 'the base URL'}: a base URL looks like"
+            " http://127.0.0.1:8000/keyval/api"
         )
     retry_after = reply.headers.get("retry-after")
     kind = answered_error(reply.status, body.code)

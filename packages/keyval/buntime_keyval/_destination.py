@@ -97,7 +97,7 @@ def checked_server(base_url: str) -> SplitResult:
     except InvalidInput:
         raise
     except ValueError as error:  # a port that is no number, brackets that do not close
-        raise InvalidInput(f"base_url is no URL: {error}: {base_url!r}") from None
+        raise InvalidInput(f"base_url is not a URL: {error}: {base_url!r}") from None
     if not absolute:
         raise InvalidInput(
             f"base_url must be absolute, such as http://127.0.0.1:8000/keyval/api, "

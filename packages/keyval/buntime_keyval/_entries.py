@@ -147,7 +147,7 @@ def encoded(text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        raise InvalidInput("Key part holds a lone surrogate, which is no text") from None
+        raise InvalidInput("Key part holds a lone surrogate, which is not text") from None
 
 
 def read_value(content: bytes) -> Any:

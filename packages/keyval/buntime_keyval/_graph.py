@@ -148,7 +148,7 @@ class Layout:
             kind = checked_type(kind, "edge")
         except ValueError:
             shown = key_to_json(entry.key)
-            raise InvalidValue(f"{shown} is no edge: something else is in the graph") from None
+            raise InvalidValue(f"{shown} is not an edge: something else is in the graph") from None
         source, target = (first, other) if way == "out" else (other, first)
         return GraphEdge(source, kind, target, entry.value, entry.versionstamp)
 

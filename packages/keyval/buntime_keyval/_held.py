@@ -54,4 +54,4 @@ def refuse_lost() -> None:
 
 def lost(name: str) -> LockLost:
     """The error about a lock that this process could not keep."""
-    return LockLost(f"The lock {name} was lost: somebody else may have it", code="LOCK_LOST")
+    return LockLost(f"The lock {name} was lost: it may have another owner", code="LOCK_LOST")

@@ -167,7 +167,7 @@ def refused_stream(reply: Reply) -> KvError | None:
         return error_of(reply)
     kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != EVENT_STREAM:
-        return invalid_response(reply, f"content type {kind!r} is no event stream")
+        return invalid_response(reply, f"content type {kind!r} is not an event stream")
     return None
 
 

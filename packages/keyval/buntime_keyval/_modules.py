@@ -41,14 +41,14 @@ def runner_of_module(name: str, kv: object) -> AsyncRunner:
 
 def _imported(name: str) -> ModuleType:
     if not all(part.isidentifier() for part in name.split(".")):
-        raise InvalidInput(f"{name!r:.100} is no name of a module, such as my.tasks")
+        raise InvalidInput(f"{name!r:.100} is not the name of a module, such as my.tasks")
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise InvalidInput(f"The module {name} cannot be imported: {_told(error)}") from error
         raise InvalidInput(
-            f"There is no module {error.name}: install it, or name its folder in PYTHONPATH"
+            f"There is no module {error.name}: install it, or add its folder to PYTHONPATH"
         ) from error
     except Exception as error:
         raise InvalidInput(f"The module {name} cannot be imported: {_told(error)}") from error

@@ -58,7 +58,7 @@ def location_of(
         raise InvalidInput("token is for a server; that of a database is one of its options")
     if clock is not None and not callable(clock):
         raise InvalidInput(
-            f"clock must be a function that tells epoch seconds, such as time.time, received"
+            f"clock must be a function that returns epoch seconds, such as time.time, received"
             f" {clock!r:.50}"
         )
     return location

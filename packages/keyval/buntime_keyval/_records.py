@@ -164,7 +164,7 @@ def typed(of_type: str) -> RecordSpan:
 def deletable(prefix: str) -> RecordSpan:
     """The same as `prefixed`, with `*` for all. Raises `InvalidInput` for an empty prefix."""
     if prefix == "":
-        raise InvalidInput('the prefix is empty: "*" says that all records are to be deleted')
+        raise InvalidInput('the prefix is empty: use "*" to delete all records')
     return RecordSpan() if prefix == ALL_KEYS else prefixed(prefix)
 
 

@@ -100,7 +100,7 @@ class TaskHandler(NamedTuple):
                 payload = msgspec.convert(payload, self.payload, strict=True, str_keys=True)
             except msgspec.ValidationError as error:
                 raise InvalidValue(
-                    f"The payload is no {_name_of(self.payload)}: {error}"
+                    f"The payload is not of type {_name_of(self.payload)}: {error}"
                 ) from error
         return (payload, context) if self.takes_context else (payload,)
 
@@ -113,7 +113,7 @@ def handler_of(function: Callable[..., Any]) -> TaskHandler:
     parameters = list(inspect.signature(function).parameters.values())
     if not 1 <= len(parameters) <= _WITH_CONTEXT:
         raise InvalidInput(
-            f"{function.__qualname__} must take the payload, and perhaps a TaskContext behind it"
+            f"{function.__qualname__} must take the payload, and optionally a TaskContext after it"
         )
     try:
         hints = typing.get_type_hints(function)

@@ -20,7 +20,7 @@ from buntime_keyval.wire import (
 from buntime_keyval.wire.entry_types import checked_type
 from buntime_keyval.wire.python_keys import checked_beginning, checked_keys, checked_prefix
 
-EVERY_TEXT = "Every text begins with an empty one: say what to delete"
+EVERY_TEXT = "Every text begins with an empty one: name what to delete"
 
 
 class Selector(NamedTuple):
@@ -74,7 +74,7 @@ def selected(
     """The checked selectors of a call. Raises `InvalidInput`."""
     others = (prefixes, starts_with, pattern)
     if bool(prefix) + sum(it is not None for it in others) > 1:
-        raise InvalidInput("Say one of prefix, prefixes, starts_with and pattern")
+        raise InvalidInput("Give only one of prefix, prefixes, starts_with and pattern")
     return Selector(
         checked_prefix(prefix),
         None if prefixes is None else checked_keys(prefixes),
@@ -109,8 +109,8 @@ def selecting(
     selects = key or prefixes or starts_with or type or pattern
     if not selects and (start is None or end is None):
         raise InvalidInput(
-            "Say what to delete: a key, prefixes, starts_with, a pattern, a type, or both start and"
-            " end; to delete the whole store say everything=True"
+            "Name what to delete: a key, prefixes, starts_with, a pattern, a type, or both start"
+            " and end; to delete the whole store, pass everything=True"
         )
     if key and prefixes is None and is_many(key):
         key, prefixes = (), key

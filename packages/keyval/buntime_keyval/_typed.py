@@ -159,10 +159,10 @@ class Scope(Generic[T]):
         others = (prefixes, starts_with, start, end, type, pattern)
         if not _parts(key) and all(it is None for it in others):
             raise InvalidInput(
-                "Say what to delete: a key, prefixes, starts_with, a pattern, start, end or a type"
+                "Name what to delete: a key, prefixes, starts_with, a pattern, start, end or a type"
             )
         if prefixes is not None and not all(map(_parts, _each("prefixes", prefixes))):
-            raise InvalidInput("The empty key is the whole store: to delete that say delete_all()")
+            raise InvalidInput("The empty key is the whole store: to delete that, use delete_all()")
         return self.selectors(key, prefixes, starts_with, start, end, pattern)
 
     def due(self, entries: Iterable[Entry], now_ms: float) -> list[Entry]:
@@ -192,7 +192,7 @@ class Scope(Generic[T]):
             plain = _plain(value) if self._model is None else self._model.plain(value)
             self.convert(plain)
         except (TypeError, msgspec.ValidationError) as error:
-            raise InvalidValue(f"The value is no {self.type_name}: {error}") from error
+            raise InvalidValue(f"The value is not of type {self.type_name}: {error}") from error
         return plain
 
     def merged(self, kind: MutationType, operand: Any) -> Any:
@@ -234,7 +234,7 @@ class Scope(Generic[T]):
             value = self.convert(entry.value)
         except msgspec.ValidationError as error:
             invalid = InvalidValue(
-                f"The value at {key_to_json(entry.key)} is no {self.type_name}: {error}"
+                f"The value at {key_to_json(entry.key)} is not of type {self.type_name}: {error}"
             )
             if self.on_invalid == "raise":
                 raise invalid from error

@@ -41,7 +41,7 @@ class CorsPolicy:
         """Raises `OptionError`."""
         origins = listed(config.origin)
         if not origins:
-            raise OptionError('cors.origin: says no origin; "*" is all of them')
+            raise OptionError('cors.origin: names no origin; "*" means all of them')
         self.config = config
         self.origins = origins
         self.credentials = config.credentials
@@ -131,7 +131,7 @@ def _tokens(value: str | Iterable[str], option_name: str) -> list[str]:
 def _origin(text: str) -> bytes:
     problem = None if text == "null" else origin_problem(text)
     if problem is not None:
-        raise OptionError(f"cors.origin: {text!r} is no origin: {problem}")
+        raise OptionError(f"cors.origin: {text!r} is not an origin: {problem}")
     return text.rstrip("/").lower().encode()
 
 
@@ -140,6 +140,6 @@ def _pattern(text: str) -> re.Pattern[bytes]:
     scheme, separator, rest = text.rstrip("/").lower().partition("://*.")
     if not separator or ANY in scheme + rest or origin_problem(f"{scheme}://{rest}") is not None:
         raise OptionError(
-            f"cors.origin: {text!r} is no origin; * stands alone, or as in https://*.example.com"
+            f"cors.origin: {text!r} is not an origin; * stands alone, or as in https://*.example.com"
         )
     return re.compile(rb"%b://[a-z0-9.-]+\.%b" % (scheme.encode(), re.escape(rest.encode())))

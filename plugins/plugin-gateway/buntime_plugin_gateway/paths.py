@@ -75,7 +75,7 @@ def _as_regex(pattern: str, option_name: str) -> str:
     try:
         _compiled(text)
     except re2.error as error:
-        raise OptionError(f"{option_name}: {pattern!r} is no regular expression") from error
+        raise OptionError(f"{option_name}: {pattern!r} is not a regular expression") from error
     return f"(?:{text})/?"
 
 

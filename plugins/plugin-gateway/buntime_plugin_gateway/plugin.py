@@ -139,7 +139,8 @@ def _check(config: GatewayConfig) -> None:
     for text in listed(config.shell_excludes):
         if not is_basename(text):
             raise OptionError(
-                f"shellExcludes: {text!r} is no first segment of a path: letters, digits, _ and -"
+                f"shellExcludes: {text!r} is not the first segment of a path: letters, digits, _"
+                " and -"
             )
 
 

@@ -35,7 +35,7 @@ from buntime_plugin_gateway.shell.serving import Shell
 READ = "gateway:read"
 ADMIN = "gateway:admin"
 PERMISSIONS: Mapping[str, Action] = {
-    "read": Action(doc="see limits, counts, the configuration, and who asked for what"),
+    "read": Action(doc="see limits, counts, the configuration and the log of requests"),
     "admin": Action(covers=("*",), doc="all of that, and reset limits, log, history and cache"),
 }
 MOST_BUCKETS = 10_000
@@ -209,7 +209,9 @@ class GatewayRoutes:
             if not isinstance(value, str) or not value:
                 raise BadRequest(f"{name} must be a text")
         if len(said) == 2:
-            raise BadRequest("key and pattern cannot go together: say one of them, or none for all")
+            raise BadRequest(
+                "key and pattern exclude each other: give one of them, or neither for all"
+            )
         count = cache.invalidate(said.get("key"), said.get("pattern"))
         return JSONResponse({"invalidated": count if said else "all"})
 

@@ -277,7 +277,7 @@ def parse_config(options: Mapping[str, Any]) -> KeyValConfig:
     """Check the options. Raises `OptionError`, which names the option and what it should be."""
     config = read_options(KeyValConfig, options)
     if config.libsql_url and config.database:
-        raise OptionError("database and libsqlUrl both say where the store is: give one of them")
+        raise OptionError("database and libsqlUrl both name the store: give only one of them")
     if config.libsql_replica_url and not config.libsql_url:
         raise OptionError("libsqlReplicaUrl needs the primary too, in libsqlUrl")
     return config

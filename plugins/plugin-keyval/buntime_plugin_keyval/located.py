@@ -73,7 +73,7 @@ def what_hinders(file: Path) -> str | None:
     """
     try:
         if not file.parent.is_dir():
-            return f"there is no folder {file.parent}: make it, or correct the path"
+            return f"there is no folder {file.parent}: create it, or correct the path"
         return f"{file} is a folder: name a file in it" if file.is_dir() else None
     except OSError as error:  # the name is too long, or a folder is not accessible
         return f"{file}: {error.strerror}"

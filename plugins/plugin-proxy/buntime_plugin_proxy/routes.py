@@ -38,7 +38,7 @@ PERMISSIONS: Mapping[str, Action] = {
 }
 WITHOUT_STORE = "Dynamic rules not enabled"
 
-RULE = {"type": "object", "description": "A rule: pattern, target, and what else it says"}
+RULE = {"type": "object", "description": "A rule: pattern, target and options"}
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 

@@ -160,7 +160,7 @@ async def test_fault_4_what_is_no_edge_is_not_passed_over(kv: Any) -> None:
     await kv.graph.add(ADA, "t", BOB)
     for rest in (["x"], ["user", "ada", "t", "user", True], ["user", "ada", "t", "user", "b", 1]):
         await kv.set(["graph", "out", *rest], 1)
-        with pytest.raises(InvalidValue, match="is no edge: something else is in the graph"):
+        with pytest.raises(InvalidValue, match="is not an edge: something else is in the graph"):
             await listed(kv.graph.all())
         await kv.delete(["graph", "out", *rest], exact=True)
 

@@ -92,9 +92,9 @@ async def test_input_is_checked_before_anything_is_sent(kv: Any) -> None:
             kv.lock(wrong)
         with pytest.raises(InvalidInput, match="owner must be"):
             await kv.locks.acquire("a", wrong)
-    with pytest.raises(InvalidInput, match="ttl must be more than nothing"):
+    with pytest.raises(InvalidInput, match="ttl must be more than 0"):
         kv.lock("a", ttl=0)
-    with pytest.raises(InvalidInput, match="duration must be more than nothing"):
+    with pytest.raises(InvalidInput, match="duration must be more than 0"):
         await kv.locks.acquire("a", "w", duration=0)
     with pytest.raises(InvalidInput, match="token must be"):
         await kv.locks.renew("a", "w", "")

@@ -22,7 +22,7 @@ async def test_messages_have_a_type(kv: Any) -> None:
     message = await mails.dequeue()
     assert (message.value, message.queue) == (Mail("bob", 7), "mails & more")
     await kv.ack_message(message)
-    with pytest.raises(InvalidValue, match="no Mail"):
+    with pytest.raises(InvalidValue, match="not of type Mail"):
         await mails.enqueue({"to": 7})
     got: list[Mail] = []
     listener = mails.listen(lambda message: got.append(message.value))
@@ -38,7 +38,7 @@ async def test_messages_have_a_type(kv: Any) -> None:
 async def test_what_has_another_type_becomes_a_dead_letter(kv: Any) -> None:
     mails = kv.queue("letters", Mail)
     await kv.enqueue({"to": 7}, queue="letters")
-    with pytest.raises(InvalidValue, match="no Mail"):
+    with pytest.raises(InvalidValue, match="not of type Mail"):
         await mails.dequeue()
     await kv.queues.purge("letters")
     await kv.enqueue({"to": 7}, queue="letters", backoff_schedule=[])
@@ -55,7 +55,7 @@ async def test_what_has_another_type_becomes_a_dead_letter(kv: Any) -> None:
     assert got == [Mail("ada")]
     assert [type(error) for error in errors] == [InvalidValue]
     (letter,) = await kv.dlq.of("letters").list()
-    assert "The message is no Mail" in letter.error_message
+    assert "The message is not of type Mail" in letter.error_message
     await kv.dlq.of("letters").purge()
 
 

@@ -57,7 +57,7 @@ async def test_get_tells_found_and_missing(records: Any) -> None:
     assert (await records.get("p", Person)).value == Person("Ada", 36)
     assert record.created == record.updated > 1_700_000_000_000
     await records.put("p", {"nom": "Ada"})
-    with pytest.raises(InvalidValue, match="is no Pet"):
+    with pytest.raises(InvalidValue, match="is not of type Pet"):
         await records.get("p", Pet)
 
 
@@ -235,7 +235,7 @@ async def test_paginators_neither_repeat_nor_pass_over(records: Any) -> None:
     assert found == ["ak3", "ak4", "ak5"]
     assert [it.key async for it in records.paginator(of_type="dict")] == []
     assert len([it async for it in records.paginator()]) == 9
-    with pytest.raises(InvalidInput, match="say one of"):
+    with pytest.raises(InvalidInput, match="give only one of"):
         records.paginator(prefix="a", of_type="b")
 
 
@@ -326,7 +326,7 @@ async def test_changes_have_the_values_that_the_log_keeps() -> None:
         await records.put("n", 1)
         (ada,) = await records.stream(0, of_type="Person", type=Person)
         assert (ada.value, ada.has_value) == (Person("Ada", 36), True)
-        with pytest.raises(InvalidValue, match="is no Person"):
+        with pytest.raises(InvalidValue, match="is not of type Person"):
             await records.stream(type=Person)
 
 

@@ -161,7 +161,7 @@ def test_fault_4_what_is_no_edge_is_not_passed_over(kv: Any) -> None:
     kv.graph.add(ADA, "t", BOB)
     for rest in (["x"], ["user", "ada", "t", "user", True], ["user", "ada", "t", "user", "b", 1]):
         kv.set(["graph", "out", *rest], 1)
-        with pytest.raises(InvalidValue, match="is no edge: something else is in the graph"):
+        with pytest.raises(InvalidValue, match="is not an edge: something else is in the graph"):
             listed(kv.graph.all())
         kv.delete(["graph", "out", *rest], exact=True)
 

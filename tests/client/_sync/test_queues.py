@@ -23,7 +23,7 @@ def test_messages_have_a_type(kv: Any) -> None:
     message = mails.dequeue()
     assert (message.value, message.queue) == (Mail("bob", 7), "mails & more")
     kv.ack_message(message)
-    with pytest.raises(InvalidValue, match="no Mail"):
+    with pytest.raises(InvalidValue, match="not of type Mail"):
         mails.enqueue({"to": 7})
     got: list[Mail] = []
     listener = mails.listen(lambda message: got.append(message.value))
@@ -39,7 +39,7 @@ def test_messages_have_a_type(kv: Any) -> None:
 def test_what_has_another_type_becomes_a_dead_letter(kv: Any) -> None:
     mails = kv.queue("letters", Mail)
     kv.enqueue({"to": 7}, queue="letters")
-    with pytest.raises(InvalidValue, match="no Mail"):
+    with pytest.raises(InvalidValue, match="not of type Mail"):
         mails.dequeue()
     kv.queues.purge("letters")
     kv.enqueue({"to": 7}, queue="letters", backoff_schedule=[])
@@ -56,7 +56,7 @@ def test_what_has_another_type_becomes_a_dead_letter(kv: Any) -> None:
     assert got == [Mail("ada")]
     assert [type(error) for error in errors] == [InvalidValue]
     (letter,) = kv.dlq.of("letters").list()
-    assert "The message is no Mail" in letter.error_message
+    assert "The message is not of type Mail" in letter.error_message
     kv.dlq.of("letters").purge()
 
 

@@ -142,7 +142,7 @@ def test_a_runner_runs_tasks_with_typed_payloads(kv: Any) -> None:
         assert (done.status, done.result) == ("completed", {"to": "ada", "attempts": 1})
         refused = kv.tasks.wait(wrong, "20s")
         assert (refused.status, refused.attempts) == ("failed", 1)
-        assert "The payload is no Mail" in refused.last_error
+        assert "The payload is not of type Mail" in refused.last_error
         failed = kv.tasks.wait(failing, "20s")
         assert (failed.status, failed.last_error) == ("failed", "ValueError: no way")
         later = kv.tasks.send("mail", Mail("bob"))  # wakes the runner

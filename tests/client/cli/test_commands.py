@@ -90,7 +90,7 @@ def test_the_commands_of_the_host_win(install: Install, tmp_path: Path) -> None:
         ("extra_{}:hello", "1/0", "ZeroDivisionError: division by zero"),
         ("extra_{}:gone", MODULE, "AttributeError: module 'extra_{}' has no attribute 'gone'"),
         ("extra_{}_gone:hello", "", "ModuleNotFoundError: No module named 'extra_{}_gone'"),
-        ("extra_{}:click", MODULE, "extra_{}:click is no click command"),
+        ("extra_{}:click", MODULE, "extra_{}:click is not a click command"),
     ],
 )
 def test_a_broken_one_is_told_in_a_line(

@@ -5,7 +5,7 @@ from client.cli.conftest import Commands
 
 
 def test_a_lock_by_hand(run: Commands, store: Kv) -> None:
-    assert run("lock", "status", "a") == (1, "", "buntime: nobody has the lock a\n")
+    assert run("lock", "status", "a") == (1, "", "buntime: no owner holds the lock a\n")
     token = run.ok("lock", "acquire", "a", "w1", "--for", "1h", "--metadata", '{"b":1}').out.strip()
     assert run.ok("lock", "acquire", "a", "w1").out.strip() == token
     refused = run("lock", "acquire", "a", "w2", "--wait", "5ms")

@@ -122,7 +122,7 @@ def test_dead_letters(run: Commands, store: Kv) -> None:
     assert len(run.ok("dlq", "list", "--limit", "1", "--offset", "1").out.splitlines()) == 1
     run.ok("dlq", "delete", ids[0])
     gone = run("dlq", "delete", ids[0])
-    assert (gone.status, gone.err.strip()) == (1, f"buntime: {ids[0]} is no dead letter")
+    assert (gone.status, gone.err.strip()) == (1, f"buntime: {ids[0]} is not a dead letter")
     assert run.ok("dlq", "purge", "--json").documents == [{"deletedCount": 2}]
     done = run("dlq", "requeue", ids[0])
     assert (done.status, done.err.count("\n")) == (1, 1)

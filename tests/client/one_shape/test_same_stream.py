@@ -161,7 +161,7 @@ async def test_locks(kv: AnyKv) -> None:
         assert [found] == await kv.locks.list("a")
         stolen = await kv.locks.steal("a", "thief")
         assert not (await kv.atomic().check_lock("a", lock.token).set(["a"], 2).commit()).ok
-        with pytest.raises(LockLost, match="not held under this token"):
+        with pytest.raises(LockLost, match="no longer held under this token"):
             await kv.locks.renew("a", lock.owner, lock.token)
     assert await kv.locks.release("a", "thief", token=stolen.token)
     with pytest.raises(InvalidInput, match="wait must be at most 600000"):

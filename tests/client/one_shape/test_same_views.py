@@ -85,9 +85,9 @@ class Account(msgspec.Struct):
 
 async def test_commits_and_transactions_keep_the_rules_of_a_store(kv: AnyKv) -> None:
     accounts = kv.store(("acc",), Account, expires_in="1h", metadata={"app": "web"})
-    with pytest.raises(InvalidValue, match="is no Account"):
+    with pytest.raises(InvalidValue, match="is not of type Account"):
         kv.atomic().set(accounts.key(1), {"name": 1})
-    with pytest.raises(InvalidValue, match="is no Account"):
+    with pytest.raises(InvalidValue, match="is not of type Account"):
         async with kv.begin() as tx:
             tx.set(accounts.key(1), Account(1))  # type: ignore[arg-type]
     await kv.atomic().set(accounts.key(1), Account("Ada")).commit()

@@ -196,7 +196,7 @@ async def test_tokens_that_nobody_holds_are_not_kept(make_host: MakeHost, call: 
         ({"secret": SECRET, "algorithms": ["HS256", "RS256"]}, "algorithms"),
         ({"secret": "short", "algorithms": ["HS256"]}, "32 bytes"),
         ({"publicKey": PUBLIC.decode(), "algorithms": ["HS256"]}, "algorithms"),
-        ({"publicKey": "x", "algorithms": ["RS256"]}, "no public key"),
+        ({"publicKey": "x", "algorithms": ["RS256"]}, "not a public key"),
         ({"jwksUrl": "http://localhost.test", "algorithms": ["RS256"]}, "https"),
         ({"jwksUrl": "http://keys.test", "algorithms": ["RS256"]}, "https"),
     ],

@@ -36,7 +36,7 @@ def refusal(api: Api, method: str, path: str, body: Any = None) -> str:
     assert answer.json()["code"] == "KEYVAL_LIMIT_EXCEEDED"
     error = str(answer.json()["error"])
     assert error.startswith("Answer too large: ")
-    assert f"(limits.answerBytes is {MOST}): ask for " in error
+    assert f"(limits.answerBytes is {MOST}): use " in error
     return error
 
 
@@ -52,7 +52,7 @@ def told(found: list[Any]) -> list[tuple[Any, Any]]:
 @pytest.mark.parametrize("where", [None, {"missing": {"$eq": None}}])
 def test_a_list_is_refused_and_its_pages_are_not(full: Api, limit: int, where: Any) -> None:
     asked = {"prefix": ["v"], "limit": limit} | ({"where": where} if where else {})
-    assert "ask for pages" in refusal(full, "POST", "/keys/list", asked)
+    assert "use pages" in refusal(full, "POST", "/keys/list", asked)
     if where is None:
         assert "20 entries of" in refusal(full, "GET", f"/keys?prefix=v&limit={limit}")
     found: list[Any] = []
@@ -73,7 +73,7 @@ def test_a_list_is_refused_and_its_pages_are_not(full: Api, limit: int, where: A
 def test_answers_of_several_prefixes_are_as_limited(full: Api) -> None:
     """However many ranges they are: a list is refused, and a page ends where an answer is full."""
     selectors = {"prefixes": [["few"], ["v"]], "limit": 1000}
-    assert "ask for pages" in refusal(full, "POST", "/keys/list", selectors)
+    assert "use pages" in refusal(full, "POST", "/keys/list", selectors)
     page = full.json("POST", "/keys/paginate", selectors)
     found = told(page["entries"])
     assert len(VALUES) < len(found) < 2 * len(VALUES)
@@ -168,7 +168,7 @@ def test_the_client_goes_on_with_pages(full: Api) -> None:
         # The first list is small, what follows is not.
         many = [entry.value for entry in kv.list([], page_size=22)]
         assert many == [*range(20), *VALUES]
-        with pytest.raises(TooLarge, match="ask for fewer keys"):
+        with pytest.raises(TooLarge, match="use fewer keys"):
             kv.get([("v", number) for number in range(20)])
 
 
@@ -227,7 +227,7 @@ def test_dead_letters(full: Api) -> None:
         full.json("POST", "/queue/nack", {"id": taken["id"]})
     error = refusal(full, "GET", "/queue/dlq")
     assert "21000006 bytes" in error
-    assert error.endswith("ask for fewer with limit, and for the next ones with offset")
+    assert error.endswith("use a smaller limit, and offset for the next ones")
     letters = full.json("GET", "/queue/dlq?limit=2") + full.json("GET", "/queue/dlq?offset=2")
     assert [letter["originalId"] for letter in letters] == sent[::-1]
     assert all(letter["value"] == value for letter in letters)
@@ -239,7 +239,7 @@ def test_hits_of_a_search(api: Api) -> None:
         api.put(f"s/{number}", {"text": "word", "rest": VALUES[number]})
     api.json("POST", "/indexes", {"prefix": ["s"], "fields": ["text"]})
     asked = {"prefix": ["s"], "query": "word"}
-    assert "ask for pages" in refusal(api, "POST", "/search", asked)
+    assert "use pages" in refusal(api, "POST", "/search", asked)
     assert len(api.json("POST", "/search", asked | {"limit": 3})) == 3
     for more in ({}, {"where": {"text": {"$containsi": "WORD"}}}, {"highlight": True}):
         found: list[Any] = []

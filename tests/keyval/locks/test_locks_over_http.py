@@ -189,7 +189,7 @@ def test_a_check_of_a_lock_in_a_commit(shared_api: Api, name: str) -> None:
     [
         ({"owner": "w", "wait": "11m"}, "wait must be at most 600000 milliseconds"),
         ({"owner": "w", "token": "t", "wait": 5}, "wait and metadata are for taking a lock"),
-        ({"owner": "w", "duration": 0}, "duration must be more than nothing"),
+        ({"owner": "w", "duration": 0}, "duration must be more than 0"),
         ({}, "owner"),
     ],
 )

@@ -74,7 +74,7 @@ def test_it_tells_what_it_would_do_then_does_it(folder: Path) -> None:
     assert "copying entries: 43 of 43" in run.stderr
     again = move(folder, "--from", "sqlite", "--to", "./c.db")
     assert (again.returncode, again.stdout) == (3, "")
-    assert "was moved to file:" in again.stderr
+    assert "already moved to file:" in again.stderr
     back = told(move(folder, "--from", "b.db", "--to", "d.db", "--json"))
     assert back["entries"] == 43
 
@@ -99,10 +99,18 @@ def test_what_is_wrong_is_told(folder: Path, arguments: list[str], code: int, te
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        (["--from", "mysql", "--to", "b.db"], 2, "no adapter of the configuration (there: sqlite"),
-        (["--from", "", "--to", "b.db"], 2, "'' is no adapter of the configuration"),
-        (["--from", "sqlite", "--to", ""], 2, "'' is no adapter of the configuration"),
-        (["--from", "sqlite", "--to", "file:"], 2, "'file:' is no adapter of the configuration"),
+        (
+            ["--from", "mysql", "--to", "b.db"],
+            2,
+            "not an adapter of the configuration (there: sqlite",
+        ),
+        (["--from", "", "--to", "b.db"], 2, "'' is not an adapter of the configuration"),
+        (["--from", "sqlite", "--to", ""], 2, "'' is not an adapter of the configuration"),
+        (
+            ["--from", "sqlite", "--to", "file:"],
+            2,
+            "'file:' is not an adapter of the configuration",
+        ),
         (["--from", "sqlite", "--to", ":memory:"], 2, "a database in memory is gone"),
         (["--from", "file::memory:", "--to", "b.db"], 2, "a database in memory is gone"),
         (["--from", "mysql://x/y", "--to", "b.db"], 2, "mysql:// is not known: use libsql://"),
@@ -111,7 +119,7 @@ def test_what_is_wrong_is_told(folder: Path, arguments: list[str], code: int, te
         (["--from", "sqlite", "--to", "b.db", "--write-config"], 2, "must be an adapter"),
         (["--from", "sqlite", "--to", "b.db"], 3, "there is no store in sqlite: see --from"),
         (["--from", "none.db", "--to", "b.db", "--abort"], 3, "there is no store in file:"),
-        (["--from", "there.db", "--to", "none/b.db"], 3, "none: make it, or correct the path"),
+        (["--from", "there.db", "--to", "none/b.db"], 3, "none: create it, or correct the path"),
         (["--from", "there.db", "--to", "./none/b.db", "--dry-run"], 3, "there is no folder /"),
         (["--from", "there.db", "--to", "/proc"], 3, "/proc is a folder: name a file in it"),
     ],

@@ -146,7 +146,7 @@ async def test_what_cannot_be_moved_is_refused(
     assert "no store in source" in await refusal(target, old.adapter)
     assert "not empty: it has 43 entries" in await refusal(old.adapter, old.adapter)
     await mover_of(old.adapter, target).run()
-    assert "was moved to target" in await refusal(old.adapter, target)
+    assert "already moved to target" in await refusal(old.adapter, target)
     assert "not empty: it still has the store" in await refusal(target, old.adapter)
     with pytest.raises(MoveRefused, match="was moved"):
         await abort(old.store.db, database_of(target))

@@ -140,7 +140,7 @@ class AsyncLock:
         self._ttl = ttl
         self._ttl_s = seconds(ttl)
         if not self._ttl_s:
-            raise InvalidInput("ttl must be more than nothing")
+            raise InvalidInput("ttl must be more than 0")
         self._wait = wait
         self._metadata = metadata
         self._token: str | None = None

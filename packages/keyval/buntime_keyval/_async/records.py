@@ -127,7 +127,7 @@ class AsyncRecords:
         """
         given = [prefix is not None, start is not None or end is not None, of_type is not None]
         if sum(given) > 1:
-            raise InvalidInput("say one of prefix, start with end, and of_type")
+            raise InvalidInput("give only one of prefix, start with end, and of_type")
         selection = half_ranged(start, end)
         if prefix is not None:
             selection = prefixed(prefix)

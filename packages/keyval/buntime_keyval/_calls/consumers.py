@@ -82,7 +82,7 @@ def order(
     """Check the parameters. Raises `InvalidInput`."""
     length = milliseconds("lock_duration", lock_duration)
     if not length:
-        raise InvalidInput("lock_duration must be more than nothing")
+        raise InvalidInput("lock_duration must be more than 0")
     return ConsumerOrder(
         consumer_name(name),
         consumer_owner(owner),

@@ -207,7 +207,7 @@ def _path_for(key: Key) -> str:
     path = format_key_path(key)
     if path is None or any(part in (".", "..") for part in key):
         raise InvalidInput(
-            "The entry of this key has no path, which a condition needs: say its versionstamp in"
+            "The entry of this key has no path, which a condition needs: pass its versionstamp to"
             " atomic().check((key, versionstamp))"
         )
     return path
@@ -250,7 +250,7 @@ def delete_keys(keys: Sequence[Key], *, exact: bool, where: Where | None) -> Cal
 def refuse_everything(*, everything: bool, idempotency_key: str | None) -> None:
     """Raise `InvalidInput` unless the deletion of the whole store is wanted, and in batches."""
     if not everything:
-        raise InvalidInput("Key cannot be empty; to delete the whole store say everything=True")
+        raise InvalidInput("Key cannot be empty; to delete the whole store, pass everything=True")
     if idempotency_key is not None:
         raise InvalidInput("An idempotency key is for one commit, and not for everything=True")
 

@@ -38,7 +38,7 @@ def order(name: str, owner: str, duration: Duration, metadata: Any = None) -> Lo
     """Check a request for a lock. Raises `InvalidInput`."""
     length = milliseconds("duration", duration)
     if not length:
-        raise InvalidInput("duration must be more than nothing")
+        raise InvalidInput("duration must be more than 0")
     stored = None if metadata is None else encode_metadata(metadata, None)
     return LockOrder(lock_name(name), lock_owner(owner), length, stored)
 

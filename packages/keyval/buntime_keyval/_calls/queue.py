@@ -128,7 +128,7 @@ def extend(
     """Prolong the lease of a message; repeatable."""
     length = None if duration is None else milliseconds("duration", duration)
     if length == 0:
-        raise InvalidInput("duration must be more than nothing")
+        raise InvalidInput("duration must be more than 0")
     body = json_body(
         id=checked_id(message_id), lease=lease, queue=queue, duration=length, strict=strict or None
     )

@@ -125,7 +125,7 @@ def wanted_options(
     try:
         return msgspec.convert(members, QueueOptions)
     except msgspec.ValidationError as error:
-        raise InvalidInput(f"These are no options of a queue: {error}") from None
+        raise InvalidInput(f"These are not options of a queue: {error}") from None
 
 
 def _page(content: bytes) -> Page:

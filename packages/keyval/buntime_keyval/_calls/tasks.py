@@ -73,7 +73,7 @@ def new_task(
         raise InvalidInput("delay and scheduled_for exclude each other")
     length = milliseconds("timeout", timeout)
     if not length:
-        raise InvalidInput("timeout must be more than nothing")
+        raise InvalidInput("timeout must be more than 0")
     if isinstance(after, str):
         raise InvalidInput("after must be a list of tasks, or of their ids")
     pauses = None

@@ -173,4 +173,6 @@ class MessageQueue(Generic[T]):
         try:
             return self._scope.convert(value)
         except msgspec.ValidationError as error:
-            raise InvalidValue(f"The message is no {self._scope.type_name}: {error}") from error
+            raise InvalidValue(
+                f"The message is not of type {self._scope.type_name}: {error}"
+            ) from error

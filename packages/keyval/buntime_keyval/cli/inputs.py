@@ -247,7 +247,7 @@ def without_mark(content: bytes) -> bytes:
 def read_value(value: str | None, *, text: bool, file: Path | None) -> bytes:
     """The JSON of a value that was typed, or is in a file or in stdin. Raises `CommandFailure`."""
     if (value is None) == (file is None):
-        raise Mistake("say one of VALUE, - for stdin, and --file")
+        raise Mistake("give one of VALUE, - for stdin, and --file")
     if file is not None and str(file) != "-":
         with opened(file) as stream:
             content = without_mark(stream.read())

@@ -60,7 +60,7 @@ def get(
     Example: buntime kv get users/123
     """
     if text and details:
-        raise Mistake("say either --text or --details")
+        raise Mistake("use either --text or --details")
     read = job.kv.get_with_metadata if details else job.kv.get
     entries = read(list(keys), consistency=consistency)
     found = [entry for entry in entries if entry.exists]
@@ -257,8 +257,8 @@ def delete(
     said = bool(keys) + everything + (in_range and not keys)
     if said != 1 or (everything and (exact or given)):
         raise Mistake(
-            "say either KEY..., or --starts-with, or --pattern, or --start and --end, or --type, or"
-            " --everything"
+            "give either KEY..., or --starts-with, or --pattern, or --start and --end, or --type,"
+            " or --everything"
         )
     if not (keys and exact):
         confirm(_question(keys, where, everything=everything), yes=yes)

@@ -83,7 +83,7 @@ def status(job: Job, name: str) -> None:
     """
     found = job.kv.locks.get(name)
     if found is None:
-        raise unsuccessful(f"nobody has the lock {name}")
+        raise unsuccessful(f"no owner holds the lock {name}")
     _shown(job, [found])
 
 

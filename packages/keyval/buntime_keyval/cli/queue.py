@@ -223,7 +223,7 @@ def peek(job: Job, queue_name: str, limit: int) -> None:
 
 @queue.command("list")
 @_QUEUE
-@click.option("--limit", type=click.IntRange(1), help="End after so many messages.")
+@click.option("--limit", type=click.IntRange(1), help="End after this many messages.")
 @connected
 def list_messages(job: Job, queue_name: str, limit: int | None) -> None:
     """List all messages, in the order in which they were sent.
@@ -431,7 +431,7 @@ def delete(job: Job, ids: tuple[str, ...], queue_name: str, idempotency_key: str
     letters, missing = job.kv.dlq.of(queue_name), False
     for letter_id in ids:
         if idempotency_key is None and letters.get(letter_id) is None:
-            note(f"{letter_id} is no dead letter")
+            note(f"{letter_id} is not a dead letter")
             missing = True
         else:
             letters.delete(letter_id, idempotency_key=idempotency_key)

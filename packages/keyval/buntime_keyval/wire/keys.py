@@ -245,7 +245,7 @@ def encode_key(key: Sequence[KeyPart]) -> bytes:
             else:
                 encoded.append(_encode_uncommon(part))
     except UnicodeEncodeError:
-        raise InvalidInput("Key part holds a lone surrogate, which is no text") from None
+        raise InvalidInput("Key part holds a lone surrogate, which is not text") from None
     return b"".join(encoded)
 
 

@@ -60,7 +60,7 @@ def _no_decimal(value: object) -> InvalidInput:
     if value is None:
         shown = "none"
     else:
-        shown = f'"{value[:50]}"' if isinstance(value, str) else f"{value!r:.50}, which is no text"
+        shown = f'"{value[:50]}"' if isinstance(value, str) else f"{value!r:.50}, which is not text"
     return InvalidInput(f"bigint value must be a decimal string, received {shown}")
 
 

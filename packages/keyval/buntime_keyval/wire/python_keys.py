@@ -97,7 +97,7 @@ def _refuse_surrogates(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise InvalidInput("Key part holds a lone surrogate, which is no text") from None
+        raise InvalidInput("Key part holds a lone surrogate, which is not text") from None
 
 
 def checked_beginning(raw: object) -> Key:

@@ -34,7 +34,7 @@ def requirement(
     if not isinstance(create_only, bool):
         raise InvalidInput(f"create_only must be True or False, received {create_only!r:.50}")
     if (if_match is not None) + (if_revision is not None) + create_only > 1:
-        raise InvalidInput("say one of create_only, if_match and if_revision")
+        raise InvalidInput("give only one of create_only, if_match and if_revision")
     if if_match is not None:
         if not isinstance(if_match, str) or not if_match:
             raise InvalidInput(f"if_match must be a versionstamp, received {if_match!r:.50}")

@@ -46,8 +46,8 @@ TASK_PATHS = frozenset({"stats", "lease", "complete", "listen", "limits"})
 def no_task(task_id: str) -> str:
     """What is said of a task that is not there."""
     return (
-        f"There is no task with the id {task_id}: it was removed, the time is over for which it was"
-        " kept, or it never was"
+        f"There is no task with the id {task_id}: it was removed, is no longer kept, or never"
+        " existed"
     )
 
 

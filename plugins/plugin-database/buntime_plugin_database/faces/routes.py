@@ -41,9 +41,9 @@ TARGET = ("type", "tenant")
 
 PARAMETERS: Mapping[str, str | JsonSchema] = {
     "type": "The engine, as `GET adapters` names it; without it the default one",
-    "tenant": "Whose database; without it that of nobody in particular",
+    "tenant": "Tenant whose database is used; by default none",
     "counts": {"type": "boolean", "description": "Whether to count the rows of each table"},
-    "details": {"type": "boolean", "description": "Whether to tell how each engine is"},
+    "details": {"type": "boolean", "description": "Whether to report the state of each engine"},
     "rowid": {"type": "boolean", "description": "Whether rows without a key get a name"},
     "limit": {"type": "integer", "minimum": 1, "description": "How many rows at most"},
     "offset": {"type": "integer", "minimum": 0, "description": "How many rows to leave out"},
@@ -188,7 +188,7 @@ async def _check_uncommon(request: Request, *, reads_body: bool) -> None:
     noticed = noticed_of(request.scope)
     if noticed.precondition is not None:
         raise NotSupported(
-            f"{noticed.precondition} is not supported: say it in the statement",
+            f"{noticed.precondition} is not supported: put it into the statement",
             code="CONDITIONS_NOT_SUPPORTED",
         )
     if noticed.unasked_body and not reads_body:

@@ -68,5 +68,7 @@ class Engines:
         except (ImportError, AttributeError) as error:
             raise OptionError(f"Adapter type {name} cannot be loaded: {error}") from error
         if not isinstance(engine, Engine) or engine.name != name:
-            raise OptionError(f"Adapter type {name}: {points[0].value} is no engine of that name")
+            raise OptionError(
+                f"Adapter type {name}: {points[0].value} is not the name of an engine"
+            )
         return engine

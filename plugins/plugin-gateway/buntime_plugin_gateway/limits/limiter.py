@@ -187,7 +187,7 @@ def _route_limits(config: RateLimit) -> list[Limit]:
         name = f"rateLimit.routes[{index}]"
         paths = listed(route.path)
         if not paths:
-            raise OptionError(f"{name}.path: says no path")
+            raise OptionError(f"{name}.path: names no path")
         if route.requests < 1:
             raise OptionError(f"{name}.requests: must be at least 1, received {route.requests}")
         fits = matcher(paths, f"{name}.path")

@@ -29,7 +29,7 @@ def read_files(folder: Path) -> dict[bytes, ShellFile]:
     Links that lead out of the folder are ignored.
     """
     if not folder.is_dir():
-        raise OptionError(f"shellDir: {folder} is no folder")
+        raise OptionError(f"shellDir: {folder} is not a folder")
     root = folder.resolve()
     files: dict[bytes, ShellFile] = {}
     size = 0

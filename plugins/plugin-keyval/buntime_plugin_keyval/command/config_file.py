@@ -22,7 +22,7 @@ def check_config(config: HostConfig, path: Path | None) -> None:
         raise MoveRefused(f"--write-config needs a configuration file that lists {KEYVAL}")
     if entry.options.get("libsqlUrl"):
         raise MoveRefused(
-            "--write-config: libsqlUrl says where the store is: replace it by hand, with database"
+            "--write-config: libsqlUrl names the store: replace it by hand with database"
         )
 
 

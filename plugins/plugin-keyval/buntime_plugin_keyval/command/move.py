@@ -99,7 +99,7 @@ def move(
     except (BuntimeError, DatabaseError, MoveFailed, OSError) as error:
         raise _ended(reason_of(error), FAILED) from error
     except KeyboardInterrupt:
-        raise _ended("interrupted: the same command goes on", INTERRUPTED) from None
+        raise _ended("interrupted: repeat the command to continue", INTERRUPTED) from None
     finally:
         logging.disable(logging.NOTSET)
     _print(told, as_json=as_json)

@@ -104,7 +104,7 @@ def _url(text: str, option: str, adapters: Mapping[str, Any]) -> str:
     known = ", ".join(adapters) or "none"
     raise _wrong(
         option,
-        f"{text!r} is no adapter of the configuration (there: {known}): name one of them, a URL"
+        f"{text!r} is not an adapter of the configuration (there: {known}): name one of them, a URL"
         " such as postgresql://…, or the path of a file",
     )
 

@@ -68,5 +68,5 @@ def parse_tags(name: str, values: Sequence[bytes]) -> Tags | None:
         if place == len(text):
             return frozenset(tags)
         if text[place] != ",":
-            raise InvalidInput(f"{name} must have a comma behind each tag, received {text[:60]}")
+            raise InvalidInput(f"{name} must have a comma after each tag, received {text[:60]}")
         place += 1

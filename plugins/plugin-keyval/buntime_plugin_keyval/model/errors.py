@@ -98,8 +98,8 @@ class LockLost(KeyValError, buntime_keyval.LockLost, status=409, code="LOCK_LOST
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"The lock {name} is not held under this token any more: it has ended, was released, or"
-            " somebody else has it"
+            f"The lock {name} is no longer held under this token: it has ended, was released, or"
+            " has another owner"
         )
 
 
@@ -212,7 +212,7 @@ class ConditionsNotSupported(KeyValError, status=501, code="KEYVAL_CONDITIONS_UN
 
     def __init__(self, header: str) -> None:
         super().__init__(
-            f"{header} is for requests of one key: elsewhere say the versionstamp in a check of"
+            f"{header} is for requests of one key: elsewhere give the versionstamp in a check of"
             " POST /atomic"
         )
 
@@ -274,7 +274,7 @@ class StreamTrimmed(KeyValError, buntime_keyval.StreamTrimmed, status=410, code=
 
     def __init__(self, first: int) -> None:
         super().__init__(
-            f"Records behind this position were removed: the stream begins with {first}"
+            f"Records after this position were removed: the stream begins with {first}"
         )
         self.first = first
 

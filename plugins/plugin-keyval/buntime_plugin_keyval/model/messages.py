@@ -150,7 +150,7 @@ def parse_lease_duration(name: str, value: object) -> int:
     """Parse the length of a lease into milliseconds. Raises `InvalidInput`, also for 0."""
     milliseconds = parse_pause(name, value)
     if not milliseconds:
-        raise InvalidInput(f"{name} must be more than nothing, received {describe(value)}")
+        raise InvalidInput(f"{name} must be more than 0, received {describe(value)}")
     return milliseconds
 
 

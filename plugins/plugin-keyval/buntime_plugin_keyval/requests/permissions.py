@@ -63,7 +63,7 @@ PERMISSIONS: Mapping[str, Action] = MappingProxyType(
             text_prefix, doc="be a consumer of the stream, for keys that may be read as well"
         ),
         "task:send": Action(text_prefix, doc="send tasks, and look at them and at their results"),
-        "task:run": Action(text_prefix, doc="take tasks and say what became of them"),
+        "task:run": Action(text_prefix, doc="take tasks and report their results"),
         "task:admin": Action(
             text_prefix,
             covers=("task:send", "task:run"),

@@ -78,7 +78,7 @@ def joined(entries: Sequence[Text]) -> Text:
 def check_answer(size: int, most: int) -> None:
     """Raise `LimitExceeded` for an answer with entries of keys that is too large."""
     if size > most:
-        raise too_large(size, most, "ask for fewer keys at a time")
+        raise too_large(size, most, "use fewer keys at a time")
 
 
 class JoinedPage:
@@ -281,7 +281,7 @@ async def _list_long(db: Database, selection: Selection, now_ms: int, most: int)
     return entries  # type: ignore[return-value] # a BLOB
 
 
-_SMALLER_LIST = "ask for pages, for fewer entries with limit, or for keys alone with values=false"
+_SMALLER_LIST = "use pages, fewer entries with limit, or only the keys with values=false"
 
 
 def refuse_long_list(most: int) -> NoReturn:

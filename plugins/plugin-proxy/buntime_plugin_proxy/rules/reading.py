@@ -141,7 +141,7 @@ def _check_public(rule: Rule) -> None:
     for method, patterns in by_method.items():
         if method not in _PUBLIC_METHODS:
             raise BadRule(
-                f"publicRoutes: {method[:50]!r} is no method that passes"
+                f"publicRoutes: {method[:50]!r} is not a method that passes"
                 f"{like(method, _PUBLIC_METHODS)}; write it in capitals, or {WEBSOCKET}, or"
                 f" {ALL_METHODS}"
             )

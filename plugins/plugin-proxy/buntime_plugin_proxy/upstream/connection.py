@@ -237,7 +237,7 @@ class TargetConnection(asyncio.Protocol):
                 self.fail(BadGateway(f"the target's answer {wrong}"))
             self._reusable = False
         except httptools.HttpParserUpgrade:
-            self.fail(BadGateway("the target changed the protocol, which nobody asked for"))
+            self.fail(BadGateway("the target changed the protocol without being asked"))
         else:
             if self.ended:
                 self._learn()

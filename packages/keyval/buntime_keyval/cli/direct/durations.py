@@ -49,9 +49,9 @@ class DurationType(click.ParamType[float]):
             except InvalidInput:
                 milliseconds = None
         if milliseconds is None:
-            self.fail(f"{text[:50]!r} is no duration: write one such as 90s, 1h30m or 250ms")
+            self.fail(f"{text[:50]!r} is not a duration: use one such as 90s, 1h30m or 250ms")
         if milliseconds <= 0:
-            self.fail(f"{text[:50]!r} must be more than nothing", param, ctx)
+            self.fail(f"{text[:50]!r} must be more than 0", param, ctx)
         return milliseconds
 
 

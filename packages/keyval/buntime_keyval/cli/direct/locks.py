@@ -50,7 +50,7 @@ def status(kv: Kv, name: str) -> None:
     """Print who has a lock; the status is 1 if nobody has it."""
     found = kv.locks.get(name)
     if found is None:
-        raise CommandFailure(f"nobody has the lock {visible(name)}")
+        raise CommandFailure(f"no owner holds the lock {visible(name)}")
     print_json(
         {
             "name": found.name,

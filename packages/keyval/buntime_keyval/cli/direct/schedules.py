@@ -66,7 +66,7 @@ def get(kv: Kv, name: str) -> None:
 
 
 @schedule.command("list")
-@click.option("--after", default="", metavar="NAME", help="Those behind this name.")
+@click.option("--after", default="", metavar="NAME", help="Only those after this name.")
 @click.option("--limit", type=click.IntRange(1, MAX_LIMIT), default=100, show_default=True)
 @with_store
 def list_(kv: Kv, after: str, limit: int) -> None:

@@ -37,7 +37,7 @@ def task() -> None:
 @task.command()
 @click.argument("name")
 @click.option("--max-retries", type=click.IntRange(0), default=3, show_default=True,
-              help="How often it is tried at the most.")  # fmt: skip
+              help="Most attempts.")  # fmt: skip
 @click.option("--timeout-seconds", type=click.IntRange(1), default=300, show_default=True,
               help="How long an attempt may take.")  # fmt: skip
 @SCHEDULED_FOR
@@ -92,7 +92,7 @@ def cancel(kv: Kv, task_id: str) -> None:
 @click.option("--runner-id", help="Its name; another one each time unless given.")
 @click.option(
     "--poll-interval", type=DURATION, default="10s", show_default=True, expose_value=False,
-    help="Needs not be said: tasks are noticed as they come.",
+    help="Has no effect: tasks are noticed as they come.",
 )  # fmt: skip
 @click.option(
     "--lock-duration", type=DURATION, default="5m", show_default=True,

@@ -111,7 +111,9 @@ class _HttpClient(HttpClient):  # type: ignore[misc] # the library has no py.typ
             answer = await decode_answer(content)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             if response.ok:
-                raise LibsqlError(f"the answer is no JSON: {error}", "HRANA_PROTO_ERROR") from error
+                raise LibsqlError(
+                    f"the answer is not JSON: {error}", "HRANA_PROTO_ERROR"
+                ) from error
             answer = content.decode("utf-8", "replace")[:500]
         if response.ok:
             return answer

@@ -130,8 +130,8 @@ class PostgresEntry(EngineOptions, frozen=True):
                 raise OptionError(f"{name}: {problem}")
         if not _SCHEMA.fullmatch(self.schema) or self.schema.startswith("pg_"):
             raise OptionError(
-                f"schema: {self.schema!r} is no name of 1 to 63 small letters, digits and _, that"
-                " begins with a letter or _, and not with pg_"
+                f"schema: {self.schema!r} is not a name of 1 to 63 small letters, digits and _,"
+                " that begins with a letter or _, and not with pg_"
             )
         return Completed(msgspec.structs.replace(self, url=url), tuple(warnings))
 

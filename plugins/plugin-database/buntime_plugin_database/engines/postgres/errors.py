@@ -57,7 +57,7 @@ _BY_CLASS: dict[str, type[DatabaseError]] = {
 }
 _HINTS = {
     "25006": "it is a standby: name the primary, or add target_session_attrs=read-write to the URL",
-    "26000": "behind a pooler of transactions statementCacheSize must be 0",
+    "26000": "behind a transaction pooler statementCacheSize must be 0",
     "08P01": "is it a pooler? Behind one statementCacheSize must be 0",
     "53300": "lower poolSize, or raise the server's max_connections",
 }

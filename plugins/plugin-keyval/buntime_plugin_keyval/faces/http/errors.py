@@ -28,7 +28,7 @@ def told_error(error: Exception) -> InvalidInput | errors.KeyValError | None:
         return errors.RequestTooLong(str(error))
     if isinstance(error, buntime_database.InvalidStatement):
         if _MALFORMED in str(error):
-            return errors.StoreDamaged("a stored value is missing, or is no JSON")
+            return errors.StoreDamaged("a stored value is missing or is not JSON")
         if _TOO_BIG in str(error):
             return errors.TooLargeForDatabase(str(error))
     return None

@@ -230,7 +230,7 @@ class LocalReads(LocalPart):
         below = ranges_of(bounds).below()
         condition = wanted_of_call(bounds, where)
         if offset and cursor:
-            raise InvalidInput("offset is for the first page: the cursor says where this begins")
+            raise InvalidInput("offset is for the first page: later ones begin at the cursor")
         self._permits.read_range(*below)
         if snapshot:
             keys, wanted = snapshot_of(below, offset, condition)

@@ -99,7 +99,7 @@ async def _is_marked_otherwise(mark: Mark | None, target: Database, names: Names
 async def _refuse_moved(mark: Mark, target: Database, names: Names) -> None:
     theirs = await _mark_of(target)
     if theirs is None or theirs.token != mark.token:
-        raise MoveRefused(f"the store in {names[0]} was moved to {mark.other} already")
+        raise MoveRefused(f"the store in {names[0]} was already moved to {mark.other}")
 
 
 async def _check_empty(target: Database, names: Names) -> None:

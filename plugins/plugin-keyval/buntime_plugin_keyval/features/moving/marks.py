@@ -63,15 +63,15 @@ class MoveMarks:
         if theirs is None:
             if mark.other != self._names[1]:
                 raise MoveRefused(
-                    f"the store in {self._names[0]} is being moved to {mark.other}: go on with"
-                    " that, or give it up with --abort"
+                    f"the store in {self._names[0]} is being moved to {mark.other}: continue that"
+                    " move, or cancel it with --abort"
                 )
             await self._mark_target(mark)
             theirs = await read_mark(self._target)
         if theirs is None or theirs.token != mark.token or theirs.state is not MoveState.ARRIVING:
             forget = Statement(self._source.sql.moving.remove_mark, (mark.token,))
             await write(self._source, [forget])
-            raise MoveRefused("both databases are the same one: see --from and --to")
+            raise MoveRefused("both databases are the same one: check --from and --to")
         await self._take_up(mark, theirs.place)
         if mark.state is MoveState.CLOSED:
             await reopen_store(self._source, mark)
@@ -89,7 +89,7 @@ class MoveMarks:
             await write(
                 self._target, [Statement(self._target.sql.moving.remove_mark, (mark.token,))]
             )
-            raise MoveRefused(f"the store in {names[0]} was moved to {names[1]} already")
+            raise MoveRefused(f"the store in {names[0]} was already moved to {names[1]}")
 
     async def _take_up(self, mark: Mark, place: str) -> None:
         """Take the move over at a place. Raises `GuardFailed` if the place has changed since."""

@@ -39,7 +39,7 @@ class StoredLetters:
         """
         rows = await self._store.adapter.query(self._sql.letters, (limit, offset, most, queue))
         if rows and int(rows[0][0] or 0) > most:
-            right = "ask for fewer with limit, and for the next ones with offset"
+            right = "use a smaller limit, and offset for the next ones"
             raise too_large(int(rows[0][0] or 0), most, right)
         return [_letter(row[1:]) for row in rows]
 

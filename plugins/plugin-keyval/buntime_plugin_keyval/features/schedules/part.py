@@ -103,6 +103,6 @@ def checked_task(task: object) -> dict[str, Any]:
         )
     for name in SAID_BY_SCHEDULE:
         if name in task:
-            raise InvalidInput(f"task.{name} is not allowed: the schedule says it")
+            raise InvalidInput(f"task.{name} is not allowed: the schedule sets it")
     check_members(task, TASK_MEMBERS, "task")
     return task

@@ -150,7 +150,7 @@ def search(part: Search, request: Request[SearchRequest]) -> Asked:
     return Asked("search", "read", run, reads=_searched(given), cost=_cost(given))
 
 
-_SMALLER_SEARCH = "ask for pages (/search/paginate), or for fewer hits with limit"
+_SMALLER_SEARCH = "use pages (/search/paginate), or fewer hits with limit"
 
 
 def paginate_search(part: Search, request: Request[SearchPaging]) -> Asked:

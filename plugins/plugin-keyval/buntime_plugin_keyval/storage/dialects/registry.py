@@ -36,7 +36,7 @@ def _installed(name: str, engine: str) -> Dialect:
         dialect = point.load()
         if isinstance(dialect, Dialect):
             return dialect
-        raise UnknownDialect(f"{point.value} is no dialect of the key-value store: {dialect!r}")
+        raise UnknownDialect(f"{point.value} is not a dialect of the key-value store: {dialect!r}")
     raise UnknownDialect(
         f"the key-value store does not speak {name}, the dialect of the engine {engine}: "
         f"use another engine, or install a package with an entry point {name} in {ENTRY_POINTS}"
