@@ -135,11 +135,11 @@ class Loop:
     ) -> None:
         """`complaint` has one `%s`, for what the database raised.
 
-        A step that fails so is repeated after `retry_s`, whoever wakes the loop meanwhile; None for
-        `RETRY_SECONDS`. Any other exception ends the loop. With `finishes_step`, the one that is
-        under way when the loop is stopped comes to its end; without, it is cancelled. `is_still` is
-        asked, without waiting, whether a step that is due would find nothing; with `rest` less
-        often while nobody writes.
+        A step that fails so is repeated after `retry_s`, or `RETRY_SECONDS` for None, even if the
+        loop is woken earlier. Any other exception ends the loop. When the loop is stopped, a
+        running step is cancelled, or with `finishes_step` completed. `is_still` says, without
+        waiting, whether a step that is due would find nothing; with `rest`, steps are due less
+        often while nothing is written.
         """
         self._step = step
         self._name = name

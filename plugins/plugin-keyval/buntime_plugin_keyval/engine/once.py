@@ -1,9 +1,9 @@
 """Writes with an idempotency key of their caller: done once, however often they are repeated.
 
 The first result is kept in the same commit as the write, and returned again. So a caller without an
-answer sends the same again. If two processes get the same write at the same time both try it, and
-the slower one finds the result of the other; only within a process is it known that one is still
-under way.
+answer sends the same again. If two processes get the same write at the same time, both try it, and
+the slower one finds the result of the other. Only within a process is it known that a write is
+still under way.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Packs the decided writes of a group into batches, and assigns the results to the writes.
 
 An embedded engine gets the whole group as one batch, which saves the cost of each further batch. If
-anything in it fails, each write is tried as a batch of its own, as it always is over a network, and
-so are those of the next groups, which are likely to fail alike. Results of writes with idempotency
-keys are kept in the batch, in one row for all of it.
+anything in it fails, each write is tried as a batch of its own, as it always is over a network. So
+are the writes of the next groups, which are likely to fail alike. Results of writes with
+idempotency keys are kept in the batch, in one row for all of it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class DecidedGroup(msgspec.Struct, frozen=True, gc=False):
     is_firm: bool
     """Whether the commits have the versionstamps of the decisions, or fail."""
     is_followed: bool
-    """Whether anybody follows the changes."""
+    """Whether the changes have followers."""
 
 
 class Packed(NamedTuple):
@@ -241,8 +241,8 @@ def _as_they_are(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
 
 
 def _wanted(job: WriteJob) -> Sequence[int]:
-    """The steps whose results its conclusion needs, where its stamp is firm and nobody follows its
-    changes.
+    """The steps whose results its conclusion needs, if its stamp is firm and its changes have no
+    followers.
     """
     decision = job.decision
     if decision is None or decision.conclude is None:

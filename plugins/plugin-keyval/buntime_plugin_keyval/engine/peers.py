@@ -49,7 +49,7 @@ class Peers:
         self.workers = workers
         bells = cast(Bells, adapter) if adapter.capabilities.bells else None
         self.are_there = workers.count > 1 or bells is not None
-        """Whether there is anybody to signal."""
+        """Whether there are other workers or hosts to signal."""
         self.changes = Bell(workers.signal("keyval.changes"), bells, "changes")
         """Rung when the change log grew."""
         self.queue = Bell(workers.signal("keyval.queue"), bells, "queue")

@@ -27,7 +27,7 @@ class Regathering:
         self._pending = pending
         self._most = most
         self._expected = 0
-        """How many wait once all who were answered last are back; 0 if nobody is to wait."""
+        """How many wait once all that were answered last are back; 0 if none has to wait."""
         self._give_up = 0.0
         """Until when they are waited for."""
         self._is_awaited = False

@@ -1,4 +1,4 @@
-"""Looking for foreign commits less often while the database says by itself when somebody writes."""
+"""Looking for foreign commits less often while the database reports writes by itself."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Rest:
         """Called when it comes."""
 
     def pause(self, seconds: float) -> float:
-        """The next pause of whoever finds everything still, and looks each `seconds`."""
+        """The next pause of a loop that has found nothing new and looks every `seconds`."""
         now = asyncio.get_running_loop().time()
         if self._since is None:
             if seconds < REST_SECONDS and self._when_written(self._written):

@@ -191,10 +191,10 @@ def commit(
 
     `committed` is called when it is done.
 
-    Raises `LimitExceeded` when that would write more than `commit_bytes`, or when the values of
-    `also_read`, each as often as it is there, and what is told of mutations if it `has_results`,
-    are more than `answer_bytes`; `InvalidInput` for a key of more than `most_key` bytes;
-    `PreconditionFailed` unless all is so that is `required`.
+    Raises `LimitExceeded` for a write of more than `commit_bytes`, and for an answer of more than
+    `answer_bytes`. The answer has the values of `also_read`, each as often as it is there, and with
+    `has_results` the results of mutations. Raises `InvalidInput` for a key of more than `most_key`
+    bytes, and `PreconditionFailed` unless everything `required` holds.
     """
     number = len(checks) + len(mutations)
     guards = [check.guard for check in checks if isinstance(check, Requirement)]

@@ -173,7 +173,7 @@ def _wanted(part: LockPart, request: Request[Any]) -> WantedLock:
 def _note_unwanted(
     part: LockPart, request: Request[Any], wanted: WantedLock, lock: Granted
 ) -> None:
-    """Arrange that the lock is given back if its answer reaches nobody.
+    """Arrange that the lock is given back if its answer cannot be delivered.
 
     With an idempotency key it is kept, since the owner may ask for the answer again.
     """

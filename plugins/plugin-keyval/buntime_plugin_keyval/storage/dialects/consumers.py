@@ -43,7 +43,7 @@ class ConsumerSql(NamedTuple):
     move: str
     """Name, position, now: it is done up to there, wherever it was, be it that it is new."""
     unlock: str
-    """Name of a lock: ends it, whoever has it."""
+    """Name of a lock: ends it, under any owner."""
     remove: str
     """Name: removes the consumer."""
     state: str

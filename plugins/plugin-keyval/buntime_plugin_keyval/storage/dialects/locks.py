@@ -14,13 +14,13 @@ class LockSql(NamedTuple):
     """
 
     prolong: str
-    """Name, owner, metadata or NULL, now, duration: lets the owner who has the lock keep it, under
+    """Name, owner, metadata or NULL, now, duration: lets the owner that has the lock keep it, under
     the token that it has."""
     acquire: str
-    """The same arguments: gives the lock to the owner, unless anybody has it or others wait for it
-    longer."""
+    """The same arguments: gives the lock to the owner, unless it is held or others wait for
+    it longer."""
     steal: str
-    """The same arguments: gives the lock to the owner with a new token, whoever has it."""
+    """The same arguments: gives the lock to the owner with a new token, even if another has it."""
     renew: str
     """Name, owner, token, now, end: prolongs the lock that the owner has under this token."""
     release: str
@@ -28,9 +28,9 @@ class LockSql(NamedTuple):
     under this token, only if it was given by the commit of that stamp or a later one, and only if
     this is its end, where these are there."""
     grant: str
-    """JSON array of names, now: gives each of these locks that nobody has to the first in line."""
+    """JSON array of names, now: gives each of these locks that is free to the first in line."""
     served: str
-    """JSON array of names, now: removes from the lines those who have the lock."""
+    """JSON array of names, now: removes from the lines the owners that have the lock."""
     grant_one: str
     """The same as `grant` with the name of one lock."""
     served_one: str
@@ -56,8 +56,8 @@ class LockSql(NamedTuple):
     listed: str
     """First name, the one behind the last or NULL, now, limit: the same in the order of names."""
     line: str
-    """JSON array of names, now: name, how many wait, and the first in line, for locks that anybody
-    waits for."""
+    """JSON array of names, now: name, how many wait, and the first in line, for locks that are
+    waited for."""
     forget: str
     """Time, limit: removes so many locks that have ended before that."""
     forget_places: str

@@ -92,7 +92,7 @@ class QueueSql(NamedTuple):
     """Now: the latest time at which it was decided how long a message waits that is not visible
     yet; or NULL."""
     held: str
-    """Now, JSON array of ids: id and lease of those that somebody has."""
+    """Now, JSON array of ids: id and lease of those that are leased."""
     stats: str
     """Now: how many messages there are, how many of them are leased, how many dead letters."""
     stats_of: str

@@ -45,7 +45,7 @@ class TaskSql(NamedTuple):
     """Queue, lease, end of the lease, runner, time on the wall, duration: says who runs
     what was leased."""
     stop: str
-    """Id, lease, last error or NULL: nobody runs it under this lease any more."""
+    """Id, lease, last error or NULL: it no longer runs under this lease."""
     finish: str
     """Id, lease or NULL, status, result, last error, now, time on the wall: it is over, unless it
     is cancelled; only if it is leased so, where there is a lease."""
@@ -53,13 +53,13 @@ class TaskSql(NamedTuple):
     """JSON array of arrays of an id, a lease and a result, now, time on the wall: those that are
     leased so, and are not cancelled, are completed."""
     cancel: str
-    """Id, now, time on the wall: cancels it. One that somebody runs is not over before that ends,
+    """Id, now, time on the wall: cancels it. One that runs is not over before that ends,
     so that others do not get its place."""
     hold: str
     """Id: leaves the message of one that is cancelled no attempt behind the one that runs."""
     leave: str
-    """Id, lease or NULL, now, time on the wall: one that is cancelled is over, since nobody runs it
-    any more; only if it was leased so, where there is a lease."""
+    """Id, lease or NULL, now, time on the wall: one that is cancelled is over, since it no longer
+    runs; only if it was leased so, where there is a lease."""
     progress: str
     """Id, lease, progress: what its runner says of it."""
     again: str
@@ -79,7 +79,7 @@ class TaskSql(NamedTuple):
     is_own: str
     """Condition of a guard. Id, name: no task of another name has this id."""
     is_free: str
-    """Condition of a guard. Name, text of uniqueness: nobody runs a cancelled task with these."""
+    """Condition of a guard. Name, text of uniqueness: a cancelled task with these does not run."""
     taken: str
     """Queue, lease, end of the lease, bytes: id, payload, attempts with this one, most retries and
     timeout of what was leased so, in the order of their messages, as long as payloads are not more

@@ -38,9 +38,9 @@ class WatchSql(NamedTuple):
     values, but the first `number` in any case; NULLs if there is none.
     """
     poll: str
-    """What ranges hold for somebody who knows of versionstamps.
+    """What ranges hold for a client that knows some versionstamps.
 
-    Those as a JSON object by key, ranges, now, limit, bytes: key and versionstamp of what he knows
-    and is there; and of the first `limit` that are news to him, these with their values: no more
-    than so many bytes, but the first one in any case.
+    Those as a JSON object by key, ranges, now, limit, bytes: key and versionstamp of what the
+    client knows and is there; and of the first `limit` that it does not know, these with their
+    values: no more than so many bytes, but the first one in any case.
     """

@@ -23,7 +23,8 @@ SELECT {_INDEX}, prefix_json FROM kv_indexes AS old WHERE ready AND format < $1
   AND NOT EXISTS (SELECT 1 FROM kv_indexes WHERE prefix = old.prefix AND id > old.id)""",
     unfinished=f"SELECT {_INDEX} FROM kv_indexes WHERE NOT ready ORDER BY id",
     last_id=f"SELECT {_LAST_ID}",
-    # Numbers are given by whoever adds one; the sequence is what remembers the last of them.
+    # Numbers are given by the writer that adds one; the sequence is what remembers the last of
+    # them.
     add="""
 INSERT INTO kv_indexes (id, prefix, prefix_json, fields, tokenize, format, ready, created_at)
 VALUES (setval('kv_indexes_id_seq', $1::bigint), $2, $3, $4, $5, $6, FALSE, $7)""",
