@@ -348,7 +348,7 @@ def list_keys(config_path: Path | None, as_json: bool) -> None:
 def show_key(config_path: Path | None, key_id: str, as_json: bool) -> None:
     """Show one key, without its secret.
 
-    Example: buntime keys show 3f2a
+    Example: buntime keys show k3v9x2ab
     """
     from buntime_host.commands import key_commands
 
@@ -364,7 +364,7 @@ def show_key(config_path: Path | None, key_id: str, as_json: bool) -> None:
 def revoke_key(config_path: Path | None, key_id: str, as_json: bool) -> None:
     """Revoke a key. Hosts notice within two seconds.
 
-    Example: buntime keys revoke 3f2a
+    Example: buntime keys revoke k3v9x2ab
     """
     from buntime_host.commands import key_commands
 
@@ -383,7 +383,7 @@ def revoke_key(config_path: Path | None, key_id: str, as_json: bool) -> None:
 def rotate_key(config_path: Path | None, key_id: str, grace: str, as_json: bool) -> None:
     """Give a key a new secret and print it. It is not shown again.
 
-    Example: buntime keys rotate 3f2a --grace 1h
+    Example: buntime keys rotate k3v9x2ab --grace 1h
     """
     from buntime_host.commands import key_commands
 
