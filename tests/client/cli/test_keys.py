@@ -9,6 +9,7 @@ from buntime_keyval.cli.output import shown_key, shown_time
 from client.cli.conftest import Commands
 from hypothesis import example, given, settings
 from support.keys import keys, order
+from support.live import live_server
 from support.sampling import share_of
 
 
@@ -215,6 +216,15 @@ def test_without_a_server(run: Commands, arguments: tuple[str, ...]) -> None:
     assert (done.status, done.out, done.err.count("\n")) == (1, "", 1)
     assert "could not connect" in done.err
     assert done.err.endswith(f"is a server running at {url}?\n")
+
+
+def test_a_missing_credential_is_named_with_its_option(tmp_path: Path) -> None:
+    with live_server(tmp_path, environ={"RUNTIME_MASTER_KEY": "a master key"}) as server:
+        run = Commands(server.api)
+        done = run("count")
+        assert (done.status, done.out) == (1, "")
+        assert done.err.endswith("; give a valid key with --token or $BUNTIME_KV_TOKEN\n")
+        assert run.ok("count", "--token", "a master key").out == "0\n"
 
 
 FUTURE = 4_000_000_000_000

@@ -68,7 +68,7 @@ def test_tasks_by_hand(run: Commands, store: Kv) -> None:
         (("limits", "a", "--max-running", "1"), 2, "add --set"),
         (("run", "--module", "nowhere.tasks"), 2, "There is no module nowhere: install it"),
         (("run", "--module", "json"), 2, "The module json has no function make_runner(kv)"),
-        (("run", "--module", "a b"), 2, "'a b' is no name of a module"),
+        (("run", "--module", "a b"), 2, "'a b' is not the name of a module"),
         (("run", "--module", "json", "--drain", "soon"), 2, "--drain: Invalid duration"),
     ],
 )

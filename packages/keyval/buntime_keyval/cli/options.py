@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec
 
 import click
 
-from buntime_keyval import InvalidInput, KvError, ServerUnreachable
+from buntime_keyval import AccessDenied, InvalidInput, KvError, ServerUnreachable
 from buntime_keyval.cli.output import Output, one_line, program
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ TOKEN_VARIABLES = ("BUNTIME_KV_TOKEN", "BUNTIME_TOKEN")
 # A person waits: give up sooner than a program would.
 _RETRIES = 2
 _INTERRUPTED = 130
+_NO_CREDENTIAL = 401
 
 P = ParamSpec("P")
 
@@ -119,6 +120,10 @@ def failures_told(url: str) -> Iterator[None]:
         yield
     except ServerUnreachable as error:
         raise CommandFailure(f"{error}; is a server running at {url}?") from error
+    except AccessDenied as error:
+        lacks = error.status == _NO_CREDENTIAL
+        hint = f"; give a valid key with --token or ${TOKEN_VARIABLES[0]}" if lacks else ""
+        raise CommandFailure(f"{error}{hint}") from error
     except KvError as error:
         raise CommandFailure(str(error)) from error
     except InvalidInput as error:
