@@ -36,7 +36,7 @@ def test_durations_are_numbers_or_texts() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"libsqlUrl": "http://x", "database": "sqlite"}, "both say where the store is"),
+        ({"libsqlUrl": "http://x", "database": "sqlite"}, "both name the store"),
         ({"libsqlReplicaUrl": "http://x"}, "libsqlReplicaUrl needs the primary"),
         ({"libsqlToken": 5}, "libsqlToken: Expected `str"),
         (

@@ -49,7 +49,7 @@ async def test_options_are_told_as_they_were_given(kv: LocalKv) -> None:
         ({"backoff_schedule": [-1]}, "must not be negative"),
         ({"max_running": 0}, "max_running must be from 1"),
         ({"max_running": 1_000_001}, "max_running must be from 1"),
-        ({"max_running": "x"}, "no options of a queue"),
+        ({"max_running": "x"}, "not options of a queue"),
         ({"rate": 10}, "rate must be a pair"),
         ({"rate": (0, "1m")}, "rate.count must be a whole number from 1"),
         ({"rate": (1, 0)}, "rate.per must be more than 0"),

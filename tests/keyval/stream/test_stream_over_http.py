@@ -36,7 +36,7 @@ def test_a_page_of_the_stream(api: Api) -> None:
     gone = api.send("GET", f"/stream?after={record['seq'] - 1}")
     assert gone.status_code == 410
     assert gone.json() == {
-        "error": "Records behind this position were removed:"
+        "error": "Records after this position were removed:"
         f" the stream begins with {record['seq'] + 1}",
         "code": "STREAM_TRIMMED",
         "first": record["seq"] + 1,
