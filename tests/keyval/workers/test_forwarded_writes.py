@@ -22,6 +22,7 @@ from buntime_keyval.wire import encode_key, key_to_json
 from buntime_keyval.wire.commits import NO_OPTIONS, EntryOptions, MessageOptions, Mutation
 from buntime_keyval.wire.keys import UUIDV7
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
+from buntime_plugin_keyval.engine import forwarding
 from buntime_plugin_keyval.engine.additions import Addition
 from buntime_plugin_keyval.engine.commit import Committer
 from buntime_plugin_keyval.engine.forwarding import MOST_BYTES, _Frames, _Sending, framed
@@ -38,6 +39,8 @@ from support.waiting import PATIENCE
 
 KEY = ("a", 1)
 ENCODED, JSON = encode_key(KEY), key_to_json(KEY)
+LENGTH = 4
+"""Members of an answer: the number of its write, the outcome, and what that is."""
 LIMITS = Limits(commit_bytes=Size(1_000_000))
 
 
@@ -358,6 +361,43 @@ async def test_others_are_answered_before_callers_here_go_on(
     goes_on.set()
     await asyncio.gather(before, theirs, ours)
     assert was_sent == [True]
+
+
+async def test_an_answer_that_cannot_be_sent_harms_no_other_write(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = await two.both()
+    commit, writes = two.adapters[0].batch_each, [put(first, "0")]
+    begins, goes_on = asyncio.Event(), asyncio.Event()
+    told: list[BaseException] = []
+
+    async def held(batches: Sequence[Batch]) -> list[list[ResultSet] | DatabaseError]:
+        if len(writes) == 2:
+            writes.append(put(first, "3"))  # it waits while the others are answered
+        begins.set()
+        await goes_on.wait()
+        return await commit(batches)
+
+    def refused(messages: Sequence[Any]) -> bytes:
+        if any(isinstance(message, tuple) and len(message) == LENGTH for message in messages):
+            raise TypeError("no way to say that")
+        return framed(messages)
+
+    monkeypatch.setattr(two.adapters[0], "batch_each", held)
+    monkeypatch.setattr(forwarding, "framed", refused)
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: told.append(context["exception"])
+    )
+    await begins.wait()
+    theirs = put(second, "1")
+    await until(lambda: len(first._committer._pending) == 1)
+    writes.append(put(first, "2"))
+    goes_on.set()
+    with pytest.raises(errors.OutcomeUnknown):
+        await theirs
+    assert len(await asyncio.gather(*writes)) == len(writes)
+    assert await value_at(first) == "3"
+    assert [str(error) for error in told] == ["no way to say that"]
 
 
 def exceptions_of(module: Any, base: type[Exception]) -> Iterator[type[Exception]]:

@@ -136,9 +136,12 @@ class _Frames(asyncio.Protocol):
         messages, self._to_send = self._to_send, []
         try:
             frame = framed(messages)
-        except Exception:
+        except Exception as error:  # noqa: BLE001 - whoever flushes has other work to go on with
             transport.abort()  # so that no caller waits for an answer
-            raise
+            self._loop.call_exception_handler(
+                {"message": "writes between workers cannot be sent", "exception": error}
+            )
+            return
         transport.write(frame)  # as one: the other end would wake up for a part of it
 
 
