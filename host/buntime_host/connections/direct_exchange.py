@@ -87,7 +87,7 @@ class DirectExchange(DirectRequest):
     """Nothing is held back: such bodies are small."""
     noticed = NOTHING
     _id = b""
-    """The body of the request; empty until it is whole, unless it came with the head."""
+    """Its id, if the head was looked at; otherwise it is made when the request runs."""
     _parts: list[bytes] | None = None
     """What has come of a body that came behind the head."""
     _gone: asyncio.Future[None] | None = None

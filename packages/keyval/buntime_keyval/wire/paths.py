@@ -30,7 +30,7 @@ _PLAIN = bytes(
 by such a table it is told in half the time that it takes to drop them."""
 _NINE = ord("9")
 _REMEMBERED = 4096
-"""Paths above keys that are kept encoded: a few megabytes at the most."""
+"""Paths above keys that are kept encoded: eight megabytes at the most."""
 _SAFE_INTEGER_DIGITS = 17  # more digits, leading zeros aside, are beyond 2^53
 
 
