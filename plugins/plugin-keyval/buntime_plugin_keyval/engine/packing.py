@@ -121,7 +121,7 @@ class Packing:
             for job in writing:
                 steps += job.steps
         # Whatever shares a commit is bounded, but for its values.
-        is_bounded = all(job.size <= LONG_VALUE >= job.write.size for job in writing)
+        is_bounded = all(job.size <= LONG_VALUE and job.write.size <= LONG_VALUE for job in writing)
         batch = Batch(steps, is_bounded, wanted)
         return Packed([batch], partial(self._unpack_all, decided, keys, are_wanted, perf_counter()))
 
