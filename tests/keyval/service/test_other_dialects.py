@@ -42,7 +42,7 @@ async def test_what_is_installed_as_a_dialect_has_to_be_one(
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: [point])
     registry._installed.cache_clear()
     adapter = Spoken(str(tmp_path / "kv.db"), options=FAST)
-    with pytest.raises(UnknownDialect, match="json:loads is no dialect"):
+    with pytest.raises(UnknownDialect, match="json:loads is not a dialect"):
         dialect_of(adapter)
     await adapter.close()
 
