@@ -363,6 +363,16 @@ async def test_others_are_answered_before_callers_here_go_on(
     assert was_sent == [True]
 
 
+async def test_a_worker_that_is_about_to_connect_harms_no_write(two: Two) -> None:
+    first = await two.start(0)
+    assert first.forwarding is not None
+    end = first.forwarding._committing_end()  # which asyncio calls before there is a connection
+    await put(first, "1")
+    assert await value_at(first) == "1"
+    end.ended.set_result(None)
+    await asyncio.sleep(0)
+
+
 async def test_an_answer_that_cannot_be_sent_harms_no_other_write(
     two: Two, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -130,8 +130,10 @@ class _Frames(asyncio.Protocol):
 
     def flush(self) -> None:
         """Send the collected messages, if there are any and the other end is there."""
+        if not self._to_send:
+            return  # also before there is a connection
         transport = self.transport
-        if transport.is_closing() or not self._to_send:
+        if transport.is_closing():
             return
         messages, self._to_send = self._to_send, []
         try:
