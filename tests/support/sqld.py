@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -27,7 +28,8 @@ VERSION = "0.24.1-pre.42"
 PROCESSES = 16
 """That share the ports of a run."""
 
-_given: set[int] = set()
+_given: deque[int] = deque(maxlen=256)
+"""The last ones, whose servers may not listen yet."""
 
 
 def sqld_path() -> Path:
@@ -41,14 +43,14 @@ def free_port() -> int:
     """A port that nobody has, also not while a server that is to come back does not listen.
 
     Below those that systems give to connections as they are made. Each process of a run takes its
-    own, each once: another one would have a port that is free until its server begins to listen.
+    own, none twice in a row: it is free until its server begins to listen.
     """
     own = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % PROCESSES
     while True:
         port = random.SystemRandom().randrange(10_000 + own, 32_000, PROCESSES)
         if port in _given:
             continue
-        _given.add(port)
+        _given.append(port)
         with socket.socket() as listener, contextlib.suppress(OSError):
             listener.bind(("127.0.0.1", port))
             return port
