@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -24,28 +24,37 @@ WRITERS = 8
 ROUNDS = 5
 
 
-async def commits_of_two_halves(path: Path) -> float:
-    """The commits it takes when half of the writers start while the other half is committed."""
+async def commits_of(path: Path, write: Callable[[Store, int], Awaitable[None]]) -> float:
+    """The commits it takes when all writers, of which each has a number, write at the same time."""
     adapter = SqliteAdapter(str(path))
     try:
         await migrate(adapter, 0)
         store = Store(adapter, logger=logging.getLogger("test"))
-        under_way = asyncio.Event()
-
-        async def write(number: int) -> None:
-            if number % 2:
-                await under_way.wait()
-            for turn in range(ROUNDS):
-                writing = store.set(b"\x02%d\0" % number, "[]", str(turn))
-                if not number % 2 and not turn:
-                    asyncio.get_running_loop().call_later(0, under_way.set)
-                await writing
-
         before = adapter.statistics()["commits"]
-        await asyncio.gather(*(write(number) for number in range(WRITERS)))
+        await asyncio.gather(*(write(store, number) for number in range(WRITERS)))
         return adapter.statistics()["commits"] - before
     finally:
         await adapter.close()
+
+
+def put(store: Store, number: int, turn: int) -> asyncio.Future[str]:
+    return store.set(b"\x02%d\0" % number, "[]", str(turn))
+
+
+async def commits_of_two_halves(path: Path) -> float:
+    """Half of the writers start while the other half is committed."""
+    under_way = asyncio.Event()
+
+    async def write(store: Store, number: int) -> None:
+        if number % 2:
+            await under_way.wait()
+        for turn in range(ROUNDS):
+            writing = put(store, number, turn)
+            if not number % 2 and not turn:
+                asyncio.get_running_loop().call_later(0, under_way.set)
+            await writing
+
+    return await commits_of(path, write)
 
 
 async def test_writers_that_were_just_answered_join_those_that_wait(
@@ -59,23 +68,15 @@ async def test_writers_that_were_just_answered_join_those_that_wait(
 
 
 async def commits_of_a_row(path: Path) -> float:
-    """The commits it takes when the writers come back one after the other, at first together."""
-    adapter = SqliteAdapter(str(path))
-    try:
-        await migrate(adapter, 0)
-        store = Store(adapter, logger=logging.getLogger("test"))
+    """The writers come back one after the other, at first together."""
 
-        async def write(number: int) -> None:
-            for turn in range(ROUNDS):
-                await store.set(b"\x02%d\0" % number, "[]", str(turn))
-                for _ in range(number):
-                    await asyncio.sleep(0)
+    async def write(store: Store, number: int) -> None:
+        for turn in range(ROUNDS):
+            await put(store, number, turn)
+            for _ in range(number):
+                await asyncio.sleep(0)
 
-        before = adapter.statistics()["commits"]
-        await asyncio.gather(*(write(number) for number in range(WRITERS)))
-        return adapter.statistics()["commits"] - before
-    finally:
-        await adapter.close()
+    return await commits_of(path, write)
 
 
 async def test_the_first_ones_to_come_back_wait_for_the_rest(
