@@ -45,7 +45,7 @@ def check_options(
     Raise `OptionError` for options that `on_init` would refuse, and return a sentence for each one
     that is probably not meant.
     """
-    raise NotImplementedError
+    raise NotImplementedError  # specifications are never called
 
 
 @hookspec
@@ -61,7 +61,7 @@ def provides() -> Any:
 @hookspec
 def routes() -> Sequence[BaseRoute] | ASGIApp | Awaitable[Sequence[BaseRoute] | ASGIApp | None]:
     """Return Starlette routes or any ASGI application, to be served below the plugin's base."""
-    raise NotImplementedError
+    raise NotImplementedError  # specifications are never called
 
 
 @hookspec
@@ -70,7 +70,7 @@ def openapi() -> Iterable[Operation] | Awaitable[Iterable[Operation]]:
 
     For a list of routes the host has them already: the docstrings of their endpoints.
     """
-    raise NotImplementedError
+    raise NotImplementedError  # specifications are never called
 
 
 @hookspec
@@ -88,7 +88,7 @@ def permissions() -> Mapping[str, Action] | Awaitable[Mapping[str, Action]]:
     A plugin with this hook asks `request.state.principal` before it does anything. For one without
     it, the host asks for the permission to do everything: `my-plugin:*`.
     """
-    raise NotImplementedError
+    raise NotImplementedError  # specifications are never called
 
 
 @hookspec
@@ -99,7 +99,7 @@ def limits() -> CheckLimits | Awaitable[CheckLimits]:
     what would be right, for meaningless ones. Without this hook the plugin has to cope with any
     value.
     """
-    raise NotImplementedError
+    raise NotImplementedError  # specifications are never called
 
 
 @hookspec
@@ -108,13 +108,13 @@ def aliases() -> Mapping[str, str] | Awaitable[Mapping[str, str]]:
 
     A request to `/_/my-plugin/x` is then one to `/base/api/x`, for hooks as well.
     """
-    raise NotImplementedError
+    raise NotImplementedError  # specifications are never called
 
 
 @hookspec
 def middleware() -> Sequence[Middleware] | Awaitable[Sequence[Middleware]]:
     """Return Starlette middleware around all plugins; that of the first plugin is outermost."""
-    raise NotImplementedError
+    raise NotImplementedError  # specifications are never called
 
 
 @hookspec
@@ -163,13 +163,13 @@ def claims() -> Claim | Awaitable[Claim | None] | None:
 @hookspec
 def menus() -> Sequence[Mapping[str, Any]] | Awaitable[Sequence[Mapping[str, Any]]]:
     """Return menu items `{title, icon, path, items?}`; they replace those of the manifest."""
-    raise NotImplementedError
+    raise NotImplementedError  # specifications are never called
 
 
 @hookspec
 def metrics() -> Iterable[Metric] | Awaitable[Iterable[Metric]]:
     """Return metric families of `prometheus_client`, measured now; `/metrics` gathers them."""
-    raise NotImplementedError
+    raise NotImplementedError  # specifications are never called
 
 
 @hookspec
@@ -178,7 +178,7 @@ def diagnose() -> Sequence[str] | Awaitable[Sequence[str]]:
 
     For `buntime doctor`; it may take minutes, which `health` must not.
     """
-    raise NotImplementedError
+    raise NotImplementedError  # specifications are never called
 
 
 @hookspec

@@ -21,8 +21,8 @@ class AsyncKvCore(AsyncKvEntries, AsyncKvSearch):
 
     def atomic(self) -> AsyncAtomic:
         """A builder of checks and mutations that are committed together."""
-        raise NotImplementedError
+        raise NotImplementedError  # the client and the store in this process each have one
 
     def watch(self, *args: Any, **options: Any) -> AsyncWatch:
         """Follow the changes of keys and of all that extend them."""
-        raise NotImplementedError
+        raise NotImplementedError  # the client and the store in this process each have one

@@ -97,7 +97,7 @@ class AsyncMessaging(AsyncKvQueue):
     """The part of `AsyncKv` that works on messages; a store in this process has the same."""
 
     def _listen(self, *args: Any, **options: Any) -> AsyncQueueListener:
-        raise NotImplementedError
+        raise NotImplementedError  # the client and the store in this process each have one
 
 
 class AsyncMessageQueue(Generic[T]):

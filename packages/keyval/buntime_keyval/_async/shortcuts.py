@@ -24,13 +24,13 @@ class AsyncShortcuts(Generic[K, V]):
 
     def atomic(self) -> Any:
         """A builder of checks and mutations that are committed together."""
-        raise NotImplementedError
+        raise NotImplementedError  # the client and the store in this process each have one
 
     async def get(
         self, key: Any, *, default: Any = None, consistency: Consistency = "eventual"
     ) -> Any:
         """Return one entry."""
-        raise NotImplementedError
+        raise NotImplementedError  # the client and the store in this process each have one
 
     def _whole_key(self, key: Any) -> Key:
         """The absolute key."""

@@ -22,8 +22,8 @@ class KvCore(KvEntries, KvSearch):
 
     def atomic(self) -> Atomic:
         """A builder of checks and mutations that are committed together."""
-        raise NotImplementedError
+        raise NotImplementedError  # the client and the store in this process each have one
 
     def watch(self, *args: Any, **options: Any) -> Watch:
         """Follow the changes of keys and of all that extend them."""
-        raise NotImplementedError
+        raise NotImplementedError  # the client and the store in this process each have one

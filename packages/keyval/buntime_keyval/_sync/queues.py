@@ -98,7 +98,7 @@ class Messaging(KvQueue):
     """The part of `Kv` that works on messages; a store in this process has the same."""
 
     def _listen(self, *args: Any, **options: Any) -> QueueListener:
-        raise NotImplementedError
+        raise NotImplementedError  # the client and the store in this process each have one
 
 
 class MessageQueue(Generic[T]):

@@ -25,11 +25,11 @@ class Shortcuts(Generic[K, V]):
 
     def atomic(self) -> Any:
         """A builder of checks and mutations that are committed together."""
-        raise NotImplementedError
+        raise NotImplementedError  # the client and the store in this process each have one
 
     def get(self, key: Any, *, default: Any = None, consistency: Consistency = "eventual") -> Any:
         """Return one entry."""
-        raise NotImplementedError
+        raise NotImplementedError  # the client and the store in this process each have one
 
     def _whole_key(self, key: Any) -> Key:
         """The absolute key."""
